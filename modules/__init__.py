@@ -1,0 +1,1 @@
+"""The program. Floors import downward only; `docs/architecture.md` draws the house."""

@@ -1,0 +1,102 @@
+"""What will be done: the request with nothing left open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modules.contracts.catalog import Family, FileEntry, ModelEntry
+from modules.contracts.request import GenerationRequest, Mode
+
+
+@dataclass(frozen=True, slots=True)
+class PicturePlan:
+    """One picture: its words and where its noise comes from."""
+
+    index: int
+    prompt: str
+    negative: str
+    seed: int
+    subseed: int
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerPlan:
+    """A sampler with its schedule and numbers, all known."""
+
+    sampler: str
+    """Display name, e.g. `DPM++ 2M`."""
+    scheduler: str
+    """Schedule label, e.g. `Karras`."""
+    steps: int
+    eta: float | None
+    s_churn: float = 0.0
+    s_tmin: float = 0.0
+    s_tmax: float = float("inf")
+    s_noise: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PassPlan:
+    """One trip through the denoiser at one size."""
+
+    width: int
+    height: int
+    sampler: SamplerPlan
+    cfg_scale: float
+    strength: float
+    """1 starts from pure noise; less keeps that much of the picture it starts from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a part of a model lives and in which precision it computes. Names as torch writes them."""
+
+    device: str
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """Measures taken to fit, in order, with the predicted peak in bytes (None where nothing is known yet)."""
+
+    measures: tuple[str, ...] = ()
+    """Names such as `attention_slicing`, `vae_slicing`, `vae_tiling`, `model_offload`, `sequential_offload`."""
+    predicted_peak: int | None = None
+    max_batch: int = 16
+    """Largest merged batch of the denoiser."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationPlan:
+    """Seeds are ints, sizes fit the family, names are resolved, measures are chosen."""
+
+    request: GenerationRequest
+    mode: Mode
+    model: ModelEntry
+    family: Family
+    vae: FileEntry | None
+    batches: tuple[tuple[PicturePlan, ...], ...]
+    first: PassPlan
+    hires: PassPlan | None
+    placement: Mapping[str, Placement]
+    """Per component group: `denoiser`, `text_encoder`, `vae`."""
+    memory: MemoryPlan
+    notes: tuple[str, ...] = ()
+    """Sentences for the person, e.g. that a size was brought to a legal one."""
+
+    @property
+    def pictures(self) -> tuple[PicturePlan, ...]:
+        """All pictures over all batches."""
+        return tuple(picture for batch in self.batches for picture in batch)
+
+    @property
+    def total_steps(self) -> int:
+        """Denoiser steps over all batches and passes, for progress."""
+        per_batch = self.first.sampler.steps + (self.hires.sampler.steps if self.hires else 0)
+        return per_batch * len(self.batches)
+
+
+Recipe = Mapping[str, Any]
+"""The whole recipe of a picture, ready for JSON: hashes, versions, device, dtype and every resolved parameter."""

@@ -1,0 +1,271 @@
+"""What a person asks for: the frozen `GenerationRequest` and its groups.
+
+Everything optional is optional here and only here; `GenerationPlan` is the same thing with nothing left open.
+Pictures travel as encoded bytes (PNG, JPEG, WebP …), never as paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from modules.contracts.parameters import Declared, declared, param
+
+Mode = Literal["txt2img", "img2img", "inpaint"]
+RESIZE_MODES = ("stretch", "crop", "fill", "latent")
+FILL_MODES = ("fill", "original", "latent noise", "latent nothing")
+MAX_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class PromptParams:
+    """The words."""
+
+    text: str = param("", "Prompt", legacy="prompt")
+    negative: str = param("", "Negative prompt", legacy="negative_prompt")
+    styles: tuple[str, ...] = param((), "Styles", legacy="styles")
+    clip_skip: int = param(
+        1,
+        "Clip skip",
+        help="1 uses the text encoder's last layer, 2 the one before it, and so on.",
+        minimum=1,
+        maximum=12,
+        step=1,
+        legacy="clip_skip",
+        override="CLIP_stop_at_last_layers",
+        infotext="Clip skip",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CanvasParams:
+    """Size and number of pictures. A size of None is the model's native one."""
+
+    width: int | None = param(None, "Width", minimum=16, maximum=8192, step=8, legacy="width")
+    height: int | None = param(None, "Height", minimum=16, maximum=8192, step=8, legacy="height")
+    batch_size: int = param(
+        1, "Batch size", help="Pictures drawn side by side.", minimum=1, maximum=64, step=1, legacy="batch_size"
+    )
+    batch_count: int = param(
+        1, "Batch count", help="Batches drawn one after the other.", minimum=1, maximum=1024, step=1, legacy="n_iter"
+    )
+    tiling: bool = param(
+        False, "Tiling", help="A picture whose edges meet.", legacy="tiling", override="tiling", infotext="Tiling"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SeedParams:
+    """Where the noise comes from. -1 draws a seed when the plan is made."""
+
+    seed: int = param(-1, "Seed", minimum=-1, maximum=MAX_SEED, step=1, legacy="seed", infotext="Seed")
+    subseed: int = param(
+        -1,
+        "Variation seed",
+        minimum=-1,
+        maximum=MAX_SEED,
+        step=1,
+        legacy="subseed",
+        infotext="Variation seed",
+    )
+    subseed_strength: float = param(
+        0.0,
+        "Variation strength",
+        minimum=0,
+        maximum=1,
+        step=0.01,
+        legacy="subseed_strength",
+        infotext="Variation seed strength",
+    )
+    resize_from_width: int = param(
+        0, "Resize seed from width", minimum=-1, maximum=8192, step=8, legacy="seed_resize_from_w"
+    )
+    resize_from_height: int = param(
+        0, "Resize seed from height", minimum=-1, maximum=8192, step=8, legacy="seed_resize_from_h"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How noise becomes a picture. None takes the model family's or the sampler's own default."""
+
+    steps: int = param(
+        20, "Steps", minimum=1, maximum=1000, step=1, legacy="steps", legacy_default=50, infotext="Steps"
+    )
+    sampler: str | None = param(None, "Sampler", choices="samplers", legacy="sampler_name", infotext="Sampler")
+    scheduler: str | None = param(
+        None, "Schedule type", choices="schedulers", legacy="scheduler", infotext="Schedule type"
+    )
+    cfg_scale: float | None = param(
+        None,
+        "CFG scale",
+        help="How strongly the prompt is obeyed; 1 switches guidance off.",
+        minimum=0,
+        maximum=100,
+        step=0.5,
+        legacy="cfg_scale",
+        legacy_default=7.0,
+        infotext="CFG scale",
+    )
+    cfg_rescale: float = param(
+        0.0, "CFG rescale", minimum=0, maximum=1, step=0.05, legacy="cfg_rescale", infotext="CFG rescale"
+    )
+    eta: float | None = param(None, "Eta", minimum=0, maximum=1, step=0.01, legacy="eta", infotext="Eta")
+    s_churn: float = param(
+        0.0, "Sigma churn", minimum=0, maximum=100, step=0.01, legacy="s_churn", infotext="Sigma churn"
+    )
+    s_tmin: float = param(0.0, "Sigma tmin", minimum=0, step=0.01, legacy="s_tmin", infotext="Sigma tmin")
+    s_tmax: float | None = param(
+        None, "Sigma tmax", help="None or 0 is infinity.", minimum=0, legacy="s_tmax", infotext="Sigma tmax"
+    )
+    s_noise: float = param(
+        1.0, "Sigma noise", minimum=0, maximum=2, step=0.001, legacy="s_noise", infotext="Sigma noise"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HiresParams:
+    """A second pass at a larger size. Zeros and None mean 'as in the first pass'."""
+
+    enabled: bool = param(False, "Hires. fix", legacy="enable_hr")
+    scale: float = param(2.0, "Upscale by", minimum=1, maximum=8, step=0.05, legacy="hr_scale")
+    upscaler: str = param("Latent", "Upscaler", choices="upscalers", legacy="hr_upscaler", infotext="Hires upscaler")
+    steps: int = param(
+        0, "Hires steps", minimum=0, maximum=1000, step=1, legacy="hr_second_pass_steps", infotext="Hires steps"
+    )
+    resize_width: int = param(0, "Resize width to", minimum=0, maximum=8192, step=8, legacy="hr_resize_x")
+    resize_height: int = param(0, "Resize height to", minimum=0, maximum=8192, step=8, legacy="hr_resize_y")
+    denoising_strength: float = param(
+        0.7, "Denoising strength", minimum=0, maximum=1, step=0.01, legacy="denoising_strength"
+    )
+    sampler: str | None = param(
+        None, "Hires sampler", choices="samplers", legacy="hr_sampler_name", infotext="Hires sampler"
+    )
+    scheduler: str | None = param(
+        None, "Hires schedule type", choices="schedulers", legacy="hr_scheduler", infotext="Hires schedule type"
+    )
+    prompt: str = param("", "Hires prompt", legacy="hr_prompt", infotext="Hires prompt")
+    negative: str = param("", "Hires negative prompt", legacy="hr_negative_prompt", infotext="Hires negative prompt")
+    checkpoint: str | None = param(
+        None, "Hires checkpoint", choices="models", legacy="hr_checkpoint_name", infotext="Hires checkpoint"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ImageParams:
+    """A picture to start from."""
+
+    images: tuple[bytes, ...] = field(default=(), repr=False)
+    """Encoded pictures: one for all, or one per picture of the batch."""
+    denoising_strength: float = param(
+        0.75,
+        "Denoising strength",
+        minimum=0,
+        maximum=1,
+        step=0.01,
+        legacy="denoising_strength",
+        infotext="Denoising strength",
+    )
+    resize_mode: str = param("stretch", "Resize mode", choices=RESIZE_MODES, legacy="resize_mode")
+    noise_multiplier: float = param(
+        1.0,
+        "Noise multiplier",
+        minimum=0,
+        maximum=1.5,
+        step=0.01,
+        legacy="initial_noise_multiplier",
+        infotext="Noise multiplier",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class InpaintParams:
+    """Which part of the picture is drawn anew. White in the mask is repainted."""
+
+    mask: bytes = field(default=b"", repr=False)
+    blur: int = param(4, "Mask blur", minimum=0, maximum=256, step=1, legacy="mask_blur", infotext="Mask blur")
+    fill: str = param(
+        "fill", "Masked content", choices=FILL_MODES, legacy="inpainting_fill", infotext="Masked content"
+    )
+    only_masked: bool = param(
+        True, "Only masked", help="Work on an enlarged cut-out round the mask.", legacy="inpaint_full_res"
+    )
+    padding: int = param(
+        32,
+        "Only masked padding, pixels",
+        minimum=0,
+        maximum=1024,
+        step=4,
+        legacy="inpaint_full_res_padding",
+        legacy_default=0,
+        infotext="Masked area padding",
+    )
+    invert: bool = param(False, "Inpaint not masked", legacy="inpainting_mask_invert")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelParams:
+    """Which weights. None is the model that the settings name."""
+
+    checkpoint: str | None = param(
+        None, "Checkpoint", choices="models", legacy="sd_model_checkpoint", override="sd_model_checkpoint"
+    )
+    vae: str | None = param(
+        None,
+        "VAE",
+        help="None is the checkpoint's own.",
+        choices="vaes",
+        legacy="sd_vae",
+        override="sd_vae",
+        infotext="VAE",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OutputParams:
+    """What happens to the pictures."""
+
+    save: bool = param(True, "Save pictures", legacy="save_images", legacy_default=False)
+    format: str = param("png", "File format", choices=("png", "jpeg", "webp", "avif"), override="samples_format")
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """Everything one job needs to know. It carries its own settings; none is looked up elsewhere while it runs."""
+
+    prompt: PromptParams = PromptParams()
+    canvas: CanvasParams = CanvasParams()
+    seeds: SeedParams = SeedParams()
+    sampling: SamplingParams = SamplingParams()
+    hires: HiresParams = HiresParams()
+    image: ImageParams | None = None
+    inpaint: InpaintParams | None = None
+    model: ModelParams = ModelParams()
+    output: OutputParams = OutputParams()
+
+    @property
+    def mode(self) -> Mode:
+        """`inpaint` when there is a mask, `img2img` when there is a picture, else `txt2img`."""
+        if self.inpaint is not None:
+            return "inpaint"
+        return "txt2img" if self.image is None else "img2img"
+
+
+GROUPS: dict[str, type] = {
+    "prompt": PromptParams,
+    "canvas": CanvasParams,
+    "seeds": SeedParams,
+    "sampling": SamplingParams,
+    "hires": HiresParams,
+    "image": ImageParams,
+    "inpaint": InpaintParams,
+    "model": ModelParams,
+    "output": OutputParams,
+}
+
+
+def parameters() -> Iterator[Declared]:
+    """Every declared parameter of a request, group by group."""
+    for name, group in GROUPS.items():
+        yield from declared(group, (name,))

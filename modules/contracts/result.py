@@ -1,0 +1,39 @@
+"""What came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One finished picture with everything needed to draw it again."""
+
+    index: int
+    """Position within the job, from 0, over all batches. Together with the job's id it is unique."""
+    image: Image = field(repr=False)
+    seed: int
+    subseed: int
+    prompt: str
+    negative: str
+    infotext: str
+    """A1111 infotext."""
+    recipe: Mapping[str, Any] = field(repr=False)
+    """The whole recipe, ready for JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationResult:
+    """The pictures of one job, in order of index; fewer than asked for when it was interrupted or skipped."""
+
+    pictures: tuple[Picture, ...]
+    resolved: Mapping[str, Any]
+    """Resolved values that all pictures share, by `Declared.name` (`sampling.steps` …), plus `model`, `model_hash`."""
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    interrupted: bool = False

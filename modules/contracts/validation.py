@@ -1,0 +1,67 @@
+"""Checks of a request that need no model: bounds, words, contradictions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from modules.contracts.errors import InvalidRequest
+from modules.contracts.parameters import Declared
+from modules.contracts.request import GenerationRequest, parameters
+
+MAX_PROMPT_CHARACTERS = 100_000
+MAX_PICTURES = 1024
+
+
+def validate(request: GenerationRequest) -> None:
+    """Raise `InvalidRequest` naming the first value that is out of bounds; return None when all are lawful."""
+    for item in parameters():
+        group = getattr(request, item.path[0])
+        if group is not None:
+            _check(item, getattr(group, item.path[1]))
+    _check_whole(request)
+
+
+def _check(item: Declared, value: Any) -> None:
+    label, rule = item.param.label, item.param
+    if value is None:
+        return
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidRequest(f"{label} is {value}; a finite number is needed.")
+    if isinstance(value, str) and len(value) > MAX_PROMPT_CHARACTERS:
+        raise InvalidRequest(f"{label} has {len(value)} characters; at most {MAX_PROMPT_CHARACTERS} are allowed.")
+    if isinstance(rule.choices, tuple) and value not in rule.choices:
+        raise InvalidRequest(f"{label} is {value!r}; allowed are {', '.join(map(repr, rule.choices))}.")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    if rule.minimum is not None and value < rule.minimum:
+        raise InvalidRequest(f"{label} is {value}; {_span(rule.minimum, rule.maximum)}.")
+    if rule.maximum is not None and value > rule.maximum:
+        raise InvalidRequest(f"{label} is {value}; {_span(rule.minimum, rule.maximum)}.")
+
+
+def _span(minimum: float | None, maximum: float | None) -> str:
+    if minimum is None:
+        return f"at most {maximum:g} is allowed"
+    if maximum is None:
+        return f"at least {minimum:g} is needed"
+    return f"allowed is {minimum:.15g} to {maximum:.15g}"
+
+
+def _check_whole(request: GenerationRequest) -> None:
+    pictures = request.canvas.batch_size * request.canvas.batch_count
+    if pictures > MAX_PICTURES:
+        raise InvalidRequest(f"Batch size times batch count is {pictures}; at most {MAX_PICTURES} are allowed.")
+    if request.inpaint is not None:
+        if request.image is None:
+            raise InvalidRequest("A mask was given without a picture; inpainting needs both.")
+        if not request.inpaint.mask:
+            raise InvalidRequest("Inpainting was asked for, but the mask is empty; send a picture as mask.")
+    if request.image is not None:
+        given = len(request.image.images)
+        if given == 0:
+            raise InvalidRequest("Image to image was asked for, but no picture was given; send at least one.")
+        if given not in (1, request.canvas.batch_size):
+            raise InvalidRequest(
+                f"{given} pictures were given for a batch of {request.canvas.batch_size}; send one, or one per picture."
+            )

@@ -1,0 +1,26 @@
+"""The declarations of all settings of the core."""
+
+from __future__ import annotations
+
+from modules.support.settings import Setting
+
+CORE_SETTINGS: tuple[Setting, ...] = (
+    Setting("sd_model_checkpoint", "", "Checkpoint", "model", choices="models", help="Empty picks a model by itself."),
+    Setting("sd_vae", "Automatic", "VAE", "model", choices="vaes"),
+    Setting("CLIP_stop_at_last_layers", 1, "Clip skip", "model", minimum=1, maximum=12),
+    Setting("sd_checkpoints_limit", 2, "Models kept in memory", "model", "admin", minimum=1, maximum=32),
+    Setting("model_memory_share", 0.8, "Share of memory for resident models", "model", "admin", minimum=0, maximum=1),
+    Setting("samples_format", "png", "File format", "saving", choices=("png", "jpeg", "webp", "avif")),
+    Setting("jpeg_quality", 90, "Quality of JPEG, WebP and AVIF", "saving", minimum=1, maximum=100),
+    Setting("samples_filename_pattern", "[seed]-[prompt_words]", "File name pattern", "saving"),
+    Setting("save_txt", False, "Text file beside every picture", "saving"),
+    Setting("return_grid", True, "Grid of several pictures in the answer", "saving"),
+    Setting("show_progress_every_n_steps", 2, "Preview every N steps, 0 never", "preview", minimum=0, maximum=100),
+    Setting("live_preview_size", 512, "Largest side of a preview", "preview", minimum=64, maximum=2048),
+    Setting("upcast_vae_on_nan", True, "Decode again in fp32 when the VAE gives NaN", "model"),
+    Setting("img2img_fix_steps", False, "Do all steps in image to image, whatever the strength", "sampling"),
+    Setting("batch_window_ms", 4.0, "Wait for other jobs before a merged call, ms", "serving", "admin", minimum=0),
+    Setting("max_batch", 16, "Largest merged batch", "serving", "admin", minimum=1, maximum=256),
+    Setting("max_megapixels", 17.0, "Largest picture, megapixels", "serving", "admin", minimum=0.01),
+    Setting("hub_token", "", "Token for the model hub", "hub", "secret"),
+)
