@@ -1,0 +1,202 @@
+"""The one declaration of the command line, used by launch.py before the environment exists and by modules.cli inside it.
+
+Every command has its own small parser; the groups of flags that several commands share are added by the functions here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+from modules.bootstrap import options as opt
+
+COMMANDS = {
+    "serve": "open the page and the API (the default)",
+    "generate": "draw a picture from a prompt into a file",
+    "models": "list, inspect, pull or convert models",
+    "doctor": "hardware, versions, memory, disk; what is missing and how to get it",
+    "bench": "measure speed; without a name it lists the benchmarks",
+    "pocket": "train, evaluate or sample the embedded model",
+    "test": "format check, lint, types, import contracts and tests; with arguments pytest alone",
+}
+
+BARE = frozenset({"pocket", "test"})
+"""Commands whose arguments are all their own: nothing of them is read here."""
+
+OPEN = frozenset({"bench", "models"})
+"""Commands that take the shared flags and hand on what is left, their own --help included."""
+
+USAGE_ERROR = 2
+
+
+@dataclass(frozen=True)
+class Command:
+    """One parsed command line: its name, the checked options, its own arguments, and what is handed on unread."""
+
+    name: str
+    options: opt.Options = opt.Options()
+    arguments: argparse.Namespace = field(default_factory=argparse.Namespace)
+    rest: tuple[str, ...] = ()
+
+
+class _Parser(argparse.ArgumentParser):
+    """Ends with one sentence instead of a screen of usage; flags are never guessed from their beginnings."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE_ERROR, f"{self.prog}: {message}\nSee: {self.prog} --help\n")
+
+
+def parse(argv: Sequence[str]) -> Command:
+    """Reads a command line. Exits with code 2 and one sentence when it is wrong, with 0 after --help."""
+    name, words = _split(argv)
+    if name in BARE:
+        return Command(name, rest=tuple(words))
+    parser = _parser(name)
+    if name in OPEN:
+        found, rest = parser.parse_known_args(words)
+    else:
+        found, rest = parser.parse_args(words), []
+    try:
+        return Command(name, _options(found), found, tuple(rest))
+    except opt.OptionError as error:
+        parser.error(str(error))
+
+
+def _split(argv: Sequence[str]) -> tuple[str, list[str]]:
+    words = list(argv)
+    if not words or words[0].startswith("-"):
+        return "serve", words
+    if words[0] not in COMMANDS:
+        sys.stderr.write(f"launch.py: '{words[0]}' is not a command; there are {', '.join(COMMANDS)}.\n")
+        raise SystemExit(USAGE_ERROR)
+    return words[0], words[1:]
+
+
+def _parser(name: str) -> argparse.ArgumentParser:
+    listing = "\n".join(f"  {command:<10}{text}" for command, text in COMMANDS.items())
+    is_serve = name == "serve"
+    parser = _Parser(
+        prog="launch.py" if is_serve else f"launch.py {name}",
+        usage="launch.py [COMMAND] [FLAGS]" if is_serve else None,
+        description=f"commands:\n{listing}\n\nflags of serve:" if is_serve else COMMANDS[name],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=name not in OPEN,
+        allow_abbrev=False,
+    )
+    for add in _GROUPS[name]:
+        add(parser)
+    return parser
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """Flags of a listening server."""
+    group = parser.add_argument_group("network")
+    group.add_argument("--host", help="address to listen on (127.0.0.1)")
+    group.add_argument("--port", type=int, help="port to listen on (7860; 7861 with --nowebui)")
+    group.add_argument("--listen", action="store_true", help="listen on every address (0.0.0.0); needs --api-auth")
+    group.add_argument("--api", action=argparse.BooleanOptionalAction, default=True, help="the HTTP API (on)")
+    group.add_argument("--nowebui", action="store_true", help="the API without the page")
+    group.add_argument("--api-auth", metavar="USER:PASSWORD", help="who may use it; several separated by commas")
+    group.add_argument("--subpath", default="", help="address prefix behind a reverse proxy, such as /atelier")
+    group.add_argument("--cors-allow-origins", metavar="ORIGINS", help="other sites allowed to call the API, by comma")
+
+
+def add_studio(parser: argparse.ArgumentParser) -> None:
+    """Flags of everything that opens models: folders, hardware, behaviour of the process."""
+    paths = parser.add_argument_group("files")
+    paths.add_argument("--data-dir", metavar="DIR", help="settings, queue, gallery, pictures (data/)")
+    paths.add_argument("--models-dir", metavar="DIR", help="weights by kind (models/)")
+    paths.add_argument("--ckpt", metavar="MODEL", help="model to open first: a name, a file, a folder or a hub id")
+    paths.add_argument("--vae", metavar="VAE", help="VAE to use in place of the model's own")
+    device = parser.add_argument_group("hardware")
+    device.add_argument("--no-half", action="store_true", help="compute in 32 bits")
+    device.add_argument(
+        "--use-cpu", nargs="+", metavar="PART", help=f"parts to keep on the CPU: {', '.join(opt.PARTS)}"
+    )
+    device.add_argument("--device-id", metavar="ID", help="which device, as the doctor lists them")
+    memory = device.add_mutually_exclusive_group()
+    memory.add_argument("--medvram", action="store_true", help="move whole models out of video memory when idle")
+    memory.add_argument("--lowvram", action="store_true", help="move single layers; slow, smallest memory")
+    run = parser.add_argument_group("process")
+    run.add_argument("--offline", action="store_true", help="open no socket but loopback, ever")
+    run.add_argument("--lanes", type=int, default=opt.RunOptions.lanes, metavar="N", help="jobs drawn at a time (8)")
+    run.add_argument("--log-json", action="store_true", help="log as JSON lines")
+
+
+def add_generate(parser: argparse.ArgumentParser) -> None:
+    """The recipe of a picture. What is left out takes the default that the request declares."""
+    parser.add_argument("prompt", metavar="PROMPT")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", type=Path, help="several: FILE-1.png, …")
+    recipe = parser.add_argument_group("recipe")
+    recipe.add_argument("--negative", metavar="TEXT", help="what to keep out")
+    recipe.add_argument("--seed", type=int, help="-1: a random one")
+    recipe.add_argument("--steps", type=int)
+    recipe.add_argument("--sampler")
+    recipe.add_argument("--scheduler")
+    recipe.add_argument("--cfg", type=float, help="how strongly the prompt is obeyed")
+    recipe.add_argument("--width", type=int, help="pixels")
+    recipe.add_argument("--height", type=int, help="pixels")
+    recipe.add_argument("--batch", type=int, help="pictures drawn together")
+    recipe.add_argument("--model", help="like --ckpt, for this picture")
+    recipe.add_argument("--init", type=Path, metavar="IMAGE", help="picture to start from")
+    recipe.add_argument("--mask", type=Path, metavar="IMAGE", help="white is redrawn; needs --init")
+    recipe.add_argument("--denoise", type=float, help="how far from --init, 0 to 1")
+
+
+def add_doctor(parser: argparse.ArgumentParser) -> None:
+    """Flags of the report on this machine."""
+    parser.add_argument("--json", action="store_true", help="the report as JSON")
+
+
+_GROUPS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], ...]] = {
+    "serve": (add_network, add_studio),
+    "generate": (add_generate, add_studio),
+    "doctor": (add_doctor, add_studio),
+    "models": (add_studio,),
+    "bench": (add_studio,),
+}
+
+
+def _options(found: argparse.Namespace) -> opt.Options:
+    network = _network(found) if hasattr(found, "host") else opt.NetworkOptions()
+    if found.lanes < 1:
+        raise opt.OptionError(f"--lanes: {found.lanes} is too few; allowed is 1 or more.")
+    run = opt.RunOptions(lanes=found.lanes, offline=found.offline, log_json=found.log_json)
+    opt.check_network(network, run.offline)
+    vram: opt.VramMode = "lowvram" if found.lowvram else "medvram" if found.medvram else "normal"
+    return opt.Options(
+        network=network,
+        paths=opt.PathOptions(
+            data_dir=_folder(found.data_dir, opt.PathOptions.data_dir),
+            models_dir=_folder(found.models_dir, opt.PathOptions.models_dir),
+            checkpoint=found.ckpt,
+            vae=found.vae,
+        ),
+        device=opt.DeviceOptions(
+            use_cpu=opt.parse_parts(found.use_cpu), device_id=found.device_id, no_half=found.no_half, vram=vram
+        ),
+        run=run,
+    )
+
+
+def _network(found: argparse.Namespace) -> opt.NetworkOptions:
+    if found.listen and found.host:
+        raise opt.OptionError(f"--listen means --host 0.0.0.0 and --host says {found.host}; give one of them.")
+    default_port = opt.API_ONLY_PORT if found.nowebui else opt.WEB_PORT
+    return opt.NetworkOptions(
+        host="0.0.0.0" if found.listen else found.host or opt.NetworkOptions.host,
+        port=default_port if found.port is None else found.port,
+        api=found.api,
+        webui=not found.nowebui,
+        api_auth=opt.parse_api_auth(found.api_auth),
+        subpath=opt.parse_subpath(found.subpath),
+        cors_allow_origins=tuple(part.strip() for part in (found.cors_allow_origins or "").split(",") if part.strip()),
+    )
+
+
+def _folder(given: str | None, default: Path) -> Path:
+    return Path(given).expanduser().resolve() if given else default

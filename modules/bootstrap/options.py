@@ -1,0 +1,153 @@
+"""The command line as frozen data: what the flags mean once they are checked, grouped by whom they concern."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout: the folder that holds launch.py."""
+
+WEB_PORT = 7860
+API_ONLY_PORT = 7861
+
+VramMode = Literal["normal", "medvram", "lowvram"]
+
+
+class OptionError(ValueError):
+    """A flag, or two flags together, ask for what cannot be. The message names the flag, the value and the way out."""
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Where the server listens and who may talk to it."""
+
+    host: str = "127.0.0.1"
+    port: int = WEB_PORT
+    api: bool = True
+    webui: bool = True
+    api_auth: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Pairs of user and password; kept out of repr, so out of logs."""
+    subpath: str = ""
+    """Prefix of every address behind a reverse proxy: empty, or `/name` without a slash at its end."""
+    cors_allow_origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PathOptions:
+    """Folders, absolute, and the model to open first (a name, a file or a hub id; None: the studio chooses)."""
+
+    data_dir: Path = ROOT / "data"
+    models_dir: Path = ROOT / "models"
+    checkpoint: str | None = None
+    vae: str | None = None
+
+
+@dataclass(frozen=True)
+class DeviceOptions:
+    """Wishes about hardware: `use_cpu` names parts of the work ("all" or some of PARTS), `device_id` is the handler's."""
+
+    use_cpu: frozenset[str] = frozenset()
+    device_id: str | None = None
+    no_half: bool = False
+    vram: VramMode = "normal"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How the process behaves: `lanes` jobs at a time, no socket but loopback when `offline`, log as JSON lines."""
+
+    lanes: int = 8
+    offline: bool = False
+    log_json: bool = False
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything the command line said. Immutable; handed to the composition root once."""
+
+    network: NetworkOptions = NetworkOptions()
+    paths: PathOptions = PathOptions()
+    device: DeviceOptions = DeviceOptions()
+    run: RunOptions = RunOptions()
+
+
+PARTS = ("all", "sd", "text", "vae", "control", "upscale", "interrogate")
+"""What `--use-cpu` may name."""
+
+PART_ALIASES = {
+    "te": "text",
+    "gfpgan": "upscale",
+    "codeformer": "upscale",
+    "esrgan": "upscale",
+    "bsrgan": "upscale",
+    "scunet": "upscale",
+}
+"""Names that A1111 uses for parts of the work, and what they are here."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether binding to `host` stays on this machine. A name other than localhost counts as not."""
+    bare = host.strip("[]").partition("%")[0]
+    if bare.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(bare).is_loopback
+    except ValueError:
+        return False
+
+
+def parse_api_auth(text: str | None) -> tuple[tuple[str, str], ...]:
+    """`user:password[,user:password]` as pairs. A password may hold ':' and not ','; the text itself is never repeated."""
+    if not text:
+        return ()
+    pairs = []
+    for number, part in enumerate(text.split(","), start=1):
+        user, colon, password = part.partition(":")
+        if not (user and colon and password):
+            raise OptionError(
+                f"--api-auth: entry {number} is not user:password. "
+                "Several are separated by commas, so a password cannot hold a comma."
+            )
+        pairs.append((user, password))
+    return tuple(pairs)
+
+
+def parse_parts(words: list[str] | None) -> frozenset[str]:
+    """What `--use-cpu` was given, lower case, aliases resolved. Raises OptionError for a name that is not known."""
+    names = [name.strip().lower() for word in words or () for name in word.split(",") if name.strip()]
+    parts = frozenset(PART_ALIASES.get(name, name) for name in names)
+    unknown = sorted(parts - set(PARTS))
+    if unknown:
+        raise OptionError(f"--use-cpu: {', '.join(unknown)} is not known; allowed are {', '.join(PARTS)}.")
+    return parts
+
+
+def parse_subpath(text: str) -> str:
+    """`name`, `/name` and `/name/` all become `/name`; the root becomes the empty string."""
+    clean = text.strip().strip("/")
+    if any(mark in clean for mark in "?# \\"):
+        raise OptionError(f"--subpath: '{text}' is not a path prefix; an example is /atelier.")
+    return f"/{clean}" if clean else ""
+
+
+def check_network(network: NetworkOptions, offline: bool) -> None:
+    """Refuses what would open the studio to others unseen: a non-loopback bind without a password, or under --offline."""
+    if not 0 <= network.port <= 65535:
+        raise OptionError(f"--port: {network.port} is out of range; allowed are 0 to 65535 (0: any free port).")
+    if not (network.api or network.webui):
+        raise OptionError("--no-api and --nowebui together leave nothing to serve; drop one of them.")
+    if is_loopback(network.host):
+        return
+    if offline:
+        raise OptionError(
+            f"--offline opens loopback sockets only, and {network.host} is reachable from other machines; "
+            "drop --listen/--host or --offline."
+        )
+    if not network.api_auth:
+        raise OptionError(
+            f"--host {network.host} lets other machines in, and nothing asks them who they are; "
+            "add --api-auth USER:PASSWORD, or keep to 127.0.0.1 (without --listen)."
+        )

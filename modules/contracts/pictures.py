@@ -1,0 +1,50 @@
+"""Finished pictures as the fronts see them; `modules.outputs` keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from modules.contracts.request import OutputParams
+from modules.contracts.result import Picture
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPicture:
+    """One row of the gallery. The id is opaque; no path ever leaves the store."""
+
+    id: str
+    job_id: str
+    index: int
+    owner: str
+    created: datetime
+    width: int
+    height: int
+    media_type: str
+    infotext: str
+    recipe: Mapping[str, Any]
+    name: str
+    """File name for a download, without folders."""
+
+
+class PictureStore(Protocol):
+    """Keeps pictures and finds them again."""
+
+    def save(self, picture: Picture, *, job_id: str, owner: str, output: OutputParams) -> StoredPicture:
+        """Write the file atomically and the row with it. Saving the same job and index again gives the first row."""
+
+    def get(self, picture_id: str) -> StoredPicture | None:
+        """The row of that id."""
+
+    def read(self, picture_id: str) -> bytes | None:
+        """The encoded file."""
+
+    def list(
+        self, *, owner: str | None = None, job_id: str | None = None, limit: int = 100, offset: int = 0
+    ) -> list[StoredPicture]:
+        """Rows, newest first."""
+
+    def delete(self, picture_id: str) -> bool:
+        """Remove file and row; False when there is none."""

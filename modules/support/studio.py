@@ -1,0 +1,77 @@
+"""What the composition root hands to the fronts: one frozen bundle of services and the state of the start."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from modules.bootstrap.options import Options
+from modules.contracts.catalog import Catalog
+from modules.contracts.jobs import JobQueue
+from modules.contracts.pictures import PictureStore
+from modules.support.bus import EventBus
+from modules.support.paths import Paths
+from modules.support.settings import Settings
+
+Phase = Literal["starting", "page", "libraries", "model", "ready", "failed"]
+
+
+class Status:
+    """How far the start has come. `ready` means that a picture can be drawn now."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._phase: Phase = "starting"
+        self._message = "Starting"
+        self._ready = threading.Event()
+
+    def set(self, phase: Phase, message: str) -> None:
+        """Move on; `message` is shown to people."""
+        with self._lock:
+            self._phase, self._message = phase, message
+        if phase == "ready":
+            self._ready.set()
+        else:
+            self._ready.clear()
+
+    @property
+    def phase(self) -> Phase:
+        """The current phase."""
+        return self._phase
+
+    @property
+    def message(self) -> str:
+        """One sentence for a person."""
+        return self._message
+
+    @property
+    def ready(self) -> bool:
+        """A picture can be drawn."""
+        return self._ready.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until ready; False after `timeout` seconds."""
+        return self._ready.wait(timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class Studio:
+    """The services. The fronts get this and nothing else."""
+
+    options: Options
+    paths: Paths
+    settings: Settings
+    bus: EventBus
+    status: Status
+    catalog: Catalog
+    queue: JobQueue
+    pictures: PictureStore
+    memory_report: Callable[[], Mapping[str, Any]]
+    """Figures in the shape of `/sdapi/v1/memory`."""
+    device_report: Callable[[], Mapping[str, Any]]
+    """What hardware was found and chosen, with reasons."""
+    close: Callable[[], None]
+    """Stop lanes and release everything; safe to call twice."""
+    versions: Mapping[str, str] = field(default_factory=dict)
