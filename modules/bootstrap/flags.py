@@ -1,4 +1,4 @@
-"""The one declaration of the command line, used by launch.py before the environment exists and by modules.cli inside it.
+"""The one declaration of the command line, used by launch.py before the environment exists, by modules.cli inside it.
 
 Every command has its own small parser; the groups of flags that several commands share are added by the functions here.
 """
@@ -6,6 +6,7 @@ Every command has its own small parser; the groups of flags that several command
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ class Command:
     """One parsed command line: its name, the checked options, its own arguments, and what is handed on unread."""
 
     name: str
-    options: opt.Options = opt.Options()
+    options: opt.Options = field(default_factory=opt.Options)
     arguments: argparse.Namespace = field(default_factory=argparse.Namespace)
     rest: tuple[str, ...] = ()
 
@@ -127,24 +128,42 @@ def add_studio(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--log-json", action="store_true", help="log as JSON lines")
 
 
+RECIPE = {
+    "--negative": "prompt.negative",
+    "--seed": "seeds.seed",
+    "--steps": "sampling.steps",
+    "--sampler": "sampling.sampler",
+    "--scheduler": "sampling.scheduler",
+    "--cfg": "sampling.cfg_scale",
+    "--width": "canvas.width",
+    "--height": "canvas.height",
+    "--batch": "canvas.batch_size",
+    "--model": "model.checkpoint",
+    "--denoise": "image.denoising_strength",
+}
+"""Flags of `generate` and the declared parameters they set; type, words and bounds come from the declaration."""
+
+
 def add_generate(parser: argparse.ArgumentParser) -> None:
     """The recipe of a picture. What is left out takes the default that the request declares."""
+    from modules.contracts.request import parameters
+
     parser.add_argument("prompt", metavar="PROMPT")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", type=Path, help="several: FILE-1.png, …")
     recipe = parser.add_argument_group("recipe")
-    recipe.add_argument("--negative", metavar="TEXT", help="what to keep out")
-    recipe.add_argument("--seed", type=int, help="-1: a random one")
-    recipe.add_argument("--steps", type=int)
-    recipe.add_argument("--sampler")
-    recipe.add_argument("--scheduler")
-    recipe.add_argument("--cfg", type=float, help="how strongly the prompt is obeyed")
-    recipe.add_argument("--width", type=int, help="pixels")
-    recipe.add_argument("--height", type=int, help="pixels")
-    recipe.add_argument("--batch", type=int, help="pictures drawn together")
-    recipe.add_argument("--model", help="like --ckpt, for this picture")
+    by_name = {item.name: item for item in parameters()}
+    for flag, name in RECIPE.items():
+        item = by_name[name]
+        kind = item.annotation.partition(" ")[0]
+        convert = {"int": int, "float": float}.get(kind, str)
+        bounds = (
+            "" if item.param.minimum is None else f", {item.param.minimum:g} to {item.param.maximum or math.inf:.15g}"
+        )
+        default = "" if item.default in (None, "") else f" ({item.default})"
+        text = f"{item.param.label}{bounds}{default}".replace("%", "%%")
+        recipe.add_argument(flag, dest=name, type=convert, metavar=kind[:5].upper(), help=text)
     recipe.add_argument("--init", type=Path, metavar="IMAGE", help="picture to start from")
-    recipe.add_argument("--mask", type=Path, metavar="IMAGE", help="white is redrawn; needs --init")
-    recipe.add_argument("--denoise", type=float, help="how far from --init, 0 to 1")
+    recipe.add_argument("--mask", type=Path, metavar="IMAGE", help="white is drawn anew; needs --init")
 
 
 def add_doctor(parser: argparse.ArgumentParser) -> None:

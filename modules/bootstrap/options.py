@@ -47,7 +47,7 @@ class PathOptions:
 
 @dataclass(frozen=True)
 class DeviceOptions:
-    """Wishes about hardware: `use_cpu` names parts of the work ("all" or some of PARTS), `device_id` is the handler's."""
+    """Wishes about hardware: `use_cpu` holds some of PARTS, `device_id` is the device handler's own name."""
 
     use_cpu: frozenset[str] = frozenset()
     device_id: str | None = None
@@ -100,7 +100,7 @@ def is_loopback(host: str) -> bool:
 
 
 def parse_api_auth(text: str | None) -> tuple[tuple[str, str], ...]:
-    """`user:password[,user:password]` as pairs. A password may hold ':' and not ','; the text itself is never repeated."""
+    """`user:password[,user:password]` as pairs. A password may hold ':', not ','; the text itself is never repeated."""
     if not text:
         return ()
     pairs = []
@@ -134,7 +134,7 @@ def parse_subpath(text: str) -> str:
 
 
 def check_network(network: NetworkOptions, offline: bool) -> None:
-    """Refuses what would open the studio to others unseen: a non-loopback bind without a password, or under --offline."""
+    """Refuses a bind that other machines reach when there is no password, or under --offline. Raises OptionError."""
     if not 0 <= network.port <= 65535:
         raise OptionError(f"--port: {network.port} is out of range; allowed are 0 to 65535 (0: any free port).")
     if not (network.api or network.webui):
