@@ -72,6 +72,8 @@ class Studio:
     """Figures in the shape of `/sdapi/v1/memory`."""
     device_report: Callable[[], Mapping[str, Any]]
     """What hardware was found and chosen, with reasons."""
+    start_engine: Callable[[], None]
+    """Begin to load libraries and model in the background; safe to call twice."""
     close: Callable[[], None]
     """Stop lanes and release everything; safe to call twice."""
     versions: Mapping[str, str] = field(default_factory=dict)

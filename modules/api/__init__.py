@@ -1,0 +1,1 @@
+"""Floor F6: the HTTP front. Imports FastAPI, never torch."""

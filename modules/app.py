@@ -1,0 +1,273 @@
+"""The composition root: builds the services, hands them to each other, and runs the server.
+
+Nothing else constructs its own collaborators. Heavy libraries are imported in one background thread, after the port
+answers and the page stands, because imports hold the interpreter lock and would only delay each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from modules.bootstrap.options import Options
+from modules.contracts.errors import NotReady, StudioError
+from modules.support.bus import EventBus
+from modules.support.log import configure
+from modules.support.options import CORE_SETTINGS
+from modules.support.paths import Paths
+from modules.support.settings import Settings
+from modules.support.studio import Status, Studio
+
+if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
+
+    from modules.contracts.run import Engine
+    from modules.device.select import DeviceChoice
+    from modules.processing_diffusers.engine import DiffusersEngine
+    from modules.sd_models.catalog import StudioCatalog
+    from modules.sd_samplers.table import SamplerTable
+
+log = logging.getLogger(__name__)
+VERSION = "0.1.0"
+STOP_SECONDS = 15.0
+"""How long running jobs get to stop before the process ends."""
+
+
+class EngineRoom:
+    """The engine that is on its way: everybody may ask for it, and whoever needs it waits."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+        self._coming: Future[DiffusersEngine] = Future()
+        self.choice: DeviceChoice | None = None
+
+    def get(self) -> Engine:
+        """The engine, waiting until it stands. Raises what hindered it, or `NotReady` once the studio closes."""
+        return self._coming.result()
+
+    def build(self, assemble: Callable[[], tuple[DeviceChoice, DiffusersEngine]]) -> None:
+        """Import, choose a device, load the default model; meant to run in a thread of its own."""
+        try:
+            self._status.set("libraries", "Loading torch and diffusers")
+            self.choice, engine = assemble()
+        except StudioError as error:
+            self._fail(error)
+            return
+        except Exception as error:
+            log.exception("the engine could not be built")
+            self._fail(NotReady(f"The engine could not be built: {type(error).__name__}: {error}."))
+            return
+        self._coming.set_result(engine)
+        try:
+            self._status.set("model", "Loading the model")
+            engine.warm_up()
+        except StudioError as error:
+            # Another model may well work, so the engine stays in service.
+            log.error("the default model could not be loaded: %s", error.message)
+            self._status.set("failed", error.message)
+        else:
+            self._status.set("ready", "Ready")
+            log.info("ready to draw")
+
+    def _fail(self, error: StudioError) -> None:
+        log.error("%s", error.message)
+        self._status.set("failed", error.message)
+        self._coming.set_exception(error)
+
+    def close(self) -> None:
+        """Release the engine, or turn away whoever still waits for it."""
+        if not self._coming.done():
+            self._coming.set_exception(NotReady("The studio is closing."))
+        elif self._coming.exception() is None:
+            self._coming.result().close()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides how a picture looks. Reads metadata only; imports nothing."""
+    names = ("torch", "diffusers", "transformers", "gradio", "fastapi", "numpy", "pillow")
+    return {"atelier": VERSION, **{name: importlib.metadata.version(name) for name in names}}
+
+
+def _assemble(
+    options: Options, paths: Paths, settings: Settings, catalog: StudioCatalog, table: SamplerTable
+) -> tuple[DeviceChoice, DiffusersEngine]:
+    """Import the heavy rooms and build the engine from them."""
+    from modules.device.select import choose
+    from modules.processing_diffusers.engine import DiffusersEngine
+
+    choice = choose(options.device, paths.cache)
+    for reason in choice.reasons:
+        log.info("device: %s", reason)
+    return choice, DiffusersEngine(
+        catalog=catalog, table=table, choice=choice, settings=settings, paths=paths, options=options
+    )
+
+
+def build_studio(options: Options, *, status: Status | None = None, start_engine: bool = True) -> Studio:
+    """All services, wired, jobs of an earlier process taken up again.
+
+    Returns at once; with `start_engine` the engine is built in the background, else with `Studio.start_engine`.
+    """
+    from modules.call_queue.database import open_database
+    from modules.call_queue.queue import CallQueue
+    from modules.call_queue.store import JobStore
+    from modules.outputs.store import DiskPictureStore
+    from modules.sd_models.catalog import StudioCatalog
+    from modules.sd_models.families import load_families
+    from modules.sd_samplers.table import load_table
+    from modules.upscalers.table import UPSCALERS
+
+    paths = Paths(options.paths.data_dir, options.paths.models_dir).ensure()
+    settings = Settings(CORE_SETTINGS, paths.data)
+    bus, status = EventBus(), status or Status()
+    table = load_table(paths.configs / "samplers.json")
+    catalog = StudioCatalog(
+        paths,
+        families=load_families(paths.configs / "families.json"),
+        samplers=table.samplers(),
+        schedulers=table.schedulers(),
+        upscalers=UPSCALERS,
+        default_model=lambda: settings["sd_model_checkpoint"] or options.paths.checkpoint,
+    )
+    database = open_database(paths.database)
+    pictures = DiskPictureStore(database, paths.outputs, settings)
+    room = EngineRoom(status)
+    queue = CallQueue(room.get, JobStore(database), bus, pictures, lanes=options.run.lanes)
+
+    def assemble() -> None:
+        room.build(lambda: _assemble(options, paths, settings, catalog, table))
+
+    def begin() -> None:
+        threading.Thread(target=assemble, name="engine-start", daemon=True).start()
+
+    def close() -> None:
+        queue.stop(STOP_SECONDS)
+        room.close()
+        database.dispose()
+
+    if start_engine:
+        begin()
+    queue.start()
+    return Studio(
+        options=options,
+        paths=paths,
+        settings=settings,
+        bus=bus,
+        status=status,
+        catalog=catalog,
+        queue=queue,
+        pictures=pictures,
+        memory_report=lambda: _memory(room),
+        device_report=lambda: _hardware(room),
+        close=_once(close),
+        start_engine=_once(begin),
+        versions=versions(),
+    )
+
+
+def _memory(room: EngineRoom) -> Mapping[str, Any]:
+    from modules.device.report import memory_report
+
+    return memory_report(room.choice)
+
+
+def _hardware(room: EngineRoom) -> Mapping[str, Any]:
+    if room.choice is None:
+        return {"state": "not chosen yet"}
+    from modules.device.report import hardware_report
+
+    return hardware_report(room.choice)
+
+
+def _once(action: Callable[[], None]) -> Callable[[], None]:
+    """`action`, run by the first call only; later and concurrent calls wait for it."""
+    lock, done = threading.Lock(), threading.Event()
+
+    def run() -> None:
+        with lock:
+            if not done.is_set():
+                done.set()
+                action()
+
+    return run
+
+
+def build_application(studio: Studio) -> FastAPI:
+    """The HTTP application: API routes, and the page at the root unless it is switched off."""
+    from fastapi import FastAPI
+
+    from modules.api.app import add_api
+
+    application = FastAPI(title="Atelier", version=VERSION, root_path=studio.options.network.subpath)
+    add_api(application, studio)
+    if studio.options.network.webui:
+        from modules.ui.mount import mount
+
+        application = mount(application, studio)
+    return application
+
+
+class _Server:
+    """One run of the HTTP server: the port first, then services and page, then the engine."""
+
+    def __init__(self, options: Options) -> None:
+        from modules.api.opening import Opening
+
+        self._options = options
+        self._status = Status()
+        self._opening = Opening(self._status, options.network.subpath)
+        self._studio: Studio | None = None
+        self._failed = False
+
+    async def run(self) -> int:
+        """Serve until a signal comes; the process's exit status."""
+        import uvicorn
+
+        network = self._options.network
+        server = uvicorn.Server(
+            uvicorn.Config(
+                self._opening,
+                host=network.host,
+                port=network.port,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=5,
+            )
+        )
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=self._stand_up, args=(server, loop), name="stand-up", daemon=True).start()
+        await server.serve()
+        if self._studio is not None:
+            await asyncio.to_thread(self._studio.close)
+        await self._opening.close()
+        return int(self._failed)
+
+    def _stand_up(self, server: uvicorn.Server, loop: asyncio.AbstractEventLoop) -> None:
+        network = self._options.network
+        try:
+            studio = self._studio = build_studio(self._options, status=self._status, start_engine=False)
+            self._status.set("page", "Building the page")
+            application = build_application(studio)
+            lifespan = application.router.lifespan_context(application)
+            asyncio.run_coroutine_threadsafe(self._opening.hand_over(application, lifespan), loop).result()
+            log.info("the page stands at http://%s:%s%s", network.host, network.port, network.subpath)
+            studio.start_engine()
+        except Exception:
+            # Border of a thread: without this the port would answer "starting" for ever.
+            log.exception("the studio could not be started")
+            self._failed = True
+            server.should_exit = True
+
+
+def serve(options: Options) -> int:
+    """Run the server until it is told to stop. Returns the exit status of the process."""
+    configure(json_lines=options.run.log_json)
+    return asyncio.run(_Server(options).run())
