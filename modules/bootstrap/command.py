@@ -40,9 +40,10 @@ def main(argv: Sequence[str], root: Path = ROOT) -> int:
     say = _teller(json_lines=command.options.run.log_json)
     environment = Environment(root)
     offline = command.options.run.offline
+    extras = (*EXTRAS.get(command.name, ()), *getattr(command.arguments, "extra", ()))
     if command.name != "doctor":
         try:
-            ensure(environment, EXTRAS.get(command.name, ()), offline=offline, say=say)
+            ensure(environment, extras, offline=offline, say=say)
         except (BootstrapError, OSError) as error:
             say(str(error))
             return FAILURE

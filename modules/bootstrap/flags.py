@@ -25,6 +25,9 @@ COMMANDS = {
     "test": "format check, lint, types, import contracts and tests; with arguments pytest alone",
 }
 
+EXTRAS = ("quant",)
+"""Extras that a person may ask for by name; that of the tests comes with `test`."""
+
 BARE = frozenset({"pocket", "test"})
 """Commands whose arguments are all their own: nothing of them is read here."""
 
@@ -125,6 +128,7 @@ def add_studio(parser: argparse.ArgumentParser) -> None:
     run = parser.add_argument_group("process")
     run.add_argument("--offline", action="store_true", help="open no socket but loopback, ever")
     run.add_argument("--lanes", type=int, default=opt.RunOptions.lanes, metavar="N", help="jobs drawn at a time (8)")
+    run.add_argument("--extra", action="append", default=[], choices=EXTRAS, help="install this extra first, once")
     run.add_argument("--log-json", action="store_true", help="log as JSON lines")
 
 

@@ -63,14 +63,26 @@ def _uv_install(environment: Environment, name: str, flags: list[str], backend: 
     pins = stamp.lock_file(environment.root, name)
     command = [str(environment.uv), "pip", "install", "--python", str(environment.python), *flags]
     if backend is None:
-        return subprocess.run([*command, "-r", str(pins)], stdin=subprocess.DEVNULL).returncode
+        return _run([*command, "-r", str(pins)])
     # Named by what the project asks for, held to the lock: so the other build's own libraries may take their places.
     lines = [line for line in pins.read_text(encoding="utf-8").splitlines() if not line.startswith(TORCH_OWN)]
     held = environment.folder / f"atelier-{name}-constraints.txt"
     held.write_text("\n".join(lines), encoding="utf-8")
     wanted = ["-r", str(environment.root / "pyproject.toml"), *([] if name == stamp.CORE else ["--extra", name])]
     command += ["--torch-backend", backend, "-c", str(held), *wanted]
-    return subprocess.run(command, stdin=subprocess.DEVNULL).returncode
+    return _run(command)
+
+
+def _run(command: list[str]) -> int:
+    """Runs uv: with its own bars on a terminal, elsewhere without the list of every package that it ends with."""
+    if sys.stderr.isatty():
+        return subprocess.run(command, stdin=subprocess.DEVNULL).returncode
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as uv:
+        for line in uv.stderr or ():
+            if not line.startswith((" + ", " - ", " ~ ")):
+                sys.stderr.write(line)
+                sys.stderr.flush()
+    return uv.returncode
 
 
 def _torch_backend(environment: Environment) -> str | None:

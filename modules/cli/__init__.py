@@ -1,0 +1,1 @@
+"""The terminal front: one file per command, imported when that command runs."""

@@ -1,0 +1,93 @@
+"""`generate`: one job in an engine of its own, with a progress bar, and its pictures in the files that were named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import Progress, TaskID
+
+from modules.bootstrap.flags import Command
+from modules.cli import terminal
+from modules.cli.recipe import request_from, targets
+from modules.contracts.errors import InvalidRequest, StudioError
+from modules.contracts.events import Event, StageStarted, StepDone
+from modules.contracts.jobs import JobHandle
+from modules.contracts.result import GenerationResult
+
+if TYPE_CHECKING:
+    from modules.support.studio import Studio
+
+STAGES = {
+    "load": "Loading the model",
+    "encode": "Reading the prompt",
+    "denoise": "Drawing",
+    "hires": "Drawing larger",
+    "decode": "Developing",
+    "save": "Saving",
+}
+"""Names of stages in words for a person."""
+
+
+def run(command: Command) -> int:
+    """Draws and writes. 0 when every picture is in its file; errors go up as `StudioError`, Ctrl-C stops the job."""
+    request = request_from(command.arguments)
+    output: Path = command.arguments.output
+    _make_folder(output)
+    console = terminal.remarks()
+
+    from modules.app import build_studio
+
+    studio = build_studio(command.options)
+    try:
+        handle = studio.queue.submit(request, owner="cli")
+        result = follow(handle, console)
+        _write(result, output, studio, console)
+    finally:
+        studio.close()
+    return 0
+
+
+def follow(handle: JobHandle, console: Console) -> GenerationResult:
+    """Shows the job's progress until its end and returns the result. Ctrl-C cancels the job and goes up."""
+    try:
+        with terminal.bar(console) as progress:
+            task = progress.add_task("Starting", total=None)
+            for event in handle.iterate():
+                show(event, progress, task)
+        return handle.wait()
+    except KeyboardInterrupt:
+        handle.cancel()
+        raise
+
+
+def show(event: Event, progress: Progress, task: TaskID) -> None:
+    """Moves the bar to what the event says."""
+    if isinstance(event, StageStarted):
+        progress.update(task, description=STAGES.get(event.stage, event.stage.capitalize()))
+    elif isinstance(event, StepDone):
+        done = event.batch * event.steps + event.step
+        progress.update(task, completed=done, total=event.batches * event.steps)
+
+
+def _make_folder(output: Path) -> None:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidRequest(f"The folder of '{output}' cannot be made: {error.strerror or error}.") from error
+    if output.is_dir():
+        raise InvalidRequest(f"'{output}' is a folder; -o names the file of the picture.")
+
+
+def _write(result: GenerationResult, output: Path, studio: Studio, console: Console) -> None:
+    from modules.outputs.codec import encode
+    from modules.support.atomic import write_bytes
+
+    for note in result.notes:
+        console.print(note)
+    if not result.pictures:
+        raise StudioError("The job ended without a picture.")
+    for picture, path in zip(result.pictures, targets(output, len(result.pictures)), strict=True):
+        write_bytes(path, encode(picture, output))
+        console.print(f"{path}  (seed {picture.seed}, {picture.image.width} × {picture.image.height})")
