@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -88,13 +88,13 @@ class JobQueue(Protocol):
     def get(self, job_id: str) -> JobRecord | None:
         """The stored row."""
 
-    def list(self, *, owner: str | None = None, state: JobState | None = None, limit: int = 100) -> list[JobRecord]:
+    def list(self, *, owner: str | None = None, state: JobState | None = None, limit: int = 100) -> Sequence[JobRecord]:
         """Rows, newest first."""
 
     def progress(self, job_id: str) -> JobProgress | None:
         """Where that job stands; None when it is not known."""
 
-    def running(self, owner: str | None = None) -> list[JobProgress]:
+    def running(self, owner: str | None = None) -> Sequence[JobProgress]:
         """Jobs that run now, oldest first; of one owner when given."""
 
     def pending(self, owner: str | None = None) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -43,7 +43,7 @@ class PictureStore(Protocol):
 
     def list(
         self, *, owner: str | None = None, job_id: str | None = None, limit: int = 100, offset: int = 0
-    ) -> list[StoredPicture]:
+    ) -> Sequence[StoredPicture]:
         """Rows, newest first."""
 
     def delete(self, picture_id: str) -> bool:

@@ -185,9 +185,7 @@ class InpaintParams:
 
     mask: bytes = field(default=b"", repr=False)
     blur: int = param(4, "Mask blur", minimum=0, maximum=256, step=1, legacy="mask_blur", infotext="Mask blur")
-    fill: str = param(
-        "fill", "Masked content", choices=FILL_MODES, legacy="inpainting_fill", infotext="Masked content"
-    )
+    fill: str = param("fill", "Masked content", choices=FILL_MODES, legacy="inpainting_fill", infotext="Masked content")
     only_masked: bool = param(
         True, "Only masked", help="Work on an enlarged cut-out round the mask.", legacy="inpaint_full_res"
     )

@@ -14,12 +14,11 @@ from rich.logging import RichHandler
 class JsonFormatter(logging.Formatter):
     """One line of JSON per record: `time` (UTC, ISO 8601), `level`, `logger`, `message`, extras, `error`."""
 
-    converter = time.gmtime
     _known = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, object] = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}Z",
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),

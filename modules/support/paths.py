@@ -54,7 +54,7 @@ class Paths:
         return self.models / kind
 
     def ensure(self) -> Paths:
-        """Make the folders that the program writes to; returns itself. The data folder is readable by its owner only."""
+        """Make the folders that the program writes to, the data folder for its owner only; returns itself."""
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         for folder in (self.outputs, self.cache):
             folder.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -40,17 +41,16 @@ class Setting:
         if value is None:
             return self.default
         kind = type(self.default)
-        if kind is bool and isinstance(value, bool):
-            return value
-        if kind is int and isinstance(value, int | float) and not isinstance(value, bool) and value == int(value):
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if kind is int and number and value == int(value):
             return self._bounded(int(value))
-        if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if kind is float and number:
             return self._bounded(float(value))
         if kind is str and isinstance(value, str):
             if isinstance(self.choices, tuple) and value not in self.choices:
                 raise InvalidRequest(f"{self.key} is {value!r}; allowed are {', '.join(self.choices)}.")
             return value
-        if self.default is None or isinstance(value, kind):
+        if self.default is None or (kind not in (int, float) and isinstance(value, kind)):
             return value
         raise InvalidRequest(f"{self.key} is {value!r}; a value of type {kind.__name__} is needed.")
 
@@ -101,9 +101,7 @@ class Settings:
     def public(self) -> Mapping[str, Any]:
         """A snapshot of everything but secrets."""
         with self._lock:
-            return MappingProxyType(
-                {key: self[key] for key, item in self._declared.items() if item.scope != "secret"}
-            )
+            return MappingProxyType({key: self[key] for key, item in self._declared.items() if item.scope != "secret"})
 
     def update(self, changes: Mapping[str, Any], *, unknown: Literal["ignore", "refuse"] = "refuse") -> None:
         """Change several at once and store them; all or none. Secrets are changed with `set_secret` only."""

@@ -1,0 +1,81 @@
+"""Every parameter is declared once, soundly, and survives storage."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modules.contracts.codec import decode, encode
+from modules.contracts.parameters import declared
+from modules.contracts.request import (
+    CanvasParams,
+    GenerationRequest,
+    ImageParams,
+    InpaintParams,
+    PromptParams,
+    SamplingParams,
+    SeedParams,
+    parameters,
+)
+
+
+def test_defaults_lie_within_their_own_bounds():
+    for item in parameters():
+        low, high, value = item.param.minimum, item.param.maximum, item.default
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            assert low is None or value >= low, item.name
+            assert high is None or value <= high, item.name
+        if isinstance(item.param.choices, tuple):
+            assert value in item.param.choices, item.name
+
+
+def test_a_legacy_name_is_unique_but_for_the_strength_that_two_modes_share():
+    names = [item.param.legacy for item in parameters() if item.param.legacy]
+    assert sorted({name for name in names if names.count(name) > 1}) == ["denoising_strength"]
+
+
+def test_every_field_of_a_group_is_declared_or_carries_bytes():
+    carried = {("image", "images"), ("inpaint", "mask")}
+    found = {item.path for item in parameters()} | carried
+    request = GenerationRequest(image=ImageParams(), inpaint=InpaintParams())
+    for group in dataclasses.fields(request):
+        for item in dataclasses.fields(getattr(request, group.name)):
+            assert (group.name, item.name) in found
+
+
+def test_no_group_has_more_than_twelve_fields():
+    request = GenerationRequest(image=ImageParams(), inpaint=InpaintParams())
+    for group in dataclasses.fields(request):
+        assert len(dataclasses.fields(getattr(request, group.name))) <= 12
+
+
+def test_something_that_is_no_group_is_refused():
+    with pytest.raises(TypeError, match="int"):
+        list(declared(int))
+
+
+REQUESTS = st.builds(
+    GenerationRequest,
+    prompt=st.builds(PromptParams, text=st.text(), negative=st.text(), styles=st.lists(st.text()).map(tuple)),
+    canvas=st.builds(CanvasParams, width=st.none() | st.integers(16, 8192), tiling=st.booleans()),
+    seeds=st.builds(SeedParams, seed=st.integers(-1, 2**32 - 1), subseed_strength=st.floats(0, 1)),
+    sampling=st.builds(SamplingParams, steps=st.integers(1, 1000), cfg_scale=st.none() | st.floats(0, 100)),
+    image=st.none() | st.builds(ImageParams, images=st.lists(st.binary(), min_size=1).map(tuple)),
+    inpaint=st.none() | st.builds(InpaintParams, mask=st.binary(), blur=st.integers(0, 64)),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(REQUESTS)
+def test_a_request_comes_back_from_storage_equal(request):
+    assert decode(GenerationRequest, encode(request)) == request
+
+
+def test_a_stored_field_that_nobody_knows_is_an_error():
+    stored = encode(GenerationRequest())
+    stored["prompt"]["mood"] = "sunny"
+    with pytest.raises(ValueError, match="mood"):
+        decode(GenerationRequest, stored)

@@ -1,0 +1,62 @@
+"""Atomic files are whole or absent; the registry refuses without changing."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from modules.support.atomic import replacing, write_text
+from modules.support.paths import MODEL_KINDS, Paths
+from modules.support.registry import Registry, RegistryError
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "deep" / "file.txt"
+    write_text(target, "old")
+    with pytest.raises(RuntimeError), replacing(target) as stream:
+        stream.write(b"half of the new")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert [item.name for item in target.parent.iterdir()] == ["file.txt"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permission bits are POSIX")
+def test_a_secret_file_is_never_readable_by_others(tmp_path):
+    target = tmp_path / "secret"
+    with replacing(target, mode=0o600) as stream:
+        part = next(tmp_path.glob("*.part"), None) or next(tmp_path.glob(".*.part"))
+        assert stat.S_IMODE(part.stat().st_mode) == 0o600
+        stream.write(b"x")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+def test_paths_make_every_folder_that_is_written_to(tmp_path):
+    paths = Paths(tmp_path / "data", tmp_path / "models").ensure()
+    assert paths.outputs.is_dir()
+    assert paths.cache.is_dir()
+    assert all(paths.models_of(kind).is_dir() for kind in MODEL_KINDS)
+
+
+def test_the_registry_orders_by_before():
+    registry: Registry[int] = Registry("row")
+    registry.add("late", 3)
+    registry.add("middle", 2, before=["late"])
+    registry.add("early", 1, before=["middle"])
+    assert list(registry) == ["early", "middle", "late"]
+
+
+def test_a_refused_entry_changes_nothing():
+    registry: Registry[int] = Registry("row")
+    registry.add("a", 1, before=["b"])
+    with pytest.raises(RegistryError, match="circle: .*a"):
+        registry.add("b", 2, before=["a"])
+    with pytest.raises(RegistryError, match="'a' is registered already"):
+        registry.add("a", 9)
+    assert list(registry.items()) == [("a", 1)]
+    twin = registry.copy()
+    twin.add("c", 3)
+    assert "c" not in registry
+    with pytest.raises(KeyError, match="No row 'x'; known are: a"):
+        registry["x"]
