@@ -1,0 +1,70 @@
+"""The tiny models as fixtures: each is built at most once a run. Tests must not change the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.factories import models
+from tests.factories.single_files import single_file
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory) -> Path:
+    """The folder in which the tiny models of this run stand."""
+    return tmp_path_factory.mktemp("tiny-models")
+
+
+@pytest.fixture(scope="session")
+def tiny_sd15_folder(tiny_models) -> Path:
+    """SD 1.5 as a diffusers folder."""
+    return models.tiny_sd15(tiny_models / "tiny-sd15")
+
+
+@pytest.fixture(scope="session")
+def tiny_sd15_inpaint_folder(tiny_models) -> Path:
+    """SD 1.5 inpainting as a diffusers folder."""
+    return models.tiny_sd15_inpaint(tiny_models / "tiny-sd15-inpaint")
+
+
+@pytest.fixture(scope="session")
+def tiny_sd2_folder(tiny_models) -> Path:
+    """SD 2.1 with v-prediction as a diffusers folder."""
+    return models.tiny_sd2(tiny_models / "tiny-sd2")
+
+
+@pytest.fixture(scope="session")
+def tiny_sdxl_folder(tiny_models) -> Path:
+    """SDXL as a diffusers folder."""
+    return models.tiny_sdxl(tiny_models / "tiny-sdxl")
+
+
+@pytest.fixture(scope="session")
+def tiny_sd3_folder(tiny_models) -> Path:
+    """SD 3 with its three text encoders as a diffusers folder."""
+    return models.tiny_sd3(tiny_models / "tiny-sd3")
+
+
+@pytest.fixture(scope="session")
+def tiny_flux_folder(tiny_models) -> Path:
+    """Flux.1 dev as a diffusers folder."""
+    return models.tiny_flux(tiny_models / "tiny-flux")
+
+
+@pytest.fixture(scope="session")
+def tiny_sd15_file(tiny_models, tiny_sd15_folder) -> Path:
+    """The SD 1.5 model as a single file in LDM layout, with its sidecar folder."""
+    return single_file(tiny_sd15_folder, tiny_models / "tiny-sd15-file.safetensors", "sd15")
+
+
+@pytest.fixture(scope="session")
+def tiny_sd15_inpaint_file(tiny_models, tiny_sd15_inpaint_folder) -> Path:
+    """The SD 1.5 inpainting model as a single file in LDM layout, with its sidecar folder."""
+    return single_file(tiny_sd15_inpaint_folder, tiny_models / "tiny-sd15-inpaint-file.safetensors", "sd15")
+
+
+@pytest.fixture(scope="session")
+def tiny_sdxl_file(tiny_models, tiny_sdxl_folder) -> Path:
+    """The SDXL model as a single file in LDM layout, with its sidecar folder."""
+    return single_file(tiny_sdxl_folder, tiny_models / "tiny-sdxl-file.safetensors", "sdxl")

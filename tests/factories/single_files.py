@@ -1,0 +1,98 @@
+"""Writes a diffusers folder as one `.safetensors` file in the layout that the original code of the family used."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tests.factories import ldm_keys
+
+
+def weights_of(folder: Path) -> dict[str, Any]:
+    """All weights of one component folder."""
+    from safetensors.torch import load_file
+
+    found: dict[str, Any] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        found.update(load_file(file))
+    return found
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    """The component's `config.json`."""
+    return json.loads((folder / "config.json").read_text("utf-8"))
+
+
+def _prefixed(prefix: str, weights: dict[str, Any]) -> dict[str, Any]:
+    return {prefix + name: value for name, value in weights.items()}
+
+
+def _unet_and_vae(source: Path) -> dict[str, Any]:
+    config = config_of(source / "vae")
+    return {
+        **_prefixed("model.diffusion_model.", ldm_keys.unet(weights_of(source / "unet"), config_of(source / "unet"))),
+        **_prefixed("first_stage_model.", ldm_keys.vae(weights_of(source / "vae"), len(config["block_out_channels"]))),
+    }
+
+
+def _sd15(source: Path) -> dict[str, Any]:
+    text = _prefixed("cond_stage_model.transformer.", ldm_keys.clip(weights_of(source / "text_encoder")))
+    return {**_unet_and_vae(source), **text}
+
+
+def _sd2(source: Path) -> dict[str, Any]:
+    """The original of SD 2 keeps a last layer that is never run, and the projection."""
+    import torch
+
+    text = ldm_keys.open_clip(weights_of(source / "text_encoder"))
+    layers = config_of(source / "text_encoder")["num_hidden_layers"]
+    first = "transformer.resblocks.0."
+    spare = {
+        f"transformer.resblocks.{layers}.{name[len(first) :]}": value.clone()
+        for name, value in text.items()
+        if name.startswith(first)
+    }
+    width = config_of(source / "text_encoder")["hidden_size"]
+    return {
+        **_unet_and_vae(source),
+        **_prefixed("cond_stage_model.model.", {**text, **spare, "text_projection": torch.eye(width)}),
+    }
+
+
+def _sdxl(source: Path) -> dict[str, Any]:
+    first, second = weights_of(source / "text_encoder"), weights_of(source / "text_encoder_2")
+    return {
+        **_unet_and_vae(source),
+        **_prefixed("conditioner.embedders.0.transformer.", ldm_keys.clip(first)),
+        **_prefixed("conditioner.embedders.1.model.", ldm_keys.open_clip(second)),
+    }
+
+
+WRITERS = {"sd15": _sd15, "sd2": _sd2, "sdxl": _sdxl}
+
+
+def sidecar_of(target: Path) -> Path:
+    """The folder beside a single file that holds what the file itself cannot: tokenizers and, if wanted, configs."""
+    return target.with_suffix(".config")
+
+
+def single_file(
+    source: Path, target: Path, layout: str, *, metadata: dict[str, str] | None = None, configs: bool = True
+) -> Path:
+    """Write `source` (a diffusers folder) to `target` in the LDM layout of `layout`, a key of `WRITERS`.
+
+    The sidecar folder gets the tokenizers, and with `configs` also the configs of all components and the scheduler.
+    """
+    from safetensors.torch import save_file
+
+    weights = {name: value.contiguous() for name, value in WRITERS[layout](source).items()}
+    save_file(weights, target, metadata={"format": "pt", **(metadata or {})})
+    wanted = ("*/*.json", "*/*.txt") if configs else ("tokenizer*/*.json", "tokenizer*/*.txt")
+    for pattern in wanted:
+        for file in source.glob(pattern):
+            copy = sidecar_of(target) / file.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+    return target

@@ -1,0 +1,65 @@
+"""Small tokenizers for the tiny models: every byte is a token, and a few common words are one token each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+WORDS = ("a", "the", "on", "red", "blue", "green", "circle", "square", "background", "white", "cat", "dog", "of", "and")
+START, END = "<|startoftext|>", "<|endoftext|>"
+
+
+def byte_characters() -> list[str]:
+    """The 256 printable stand-ins for bytes that byte-level BPE uses, in the order of CLIP's vocabulary."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return [chr(byte) for byte in printable] + [chr(256 + index) for index in range(len(others))]
+
+
+def clip_vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Vocabulary and merges: bytes, bytes that end a word, the words of `WORDS`, then start and end."""
+    characters = byte_characters()
+    pieces = [*characters, *(character + "</w>" for character in characters)]
+    merges: list[tuple[str, str]] = []
+    for word in WORDS:
+        parts = [*word[:-1], word[-1] + "</w>"]
+        while len(parts) > 1:
+            pair = (parts[0], parts[1])
+            if pair not in merges:
+                merges.append(pair)
+            parts[:2] = [parts[0] + parts[1]]
+    pieces += ["".join(pair) for pair in merges]
+    pieces += [START, END]
+    unique = list(dict.fromkeys(pieces))
+    return {piece: index for index, piece in enumerate(unique)}, merges
+
+
+def save_clip_tokenizer(folder: Path, *, pad: str = END) -> dict[str, int]:
+    """Write `vocab.json`, `merges.txt` and the tokenizer's config; returns the vocabulary."""
+    vocabulary, merges = clip_vocabulary()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), "utf-8")
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *(" ".join(pair) for pair in merges), ""]), "utf-8")
+    config = {
+        "tokenizer_class": "CLIPTokenizer",
+        "model_max_length": 77,
+        "bos_token": START,
+        "eos_token": END,
+        "unk_token": END,
+        "pad_token": pad,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2), "utf-8")
+    return vocabulary
+
+
+def save_t5_tokenizer(folder: Path, *, length: int = 32) -> int:
+    """Write a tokenizer of letters and a few words in T5's manner; returns the size of its vocabulary."""
+    from transformers import T5Tokenizer
+
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789.,:;!?'\"()-"
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
+    pieces += [("▁" + word, -3.0) for word in WORDS if len(word) > 1]
+    pieces += [(letter, -6.0) for letter in letters]
+    tokenizer = T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=length)
+    tokenizer.save_pretrained(folder)
+    return len(pieces)
