@@ -1,0 +1,84 @@
+"""`python launch.py bench [NAME…]`: list the benchmarks, or run some and print one JSON object."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from modules.bootstrap.options import Options
+from modules.support.atomic import write_text
+
+
+def _overhead(options: Options, arguments: argparse.Namespace) -> dict[str, Any]:
+    from modules.bench import overhead
+
+    return overhead.run(options, rounds=arguments.rounds, steps=arguments.steps)
+
+
+def _batching(options: Options, arguments: argparse.Namespace) -> dict[str, Any]:
+    from modules.bench import batching
+
+    return batching.run(options, rounds=arguments.rounds, steps=arguments.steps)
+
+
+def _start(options: Options, arguments: argparse.Namespace) -> dict[str, Any]:
+    from modules.bench import start
+
+    return start.run(options, rounds=min(arguments.rounds, 3))
+
+
+BENCHMARKS: dict[str, tuple[str, Callable[[Options, argparse.Namespace], dict[str, Any]]]] = {
+    "overhead": ("one API call against the bare diffusers pipeline, p50 over p50 (at most 1.15)", _overhead),
+    "batching": (
+        "eight clients against one static batch of eight, throughput over throughput (at least 0.6)",
+        _batching,
+    ),
+    "start": ("seconds from launch.py to port, page and readiness to draw", _start),
+}
+
+
+def run(argv: Sequence[str], options: Options) -> int:
+    """Run the named benchmarks. Returns 0, or 2 for an unknown name."""
+    parser = argparse.ArgumentParser(prog="launch.py bench", description=_listing())
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--rounds", type=int, default=7, help="measured rounds of each side (7)")
+    parser.add_argument("--steps", type=int, default=20, help="sampling steps (20)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result here")
+    arguments = parser.parse_args(list(argv))
+    unknown = [name for name in arguments.names if name not in BENCHMARKS]
+    if unknown:
+        sys.stderr.write(f"No benchmark is called {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}.\n")
+        return 2
+    if not arguments.names:
+        sys.stdout.write(_listing() + "\n")
+        return 0
+    results = {name: BENCHMARKS[name][1](options, arguments) for name in arguments.names}
+    text = json.dumps({"machine": _machine(), **results}, indent=2)
+    sys.stdout.write(text + "\n")
+    if arguments.json:
+        write_text(arguments.json, text + "\n")
+    return 0
+
+
+def _listing() -> str:
+    return "\n".join(f"{name:<10} {text}" for name, (text, _) in BENCHMARKS.items())
+
+
+def _machine() -> dict[str, Any]:
+    from modules.app import versions
+
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "load_before": load,
+        "versions": versions(),
+    }

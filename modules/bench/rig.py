@@ -1,0 +1,124 @@
+"""What the serving benchmarks share: a live server in this process, a bare pipeline of the same model, a client."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import socket
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import uvicorn
+
+from modules.app import build_application, build_studio
+from modules.bootstrap.options import NetworkOptions, Options
+from modules.contracts.errors import NotReady
+
+if TYPE_CHECKING:
+    from modules.support.studio import Studio
+
+PROMPT = "a red circle on a white background"
+SAMPLER = "DDIM"
+"""The sampler of both sides: it maps to one diffusers scheduler with no schedule of its own."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rig:
+    """A studio with its API on a loopback port, and the bare pipeline over the same files."""
+
+    studio: Studio
+    url: str
+    size: int
+    steps: int
+    bare: Callable[[int], None]
+    """Draw that many pictures in one static batch with nothing of ours in between."""
+
+    def body(self, seed: int) -> dict[str, Any]:
+        """The API call that draws what `bare` draws."""
+        return {
+            "prompt": PROMPT,
+            "seed": seed,
+            "steps": self.steps,
+            "sampler_name": SAMPLER,
+            "width": self.size,
+            "height": self.size,
+            "cfg_scale": 7.0,
+        }
+
+    def call(self, client: httpx.Client, seed: int) -> None:
+        """One picture over HTTP; raises when it is refused."""
+        client.post(f"{self.url}/sdapi/v1/txt2img", json=self.body(seed)).raise_for_status()
+
+
+@contextlib.contextmanager
+def rigged(options: Options, steps: int) -> Iterator[Rig]:
+    """Start everything, warm both sides up, and take it down again."""
+    with tempfile.TemporaryDirectory(prefix="atelier-bench-") as folder, socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        port = int(door.getsockname()[1])
+        paths = dataclasses.replace(options.paths, data_dir=Path(folder))
+        options = dataclasses.replace(options, paths=paths, network=NetworkOptions(port=port, webui=False))
+        studio = build_studio(options)
+        server = uvicorn.Server(uvicorn.Config(build_application(studio), log_config=None, access_log=False))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
+        thread.start()
+        try:
+            if not studio.status.wait(180):
+                raise NotReady(studio.status.message)
+            entry = studio.catalog.find_model(None)
+            bare = _bare_pipeline(entry.path, entry.native_size, steps)
+            yield Rig(studio, f"http://127.0.0.1:{port}", entry.native_size, steps, bare)
+        finally:
+            server.should_exit = True
+            thread.join(20)
+            studio.close()
+
+
+def _bare_pipeline(folder: Path, size: int, steps: int) -> Callable[[int], None]:
+    import torch
+    from diffusers import DDIMScheduler, StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True)
+    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
+    pipeline.set_progress_bar_config(disable=True)
+
+    def draw(pictures: int) -> None:
+        generators = [torch.Generator("cpu").manual_seed(seed) for seed in range(pictures)]
+        pipeline(
+            [PROMPT] * pictures,
+            width=size,
+            height=size,
+            num_inference_steps=steps,
+            guidance_scale=7.0,
+            generator=generators,
+        )
+
+    return draw
+
+
+def timed(action: Callable[[], object]) -> float:
+    """Seconds that `action` took."""
+    begun = time.perf_counter()
+    action()
+    return time.perf_counter() - begun
+
+
+def side_by_side(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> dict[str, Any]:
+    """Alternate both, so that what else the machine does falls on both alike; medians and their ratio."""
+    mine, other = [], []
+    for _ in range(rounds):
+        mine.append(timed(ours))
+        other.append(timed(theirs))
+    return {
+        "p50_seconds": round(statistics.median(mine), 4),
+        "bare_p50_seconds": round(statistics.median(other), 4),
+        "seconds": [round(value, 4) for value in mine],
+        "bare_seconds": [round(value, 4) for value in other],
+        "ratio": round(statistics.median(mine) / statistics.median(other), 4),
+    }
