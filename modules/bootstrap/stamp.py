@@ -5,7 +5,6 @@ A start compares the stamp with the lock files and, when they agree, asks nothin
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -66,9 +65,3 @@ def write(environment: Environment, names: tuple[str, ...]) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     fresh.replace(final)
-
-
-def remove(environment: Environment) -> None:
-    """Takes the stamp away before an installation begins."""
-    with contextlib.suppress(FileNotFoundError):
-        path(environment).unlink()

@@ -27,13 +27,12 @@ def find() -> str | None:
     on_path = next((found for name in NAMES if (found := shutil.which(name))), None)
     if on_path:
         return on_path
+    places: list[Path] = []
     if sys.platform == "darwin":
         places = [Path(place) for place in MAC]
     elif sys.platform == "win32":
         roots = [os.environ.get(name) for name in ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA")]
         places = [Path(root, place) for root in roots if root for place in WINDOWS]
-    else:
-        places = []
     return next((str(place) for place in places if place.exists()), None)
 
 

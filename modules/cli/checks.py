@@ -56,7 +56,7 @@ def run(command: Command) -> int:
 
 
 def run_check(check: Check, variables: dict[str, str], root: Path = ROOT) -> int:
-    """Runs one check with its output as it comes; says how it ended and when, except for pytest, which does so itself."""
+    """Runs one check with its output as it comes; says how it ended and when (pytest does so itself)."""
     started = time.monotonic()
     try:
         code = subprocess.run(check.command, cwd=root, env=variables, stdin=subprocess.DEVNULL).returncode
