@@ -1,0 +1,1 @@
+"""Floor F3: between latents and pictures: loading, swapping, decoding, encoding, previews."""
