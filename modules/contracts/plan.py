@@ -47,6 +47,13 @@ class PassPlan:
     cfg_scale: float
     strength: float
     """1 starts from pure noise; less keeps that much of the picture it starts from."""
+    run: int | None = None
+    """Steps really run, counted from the end of the sampler's schedule; None is all of them."""
+
+    @property
+    def steps(self) -> int:
+        """Steps really run."""
+        return self.sampler.steps if self.run is None else self.run
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,7 @@ class GenerationPlan:
     @property
     def total_steps(self) -> int:
         """Denoiser steps over all batches and passes, for progress."""
-        per_batch = self.first.sampler.steps + (self.hires.sampler.steps if self.hires else 0)
+        per_batch = self.first.steps + (self.hires.steps if self.hires else 0)
         return per_batch * len(self.batches)
 
 
