@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from modules.bootstrap import stamp
+from modules.bootstrap import repair, stamp
 from modules.bootstrap.environment import BootstrapError, Environment, Say, bring_uv, make
 
 PROBE_SECONDS = 15
@@ -38,17 +38,17 @@ def ensure(environment: Environment, extras: tuple[str, ...], *, offline: bool, 
 
 def _install(environment: Environment, names: tuple[str, ...], *, offline: bool, say: Say) -> None:
     started = time.monotonic()
-    # A package that was being unpacked when the power went looks installed to uv; after a cut, all are laid down again.
-    cut_short = environment.marker.exists()
+    if environment.marker.exists():
+        damaged = repair.discard_damaged(environment)
+        say(f"The last installation was cut short; {', '.join(damaged) or 'nothing'} was left damaged")
     environment.marker.touch()
     backend = None if offline else _torch_backend(environment)
     # The lock of an extra holds the core too, so the core's own is laid down only when it comes alone.
     for name in [name for name in names if name != stamp.CORE] or [stamp.CORE]:
         pins = stamp.lock_file(environment.root, name)
         count = sum("==" in line for line in pins.read_text(encoding="utf-8").splitlines())
-        again = " again, the last time was cut short" if cut_short else ""
-        say(f"Installing {count} packages of {pins.name}{again} (several GB the first time)")
-        flags = [*(["--offline"] if offline else []), *(["--reinstall"] if cut_short else [])]
+        say(f"Installing {count} packages of {pins.name} (several GB the first time)")
+        flags = ["--offline"] if offline else []
         fitted = backend is not None and _uv_install(environment, name, flags, backend) == 0
         if not fitted and _uv_install(environment, name, flags, None):
             raise BootstrapError(

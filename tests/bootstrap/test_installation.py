@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from modules.bootstrap import environment as place
-from modules.bootstrap import installation, stamp
+from modules.bootstrap import installation, repair, stamp
 from modules.bootstrap.environment import BootstrapError, Environment
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-in for uv is a script with a #! line")
@@ -107,17 +107,44 @@ def test_a_changed_lock_is_installed_again(workshop):
     assert [call[1] for call in workshop.asked()] == ["compile", "install"]
 
 
-def test_a_failure_leaves_no_stamp_and_the_next_start_lays_everything_down_again(workshop):
+def test_a_failure_leaves_no_stamp_and_the_next_start_mends_what_is_damaged(workshop):
     workshop.plan(compile=1, fitted=1, default=1)
     with pytest.raises(BootstrapError, match=r"uv could not install requirements\.txt"):
         workshop.ensure()
     assert not stamp.path(workshop.environment).exists()
     workshop.asked()
+    packages = workshop.environment.folder / "lib" / "python3" / "site-packages"
+    for name in ("whole", "hurt"):
+        (packages / f"{name}-1.dist-info").mkdir(parents=True)
+        (packages / f"{name}-1.dist-info" / "RECORD").write_text(f"{name}.py,,4\n")
+    (packages / "whole.py").write_text("1234")
     workshop.plan(compile=1, fitted=1, default=0)
     workshop.ensure()
-    assert "--reinstall" in workshop.asked()[-1]
+    assert "The last installation was cut short; hurt-1 was left damaged" in workshop.said
+    assert [path.name for path in packages.glob("*.dist-info")] == ["whole-1.dist-info"]
+    assert workshop.asked()[-1][1] == "install"
     assert not workshop.environment.marker.exists()
     assert stamp.missing(workshop.environment, ("core",)) == ()
+
+
+@pytest.mark.parametrize(
+    ("record", "is_whole"),
+    [
+        ("a.py,sha256=x,3\na-1.dist-info/RECORD,,\n", True),
+        ("a.py,sha256=x,3\n__pycache__/a.cpython-312.pyc,,\n", True),
+        ("a.py,sha256=x,4\n", False),
+        ("a.py,sha256=x,3\nb.py,sha256=x,3\n", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_what_makes_a_package_whole(tmp_path, record, is_whole):
+    info = tmp_path / "a-1.dist-info"
+    info.mkdir()
+    (tmp_path / "a.py").write_text("abc")
+    if record is not None:
+        (info / "RECORD").write_text(record)
+    assert repair.is_whole(info) is is_whole
 
 
 def test_offline_probes_nothing_and_says_so_to_uv(workshop):
