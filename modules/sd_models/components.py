@@ -1,0 +1,138 @@
+"""The classes that model parts are made of, and how one is put together from a config and named tensors.
+
+Classes come from a table, each from its own module of diffusers or transformers: a name in a model's files is looked up
+here and never imported. Models are built on torch's meta device, which is local to the thread; the libraries' own
+`from_pretrained` patches `torch.nn` for the whole process while it runs, which would harm lanes that draw meanwhile.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from modules.contracts.errors import BrokenModel
+
+CLASSES = {
+    "UNet2DConditionModel": "diffusers.models.unets.unet_2d_condition",
+    "SD3Transformer2DModel": "diffusers.models.transformers.transformer_sd3",
+    "FluxTransformer2DModel": "diffusers.models.transformers.transformer_flux",
+    "AutoencoderKL": "diffusers.models.autoencoders.autoencoder_kl",
+    "AutoencoderTiny": "diffusers.models.autoencoders.autoencoder_tiny",
+    "CLIPTextModel": "transformers.models.clip.modeling_clip",
+    "CLIPTextModelWithProjection": "transformers.models.clip.modeling_clip",
+    "T5EncoderModel": "transformers.models.t5.modeling_t5",
+    "CLIPTokenizer": "transformers.models.clip.tokenization_clip",
+    "T5Tokenizer": "transformers.models.t5.tokenization_t5",
+}
+SAME = {"CLIPTokenizerFast": "CLIPTokenizer", "T5TokenizerFast": "T5Tokenizer"}
+"""Names that older files use for what is one class today."""
+OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+"""How diffusers named the attention of autoencoders before 0.12."""
+
+
+def find_class(name: str) -> Any:
+    """The class of that name. Raises `BrokenModel` for a class that is not in the table."""
+    name = SAME.get(name, name)
+    if name in CLASSES:
+        return getattr(importlib.import_module(CLASSES[name]), name)
+    raise BrokenModel(f"the class {name!r} is not known; known are {', '.join(sorted(CLASSES))}")
+
+
+def find_scheduler(name: str) -> Any:
+    """The diffusers scheduler class of that name. Raises `BrokenModel` for anything else."""
+    schedulers = importlib.import_module("diffusers.schedulers")
+    mixin = importlib.import_module("diffusers.schedulers.scheduling_utils").SchedulerMixin
+    kind = getattr(schedulers, name, None) if name.isidentifier() else None
+    if isinstance(kind, type) and issubclass(kind, mixin):
+        return kind
+    raise BrokenModel(f"{name!r} is no scheduler of diffusers")
+
+
+def is_transformers(kind: Any) -> bool:
+    """Whether a class of the table is one of transformers rather than diffusers."""
+    return str(kind.__module__).startswith("transformers.")
+
+
+def build_empty(kind: Any, config: Any) -> Any:
+    """A model of that class whose weights are on the meta device. `config` is a dict, or transformers' own object."""
+    with torch.device("meta"):
+        return kind(config) if is_transformers(kind) else kind.from_config(config)
+
+
+def read_config(kind: Any, folder: Path) -> Any:
+    """The config of a part from its folder, in the form that `build_empty` wants."""
+    if is_transformers(kind):
+        return kind.config_class.from_pretrained(folder, local_files_only=True)
+    return kind.load_config(folder, local_files_only=True)
+
+
+def match_names(model: Any, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors under the names that `model` uses, whatever version of the libraries wrote them.
+
+    Names that the model has no place for are dropped, except that nothing is guessed: a missing one stays missing.
+    """
+    wanted = model.state_dict()
+    given = {_plain(name): tensor for name, tensor in tensors.items()}
+    return {name: given[_plain(name)] for name in wanted if _plain(name) in given}
+
+
+def _plain(name: str) -> str:
+    """A name without what differs between versions: the `text_model.` level and the old attention names."""
+    head, dot, tail = name.removeprefix("text_model.").rpartition(".")
+    parent, middle, last = head.rpartition(".")
+    if last in OLD_ATTENTION and parent.endswith("attentions.0"):
+        return f"{parent}{middle}{OLD_ATTENTION[last]}{dot}{tail}"
+    return f"{head}{dot}{tail}"
+
+
+def fill(model: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+    """Give the tensors to the empty model, in eval mode and without gradients, and return it.
+
+    Raises `BrokenModel` when a weight is missing or has another shape than the config says.
+    """
+    wanted = model.state_dict()
+    found = match_names(model, tensors)
+    for tied, source in (getattr(model, "_tied_weights_keys", None) or {}).items():
+        if tied not in found and source in found:
+            found[tied] = found[source]
+        elif source not in found and tied in found:
+            found[source] = found[tied]
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise BrokenModel(f"{len(missing)} of {len(wanted)} weights are missing, the first is {missing[0]}")
+    for name, tensor in found.items():
+        if tensor.shape != wanted[name].shape:
+            raise BrokenModel(
+                f"the weight {name} has the shape {list(tensor.shape)}, its config says {list(wanted[name].shape)}"
+            )
+    model.load_state_dict(found, strict=True, assign=True)
+    if hasattr(model, "tie_weights"):
+        model.tie_weights()
+    _count_positions(model)
+    left = [name for name, tensor in (*model.named_parameters(), *model.named_buffers()) if tensor.is_meta]
+    if left:
+        raise BrokenModel(f"nothing in the file fills {left[0]}")
+    return model.eval().requires_grad_(False)
+
+
+def _count_positions(model: Any) -> None:
+    """Fill the `position_ids` of text encoders: they count from 0 and are in no file."""
+    device = next(model.parameters()).device
+    for module in model.modules():
+        ids = getattr(module, "position_ids", None)
+        if isinstance(ids, torch.Tensor) and ids.is_meta:
+            module.position_ids = torch.arange(ids.shape[-1], device=device).expand(ids.shape)
+
+
+def size_of(components: Mapping[str, Any]) -> int:
+    """Bytes of all weights and buffers; what two names share counts once."""
+    seen: dict[int, int] = {}
+    for part in components.values():
+        if isinstance(part, torch.nn.Module):
+            for tensor in (*part.parameters(), *part.buffers()):
+                seen[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+    return sum(seen.values())

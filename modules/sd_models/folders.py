@@ -1,0 +1,180 @@
+"""What a diffusers folder is: `model_index.json`, the configs of its components, and the headers of their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modules.contracts.errors import BrokenModel
+from modules.sd_models.detect import Broken, Outcome, Recognised, Unknown, denoiser_facts
+from modules.sd_models.families import Rule
+from modules.sd_models.header import PICKLE_ADVICE, Header, read_header, read_index, read_json
+
+INDEX = "model_index.json"
+STEMS = ("diffusion_pytorch_model", "model")
+VARIANTS = ("", "fp16", "bf16")
+"""Tried in this order: full precision is preferred where both are there."""
+DENOISERS = ("unet", "transformer")
+PICKLED = ("diffusion_pytorch_model.bin", "pytorch_model.bin", "diffusion_pytorch_model.fp16.bin")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One component named by `model_index.json`."""
+
+    name: str
+    library: str
+    kind: str
+    """The class that the index names. It is looked up in a table, never imported by this name."""
+
+
+def read_parts(folder: Path) -> tuple[str, dict[str, Part], dict[str, Any]]:
+    """The pipeline's class name, the components that are there, and the plain options of `model_index.json`.
+
+    Raises `BrokenModel` when the index is no such thing or names a component whose folder is missing.
+    """
+    index = read_json(folder / INDEX)
+    parts: dict[str, Part] = {}
+    options: dict[str, Any] = {}
+    for name, value in index.items():
+        if name.startswith("_"):
+            continue
+        if not isinstance(value, list):
+            options[name] = value
+        elif len(value) == 2 and all(isinstance(item, str) for item in value):
+            if not name.isidentifier():
+                raise BrokenModel(f"{folder.name}/{INDEX} names a component {name!r}, which is no plain name.")
+            parts[name] = Part(name, value[0], value[1])
+    for part in parts.values():
+        if not (folder / part.name).is_dir() and part.name not in ("safety_checker", "feature_extractor"):
+            raise BrokenModel(f"{folder.name} lacks the folder {part.name} that its {INDEX} names.")
+    return str(index.get("_class_name", "")), parts, options
+
+
+def find_weights(folder: Path) -> Path:
+    """The weights file of a component, or its index when it is sharded; full precision first, then fp16, bf16.
+
+    Raises `BrokenModel` when there is none, and says so when there are only pickled ones.
+    """
+    for variant in VARIANTS:
+        for stem in STEMS:
+            single = folder / f"{stem}{'.' + variant if variant else ''}.safetensors"
+            index = folder / f"{stem}.safetensors.index{'.' + variant if variant else ''}.json"
+            for candidate in (single, index):
+                if candidate.is_file():
+                    return candidate
+    where = f"{folder.parent.name}/{folder.name}"
+    pickled = next((name for name in PICKLED if (folder / name).is_file()), None)
+    if pickled:
+        raise BrokenModel(f"{where} holds only pickled weights. {PICKLE_ADVICE} {where}/{pickled}")
+    raise BrokenModel(f"{where} holds no weights; {STEMS[0]}.safetensors or {STEMS[1]}.safetensors was expected.")
+
+
+def read_weights(folder: Path) -> Header:
+    """The checked header of a component's weights, sharded or not. Raises `BrokenModel`."""
+    path = find_weights(folder)
+    return read_index(path) if path.name.endswith(".json") else read_header(path)
+
+
+def variant_of(path: Path) -> str | None:
+    """`fp16` or `bf16` when the name of a weights file or index says so."""
+    return next((variant for variant in VARIANTS if variant and f".{variant}." in path.name), None)
+
+
+def inspect_folder(folder: Path, rules: Sequence[Rule]) -> Outcome:
+    """What the diffusers folder is. Never raises for what it holds."""
+    try:
+        return _inspect(folder, rules)
+    except BrokenModel as error:
+        return Broken(error.message)
+    except OSError as error:
+        return Broken(f"{folder.name} cannot be read: {error.strerror or error}.")
+
+
+def _inspect(folder: Path, rules: Sequence[Rule]) -> Outcome:
+    pipeline, parts, _ = read_parts(folder)
+    name = next((name for name in DENOISERS if name in parts), None)
+    if name is None:
+        return Unknown(f"{folder.name} is a {pipeline or 'folder'} without unet or transformer.")
+    header = read_weights(folder / name)
+    objections: list[str] = []
+    for rule in rules:
+        if rule.layout == "ldm":
+            continue
+        objection = rule.objection(header.shapes)
+        if objection is None:
+            return _recognised(folder, rule.family, name, parts, pipeline)
+        objections.append(f"for {rule.family} {objection}")
+    return Unknown(f"{folder.name} ({pipeline}) is of no known model family: {'; '.join(objections[:3])}.")
+
+
+def _recognised(
+    folder: Path, family: str, denoiser: str, parts: Mapping[str, Part], pipeline: str
+) -> Recognised | Broken:
+    headers = {name: read_weights(folder / name) for name in parts if holds_weights(name)}
+    facts: dict[str, Any] = {
+        "pipeline": pipeline,
+        "dtype": headers[denoiser].dtype,
+        "parts": list(headers),
+        "files": sum(len(header.files) for header in headers.values()),
+        **denoiser_facts(headers[denoiser].shapes),
+    }
+    variant = variant_of(find_weights(folder / denoiser))
+    if variant:
+        facts["variant"] = variant
+    facts.update(_config_facts(folder, parts))
+    if "vae" not in parts:
+        return Broken(f"{folder.name} lacks a vae; its {INDEX} names {', '.join(parts)}.")
+    if fault := _context_fault(folder, family, facts, headers):
+        return Broken(fault)
+    return Recognised(family, "diffusers", "", facts)
+
+
+def holds_weights(name: str) -> bool:
+    """Whether a component of that name is made of weights that the studio loads."""
+    return name in DENOISERS or name == "vae" or name.startswith("text_encoder")
+
+
+def _config_facts(folder: Path, parts: Mapping[str, Part]) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    scheduler = folder / "scheduler" / "scheduler_config.json"
+    if "scheduler" in parts and scheduler.is_file():
+        prediction = read_json(scheduler).get("prediction_type")
+        if isinstance(prediction, str):
+            facts["prediction_type"] = prediction
+    vae = _config(folder, "vae")
+    levels = vae.get("block_out_channels") or vae.get("decoder_block_out_channels")
+    factor = 2 ** (len(levels) - 1) if isinstance(levels, list) and levels else 8
+    facts["latent_factor"] = factor
+    if isinstance(vae.get("latent_channels"), int):
+        facts["latent_channels"] = vae["latent_channels"]
+    denoiser = next(name for name in DENOISERS if name in parts)
+    cells, pixels = _config(folder, denoiser).get("sample_size"), vae.get("sample_size")
+    if isinstance(cells, int) and 0 < cells <= 4096:
+        facts["native_size"] = cells * factor
+    elif isinstance(pixels, int) and 0 < pixels <= 8192:
+        facts["native_size"] = pixels
+    return facts
+
+
+def _config(folder: Path, part: str) -> dict[str, Any]:
+    path = folder / part / "config.json"
+    if not path.is_file():
+        raise BrokenModel(f"{folder.name}/{part} lacks its config.json.")
+    return read_json(path)
+
+
+def _context_fault(folder: Path, family: str, facts: Mapping[str, Any], headers: Mapping[str, Header]) -> str | None:
+    """A denoiser and a text encoder that do not fit each other."""
+    if family not in ("sd15", "sd15-inpaint", "sd2", "sd2-inpaint") or "text_encoder" not in headers:
+        return None
+    names = ("text_model.final_layer_norm.weight", "final_layer_norm.weight")
+    width = next(
+        (headers["text_encoder"].shapes[name][0] for name in names if name in headers["text_encoder"].shapes), 0
+    )
+    expected = facts.get("context_width")
+    if width and expected and width != expected:
+        return f"{folder.name}: its text encoder gives {width} numbers a token and its unet takes {expected}."
+    return None

@@ -1,0 +1,141 @@
+"""Brings a model of the catalogue into memory, part by part, and lets it go again."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modules.contracts.catalog import Family, ModelEntry
+from modules.contracts.errors import BrokenModel, StudioError
+from modules.contracts.plan import Placement
+from modules.sd_models.components import build_empty, fill, find_class, find_scheduler, read_config, size_of
+from modules.sd_models.folders import Part, holds_weights, read_parts, read_weights
+from modules.sd_models.header import read_json
+from modules.sd_models.tensors import read_tensors, total_bytes
+
+Progress = Callable[[float, str], None]
+"""Called with a fraction from 0 to 1 and the part that is being read."""
+FAULTS = (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, ZeroDivisionError)
+"""What the libraries raise for a config or tokenizer that makes no sense."""
+SKIPPED = ("safety_checker", "feature_extractor", "image_encoder")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in memory.
+
+    `components` has diffusers' names: the denoiser, `vae`, text encoders, tokenizers, `scheduler`. Modules are in eval
+    mode without gradients, on the device and in the precision of their placement.
+    """
+
+    entry: ModelEntry
+    family: Family
+    components: dict[str, Any]
+    size_bytes: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Plain options of the pipeline, such as `force_zeros_for_empty_prompt`."""
+
+
+def _silent(fraction: float, part: str) -> None:
+    """The progress that nobody watches."""
+
+
+def load_model(
+    entry: ModelEntry,
+    family: Family,
+    placement: Mapping[str, Placement],
+    *,
+    progress: Progress = _silent,
+    folders: Sequence[Path] = (),
+) -> LoadedModel:
+    """Load all parts of `entry`.
+
+    `placement` says device and precision for `denoiser`, `text_encoder` and `vae`. `folders` are looked through for
+    tokenizers and parts that a single file lacks. Reads local files only. Raises `BrokenModel` naming the part that
+    cannot be used; out of memory passes through. Nothing stays behind when it fails.
+    """
+    if entry.problem:
+        raise BrokenModel(entry.problem)
+    if entry.layout == "single_file":
+        from modules.sd_models.single_file import load_single_file
+
+        components, options = load_single_file(entry, family, placement, progress, folders)
+    else:
+        components, options = load_folder(entry.path, placement, progress)
+    missing = [name for name in (family.denoiser, "vae") if name not in components]
+    if missing:
+        raise BrokenModel(f"{entry.name} lacks {' and '.join(missing)}.")
+    return LoadedModel(entry, family, components, size_of(components), options)
+
+
+def unload(model: LoadedModel) -> None:
+    """Let go of every part. The memory is free once nobody else holds the parts; device caches are the caller's."""
+    model.components.clear()
+    gc.collect()
+
+
+def group_of(part: str) -> str:
+    """The group of a part, by which placements are given."""
+    if part in ("unet", "transformer"):
+        return "denoiser"
+    return "vae" if part == "vae" else "text_encoder"
+
+
+def load_folder(
+    folder: Path, placement: Mapping[str, Placement], progress: Progress
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All parts of a diffusers folder, and the plain options of its index."""
+    _, parts, options = read_parts(folder)
+    wanted = {name: part for name, part in parts.items() if name not in SKIPPED}
+    total = sum(total_bytes(read_weights(folder / name).tensors) for name in wanted if holds_weights(name)) or 1
+    done = 0
+    components: dict[str, Any] = {}
+    for name, part in wanted.items():
+
+        def advance(count: int, name: str = name) -> None:
+            nonlocal done
+            done += count
+            progress(min(done / total, 1.0), name)
+
+        components[name] = load_part(folder / name, part, placement, advance)
+    return components, options
+
+
+def load_part(
+    folder: Path, part: Part, placement: Mapping[str, Placement], advance: Callable[[int], None] = lambda count: None
+) -> Any:
+    """One component from its folder. Raises `BrokenModel` naming it."""
+    try:
+        if part.name == "scheduler":
+            return find_scheduler(part.kind).from_config(read_json(folder / "scheduler_config.json"))
+        kind = find_class(part.kind)
+        if part.name.startswith("tokenizer"):
+            return kind.from_pretrained(folder, local_files_only=True)
+        model = build_empty(kind, read_config(kind, folder))
+        where = placement[group_of(part.name)]
+        tensors = read_tensors(
+            read_weights(folder).files, where, keep_float32=kept_in_float32(kind, where), advance=advance
+        )
+        return fill(model, tensors)
+    except BrokenModel as error:
+        raise BrokenModel(f"{folder.parent.name}: {part.name}: {error.message.rstrip('.')}.") from error
+    except StudioError:
+        raise
+    except FAULTS as error:
+        raise BrokenModel(f"{folder.parent.name}: {part.name} cannot be used: {one_line(error)}.") from error
+
+
+def kept_in_float32(kind: Any, placement: Placement) -> tuple[str, ...]:
+    """Words in the names of weights that a class wants in 32 bits when it is loaded in 16."""
+    if placement.dtype != "float16":
+        return ()
+    return tuple(getattr(kind, "_keep_in_fp32_modules", None) or ())
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of a library's message, without its end mark."""
+    text = str(error) or type(error).__name__
+    return text.strip().splitlines()[0].rstrip(".")[:300]
