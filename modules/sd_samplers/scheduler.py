@@ -1,0 +1,274 @@
+"""Solvers behind the interface of diffusers' schedulers: `StudioEulerScheduler` and `StudioFlowScheduler`.
+
+Both are diffusers' own Euler schedulers (noise table, shifting, `add_noise` or `scale_noise`, begin index, model input
+scaling) with another way of choosing sigmas and of stepping, so that every diffusers pipeline takes them as they are.
+One object serves one call of one pipeline at a time; every lane has its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
+from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
+from diffusers.utils.torch_utils import randn_tensor
+
+from modules.sd_samplers.schedules import AYS_SD, NoiseTable, sigmas_for
+from modules.sd_samplers.solvers import Method
+from modules.sd_samplers.walk import Solver, Stochasticity, Walk
+
+Generators: TypeAlias = Any
+"""A torch.Generator, or a sequence of them, one per picture; None where there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What a scheduler was built for: the method, the schedule and the amounts of noise."""
+
+    method: Method
+    schedule: str
+    """Internal name; `automatic` is the model's own and is for flow models only."""
+    amounts: Stochasticity = field(default_factory=Stochasticity)
+    discard_penultimate: bool = False
+    rho: float | None = None
+    anchors: tuple[float, ...] = AYS_SD
+
+
+class Stepping:
+    """What both schedulers share: running a solver, one model answer after the other.
+
+    `timesteps` has one entry for every model call and `sigmas` the noise level at which each is made, and a last 0. A
+    sampler with two calls a step has `order` 2 and 2 n - 1 entries for n steps. Pipelines cut that list in image to
+    image at multiples of `order`, which is why every step but the last costs the same number of calls.
+    """
+
+    order: int
+    sigmas: Any
+    timesteps: Any
+    flow: bool = False
+    _step_index: int | None
+
+    def set_course(self, course: Course) -> None:
+        """Say what to do; called once by the builder, before `set_timesteps`."""
+        self.course = course
+        self.order = course.method.calls
+        self.generators: Generators = None
+        self._solver: Solver | None = None
+        self._road: tuple[float, ...] = ()
+        self._template: Any = None
+
+    def bind_generators(self, generators: Generators) -> None:
+        """Generators for fresh noise, one per picture of the batch, for pipelines whose loop hands none to `step`."""
+        self.generators = generators
+
+    def _lay(self, road: Sequence[float]) -> list[float]:
+        """Take a road of sigmas and return the sigma of every model call along it."""
+        self._road = tuple(float(sigma) for sigma in road)
+        self._solver = None
+        solver = self._solve(0, lambda: 0.0)
+        calls: list[float] = []
+        try:
+            _, sigma = next(solver)
+            while True:
+                calls.append(sigma)
+                _, sigma = solver.send((0.0, 0.0))
+        except StopIteration:
+            return calls
+
+    def _solve(self, first: int, noise: Any) -> Solver:
+        course = self.course
+        walk = Walk(self._road, noise, flow=self.flow, first=first, amounts=course.amounts)
+        return course.method.solve(walk)
+
+    def _noise(self) -> torch.Tensor:
+        """Standard normal noise like the latents; each picture's comes from its own generator."""
+        like = self._template
+        if self.generators is None or like is None:
+            raise ValueError(
+                "This sampler adds noise and was given no generator; pass `generator` to the pipeline or call "
+                "`bind_generators` with one torch.Generator per picture."
+            )
+        given = self.generators
+        generators = given if isinstance(given, torch.Generator) else list(given)
+        if isinstance(generators, list) and len(generators) not in (1, like.shape[0]):
+            raise ValueError(
+                f"{len(generators)} generators were given for {like.shape[0]} pictures; one each is needed."
+            )
+        return randn_tensor(like.shape, generator=generators, device=like.device, dtype=torch.float32)
+
+    def _advance(self, model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, generator: Any) -> Any:
+        """The next x in float32 and what the model took the finished picture to be."""
+        if self.step_index is None:  # type: ignore[attr-defined]
+            self._init_step_index(timestep)  # type: ignore[attr-defined]
+        index: int = self.step_index  # type: ignore[attr-defined]
+        if generator is not None:
+            self.generators = generator
+        x = sample.to(torch.float32)
+        self._template = x
+        if self._solver is None:
+            self._solver = self._solve(index // self.order, self._noise)
+            next(self._solver)
+        denoised = self._denoised(model_output.to(torch.float32), x, float(self.sigmas[index]))
+        try:
+            following, _ = self._solver.send((x, denoised))
+        except StopIteration as finished:
+            following = finished.value
+        self._template = None
+        self._step_index = index + 1
+        return following, denoised
+
+    def _denoised(self, output: torch.Tensor, x: torch.Tensor, sigma: float) -> torch.Tensor:
+        raise NotImplementedError
+
+
+class StudioEulerScheduler(Stepping, EulerDiscreteScheduler):
+    """For models with a beta schedule: epsilon, v_prediction and sample prediction, zero terminal SNR included.
+
+    Latents are x0 + sigma * noise, as with diffusers' Euler scheduler; `init_noise_sigma` is the first sigma, as in
+    A1111.
+    """
+
+    @property
+    def init_noise_sigma(self) -> Any:
+        """Standard deviation of the first latents."""
+        return self.sigmas[0]
+
+    @property
+    def noise_table(self) -> NoiseTable:
+        """The model's noise levels."""
+        alphas = self.alphas_cumprod.double().numpy()
+        return NoiseTable(np.sqrt((1 - alphas) / alphas), True, self.course.anchors)
+
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        timesteps: Sequence[float] | None = None,
+        sigmas: Sequence[float] | None = None,
+        mu: float | None = None,
+    ) -> None:
+        """Lay out the calls for that many steps of the course's schedule.
+
+        `timesteps` and `sigmas` of a pipeline only tell the number of steps; `mu` has no meaning here.
+        """
+        steps = _count(num_inference_steps, timesteps, sigmas)
+        course, table = self.course, self.noise_table
+        shape = {} if course.rho is None else {"rho": course.rho}
+        discard = course.discard_penultimate
+        calls = self._lay(sigmas_for(course.schedule, table, steps, discard_penultimate=discard, **shape).tolist())
+        self.num_inference_steps = steps
+        self.sigmas = torch.tensor([*calls, 0.0], dtype=torch.float32)
+        times = 0.25 * np.log(calls) if self._continuous() else table.time_at(np.asarray(calls))
+        self.timesteps = torch.tensor(times, dtype=torch.float32, device=device)
+        self._step_index = None
+        self._begin_index = None
+
+    def _continuous(self) -> bool:
+        config = self.config
+        return bool(config.timestep_type == "continuous" and config.prediction_type == "v_prediction")
+
+    def _denoised(self, output: torch.Tensor, x: torch.Tensor, sigma: float) -> torch.Tensor:
+        kind = self.config.prediction_type
+        if kind == "epsilon":
+            return x - output * sigma
+        if kind == "v_prediction":
+            return x / (sigma**2 + 1) - output * (sigma / math.sqrt(sigma**2 + 1))
+        return output
+
+    def step(
+        self,
+        model_output: torch.Tensor,
+        timestep: Any,
+        sample: torch.Tensor,
+        generator: Generators = None,
+        return_dict: bool = True,
+    ) -> Any:
+        """Take the model's answer at the current call and give the latents for the next one, in the answer's dtype.
+
+        Eta and churn are the plan's, so `step` takes neither. With `return_dict` False: (latents, denoised).
+        """
+        following, denoised = self._advance(model_output, timestep, sample, generator)
+        following = following.to(model_output.dtype)
+        return _Output(following, denoised) if return_dict else (following, denoised)
+
+
+class StudioFlowScheduler(Stepping, FlowMatchEulerDiscreteScheduler):
+    """For flow-matching models: latents are (1 - sigma) * x0 + sigma * noise, the model answers with a velocity.
+
+    Shifting, by constant or by `mu`, is diffusers'; `automatic` is its schedule untouched.
+    """
+
+    flow = True
+
+    def noise_table(self, mu: float | None) -> NoiseTable:
+        """The model's noise levels, shifted as for a picture that `mu` stands for."""
+        count = int(self.config.num_train_timesteps)
+        even = np.linspace(1 / count, 1, count)
+        if self.config.use_dynamic_shifting:
+            shifted = np.asarray(self.time_shift(mu, 1.0, even))
+        else:
+            shifted = self.shift * even / (1 + (self.shift - 1) * even)
+        return NoiseTable(shifted, False, self.course.anchors)
+
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        sigmas: Sequence[float] | None = None,
+        mu: float | None = None,
+        timesteps: Sequence[float] | None = None,
+    ) -> None:
+        """Lay out the calls for that many steps. Sigmas of the pipeline are used by `automatic` only."""
+        steps = _count(num_inference_steps, timesteps, sigmas)
+        course = self.course
+        super().set_timesteps(None if sigmas is not None else steps, device=device, sigmas=sigmas, mu=mu)
+        if course.schedule == "automatic":
+            road = self.sigmas.double().tolist()
+        else:
+            shape = {} if course.rho is None else {"rho": course.rho}
+            discard = course.discard_penultimate
+            table = self.noise_table(mu)
+            road = sigmas_for(course.schedule, table, steps, discard_penultimate=discard, **shape).tolist()
+        calls = self._lay(road)
+        self.num_inference_steps = steps
+        self.sigmas = torch.tensor([*calls, 0.0], dtype=torch.float32)
+        self.timesteps = (self.sigmas[:-1] * self.config.num_train_timesteps).to(device)
+
+    def _denoised(self, output: torch.Tensor, x: torch.Tensor, sigma: float) -> torch.Tensor:
+        return x - output * sigma
+
+    def step(
+        self,
+        model_output: torch.Tensor,
+        timestep: Any,
+        sample: torch.Tensor,
+        generator: Generators = None,
+        return_dict: bool = True,
+    ) -> Any:
+        """As `StudioEulerScheduler.step`."""
+        following, denoised = self._advance(model_output, timestep, sample, generator)
+        following = following.to(model_output.dtype)
+        return _Output(following, denoised) if return_dict else (following, denoised)
+
+
+@dataclass
+class _Output:
+    """What `step` gives with `return_dict`; the names are diffusers'."""
+
+    prev_sample: torch.Tensor
+    pred_original_sample: torch.Tensor
+
+
+def _count(steps: int | None, timesteps: Sequence[float] | None, sigmas: Sequence[float] | None) -> int:
+    """The number of steps that a pipeline means."""
+    for given in (timesteps, sigmas):
+        if given is not None:
+            return len(given)
+    if steps is None:
+        raise ValueError("set_timesteps needs the number of steps.")
+    return int(steps)

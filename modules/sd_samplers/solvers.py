@@ -1,0 +1,39 @@
+"""All solvers by the key that the sampler table names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from modules.sd_samplers import solvers_exponential, solvers_ode, solvers_sde
+from modules.sd_samplers.walk import Solver, Walk
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A solver and how many model calls each of its steps costs (the last may cost fewer)."""
+
+    solve: Callable[[Walk], Solver]
+    calls: int = 1
+
+
+SOLVERS: dict[str, Method] = {
+    "euler": Method(solvers_ode.euler),
+    "heun": Method(solvers_ode.heun, 2),
+    "heunpp2": Method(solvers_ode.heunpp2, 3),
+    "dpm_2": Method(solvers_ode.dpm_2, 2),
+    "lms": Method(solvers_ode.lms),
+    "deis": Method(solvers_ode.deis),
+    "ipndm": Method(solvers_ode.ipndm),
+    "plms": Method(solvers_ode.plms),
+    "dpmpp_2m": Method(solvers_exponential.dpmpp_2m),
+    "unipc": Method(solvers_exponential.unipc),
+    "euler_ancestral": Method(solvers_sde.euler_ancestral),
+    "dpm_2_ancestral": Method(solvers_sde.dpm_2_ancestral, 2),
+    "dpmpp_2s_ancestral": Method(solvers_sde.dpmpp_2s_ancestral, 2),
+    "dpmpp_sde": Method(solvers_sde.dpmpp_sde, 2),
+    "dpmpp_2m_sde": Method(solvers_sde.dpmpp_2m_sde),
+    "dpmpp_2m_sde_heun": Method(solvers_sde.dpmpp_2m_sde_heun),
+    "dpmpp_3m_sde": Method(solvers_sde.dpmpp_3m_sde),
+    "lcm": Method(solvers_sde.lcm),
+}
