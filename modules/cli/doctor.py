@@ -34,6 +34,7 @@ def examine(options: Options) -> dict[str, Any]:
         "hardware": machine.hardware(options),
         "memory": machine.memory(),
         "disk": machine.disk(options),
+        "models": machine.models(options),
         "programs": machine.programs(),
     }
     report["findings"] = list(machine.findings(report))
@@ -47,12 +48,13 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
     yield f"Python       {system['python']}  {system['executable']}"
     yield f"Environment  {place['folder']}  {'installed' if place['core'] else 'not installed'}"
     yield "Packages     " + ", ".join(f"{name} {version or 'missing'}" for name, version in report["packages"].items())
-    for number, (name, value) in enumerate(report["hardware"].items()):
-        yield f"{'Hardware' if number == 0 else '':<13}{name}: {_words(value)}"
+    for number, words in enumerate(_hardware(report["hardware"])):
+        yield f"{'' if number else 'Hardware':<13}{words}"
     if report["memory"]:
         yield f"Memory       {_size(report['memory'])}"
     for name, space in report["disk"].items():
         yield f"{'Disk, ' + name:<13}{_size(space)}  {space['folder']}"
+    yield f"Models       {report['models']['files']} files; embedded model: {report['models']['pocket'] or 'missing'}"
     yield "Programs     " + ", ".join(f"{name}: {path or 'missing'}" for name, path in report["programs"].items())
     yield ""
     yield "What is missing:" if report["findings"] else "Nothing is missing."
@@ -60,12 +62,18 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
         yield f"  {finding['what']}  ->  {finding['how']}"
 
 
-def _words(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return "; ".join(map(_words, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_words(part)}" for name, part in value.items())
-    return str(value)
+def _hardware(found: dict[str, Any]) -> Iterator[str]:
+    if "problem" in found:
+        yield found["problem"]
+        return
+    yield f"{found['label']}, {found['name']}, device {found['device']}; {found['driver']}"
+    memory = found["memory"]
+    if memory["total"] and memory["free"] is not None:
+        yield f"memory {_size(memory)}"
+    yield f"computes in {', '.join(found['dtypes']['usable'])}; attention {', '.join(found['attention'])}"
+    places = (f"{part} on {place['device']} in {place['dtype']}" for part, place in found["placements"].items())
+    yield "; ".join(places)
+    yield from found["reasons"]
 
 
 def _size(space: dict[str, Any]) -> str:

@@ -107,6 +107,14 @@ def _free(path: Path) -> dict[str, int]:
     return {"total": usage.total, "free": usage.free}
 
 
+def models(options: Options) -> dict[str, Any]:
+    """Number of weight files in the models folder, and where the embedded model is; None when it is not there."""
+    embedded = ROOT / "models" / "pocket"
+    endings = (".safetensors", ".gguf", ".ckpt", ".pt", ".bin")
+    count = sum(path.suffix in endings for path in options.paths.models_dir.rglob("*"))
+    return {"files": count, "pocket": str(embedded) if (embedded / "model_index.json").exists() else None}
+
+
 def programs() -> dict[str, str | None]:
     """Programs beside Python that some parts use, and where they are."""
     return {"git": shutil.which("git"), "browser": browser.find()}
@@ -135,6 +143,10 @@ def findings(report: dict[str, Any]) -> Iterator[dict[str, str]]:
     if report["memory"] and report["memory"]["free"] < LITTLE_MEMORY:
         free = report["memory"]["free"] / 2**30
         yield _finding(f"Only {free:.1f} GiB of memory are free.", "close other programs, or use --medvram")
+    if report["models"]["pocket"] is None:
+        yield _finding(
+            "The embedded model is not there.", "git checkout models/pocket, or python launch.py pocket train"
+        )
     if report["programs"]["browser"] is None:
         yield _finding("No Chromium was found; the browser tests need one.", browser.ADVICE)
 

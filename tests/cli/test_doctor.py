@@ -24,7 +24,7 @@ def healthy(report):
     well["environment"].update(core=True, cut_short=False, extras={"test": True})
     well["packages"] = dict.fromkeys(machine.PACKAGES, "1")
     well["programs"]["browser"] = "/usr/bin/chromium"
-    well["hardware"] = {"device": "cpu"}
+    well["models"] = {"files": 3, "pocket": "models/pocket"}
     well["memory"] = {"total": 2**36, "free": 2**35}
     for space in well["disk"].values():
         space["free"] = 2**40
@@ -33,7 +33,17 @@ def healthy(report):
 
 def test_the_report_is_whole_and_ready_for_json(report):
     read = json.loads(json.dumps(report, default=str))
-    assert set(read) == {"system", "environment", "packages", "hardware", "memory", "disk", "programs", "findings"}
+    assert set(read) == {
+        "system",
+        "environment",
+        "packages",
+        "hardware",
+        "memory",
+        "disk",
+        "models",
+        "programs",
+        "findings",
+    }
     assert read["system"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert read["packages"]["torch"]
     assert 0 < read["memory"]["free"] <= read["memory"]["total"]
@@ -58,6 +68,7 @@ def test_nothing_is_found_on_a_healthy_machine(report):
         (lambda r: r["disk"]["models"].update(free=2**30), "Only 1.0 GiB are free for models", "--models-dir"),
         (lambda r: r["memory"].update(free=2**30), "Only 1.0 GiB of memory", "--medvram"),
         (lambda r: r["programs"].update(browser=None), "No Chromium", "apt-get install chromium"),
+        (lambda r: r["models"].update(pocket=None), "embedded model is not there", "pocket train"),
         (lambda r: r["hardware"].update(problem="gone"), "No device: gone", "--device-id"),
     ],
 )
