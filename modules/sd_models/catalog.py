@@ -1,0 +1,217 @@
+"""The catalogue: which models, VAEs, samplers, schedules, upscalers and families there are."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+from modules.contracts.catalog import Family, FileEntry, ModelEntry, SamplerEntry, ScheduleEntry, UpscalerEntry
+from modules.contracts.errors import BrokenModel, UnknownModel
+from modules.sd_models.detect import Outcome, Recognised
+from modules.sd_models.families import load_rules
+from modules.sd_models.files import list_files
+from modules.sd_models.folders import INDEX
+from modules.sd_models.hashes import SHORT, HashStore
+from modules.sd_models.inspections import Inspections
+from modules.sd_models.names import keys_of, look_up
+from modules.sd_models.scan import Candidate, find_checkpoints, find_snapshots, signature, unique_names
+from modules.support.paths import Paths
+
+POCKET = "pocket"
+
+
+@dataclass(frozen=True, slots=True)
+class _Scanned:
+    """The result of one look at the folders."""
+
+    entries: tuple[ModelEntry, ...]
+    signatures: Mapping[str, str]
+    calls: Mapping[str, tuple[str, ...]]
+
+
+class StudioCatalog:
+    """Implements `modules.contracts.catalog.Catalog`. Safe from any thread.
+
+    The folders are looked at on first use and again on `refresh`; what a file is and its hash are kept in the cache
+    folder by path, size and time. Hashes are computed in the background and appear in the entries once known.
+    """
+
+    def __init__(
+        self,
+        paths: Paths,
+        *,
+        families: Sequence[Family],
+        samplers: Sequence[SamplerEntry] = (),
+        schedulers: Sequence[ScheduleEntry] = (),
+        upscalers: Sequence[UpscalerEntry] = (),
+        default_model: Callable[[], str | None] = lambda: None,
+        checkpoint: str | None = None,
+        hub_caches: Sequence[Path] | None = None,
+    ) -> None:
+        """`default_model` gives the name that the settings hold, if any. `checkpoint` is what `--ckpt` said.
+
+        `checkpoint` may be a path, because it comes from whoever started the program; every other name may not.
+        `hub_caches` None means our own cache and the one that the user's other programs share.
+        """
+        self._paths = paths
+        self._families = {family.id: family for family in families}
+        self._samplers, self._schedulers = tuple(samplers), tuple(schedulers)
+        self._upscalers = tuple(upscalers)
+        self._default_model, self._checkpoint = default_model, checkpoint
+        self._hub_caches = hub_caches
+        self._inspections = Inspections(paths.cache / "catalog.json", load_rules(paths.configs / "families.json"))
+        self._hashes = HashStore(paths.cache / "hashes.json")
+        self._lock = threading.Lock()
+        self._scanned: _Scanned | None = None
+        self._vaes: tuple[FileEntry, ...] | None = None
+
+    def models(self) -> tuple[ModelEntry, ...]:
+        """Usable models first, each group by name. Hashes that are not known yet are computed in the background."""
+        scanned = self._scan()
+        for entry in scanned.entries:
+            if entry.problem is None:
+                self._hashes.request(scanned.signatures[entry.name], entry.path)
+        return self._hashed(scanned)
+
+    def find_model(self, name: str | None) -> ModelEntry:
+        """The model that `name` means; None or an empty name is the default one.
+
+        Raises `UnknownModel` with near names, or `BrokenModel` with the reason.
+        """
+        scanned = self._scan()
+        entry = look_up(name, self._hashed(scanned), scanned.calls) if name and name.strip() else self._default(scanned)
+        if entry.problem is not None:
+            raise BrokenModel(entry.problem)
+        self._hashes.request(scanned.signatures[entry.name], entry.path, first=True)
+        return entry
+
+    def wait(self, entry: ModelEntry, timeout: float | None = None) -> ModelEntry:
+        """The entry with its hash, waiting for it; without one when the files cannot be read or time runs out."""
+        sha256 = self._hashes.wait(self._scan().signatures[entry.name], entry.path, timeout)
+        return _with_hash(entry, sha256)
+
+    def vaes(self) -> tuple[FileEntry, ...]:
+        """Separate VAE files and folders."""
+        with self._lock:
+            if self._vaes is None:
+                self._vaes = list_files(self._paths.models, "vae")
+            return self._vaes
+
+    def samplers(self) -> tuple[SamplerEntry, ...]:
+        """All samplers in display order."""
+        return self._samplers
+
+    def schedulers(self) -> tuple[ScheduleEntry, ...]:
+        """All sigma schedules in display order."""
+        return self._schedulers
+
+    def upscalers(self) -> tuple[UpscalerEntry, ...]:
+        """Latent and image upscalers."""
+        return self._upscalers
+
+    def families(self) -> tuple[Family, ...]:
+        """All known families."""
+        return tuple(self._families.values())
+
+    def family(self, id: str) -> Family:
+        """The family of that id; raises `KeyError` listing the known ones."""
+        try:
+            return self._families[id]
+        except KeyError:
+            raise KeyError(f"No family {id!r}; known are {', '.join(self._families)}.") from None
+
+    def refresh(self) -> None:
+        """Look at the folders again."""
+        with self._lock:
+            self._scanned = self._vaes = None
+        self._scan()
+
+    def _scan(self) -> _Scanned:
+        with self._lock:
+            if self._scanned is None:
+                self._scanned = self._look()
+            return self._scanned
+
+    def _look(self) -> _Scanned:
+        entries, signatures, calls = [], {}, {}
+        for name, candidate in unique_names(self._candidates()):
+            try:
+                sign, size = signature(candidate.path)
+            except OSError:
+                continue  # it went away while we looked
+            entry = self._entry(name, candidate, self._inspections.outcome(sign, candidate.path), size)
+            entries.append(entry)
+            signatures[name] = sign
+            calls[name] = keys_of(entry, candidate.relative)
+        self._inspections.keep(tuple(signatures.values()))
+        entries.sort(key=lambda entry: (entry.problem is not None, entry.name.casefold(), entry.name))
+        return _Scanned(tuple(entries), signatures, calls)
+
+    def _candidates(self) -> Iterator[Candidate]:
+        """Each place once, also when several ways lead to it."""
+        seen: set[Path] = set()
+        for candidate in chain(self._given(), find_checkpoints(self._paths.models), self._hub()):
+            real = candidate.path.resolve()
+            if real not in seen:
+                seen.add(real)
+                yield candidate
+
+    def _given(self) -> Iterator[Candidate]:
+        """The pocket model, whose name nobody else may take, and what `--ckpt` names by its path."""
+        if (self._paths.pocket / INDEX).is_file():
+            yield Candidate(POCKET, self._paths.pocket, "diffusers", POCKET)
+        if self._checkpoint:
+            path = Path(self._checkpoint).expanduser()
+            if path.is_file():
+                yield Candidate(path.stem, path.absolute(), "single_file", path.name)
+            elif (path / INDEX).is_file():
+                yield Candidate(path.name, path.absolute(), "diffusers", path.name)
+
+    def _hub(self) -> Iterator[Candidate]:
+        if self._hub_caches is None:
+            from huggingface_hub.constants import HF_HUB_CACHE
+
+            self._hub_caches = (self._paths.hub, Path(HF_HUB_CACHE))
+        return find_snapshots(self._hub_caches)
+
+    def _entry(self, name: str, candidate: Candidate, outcome: Outcome, size: int) -> ModelEntry:
+        family = self._families.get(outcome.family) if isinstance(outcome, Recognised) else None
+        if not isinstance(outcome, Recognised) or family is None:
+            reason = f"the family {outcome.family} is not set up" if isinstance(outcome, Recognised) else outcome.reason
+            return ModelEntry(name, candidate.path, candidate.layout, None, 512, size_bytes=size, problem=reason)
+        return ModelEntry(
+            name,
+            candidate.path,
+            candidate.layout,
+            family.id,
+            native_size=outcome.facts.get("native_size", family.native_size),
+            size_bytes=size,
+            details={**outcome.facts, "naming": outcome.layout},
+        )
+
+    def _hashed(self, scanned: _Scanned) -> tuple[ModelEntry, ...]:
+        return tuple(_with_hash(entry, self._hashes.known(scanned.signatures[entry.name])) for entry in scanned.entries)
+
+    def _default(self, scanned: _Scanned) -> ModelEntry:
+        entries = self._hashed(scanned)
+        chosen = self._default_model()
+        if chosen:
+            return look_up(chosen, entries, scanned.calls)
+        if self._checkpoint:
+            path = Path(self._checkpoint).expanduser()
+            by_path = [entry for entry in entries if path.exists() and entry.path.resolve() == path.resolve()]
+            return by_path[0] if by_path else look_up(self._checkpoint, entries, scanned.calls)
+        for entry in entries:
+            if entry.name == POCKET:
+                return entry
+        usable = [entry for entry in entries if entry.problem is None]
+        if usable:
+            return usable[0]
+        raise UnknownModel(f"There is no model yet; put one into {self._paths.models_of('checkpoints')}.")
+
+
+def _with_hash(entry: ModelEntry, sha256: str | None) -> ModelEntry:
+    return replace(entry, sha256=sha256, short_hash=sha256[:SHORT]) if sha256 else entry
