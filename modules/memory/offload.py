@@ -1,0 +1,192 @@
+"""Measures that keep weights off the device until they are needed.
+
+All of them serialise the calls they stand before with a lock: weights travel, so two lanes must not be inside at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from modules.device.base import DeviceHandler
+from modules.memory.entry import ExecutionMark, attribute, standing_before
+from modules.memory.planner import group_of
+
+
+def _modules(components: Mapping[str, Any], *groups: str) -> list[Any]:
+    return [module for name, module in components.items() if module is not None and group_of(name) in groups]
+
+
+def device_of(module: Any) -> Any:
+    """The device of a module's weights; the CPU when it has none."""
+    import torch
+
+    first = next(iter(module.parameters()), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+@contextlib.contextmanager
+def _returning(modules: list[Any]) -> Iterator[None]:
+    """Bring modules back to the devices they are on now."""
+    places = [(module, device_of(module)) for module in modules]
+    try:
+        yield
+    finally:
+        for module, device in places:
+            module.to(device)
+
+
+class Seat:
+    """One place on the device. Whoever is called gets it, and whoever sat there goes back to main memory."""
+
+    def __init__(self, device: str, empty_cache: Callable[[], None]) -> None:
+        self._device = device
+        self._empty_cache = empty_cache
+        self._lock = threading.RLock()
+        self._sitting: Any = None
+
+    def before(self, module: Any) -> Callable[..., Any]:
+        """What stands before the calls of `module`."""
+
+        def around(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            from accelerate.utils import send_to_device
+
+            with self._lock:
+                self._seat(module)
+                return original(*send_to_device(args, self._device), **send_to_device(kwargs, self._device))
+
+        return around
+
+    def _seat(self, module: Any) -> None:
+        if self._sitting is module:
+            return
+        if self._sitting is not None:
+            self._sitting.to("cpu")
+            self._empty_cache()
+        # Empty until the move is done: should it run out of memory, nobody counts as sitting.
+        self._sitting = None
+        module.to(self._device)
+        self._sitting = module
+
+
+@contextlib.contextmanager
+def model_offload(components: Mapping[str, Any], handler: DeviceHandler) -> Iterator[None]:
+    """Only the part that computes is on the device; the others wait in main memory."""
+    modules = _modules(components, "denoiser", "text_encoder", "vae")
+    seat = Seat(handler.torch_device(), handler.empty_cache)
+    with contextlib.ExitStack() as stack:
+        stack.callback(handler.empty_cache)
+        stack.enter_context(_returning(modules))
+        for module in modules:
+            module.to("cpu")
+        handler.empty_cache()
+        for module in modules:
+            stack.enter_context(attribute(module, "_hf_hook", ExecutionMark(handler.torch_device())))
+            stack.enter_context(standing_before(module, seat.before(module)))
+        yield
+
+
+@contextlib.contextmanager
+def sequential_offload(components: Mapping[str, Any], handler: DeviceHandler) -> Iterator[None]:
+    """Every layer comes to the device for its own computation only (accelerate's hooks). Slow; fits almost anywhere.
+
+    On leaving, parameters are the very objects they were, so that tied weights stay tied.
+    """
+    modules = _modules(components, "denoiser", "text_encoder", "vae")
+    with contextlib.ExitStack() as stack:
+        stack.callback(handler.empty_cache)
+        stack.enter_context(_returning(modules))
+        for module in modules:
+            module.to("cpu")
+            stack.enter_context(_leaf_by_leaf(module, handler.torch_device()))
+            stack.enter_context(standing_before(module, _one_at_a_time(threading.RLock())))
+        handler.empty_cache()
+        yield
+
+
+@contextlib.contextmanager
+def _leaf_by_leaf(module: Any, device: str) -> Iterator[None]:
+    import torch
+    from accelerate import cpu_offload
+    from accelerate.hooks import remove_hook_from_submodules
+
+    inner = list(module.modules())
+    before = [(part, dict(part._parameters), dict(part._buffers), set(vars(part))) for part in inner]
+    try:
+        # A module that holds parameters of its own beside its layers reads them during its forward.
+        cpu_offload(module, torch.device(device), offload_buffers=len(module._parameters) > 0)
+        yield
+    finally:
+        remove_hook_from_submodules(module)
+        for part, parameters, buffers, names in before:
+            part._parameters.update(parameters)
+            part._buffers.update(buffers)
+            for name in set(vars(part)) - names:
+                del vars(part)[name]
+
+
+def _one_at_a_time(lock: threading.RLock) -> Callable[..., Any]:
+    def around(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        with lock:
+            return original(*args, **kwargs)
+
+    return around
+
+
+@contextlib.contextmanager
+def text_encoder_cpu(components: Mapping[str, Any], handler: DeviceHandler) -> Iterator[None]:
+    """Text encoders compute on the CPU; what they give comes back to where they were.
+
+    fp16 weights are widened for the length of a call, because fp16 on a CPU may be a hundred times slower; widening
+    and narrowing again is exact.
+    """
+    modules = _modules(components, "text_encoder")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_returning(modules))
+        for module in modules:
+            home = device_of(module)
+            module.to("cpu")
+            stack.enter_context(attribute(module, "_hf_hook", ExecutionMark(str(home))))
+            stack.enter_context(standing_before(module, _on_cpu(module, home)))
+        handler.empty_cache()
+        yield
+
+
+def _on_cpu(module: Any, home: Any) -> Callable[..., Any]:
+    import torch
+
+    lock = threading.RLock()
+
+    def around(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        from accelerate.utils import send_to_device
+
+        with lock, _widened(module):
+            output = original(*send_to_device(args, "cpu"), **send_to_device(kwargs, "cpu"))
+        if next(module.parameters()).dtype == torch.float16:
+            output = _narrowed(output)
+        return send_to_device(output, home)
+
+    return around
+
+
+@contextlib.contextmanager
+def _widened(module: Any) -> Iterator[None]:
+    import torch
+
+    first = next(iter(module.parameters()), None)
+    if first is None or first.dtype != torch.float16:
+        yield
+        return
+    module.to(torch.float32)
+    try:
+        yield
+    finally:
+        module.to(torch.float16)
+
+
+def _narrowed(output: Any) -> Any:
+    from accelerate.utils import recursively_apply
+
+    return recursively_apply(lambda tensor: tensor.half() if tensor.is_floating_point() else tensor, output)
