@@ -1,0 +1,68 @@
+"""The bare call of an autoencoder and the arithmetic round it: tensors in and out, so that calls can be merged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Run = Callable[[Any, str, Any], Any]
+"""`run(vae, "decode", z)` gives the decoder's picture tensor in -1..1; `run(vae, "encode", x)` gives what the encoder
+says: mean and log-variance side by side along the channels (AutoencoderKL), or the latents (AutoencoderTiny). Both
+are batch in, batch out, so whoever provides `run` may join batches of several callers and split the result."""
+
+
+def run_directly(vae: Any, method: str, tensor: Any) -> Any:
+    """Call the autoencoder here and now, without gradients."""
+    import torch
+
+    with torch.inference_mode():
+        if method == "decode":
+            return vae.decode(tensor, return_dict=False)[0]
+        if method != "encode":
+            raise ValueError(f"An autoencoder can decode and encode, not {method!r}.")
+        encoded = vae.encode(tensor, return_dict=False)[0]
+        return getattr(encoded, "parameters", encoded)
+
+
+def latent_channels(vae: Any) -> int:
+    """Channels of the latents."""
+    return int(vae.config.latent_channels)
+
+
+def to_model(vae: Any, latents: Any) -> Any:
+    """Latents as the decoder wants them, from latents as the denoiser has them."""
+    mean, scale, spread = _numbers(vae, latents)
+    return latents * (spread / scale) + mean
+
+
+def from_model(vae: Any, latents: Any) -> Any:
+    """Latents as the denoiser wants them, from latents as the encoder gives them."""
+    mean, scale, spread = _numbers(vae, latents)
+    return (latents - mean) * (scale / spread)
+
+
+def _numbers(vae: Any, like: Any) -> tuple[Any, Any, Any]:
+    """Offset, scale and per-channel spread from the config: `latents_mean` and `latents_std` where they are, else
+    `shift_factor`; `scaling_factor` always (LDM, arXiv:2112.10752, section 4.3.2)."""
+    import torch
+
+    scale = float(getattr(vae.config, "scaling_factor", 1.0) or 1.0)
+    mean = getattr(vae.config, "latents_mean", None)
+    spread = getattr(vae.config, "latents_std", None)
+    if mean is None or spread is None:
+        return float(getattr(vae.config, "shift_factor", None) or 0.0), scale, 1.0
+
+    def shaped(values: Any) -> Any:
+        return torch.tensor(values, dtype=like.dtype, device=like.device).view(1, -1, 1, 1)
+
+    return shaped(mean), scale, shaped(spread)
+
+
+def placed(vae: Any, tensor: Any) -> Any:
+    """The tensor where and in the precision in which the autoencoder computes, offloaded or not."""
+    mark = getattr(vae, "_hf_hook", None)
+    device = getattr(mark, "execution_device", None) or vae.device
+    if device.type == "meta":
+        # Under leaf-by-leaf offload the weights are away; each layer moves its own input.
+        return tensor.to(vae.dtype)
+    return tensor.to(device, vae.dtype)

@@ -1,0 +1,107 @@
+"""A cheap look at unfinished latents: a matrix for colours, or TAESD where its file lies in `models/vae-approx`."""
+
+from __future__ import annotations
+
+import io
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from modules.contracts.catalog import Family
+from modules.contracts.errors import BrokenModel
+from modules.sd_vae import linear
+from modules.sd_vae.taesd import find_taesd, load_taesd
+
+log = logging.getLogger(__name__)
+QUALITY = 80
+
+
+class Previewer:
+    """Makes previews for one set of components. Safe to use from several threads; the decoder is made at first use.
+
+    TAESD (AutoencoderTiny) is taken when its file for this latent format is in `approx_folder`; else the published
+    matrix of the latent format; else one fitted to the VAE and kept in `cache`.
+    """
+
+    def __init__(
+        self,
+        components: Mapping[str, Any],
+        family: Family | None = None,
+        cache: Path | None = None,
+        approx_folder: Path | None = None,
+    ) -> None:
+        self._vae = components["vae"]
+        self._family = family
+        self._cache = cache
+        self._approx = approx_folder
+        self._lock = threading.Lock()
+        self._decoder: Callable[[Any], Any] | None = None
+
+    def preview(self, latents: Any) -> Any:
+        """A PIL picture of the first of (N, C, h, w) latents; pictures of one batch stand side by side in a grid.
+
+        Latents are as the denoiser has them, best the predicted clean ones. The size is that of the decoder: one pixel
+        for each cell with a matrix, the full size with TAESD.
+        """
+        return _to_image(_grid(self._colours(latents)))
+
+    def jpeg(self, latents: Any, max_side: int = 512) -> bytes:
+        """`preview` as JPEG, brought to the size of the finished picture but at most `max_side` pixels."""
+        from PIL import Image
+
+        colours = self._colours(latents)
+        factor = 2 ** (len(self._vae.config.block_out_channels) - 1)
+        image = _to_image(_grid(colours))
+        full = factor * latents.shape[-1] / colours.shape[-1]
+        scale = min(full, max_side / max(image.size))
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        if size != image.size:
+            image = image.resize(size, Image.Resampling.BILINEAR)
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=QUALITY)
+        return buffer.getvalue()
+
+    def _colours(self, latents: Any) -> Any:
+        with self._lock:
+            if self._decoder is None:
+                self._decoder = self._make()
+            decoder = self._decoder
+        return decoder(latents)
+
+    def _make(self) -> Callable[[Any], Any]:
+        found = linear.known(self._vae)
+        if found is None:
+            # TAESD is trained for the published latent formats only; any other VAE gets its own fit.
+            return linear.fitted(self._vae, self._cache).apply
+        file = find_taesd(self._approx, self._family, int(self._vae.config.latent_channels))
+        if file is not None:
+            try:
+                return load_taesd(file, int(self._vae.config.latent_channels))
+            except BrokenModel as error:
+                log.warning("%s Previews use colours only.", error)
+        return found.apply
+
+
+def encode_preview(latents: Any, previewer: Previewer, max_side: int = 512) -> bytes:
+    """JPEG bytes of a preview, at most `max_side` pixels on the longer side."""
+    return previewer.jpeg(latents, max_side)
+
+
+def _grid(pictures: Any) -> Any:
+    """(N, 3, h, w) → (3, H, W): one row for up to three, then squares; empty places are black."""
+    count, _, height, width = pictures.shape
+    columns = count if count <= 3 else -(-int(count**0.5 * 1000) // 1000)
+    rows = -(-count // columns)
+    sheet = pictures.new_zeros(3, rows * height, columns * width)
+    for place, picture in enumerate(pictures):
+        top, left = place // columns * height, place % columns * width
+        sheet[:, top : top + height, left : left + width] = picture
+    return sheet
+
+
+def _to_image(picture: Any) -> Any:
+    from PIL import Image
+
+    return Image.fromarray((picture * 255).round().byte().permute(1, 2, 0).contiguous().numpy(), "RGB")

@@ -1,0 +1,87 @@
+"""TAESD, a tiny decoder of known latent formats (github.com/madebyollin/taesd), from a file that the user put there.
+
+Files are looked for by the names under which they are published: `taesd`, `taesdxl`, `taesd3`, `taef1`, with
+`_decoder` or without, as `.safetensors` or as a diffusers folder.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from modules.contracts.catalog import Family, FileEntry
+from modules.contracts.errors import BrokenModel
+from modules.sd_vae import shape
+from modules.sd_vae.load import load_vae, read_shapes
+
+STEMS = {"sd": "taesd", "sdxl": "taesdxl", "sd3": "taesd3", "flux": "taef1"}
+"""File name by `Family.adapter`."""
+
+
+def find_taesd(folder: Path | None, family: Family | None, channels: int) -> Path | None:
+    """The file or folder for this family, or None."""
+    if folder is None or not folder.is_dir() or family is None or family.latent_channels != channels:
+        return None
+    stem = STEMS.get(family.adapter)
+    for name in (f"{stem}_decoder.safetensors", f"{stem}.safetensors", str(stem), f"{stem}_decoder"):
+        path = folder / name
+        if path.is_file() or (path / "config.json").is_file():
+            return path
+    return None
+
+
+def load_taesd(path: Path, channels: int) -> Callable[[Any], Any]:
+    """A decoder from latents to pictures in [0, 1], float32, on the CPU. Raises `BrokenModel`."""
+    import torch
+
+    decoder = _decoder(path)
+    found = decoder.layers[0].weight.shape[1]
+    if found != channels:
+        raise BrokenModel(f"{path.name} decodes {found} latent channels; this model has {channels}.")
+    lock = threading.Lock()
+
+    def decode(latents: Any) -> Any:
+        with lock, torch.no_grad():
+            pictures = decoder(latents.detach().to("cpu", torch.float32))
+            return (pictures / 2 + 0.5).clamp(0, 1).nan_to_num(0.5)
+
+    return decode
+
+
+def _decoder(path: Path) -> Any:
+    if path.is_file() and shape.layout(read_shapes(path)) == "taesd":
+        return _published(path)
+    vae = load_vae(FileEntry(path.stem, path, "vae-approx"), "float32", "cpu")
+    if type(vae).__name__ != "AutoencoderTiny":
+        raise BrokenModel(f"{path.name} is not a TAESD decoder.")
+    return vae.decoder
+
+
+def _published(path: Path) -> Any:
+    """The decoder alone, as its author publishes it: a list of layers that counts the clamp at its start."""
+    from diffusers.models.autoencoders.vae import DecoderTiny
+    from safetensors.torch import load_file
+
+    tensors = load_file(path, device="cpu")
+    first = tensors["1.weight"]
+    width = int(first.shape[0])
+    decoder = DecoderTiny(
+        in_channels=int(first.shape[1]),
+        out_channels=3,
+        num_blocks=(3, 3, 3, 1),
+        block_out_channels=(width,) * 4,
+        upsampling_scaling_factor=2,
+        act_fn="relu",
+        upsample_fn="nearest",
+    )
+    moved = {}
+    for name, tensor in tensors.items():
+        number, _, rest = name.partition(".")
+        moved[f"layers.{int(number) - 1}.{rest}"] = tensor
+    try:
+        decoder.load_state_dict(moved)
+    except RuntimeError as error:
+        raise BrokenModel(f"{path.name} is not a TAESD decoder: {str(error).splitlines()[0]}") from error
+    return decoder.eval().requires_grad_(False)
