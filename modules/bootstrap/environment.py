@@ -104,9 +104,10 @@ def bring_uv(environment: Environment, *, offline: bool, say: Say) -> None:
         )
     say(f"Fetching {UV}")
     command = [str(environment.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
-        raise BootstrapError(f"pip could not install {UV} (its reasons are above). Is the package index reachable?")
+        reasons = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        raise BootstrapError(f"pip could not install {UV}: {' '.join(reasons) or done.stderr.strip()}")
 
 
 def _uv_version(environment: Environment) -> str:

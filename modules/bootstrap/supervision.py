@@ -52,6 +52,7 @@ class Supervisor:
     grace: float = lifeline.GRACE
     clock: Callable[[], float] = time.monotonic
     _asked: int | None = field(default=None, init=False)
+    _urgent: bool = field(default=False, init=False)
 
     def run(self) -> int:
         """Returns the exit code to end with.
@@ -80,7 +81,7 @@ class Supervisor:
             if code is not None:
                 return code
             time.sleep(POLL)
-        self.say("Stopping")
+        self.say("Stopping; Ctrl-C again ends it at once" if self._asked == signal.SIGINT else "Stopping")
         return self._stop(child)
 
     def _stop(self, child: subprocess.Popen[bytes]) -> int:
@@ -89,12 +90,15 @@ class Supervisor:
         if child.stdin is not None:
             # Windows has no polite signal for this; the closed lifeline says the same on every system.
             child.stdin.close()
-        try:
-            return child.wait(self.grace)
-        except subprocess.TimeoutExpired:
-            self.say(f"The server did not stop within {self.grace:g} s; ending it")
-            self._kill(child)
-            return child.wait()
+        end = self.clock() + self.grace
+        while self.clock() < end and not self._urgent:
+            code = child.poll()
+            if code is not None:
+                return code
+            time.sleep(POLL)
+        self.say("Ending it at once" if self._urgent else f"The server did not stop within {self.grace:g} s; ending it")
+        self._kill(child)
+        return child.wait()
 
     def _sleep(self, seconds: float) -> bool:
         """Waits; False as soon as the end is asked for."""
@@ -141,6 +145,8 @@ class Supervisor:
                 signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
+        # Ctrl-C a second time is a person who does not want to wait.
+        self._urgent = self._urgent or (number == self._asked == signal.SIGINT)
         self._asked = self._asked or number
 
 

@@ -130,7 +130,8 @@ def test_a_signal_stops_the_server_cleanly(watch, number):
     running = watch("polite")
     pid = running.starts(1)[0][0]
     os.kill(running.process.pid, number)
-    assert running.end() == (0, "Stopping\n")
+    code, said = running.end()
+    assert (code, said.startswith("Stopping")) == (0, True)
     assert not is_alive(pid)
 
 
@@ -148,6 +149,16 @@ def test_a_server_that_does_not_stop_is_ended_after_the_grace(watch):
     code, said = running.end()
     assert code == 128 + signal.SIGTERM
     assert "did not stop within 0.1 s" in said
+    assert not is_alive(pid)
+
+
+def test_ctrl_c_twice_does_not_wait(watch):
+    running = watch("deaf", grace=300)
+    pid = running.starts(1)[0][0]
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.stderr.readline() == "Stopping; Ctrl-C again ends it at once\n"
+    running.process.send_signal(signal.SIGINT)
+    assert running.end()[0] == 128 + signal.SIGINT
     assert not is_alive(pid)
 
 
