@@ -1,0 +1,26 @@
+"""The page's own files in `javascript/`: which there are, and a mark that changes with them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+
+from modules.support.paths import ROOT
+
+FOLDER = ROOT / "javascript"
+KINDS = {"studio.js": "text/javascript", "studio.css": "text/css", "logo.svg": "image/svg+xml"}
+"""Everything that is served from there, by name."""
+
+
+def read_assets() -> dict[str, bytes]:
+    """The files by name."""
+    return {name: (FOLDER / name).read_bytes() for name in KINDS}
+
+
+@functools.cache
+def mark() -> str:
+    """Changes whenever one of the files changes, so that browsers may keep what they have for ever."""
+    digest = hashlib.sha256()
+    for data in read_assets().values():
+        digest.update(data)
+    return digest.hexdigest()[:12]

@@ -1,0 +1,67 @@
+"""The page's own elements: fixed shells of HTML whose insides `javascript/studio.js` draws from a plain value."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import gradio as gr
+
+from modules.support.studio import Status
+from modules.ui.assets import mark
+
+MARK = (
+    '<svg class="mark" viewBox="0 0 32 32" width="28" height="28" aria-hidden="true">'
+    '<rect width="32" height="32" rx="9" fill="#bd4219"/>'
+    '<path d="M8 24 15.1 7.6a1 1 0 0 1 1.8 0L24 24" fill="none" stroke="#fff" stroke-width="3" '
+    'stroke-linecap="round" stroke-linejoin="round"/>'
+    '<circle cx="16" cy="19.5" r="3.1" fill="#ffd9c7"/></svg>'
+)
+"""The logo: an A that is an easel, with a sun on it."""
+
+
+def _element(part: str, value: Any, *, events: tuple[str, ...] = (), **look: Any) -> gr.HTML:
+    """A shell that `studio.js` fills. `events` are the words that it may send back."""
+    names = ", ".join(f"'{name}'" for name in events)
+    return gr.HTML(
+        value,
+        html_template=f'<div class="atelier-{part}"></div>',
+        js_on_load=f"window.atelier.raise('{part}', element, props, watch, trigger, [{names}]);",
+        head=f'<script src="studio/studio.js?v={mark()}"></script>',
+        apply_default_css=False,
+        **look,
+    )
+
+
+def stage(value: dict[str, Any], ranges: dict[str, list[float]]) -> gr.HTML:
+    """The big picture with progress, details and actions. Sends `recall` with the id of the picture shown."""
+    return _element("stage", value, events=("recall",), elem_id="txt2img_stage", ranges=ranges)
+
+
+def gallery(value: dict[str, Any]) -> gr.HTML:
+    """The owner's pictures, newest first."""
+    return _element("gallery", value, elem_id="txt2img_gallery")
+
+
+def examples(prompts: tuple[str, ...]) -> gr.HTML:
+    """Prompts to begin with; a press puts one into the prompt."""
+    return _element("examples", {"prompts": list(prompts)}, elem_id="txt2img_examples")
+
+
+def brand() -> gr.HTML:
+    """Logo and name."""
+    return gr.HTML(f"{MARK}<h1>Atelier</h1>", elem_id="atelier_brand", js_on_load=None, apply_default_css=False)
+
+
+def appearance() -> gr.HTML:
+    """The button that changes between light and dark."""
+    return _element("appearance", None, elem_id="atelier_appearance")
+
+
+def status_line(status: Status) -> str:
+    """One pill: what the studio is doing at its start, as HTML."""
+    mood = {"ready": "ready", "failed": "failed"}.get(status.phase, "busy")
+    return (
+        f'<span class="pill {mood}" role="status" data-phase="{status.phase}">'
+        f'<span class="dot" aria-hidden="true"></span>{html.escape(status.message)}</span>'
+    )

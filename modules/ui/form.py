@@ -1,0 +1,103 @@
+"""Between the values of the form and the frozen request: which parameters the page offers, and how they are carried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from modules.contracts.errors import InvalidRequest
+from modules.contracts.parameters import Declared
+from modules.contracts.request import GenerationRequest, parameters
+from modules.ui.facts import ModelFacts
+
+ELEM_IDS: dict[str, str] = {
+    "model.checkpoint": "setting_sd_model_checkpoint",
+    "prompt.text": "txt2img_prompt",
+    "prompt.negative": "txt2img_neg_prompt",
+    "canvas.width": "txt2img_width",
+    "canvas.height": "txt2img_height",
+    "sampling.steps": "txt2img_steps",
+    "sampling.cfg_scale": "txt2img_cfg_scale",
+    "sampling.sampler": "txt2img_sampling",
+    "sampling.scheduler": "txt2img_scheduler",
+    "seeds.seed": "txt2img_seed",
+    "canvas.batch_size": "txt2img_batch_size",
+    "canvas.batch_count": "txt2img_batch_count",
+    "seeds.subseed": "txt2img_subseed",
+    "seeds.subseed_strength": "txt2img_subseed_strength",
+    "prompt.clip_skip": "txt2img_clip_skip",
+    "canvas.tiling": "txt2img_tiling",
+    "hires.enabled": "txt2img_hr_enable",
+    "hires.scale": "txt2img_hr_scale",
+    "hires.upscaler": "txt2img_hr_upscaler",
+    "hires.steps": "txt2img_hires_steps",
+    "hires.denoising_strength": "txt2img_denoising_strength",
+}
+"""Declared name → id in the page. The ids are those that A1111's extensions and user scripts hook."""
+
+NAMES: tuple[str, ...] = tuple(ELEM_IDS)
+"""Declared names in the order in which the handlers get their values."""
+
+
+def declarations() -> dict[str, Declared]:
+    """The declarations of the parameters that the page offers, by name. Raises `KeyError` when one is gone."""
+    known = {item.name: item for item in parameters()}
+    return {name: known[name] for name in NAMES}
+
+
+def compose(values: Sequence[Any]) -> GenerationRequest:
+    """The request that the form's values ask for; empty inputs take the declared defaults.
+
+    Raises `InvalidRequest` when a value is of the wrong kind. Bounds are checked where the job is stored.
+    """
+    groups: dict[str, dict[str, Any]] = {}
+    for (name, declared), value in zip(declarations().items(), values, strict=True):
+        group, field = declared.path
+        if value is not None and value != "":
+            groups.setdefault(group, {})[field] = _coerce(declared, value)
+        elif name == "prompt.text":
+            groups.setdefault(group, {})[field] = ""
+    request = GenerationRequest()
+    filled = {group: replace(getattr(request, group), **fields) for group, fields in groups.items()}
+    return replace(request, **filled)
+
+
+def spread(request: GenerationRequest, facts: ModelFacts) -> list[Any]:
+    """The form's values for a request; what the request leaves open is filled with the model's own values."""
+    return [_shown(name, getattr(getattr(request, name.split(".")[0]), name.split(".")[1]), facts) for name in NAMES]
+
+
+def defaults(facts: ModelFacts) -> dict[str, Any]:
+    """The form's values for a fresh request with that model, by declared name."""
+    own: Mapping[str, Any] = {f"sampling.{key}": value for key, value in facts.defaults.items()}
+    values = dict(zip(NAMES, spread(GenerationRequest(), facts), strict=True))
+    return {**values, **{name: value for name, value in own.items() if name in values}}
+
+
+def _shown(name: str, value: Any, facts: ModelFacts) -> Any:
+    if value is not None:
+        return value
+    if name in ("canvas.width", "canvas.height"):
+        return facts.native
+    if name == "model.checkpoint":
+        return facts.name
+    return facts.defaults.get(name.removeprefix("sampling."), "" if name == "sampling.sampler" else None)
+
+
+def _coerce(declared: Declared, value: Any) -> Any:
+    kind = declared.annotation.removesuffix(" | None")
+    label = declared.param.label
+    if kind == "bool":
+        return bool(value)
+    if kind == "str":
+        return str(value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InvalidRequest(f"{label} is {value!r}; a number is needed.") from None
+    if kind == "float":
+        return number
+    if not number.is_integer():
+        raise InvalidRequest(f"{label} is {number:g}; a whole number is needed.")
+    return int(number)

@@ -1,0 +1,154 @@
+"""What happens when a control is used. The border to Gradio: errors become sentences here and nowhere deeper."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, ClassVar
+
+import gradio as gr
+
+from modules.contracts.errors import StudioError
+from modules.contracts.request import GenerationRequest
+from modules.support.studio import Studio
+from modules.ui import elements, form
+from modules.ui.desk import LOCAL, Desk
+from modules.ui.facts import choices_of, facts_of, size_for
+from modules.ui.shelf import shelf
+from modules.ui.table import PageTable
+
+log = logging.getLogger(__name__)
+Shown = tuple[Any, Any]
+"""Values of stage and gallery."""
+LOOK = 0.25
+"""How often the page's line looks whether the start has moved on, seconds."""
+TROUBLE = "Something went wrong inside the studio; its log says more."
+
+
+def owner_of(request: gr.Request) -> str:
+    """Whose jobs and pictures the page shows."""
+    return request.username or LOCAL
+
+
+def refusal(message: str) -> dict[str, Any]:
+    """What the stage is told when a job was not taken."""
+    return {"job": None, "phase": "refused", "headline": "Not started", "error": message, "notes": []}
+
+
+class Handlers:
+    """The page's handlers over the studio's services."""
+
+    FITTED: ClassVar[tuple[str, ...]] = (
+        "canvas.width",
+        "canvas.height",
+        "sampling.sampler",
+        "sampling.scheduler",
+        "sampling.steps",
+        "sampling.cfg_scale",
+    )
+    """Parameters that another model sets anew."""
+
+    def __init__(self, studio: Studio, desk: Desk, table: PageTable) -> None:
+        self._studio = studio
+        self._desk = desk
+        self._table = table
+
+    async def generate(self, request: gr.Request, *values: Any) -> AsyncGenerator[Shown, None]:
+        """Queue what the form asks for and show it until this page's jobs have ended."""
+        owner = owner_of(request)
+        try:
+            job_id = await self._desk.submit(form.compose(values), owner)
+        except StudioError as error:
+            yield refusal(error.message), gr.skip()
+            return
+        except Exception:
+            log.exception("the form could not be turned into a job")
+            yield refusal(TROUBLE), gr.skip()
+            return
+        yield gr.skip(), gr.skip()
+        async with aclosing(self._show(request, owner, [job_id])) as showing:
+            async for shown in showing:
+                yield shown
+
+    async def open(self, request: gr.Request) -> AsyncGenerator[Shown, None]:
+        """A page was opened: the owner's pictures, and whatever of theirs is still being drawn."""
+        owner = owner_of(request)
+        yield gr.skip(), await self._shelf(owner)
+        async with aclosing(self._show(request, owner, await self._desk.unfinished(owner))) as showing:
+            async for shown in showing:
+                yield shown
+
+    async def _show(self, request: gr.Request, owner: str, jobs: list[str]) -> AsyncGenerator[Shown, None]:
+        finished: dict[str, int] = {}
+        async with aclosing(self._desk.follow(str(request.session_hash), jobs)) as tellings:
+            async for told in tellings:
+                known = finished.get(told["job"], 0)
+                finished[told["job"]] = told["pictures"]
+                fresh = told["pictures"] > known or told["phase"] == "done"
+                yield told, await self._shelf(owner) if fresh else gr.skip()
+
+    async def _shelf(self, owner: str) -> dict[str, Any]:
+        return await asyncio.to_thread(shelf, self._studio.pictures, owner)
+
+    async def starting(self) -> AsyncGenerator[str, None]:
+        """The status line, pushed as the start goes on, until the studio can draw or has given up."""
+        status = self._studio.status
+        last = ""
+        while True:
+            line = elements.status_line(status)
+            if line != last:
+                yield line
+            last = line
+            if status.phase in ("ready", "failed"):
+                return
+            await asyncio.sleep(LOOK)
+
+    async def interrupt(self, request: gr.Request) -> None:
+        """Stop the job that this page shows."""
+        if not await self._desk.stop(str(request.session_hash), owner_of(request)):
+            gr.Info("There is no job of yours to stop.")
+
+    async def skip(self, request: gr.Request) -> None:
+        """Leave the current batch and go on with the next."""
+        if not await self._desk.skip(str(request.session_hash), owner_of(request)):
+            gr.Info("There is no batch of yours to skip.")
+
+    def recall(self, event: gr.EventData, request: gr.Request, checkpoint: str | None) -> list[Any]:
+        """The parameters of a finished picture, back into the form."""
+        picture = self._studio.pictures.get(str(event.id))
+        if picture is None or picture.owner != owner_of(request):
+            raise gr.Error("This picture is no longer in the gallery.", print_exception=False)
+        from modules.contracts.infotext import parse, to_request
+
+        try:
+            asked = to_request(parse(picture.infotext), GenerationRequest())
+        except StudioError as error:
+            raise gr.Error(error.message, print_exception=False) from error
+        return form.spread(asked, facts_of(self._studio.catalog, asked.model.checkpoint or checkpoint))
+
+    def fit(self, checkpoint: str | None) -> list[Any]:
+        """Another model was chosen: its own size, sampler, steps and guidance, and prompts that suit it."""
+        facts = facts_of(self._studio.catalog, checkpoint)
+        if facts.problem:
+            gr.Warning(facts.problem)
+        values = form.defaults(facts)
+        prompts = {"prompts": list(self._table.prompts_for(facts.name))}
+        return [*(values[name] for name in self.FITTED), self._table.aspects[0], prompts]
+
+    def refresh(self, checkpoint: str | None) -> Any:
+        """Look at the model folders again and say what cannot be used, and why."""
+        catalog = self._studio.catalog
+        catalog.refresh()
+        for entry in catalog.models():
+            if entry.problem is not None:
+                gr.Warning(f"{entry.name}: {entry.problem}")
+        choices = choices_of(catalog, "models")
+        names = [value for _, value in choices]
+        kept = checkpoint if checkpoint in names else next(iter(names), None)
+        return gr.update(choices=choices, value=kept)
+
+    def resize(self, aspect: str, checkpoint: str | None) -> tuple[int, int]:
+        """Width and height of an aspect at the model's native size."""
+        return size_for(aspect, facts_of(self._studio.catalog, checkpoint))

@@ -1,0 +1,61 @@
+"""Inputs made from the declarations: label, bounds, step and choices stand in the contracts and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+
+from modules.contracts.catalog import Catalog
+from modules.contracts.parameters import Declared
+from modules.ui.facts import Choices, choices_of
+from modules.ui.form import ELEM_IDS
+
+PLACEHOLDERS = {
+    "prompt.text": "Describe the picture you want",
+    "prompt.negative": "What should not be in it (optional)",
+}
+
+
+class Inputs:
+    """The inputs of one page by declared name, each made on demand so that the layout decides the order."""
+
+    def __init__(self, declared: Mapping[str, Declared], catalog: Catalog, values: Mapping[str, Any]) -> None:
+        self._declared = declared
+        self._catalog = catalog
+        self._values = values
+        self.made: dict[str, Any] = {}
+
+    def __call__(self, name: str, **appearance: Any) -> Any:
+        """Make the input for that parameter in the current layout. `appearance` goes to the Gradio component."""
+        component = make_input(self._declared[name], self._choices(name), self._values.get(name), **appearance)
+        self.made[name] = component
+        return component
+
+    def _choices(self, name: str) -> Choices | None:
+        choices = self._declared[name].param.choices
+        if isinstance(choices, str):
+            return choices_of(self._catalog, choices)
+        return None if choices is None else [(word, word) for word in choices]
+
+
+def make_input(declared: Declared, choices: Choices | None, value: Any, **appearance: Any) -> Any:
+    """The Gradio component for one declaration, with its id. Values are checked by the queue, not by Gradio."""
+    rule = declared.param
+    look: dict[str, Any] = {"label": rule.label, "elem_id": ELEM_IDS[declared.name], "min_width": 0, **appearance}
+    kind = declared.annotation.removesuffix(" | None")
+    if choices is not None:
+        return gr.Dropdown(choices=choices, value=value, **look)
+    if kind == "bool":
+        return gr.Checkbox(value=bool(value), **look)
+    if kind in ("int", "float"):
+        return gr.Number(
+            value=value,
+            minimum=rule.minimum,
+            maximum=rule.maximum,
+            step=rule.step or 1,
+            precision=0 if kind == "int" else None,
+            **look,
+        )
+    return gr.Textbox(value=value, placeholder=PLACEHOLDERS.get(declared.name), **look)

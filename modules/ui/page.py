@@ -1,0 +1,157 @@
+"""The page for text to image: where everything stands, and which handler each control calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from modules.support.studio import Studio
+from modules.ui import elements
+from modules.ui.desk import Desk
+from modules.ui.facts import facts_of
+from modules.ui.form import ELEM_IDS, NAMES, declarations, defaults
+from modules.ui.handlers import Handlers
+from modules.ui.inputs import Inputs
+from modules.ui.table import read_table
+
+TITLE = "Atelier"
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+"""Every event: no overlay over our own progress, no public endpoint, no second queue before the studio's own."""
+
+
+class _Controls:
+    """Components that are not parameters of the request."""
+
+    generate: Any
+    interrupt: Any
+    skip: Any
+    refresh: Any
+    aspect: Any
+    swap: Any
+    dice: Any
+    reuse: Any
+    examples: Any
+    stage: Any
+    gallery: Any
+    status: Any
+
+
+def build_page(studio: Studio) -> gr.Blocks:
+    """The page over those services. Needs no engine: while the studio is still loading, the page says so.
+
+    Pictures and scripts are served by the routes that `modules.ui.mount` adds.
+    """
+    table = read_table(studio.paths.configs)
+    facts = facts_of(studio.catalog, None)
+    inputs = Inputs(declarations(), studio.catalog, defaults(facts))
+    parts = _Controls()
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
+        _header(inputs, parts, studio)
+        with gr.Row(elem_id="atelier_room", equal_height=False):
+            with gr.Column(elem_id="atelier_words", min_width=0):
+                _words(inputs, parts, table.prompts_for(facts.name))
+            with gr.Column(elem_id="atelier_view", min_width=0):
+                ranges = {ELEM_IDS[name]: [float(low), float(high)] for name, (low, high) in table.sliders.items()}
+                parts.stage = elements.stage({}, ranges)
+                parts.gallery = elements.gallery({"pictures": []})
+            with gr.Column(elem_id="atelier_settings", min_width=0):
+                _settings(inputs, parts, table.aspects)
+        _connect(page, inputs, parts, Handlers(studio, Desk(studio), table))
+    page.queue(default_concurrency_limit=None, api_open=False)
+    return page
+
+
+def _header(inputs: Inputs, parts: _Controls, studio: Studio) -> None:
+    with gr.Row(elem_id="atelier_header", equal_height=True):
+        elements.brand()
+        with gr.Row(elem_id="atelier_model", equal_height=True):
+            inputs("model.checkpoint", show_label=False, container=False)
+            parts.refresh = gr.Button("Refresh models", elem_id="refresh_sd_model_checkpoint", elem_classes="icon")
+        parts.status = gr.HTML(
+            elements.status_line(studio.status), elem_id="atelier_status", js_on_load=None, apply_default_css=False
+        )
+        elements.appearance()
+
+
+def _words(inputs: Inputs, parts: _Controls, prompts: tuple[str, ...]) -> None:
+    inputs("prompt.text", lines=3, max_lines=10)
+    parts.examples = elements.examples(prompts)
+    inputs("prompt.negative", lines=1, max_lines=6)
+    with gr.Row(elem_id="atelier_go", equal_height=True):
+        parts.generate = gr.Button("Generate", variant="primary", elem_id="txt2img_generate")
+        parts.skip = gr.Button("Skip", elem_id="txt2img_skip")
+        parts.interrupt = gr.Button("Stop", variant="stop", elem_id="txt2img_interrupt")
+
+
+def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...]) -> None:
+    parts.aspect = gr.Radio(list(aspects), label="Aspect", value=aspects[0], elem_id="txt2img_aspect", min_width=0)
+    with gr.Row(elem_classes="size"):
+        inputs("canvas.width")
+        parts.swap = gr.Button("Swap width and height", elem_id="txt2img_res_switch_btn", elem_classes="icon")
+        inputs("canvas.height")
+    with gr.Row():
+        inputs("sampling.steps", elem_classes="slid")
+        inputs("sampling.cfg_scale", elem_classes="slid")
+    with gr.Row():
+        inputs("sampling.sampler")
+        inputs("sampling.scheduler")
+    with gr.Row(elem_classes="seed"):
+        inputs("seeds.seed")
+        parts.dice = gr.Button("Random seed", elem_id="txt2img_random_seed", elem_classes="icon")
+        parts.reuse = gr.Button("Seed of the picture shown", elem_id="txt2img_reuse_seed", elem_classes="icon")
+    with gr.Row():
+        inputs("canvas.batch_count", elem_classes="slid")
+        inputs("canvas.batch_size", elem_classes="slid")
+    with gr.Accordion("Variation, clip skip, tiling", open=False, elem_id="txt2img_more"):
+        with gr.Row():
+            inputs("seeds.subseed")
+            inputs("seeds.subseed_strength", elem_classes="slid")
+        with gr.Row():
+            inputs("prompt.clip_skip", elem_classes="slid")
+            inputs("canvas.tiling")
+    with gr.Accordion("Second pass at a larger size", open=False, elem_id="txt2img_hr"):
+        inputs("hires.enabled")
+        with gr.Row():
+            inputs("hires.upscaler")
+            inputs("hires.scale", elem_classes="slid")
+        with gr.Row():
+            inputs("hires.steps", elem_classes="slid")
+            inputs("hires.denoising_strength", elem_classes="slid")
+
+
+def _connect(page: gr.Blocks, inputs: Inputs, parts: _Controls, handlers: Handlers) -> None:
+    made = inputs.made
+    form = [made[name] for name in NAMES]
+    show = [parts.stage, parts.gallery]
+    raw = {**QUIET, "preprocess": False}
+    parts.generate.click(handlers.generate, form, show, trigger_mode="multiple", **raw)
+    parts.interrupt.click(handlers.interrupt, **QUIET)
+    parts.skip.click(handlers.skip, **QUIET)
+    parts.stage.recall(handlers.recall, made["model.checkpoint"], form, **raw)
+    fitting = [made[name] for name in handlers.FITTED]
+    made["model.checkpoint"].input(
+        handlers.fit, made["model.checkpoint"], [*fitting, parts.aspect, parts.examples], **raw
+    )
+    parts.refresh.click(handlers.refresh, made["model.checkpoint"], made["model.checkpoint"], **raw)
+    parts.aspect.input(
+        handlers.resize, [parts.aspect, made["model.checkpoint"]], [made["canvas.width"], made["canvas.height"]], **raw
+    )
+    _connect_in_browser(made, parts)
+    page.load(handlers.open, None, show, **QUIET)
+    page.load(handlers.starting, None, parts.status, **QUIET)
+
+
+def _connect_in_browser(made: dict[str, Any], parts: _Controls) -> None:
+    """What needs no server: answers at once, also over a slow line."""
+    size = [made["canvas.width"], made["canvas.height"]]
+    seed = made["seeds.seed"]
+    parts.swap.click(None, size, size, js="(width, height) => [height, width]", **QUIET)
+    parts.dice.click(None, None, seed, js="() => -1", **QUIET)
+    parts.reuse.click(None, seed, seed, js="(seed) => window.atelier.seed(seed)", **QUIET)
+    for side in size:
+        side.change(None, size, parts.aspect, js="(w, h) => window.atelier.aspect(w, h)", **QUIET)
+    for name, component in made.items():
+        if "slid" in (component.elem_classes or ()):
+            follow = f"(value) => {{ window.atelier.slide('{ELEM_IDS[name]}', value); return []; }}"
+            component.change(None, component, None, js=follow, **QUIET)
