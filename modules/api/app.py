@@ -1,0 +1,57 @@
+"""Puts the API into the HTTP application."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from modules.api import docs, generation, health, legacy, lists, options, png_info, progress
+from modules.api.auth import BasicAuth
+from modules.api.guard import Guard, Neighbours
+from modules.api.messages import Border, add_error_handlers
+from modules.api.services import Owner
+from modules.support.studio import Studio
+
+ROOMS = (generation, progress, options, lists, png_info, legacy, docs)
+"""Modules whose routes need a name and password when `--api-auth` is given; `health` is open."""
+
+
+def add_api(app: FastAPI, studio: Studio) -> None:
+    """Add routes, error handlers and middleware to `app`, which nobody has asked anything yet.
+
+    Every route but `/healthz` and `/readyz` stands behind one dependency. The guard against foreign pages and large
+    bodies stands before everything that the application answers, the page included.
+    """
+    network = studio.options.network
+    app.state.studio = studio
+    app.root_path = app.root_path or network.subpath
+    docs.take_over(app)
+    add_error_handlers(app)
+    app.include_router(health.router)
+    if network.api:
+        app.include_router(guarded(BasicAuth(network.api_auth)))
+    app.add_middleware(Guard, neighbours=Neighbours.of(network))
+    app.add_middleware(Border)
+    if network.cors_allow_origins:
+        anybody = "*" in network.cors_allow_origins
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(network.cors_allow_origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
+            allow_credentials=not anybody,
+        )
+
+
+def guarded(auth: BasicAuth) -> APIRouter:
+    """All routes of the API behind one door."""
+    root = APIRouter(dependencies=[Depends(auth)])
+    for room in ROOMS:
+        root.include_router(room.router)
+    root.add_api_route("/internal/ping", ping, methods=["GET"], tags=["health"])
+    return root
+
+
+def ping(owner: Owner) -> dict[str, str]:
+    """Answers `{}` to whoever may ask."""
+    return {}

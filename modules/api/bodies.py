@@ -1,0 +1,84 @@
+"""The bodies of txt2img and img2img: declared parameters, and the fields of the old API that are no parameters.
+
+Names are A1111's, so that clients made from its OpenAPI document fit. Unknown fields are ignored and null is the
+default everywhere, because clients rely on both.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from modules.api.fields import Whole, definitions
+
+
+def _optional(kind: Any, default: Any, text: str) -> tuple[Any, Any]:
+    return (kind | None if kind is not Any else Any, Field(default, description=text))
+
+
+UNUSED = "Accepted for old clients; it changes nothing here."
+
+COMMON: dict[str, tuple[Any, Any]] = {
+    "sampler_index": _optional(str, "Euler", "Name of the sampler where sampler_name is absent."),
+    "script_name": _optional(str, None, "Title of a script that takes over the run."),
+    "script_args": _optional(Any, [], "Arguments of that script."),
+    "alwayson_scripts": _optional(Any, {}, "Arguments of always-on scripts by title."),
+    "send_images": _optional(bool, True, "Put the pictures into the answer."),
+    "override_settings": _optional(Any, None, "Settings for this request alone."),
+    "override_settings_restore_afterwards": _optional(Any, True, f"{UNUSED} Overrides never outlive their request."),
+    "force_task_id": _optional(str, None, "Id for the job, chosen by the client; must be new."),
+    "infotext": _optional(str, None, "Parameters as text; fills the fields that the body leaves out."),
+    "refiner_checkpoint": _optional(str, None, "Refused unless empty: there is no refiner yet."),
+    "refiner_switch_at": _optional(float, None, UNUSED),
+    "restore_faces": _optional(bool, None, "There is no face restoration yet; a note says so."),
+    "firstpass_image": _optional(str, None, UNUSED),
+    **{
+        name: _optional(Any, default, UNUSED)
+        for name, default in (
+            ("do_not_save_samples", False),
+            ("do_not_save_grid", False),
+            ("disable_extra_networks", False),
+            ("s_min_uncond", None),
+            ("comments", None),
+        )
+    },
+}
+
+TXT2IMG: dict[str, tuple[Any, Any]] = {
+    "firstphase_width": _optional(Whole, 0, "Width of the first pass; width is then that of the second."),
+    "firstphase_height": _optional(Whole, 0, "Height of the first pass; height is then that of the second."),
+}
+
+IMG2IMG: dict[str, tuple[Any, Any]] = {
+    "init_images": _optional(list[str], None, "Pictures in base64 or as data URIs: one, or one for each of the batch."),
+    "mask": _optional(str, None, "Mask in base64 or as a data URI; white is drawn anew."),
+    "mask_blur_x": _optional(Whole, 4, "Used, with mask_blur_y, where mask_blur is absent."),
+    "mask_blur_y": _optional(Whole, 4, "Used, with mask_blur_x, where mask_blur is absent."),
+    "include_init_images": _optional(bool, False, "Echo the pictures in parameters."),
+    "mask_round": _optional(Any, True, UNUSED),
+    "image_cfg_scale": _optional(Any, None, UNUSED),
+    "latent_mask": _optional(Any, None, UNUSED),
+}
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+
+def _blurless(made: dict[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
+    """`mask_blur` is null by default, so that mask_blur_x and mask_blur_y can be told apart from it."""
+    kind, field = made["mask_blur"]
+    return {**made, "mask_blur": (kind, Field(default=None, description=field.description))}
+
+
+_Txt2Img: Any = create_model("_Txt2Img", __base__=_Body, **definitions("txt2img"), **COMMON, **TXT2IMG)
+_Img2Img: Any = create_model("_Img2Img", __base__=_Body, **_blurless(definitions("img2img")), **COMMON, **IMG2IMG)
+
+
+class StableDiffusionProcessingTxt2Img(_Txt2Img):
+    """Draw from words."""
+
+
+class StableDiffusionProcessingImg2Img(_Img2Img):
+    """Draw from words and a picture, or repaint a part of it."""

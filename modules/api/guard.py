@@ -1,0 +1,140 @@
+"""What is refused before anything is read: foreign pages, foreign names, bodies that are no JSON or too large.
+
+A web page that a person looks at can send requests to their own machine. Browsers mark them (`Origin`,
+`Sec-Fetch-Site`), and a name that was rebound to this machine's address shows in `Host`; both are checked here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from modules.api.messages import failure
+from modules.bootstrap.options import NetworkOptions, is_loopback
+
+MAX_BODY = 64 * 1024 * 1024
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+JSON_ONLY = ("/sdapi/", "/internal/")
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Which names and origins are ours."""
+
+    hosts: frozenset[str]
+    """Names that `Host` may say; empty when any may, because everybody has to sign in anyway."""
+    origins: frozenset[str]
+    """Foreign origins that were let in with `--cors-allow-origins`; may hold `*`."""
+
+    @classmethod
+    def of(cls, network: NetworkOptions) -> Neighbours:
+        """As the command line says."""
+        origins = frozenset(origin.rstrip("/").lower() for origin in network.cors_allow_origins)
+        named = {urlsplit(origin).hostname or "" for origin in origins} | {network.host.strip("[]").lower()}
+        return cls(frozenset() if network.api_auth else frozenset(named - {""}), origins)
+
+    def knows_host(self, headers: Headers) -> bool:
+        """Whether `Host` is a name of this machine. Without a password only such names are answered."""
+        if not self.hosts:
+            return True
+        try:
+            name = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        except ValueError:
+            return False
+        return is_loopback(name) or name in self.hosts
+
+    def trusts_origin(self, headers: Headers) -> bool:
+        """Whether a change may come from where this request comes from. Programs that are no browsers say nothing."""
+        origin = headers.get("origin")
+        if origin is None:
+            return headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+        if origin.lower() in self.origins or "*" in self.origins:
+            return True
+        # A foreign page cannot set X-Forwarded-Host without a preflight, which nobody here answers.
+        ours = {headers.get("host", "").lower(), headers.get("x-forwarded-host", "").split(",")[0].strip().lower()}
+        try:
+            return urlsplit(origin.lower()).netloc in ours - {""}
+        except ValueError:
+            return False
+
+
+class Guard:
+    """ASGI middleware over everything the application answers."""
+
+    def __init__(self, app: ASGIApp, neighbours: Neighbours, max_body: int = MAX_BODY) -> None:
+        self._app = app
+        self._neighbours = neighbours
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        path = local_path(scope)
+        refusal = self._refusal(scope["method"], path, headers)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        if path.startswith(JSON_ONLY) and path.endswith("/"):
+            # Old clients add a slash; a redirect would lose their body.
+            scope = {**scope, "path": scope["path"].rstrip("/"), "raw_path": scope["path"].rstrip("/").encode("utf-8")}
+        await self._app(scope, self._counted(receive), send)
+
+    def _refusal(self, method: str, path: str, headers: Headers) -> JSONResponse | None:
+        if path not in OPEN_PATHS and not self._neighbours.knows_host(headers):
+            host = headers.get("host", "")
+            return failure(
+                403, "foreign_host", f"This studio does not answer to the name {host!r}; use 127.0.0.1 or localhost."
+            )
+        if method in READING:
+            return None
+        if not self._neighbours.trusts_origin(headers):
+            origin = headers.get("origin", "another site")
+            return failure(
+                403, "foreign_origin", f"A page of {origin} may not change anything here (see --cors-allow-origins)."
+            )
+        return self._unfit_body(path, headers)
+
+    def _unfit_body(self, path: str, headers: Headers) -> JSONResponse | None:
+        text = headers.get("content-length", "")
+        length = int(text) if text.isdecimal() else 0
+        if length > self._max_body:
+            return failure(413, "too_large", self._too_large())
+        has_body = length > 0 or "transfer-encoding" in headers
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if has_body and path.startswith(JSON_ONLY) and not (kind == "application/json" or kind.endswith("+json")):
+            sentence = f"The body has to be JSON (Content-Type: application/json), not {kind or 'nameless'}."
+            return failure(415, "unsupported_media_type", sentence)
+        return None
+
+    def _counted(self, receive: Receive) -> Receive:
+        """A body without a declared length is counted while it is read."""
+        total = 0
+
+        async def counting() -> Message:
+            nonlocal total
+            message = await receive()
+            if message["type"] == "http.request":
+                total += len(message.get("body", b""))
+                if total > self._max_body:
+                    raise HTTPException(413, self._too_large())
+            return message
+
+        return counting
+
+    def _too_large(self) -> str:
+        return f"The body is larger than {self._max_body // (1024 * 1024)} MiB, which is the most that is read."
+
+
+def local_path(scope: Scope) -> str:
+    """The path below the sub-path."""
+    path: str = scope["path"]
+    prefix = scope.get("root_path", "").rstrip("/")
+    return path[len(prefix) :] if prefix and path.startswith(f"{prefix}/") else path

@@ -1,0 +1,41 @@
+"""Infotext in requests: parameters as text, taken apart for `png-info` and filled into bodies that leave fields out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modules.api.fields import fields_of
+from modules.contracts.infotext import parse
+from modules.contracts.infotext_recall import to_request
+from modules.contracts.request import GenerationRequest, ImageParams, InpaintParams
+
+FULL = GenerationRequest(image=ImageParams(), inpaint=InpaintParams())
+
+
+def parameters_of(text: str) -> dict[str, str]:
+    """The infotext by its labels, with what A1111's readers take for granted; empty when there is no text."""
+    return parse(text) if text.strip() else {}
+
+
+def fill_from_infotext(values: Mapping[str, Any], given: set[str], mode: str) -> dict[str, Any]:
+    """The body with every field that the client left out taken from its `infotext`, if it sent one.
+
+    The checkpoint of the text is left alone, as A1111 does: a picture from elsewhere must not switch models.
+    """
+    filled = dict(values)
+    text = values.get("infotext")
+    if not isinstance(text, str) or not text.strip():
+        return filled
+    said = parse(text, defaults=False)
+    asked, _ = to_request(said, FULL)
+    for item in fields_of(mode):
+        declared = item.declared
+        name, value = declared.param.legacy, getattr(getattr(asked, declared.path[0]), declared.path[1])
+        if name is None or name in given or declared.path[0] == "model":
+            continue
+        if value != declared.default or declared.param.infotext in said:
+            filled[name] = list(value) if isinstance(value, tuple) else value
+    if "sampler_name" not in given and "sampler_index" in given:
+        filled["sampler_name"] = values.get("sampler_name")
+    return filled

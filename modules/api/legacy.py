@@ -1,0 +1,78 @@
+"""Routes of the old API whose rooms are not built yet: lists are empty, and work is refused with a reason.
+
+Clients read these lists when they start and stop on a 404, so an honest empty list is what they need.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from modules.api.messages import Failure
+from modules.contracts.errors import UnsupportedFeature
+
+router = APIRouter(tags=["not here yet"])
+
+EMPTY_LISTS = (
+    "loras",
+    "hypernetworks",
+    "face-restorers",
+    "realesrgan-models",
+    "prompt-styles",
+    "script-info",
+    "extensions",
+)
+REFUSED = {
+    "extra-single-image": "Enlarging a finished picture",
+    "extra-batch-images": "Enlarging finished pictures",
+    "interrogate": "Describing a picture",
+}
+
+
+class ScriptsList(BaseModel):
+    """Titles of scripts, lower case."""
+
+    txt2img: list[str] = []
+    img2img: list[str] = []
+
+
+class EmbeddingsResponse(BaseModel):
+    """Textual inversions by name."""
+
+    loaded: dict[str, Any] = {}
+    skipped: dict[str, Any] = {}
+
+
+@router.get("/sdapi/v1/scripts", response_model=ScriptsList)
+def scripts() -> ScriptsList:
+    """No scripts yet."""
+    return ScriptsList()
+
+
+@router.get("/sdapi/v1/embeddings", response_model=EmbeddingsResponse)
+def embeddings() -> EmbeddingsResponse:
+    """No textual inversions yet."""
+    return EmbeddingsResponse()
+
+
+def _nothing() -> list[dict[str, Any]]:
+    """Nothing of this kind yet."""
+    return []
+
+
+def _refusing(what: str) -> Any:
+    def refuse() -> None:
+        raise UnsupportedFeature(f"{what} is not available in this version.")
+
+    refuse.__doc__ = f"{what} is not available in this version: answers 422."
+    return refuse
+
+
+for name in EMPTY_LISTS:
+    router.add_api_route(f"/sdapi/v1/{name}", _nothing, methods=["GET"], name=name)
+for name, what in REFUSED.items():
+    router.add_api_route(
+        f"/sdapi/v1/{name}", _refusing(what), methods=["POST"], name=name, responses={422: {"model": Failure}}
+    )

@@ -1,0 +1,171 @@
+"""What there is to choose from: the catalogue in A1111's words. Rows name files, never folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict
+
+from modules.api.services import Services
+
+router = APIRouter(tags=["catalogue"])
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(protected_namespaces=())
+
+
+class SDModelItem(_Row):
+    """A checkpoint. `title` is what `sd_model_checkpoint` takes; the name alone is taken as well."""
+
+    title: str
+    model_name: str
+    name: str
+    hash: str | None = None
+    sha256: str | None = None
+    filename: str
+    config: str | None = None
+    family: str | None = None
+
+
+class SDVaeItem(_Row):
+    """A separate VAE."""
+
+    model_name: str
+    name: str
+    filename: str
+
+
+class SamplerItem(_Row):
+    """A sampler."""
+
+    name: str
+    aliases: list[str]
+    options: dict[str, Any]
+
+
+class SchedulerItem(_Row):
+    """A sigma schedule."""
+
+    name: str
+    label: str
+    aliases: list[str] | None = None
+    default_rho: float | None = None
+    need_inner_model: bool | None = None
+
+
+class UpscalerItem(_Row):
+    """A picture upscaler."""
+
+    name: str
+    model_name: str | None = None
+    model_path: str | None = None
+    model_url: str | None = None
+    scale: float | None = None
+
+
+class LatentUpscalerModeItem(_Row):
+    """A way to enlarge latents."""
+
+    name: str
+
+
+class MemoryResponse(_Row):
+    """Memory of the machine and of its accelerator, in bytes."""
+
+    ram: dict[str, Any]
+    cuda: dict[str, Any]
+
+
+@router.get("/sdapi/v1/sd-models", response_model=list[SDModelItem])
+def sd_models(studio: Services) -> list[SDModelItem]:
+    """Checkpoints that can be used."""
+    return [
+        SDModelItem(
+            title=entry.title,
+            model_name=entry.name,
+            name=entry.name,
+            hash=entry.short_hash,
+            sha256=entry.sha256,
+            filename=entry.path.name,
+            family=entry.family,
+        )
+        for entry in studio.catalog.models()
+        if entry.problem is None
+    ]
+
+
+@router.get("/sdapi/v1/sd-vae", response_model=list[SDVaeItem])
+def sd_vae(studio: Services) -> list[SDVaeItem]:
+    """Separate VAEs that can be used."""
+    usable = (entry for entry in studio.catalog.vaes() if entry.problem is None)
+    return [SDVaeItem(model_name=entry.name, name=entry.name, filename=entry.path.name) for entry in usable]
+
+
+@router.get("/sdapi/v1/sd-modules", response_model=list[SDVaeItem])
+def sd_modules(studio: Services) -> list[SDVaeItem]:
+    """The same list under Forge's name."""
+    return sd_vae(studio)
+
+
+@router.get("/sdapi/v1/samplers", response_model=list[SamplerItem])
+def samplers(studio: Services) -> list[SamplerItem]:
+    """Samplers in display order."""
+    return [
+        SamplerItem(name=entry.name, aliases=list(entry.aliases), options=_plain(entry.options))
+        for entry in studio.catalog.samplers()
+    ]
+
+
+@router.get("/sdapi/v1/schedulers", response_model=list[SchedulerItem])
+def schedulers(studio: Services) -> list[SchedulerItem]:
+    """Sigma schedules in display order."""
+    return [
+        SchedulerItem(
+            name=entry.name,
+            label=entry.label,
+            aliases=list(entry.aliases) or None,
+            default_rho=entry.default_rho,
+            need_inner_model=entry.need_inner_model,
+        )
+        for entry in studio.catalog.schedulers()
+    ]
+
+
+@router.get("/sdapi/v1/upscalers", response_model=list[UpscalerItem])
+def upscalers(studio: Services) -> list[UpscalerItem]:
+    """Picture upscalers, `None` first."""
+    rows = [
+        UpscalerItem(name=entry.name, model_name=entry.path.name if entry.path else None, scale=entry.scale)
+        for entry in studio.catalog.upscalers()
+        if not entry.latent and entry.name != "None"
+    ]
+    return [UpscalerItem(name="None", scale=4.0), *rows]
+
+
+@router.get("/sdapi/v1/latent-upscale-modes", response_model=list[LatentUpscalerModeItem])
+def latent_upscale_modes(studio: Services) -> list[LatentUpscalerModeItem]:
+    """Ways to enlarge latents in the hires pass."""
+    return [LatentUpscalerModeItem(name=entry.name) for entry in studio.catalog.upscalers() if entry.latent]
+
+
+@router.get("/sdapi/v1/memory", response_model=MemoryResponse)
+def memory(studio: Services) -> Mapping[str, Any]:
+    """Memory in use and free."""
+    return studio.memory_report()
+
+
+@router.post("/sdapi/v1/refresh-checkpoints")
+@router.post("/sdapi/v1/refresh-vae")
+@router.post("/sdapi/v1/refresh-vaes")
+@router.post("/sdapi/v1/refresh-loras")
+@router.post("/sdapi/v1/refresh-embeddings")
+def refresh(studio: Services) -> None:
+    """Look at the model folders again. Running jobs are not touched."""
+    studio.catalog.refresh()
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value if isinstance(value, str | bool) else str(value) for key, value in options.items()}

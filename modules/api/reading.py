@@ -1,0 +1,180 @@
+"""From a body of the old API to a `GenerationRequest`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modules.api.fields import LegacyField, fields_of
+from modules.api.images import read_mask, read_picture
+from modules.api.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
+from modules.contracts.errors import InvalidRequest, UnsupportedFeature
+from modules.contracts.request import GROUPS, GenerationRequest, HiresParams
+from modules.support.studio import Studio
+
+Values = Mapping[str, Any]
+READ_BY_ANSWER = ("jpeg_quality", "return_grid")
+"""Settings that no parameter carries and that shape the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a client wants: the request for the queue, the settings for the answer, and what could not be honoured."""
+
+    request: GenerationRequest
+    settings: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+class InitImageMissing(InvalidRequest):
+    """A1111 answers 404 here."""
+
+    kind = "init_image_missing"
+    status = 404
+
+
+def read_body(body: Values, mode: str, studio: Studio) -> Wish:
+    """Check and translate a body. Blocks while pictures are decoded. Raises `StudioError` with one sentence."""
+    refuse_absent(body)
+    notes: list[str] = []
+    overrides = _overrides(body)
+    settings = {**studio.settings.public(), **{key: value for key, value in overrides.items() if value is not None}}
+    groups = _groups(body, mode, overrides, studio.settings.public())
+    _name_samplers(groups["sampling"], body, studio)
+    groups["prompt"]["styles"] = tuple(name for name in groups["prompt"].get("styles", ()) if name != "None")
+    groups["model"] = {
+        "checkpoint": find_checkpoint(studio.catalog, groups["model"].get("checkpoint")),
+        "vae": find_vae(studio.catalog, groups["model"].get("vae") or ""),
+    }
+    if mode == "txt2img":
+        _hires(groups, body, studio)
+    else:
+        _pictures(groups, body)
+    if groups["output"].get("format") == "jpg":
+        groups["output"]["format"] = "jpeg"
+    known = {item.declared.param.override for item in fields_of(mode)}
+    unknown = sorted(set(overrides) - known - set(READ_BY_ANSWER))
+    if unknown:
+        notes.append(f"override_settings: {', '.join(unknown)} changed nothing.")
+    if body.get("restore_faces"):
+        notes.append("restore_faces: there is no face restoration yet; faces are as drawn.")
+    made = {name: GROUPS[name](**values) for name, values in groups.items()}
+    return Wish(GenerationRequest(**made), _answer_settings(settings, studio), tuple(notes))
+
+
+def refuse_absent(body: Values) -> None:
+    """Raise `InvalidRequest` for a script, or another helper, that would have had something to do and is not here."""
+    name = body.get("script_name")
+    if isinstance(name, str) and name.strip().casefold() not in ("", "none"):
+        raise InvalidRequest(f"Script '{name}' not found; this version has no scripts.")
+    always = body.get("alwayson_scripts") or {}
+    if not isinstance(always, Mapping):
+        raise InvalidRequest("alwayson_scripts has to be an object of titles and arguments.")
+    for title, entry in always.items():
+        arguments = entry.get("args") if isinstance(entry, Mapping) else entry
+        if _wants(arguments):
+            raise InvalidRequest(f"Script '{title}' not found; this version has no always-on scripts.")
+    if (body.get("refiner_checkpoint") or "").strip().casefold() not in SAME:
+        raise UnsupportedFeature(f"refiner_checkpoint is {body['refiner_checkpoint']!r}; there is no refiner yet.")
+    if body.get("firstpass_image"):
+        raise UnsupportedFeature("firstpass_image was given; send the picture to img2img instead.")
+
+
+def _wants(arguments: Any) -> bool:
+    """Whether arguments of an always-on script switch something on. Some clients always send such scripts, idle."""
+    if isinstance(arguments, list):
+        # The first argument of many scripts is their switch.
+        return bool(arguments) and arguments[0] is not False and any(_wants(argument) for argument in arguments)
+    if isinstance(arguments, Mapping):
+        return bool(arguments) and arguments.get("enabled", True) is not False
+    return bool(arguments)
+
+
+def _overrides(body: Values) -> dict[str, Any]:
+    overrides = body.get("override_settings") or {}
+    if not isinstance(overrides, Mapping):
+        raise InvalidRequest(f"override_settings is {overrides!r}; an object of settings is needed.")
+    return dict(overrides)
+
+
+def _groups(body: Values, mode: str, overrides: Values, settings: Values) -> dict[str, dict[str, Any]]:
+    """Keyword arguments of each group: the body's field, else the override, else the setting, else the default."""
+    groups: dict[str, dict[str, Any]] = {}
+    for item in fields_of(mode):
+        group, name = item.declared.path
+        values = groups.setdefault(group, {})
+        found = _find(item, body, overrides, settings)
+        if found is not None:
+            values[name] = item.convert(found)
+    return groups
+
+
+def _find(item: LegacyField, body: Values, overrides: Values, settings: Values) -> Any:
+    param = item.declared.param
+    if param.override is None:
+        value = body.get(param.legacy or "")
+        return param.legacy_default if value is None else value
+    if param.legacy is not None and body.get(param.legacy) is not None:
+        return body[param.legacy]
+    if overrides.get(param.override) is not None:
+        return item.coerce(overrides[param.override], f"override_settings.{param.override}")
+    return settings.get(param.override) or None
+
+
+def _name_samplers(sampling: dict[str, Any], body: Values, studio: Studio) -> None:
+    """A schedule at the end of the sampler's name wins over the field, as in A1111."""
+    wanted = (sampling.get("sampler") or "").strip() or (body.get("sampler_index") or "").strip() or "Euler"
+    scheduler = (sampling.get("scheduler") or "").strip()
+    sampling["sampler"], label = find_sampler(studio.catalog, wanted)
+    sampling["scheduler"] = label or (find_scheduler(studio.catalog, scheduler) if scheduler else None)
+
+
+def _hires(groups: dict[str, dict[str, Any]], body: Values, studio: Studio) -> None:
+    """The second pass. Its fields count only when it is on: clients fill them with anything otherwise."""
+    hires, catalog = groups["hires"], studio.catalog
+    if not hires.get("enabled"):
+        groups["hires"] = {}
+        return
+    if _says_something(hires.get("sampler")):
+        hires["sampler"], label = find_sampler(catalog, hires["sampler"])
+        hires["scheduler"] = label or hires.get("scheduler")
+    else:
+        hires["sampler"] = None
+    hires["scheduler"] = (
+        find_scheduler(catalog, hires["scheduler"]) if _says_something(hires.get("scheduler")) else None
+    )
+    hires["upscaler"] = find_upscaler(catalog, hires.get("upscaler") or HiresParams().upscaler)
+    wanted = hires.get("checkpoint")
+    hires["checkpoint"] = find_checkpoint(catalog, wanted) if _says_something(wanted) else None
+    first = (body.get("firstphase_width") or 0, body.get("firstphase_height") or 0)
+    if all(first):
+        canvas = groups["canvas"]
+        hires["resize_width"], hires["resize_height"] = canvas.get("width") or 0, canvas.get("height") or 0
+        canvas["width"], canvas["height"] = first
+
+
+def _says_something(word: str | None) -> bool:
+    return word is not None and word.strip().casefold() not in SAME
+
+
+def _pictures(groups: dict[str, dict[str, Any]], body: Values) -> None:
+    given = body.get("init_images")
+    if not given:
+        raise InitImageMissing("Init image not found: init_images has to hold at least one picture in base64.")
+    names = (f"init_images[{index}]" for index in range(len(given)))
+    groups["image"]["images"] = tuple(read_picture(text, name) for text, name in zip(given, names, strict=True))
+    if not body.get("mask"):
+        del groups["inpaint"]
+        return
+    inpaint = groups["inpaint"]
+    inpaint["mask"] = read_mask(body["mask"], "mask")
+    if body.get("mask_blur") is None:
+        sides = [body.get(name) for name in ("mask_blur_x", "mask_blur_y")]
+        inpaint["blur"] = max(4 if side is None else side for side in sides)
+
+
+def _answer_settings(settings: Values, studio: Studio) -> dict[str, Any]:
+    """The settings that shape the answer, overrides applied and checked by their own declarations."""
+    declared = {item.key: item for item in studio.settings.declared()}
+    return {key: declared[key].coerce(settings[key]) for key in READ_BY_ANSWER if key in declared}

@@ -1,0 +1,28 @@
+"""What a route may ask for: the studio's services and who is calling."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from modules.support.studio import Studio
+
+LOCAL = "local"
+"""The owner of jobs where nobody has to sign in."""
+
+
+def studio_of(request: Request) -> Studio:
+    """The bundle of services that `add_api` put into the application."""
+    studio: Studio = request.app.state.studio
+    return studio
+
+
+def owner_of(request: Request) -> str:
+    """Who calls, as found by `modules.api.auth`."""
+    owner: str = request.state.owner
+    return owner
+
+
+Services = Annotated[Studio, Depends(studio_of)]
+Owner = Annotated[str, Depends(owner_of)]

@@ -1,0 +1,61 @@
+"""A queue over a database in a temporary folder, with a fake engine."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from modules.call_queue.database import open_database
+from modules.call_queue.queue import CallQueue
+from modules.call_queue.store import JobStore
+from modules.support.bus import EventBus
+from tests.call_queue.fakes import FakeEngine, MemoryPictures
+
+
+@pytest.fixture
+def database(tmp_path):
+    engine = open_database(tmp_path / "studio.sqlite3")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def store(database):
+    return JobStore(database)
+
+
+@pytest.fixture
+def bus():
+    return EventBus()
+
+
+@pytest.fixture
+def engine():
+    return FakeEngine()
+
+
+@pytest.fixture
+def pictures():
+    return MemoryPictures()
+
+
+@pytest.fixture
+def make_queue(engine, store, bus, pictures):
+    """A function that builds queues over the one database; all are stopped at the end."""
+    with contextlib.ExitStack() as stack:
+
+        def make(lanes=1, provider=None):
+            queue = CallQueue(provider or (lambda: engine), store, bus, pictures, lanes=lanes)
+            stack.callback(queue.stop, 5)
+            return queue
+
+        yield make
+        engine.let_go()
+
+
+@pytest.fixture
+def queue(make_queue):
+    made = make_queue()
+    made.start()
+    return made

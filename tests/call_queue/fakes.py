@@ -1,0 +1,127 @@
+"""An engine that draws plain colours and can be held at any step, and a gallery in memory."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+
+from PIL import Image
+
+from modules.contracts.events import ImageReady, Preview, StageStarted, StepDone
+from modules.contracts.pictures import StoredPicture
+from modules.contracts.result import GenerationResult, Picture
+
+
+class FakeEngine:
+    """Keeps to the contract of `modules.contracts.run.Engine`; `hold` makes runs wait before a step."""
+
+    def __init__(self):
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Semaphore(0)
+        """Released once for every run that reaches its first step."""
+        self.seen = []
+        self.fail = {}
+        """Prompt → exception to raise."""
+
+    def hold(self):
+        self.gate.clear()
+
+    def let_go(self):
+        self.gate.set()
+
+    def resolve(self, request):
+        raise NotImplementedError
+
+    def close(self):
+        self.let_go()
+
+    def generate(self, request, context):
+        self.seen.append(request)
+        if request.prompt.text in self.fail:
+            raise self.fail[request.prompt.text]
+        pictures = []
+        for batch in range(request.canvas.batch_count):
+            context.emit(StageStarted(context.job_id, "denoise", batch, request.canvas.batch_count))
+            if not self._denoise(request, context, batch):
+                if context.cancelled.is_set():
+                    return self._result(request, pictures, interrupted=True)
+                continue
+            for place in range(request.canvas.batch_size):
+                picture = draw(request, batch * request.canvas.batch_size + place)
+                context.finished(picture)
+                context.emit(ImageReady(context.job_id, picture))
+                pictures.append(picture)
+        return self._result(request, pictures, interrupted=False)
+
+    def _denoise(self, request, context, batch):
+        steps, batches = request.sampling.steps, request.canvas.batch_count
+        for step in range(1, steps + 1):
+            if step == 1:
+                self.entered.release()
+            while not (self.gate.wait(0.01) or context.cancelled.is_set() or context.skipped.is_set()):
+                pass
+            if context.cancelled.is_set():
+                return False
+            if context.skipped.is_set():
+                context.skipped.clear()
+                return False
+            done = (batch * steps + step) / (batches * steps)
+            context.emit(StepDone(context.job_id, step, steps, batch, batches, done))
+            if context.previews:
+                context.emit(Preview(context.job_id, step, b"preview"))
+        return True
+
+    def _result(self, request, pictures, *, interrupted):
+        resolved = {
+            "model": request.model.checkpoint or "pocket",
+            "model_hash": "0123456789",
+            "sampling.sampler": request.sampling.sampler or "Euler",
+            "sampling.steps": request.sampling.steps,
+            "sampling.cfg_scale": request.sampling.cfg_scale,
+        }
+        return GenerationResult(tuple(pictures), resolved, ("A note.",), 0.1, interrupted)
+
+
+def draw(request, index):
+    seed = request.seeds.seed + index
+    size = (request.canvas.width or 64, request.canvas.height or 64)
+    image = Image.new("RGB", size, (seed % 256, seed // 256 % 256, index))
+    text = f"{request.prompt.text}\nSteps: {request.sampling.steps}, Sampler: {request.sampling.sampler}, Seed: {seed}"
+    subseed = request.seeds.subseed + index
+    return Picture(index, image, seed, subseed, request.prompt.text, request.prompt.negative, text, {"seed": seed})
+
+
+class MemoryPictures:
+    """`PictureStore` without files; saving the same job and index again gives the first row."""
+
+    def __init__(self):
+        self.rows = {}
+        self.asked = 0
+        self.error = None
+
+    def save(self, picture, *, job_id, owner, output):
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        key = (job_id, picture.index)
+        if key not in self.rows:
+            now = datetime.now(UTC)
+            self.rows[key] = StoredPicture(
+                f"{job_id}-{picture.index}", job_id, picture.index, owner, now, *picture.image.size,
+                "image/png", picture.infotext, picture.recipe, "picture.png",
+            )  # fmt: skip
+        return self.rows[key]
+
+    def get(self, picture_id):
+        return next((row for row in self.rows.values() if row.id == picture_id), None)
+
+    def read(self, picture_id):
+        return None
+
+    def list(self, *, owner=None, job_id=None, limit=100, offset=0):
+        rows = [row for row in self.rows.values() if job_id in (None, row.job_id) and owner in (None, row.owner)]
+        return rows[::-1][offset : offset + limit]
+
+    def delete(self, picture_id):
+        return False
