@@ -1,0 +1,1 @@
+"""Floor F4: plan, stages, multiplexer and engine. Importing this package or `plan` never imports torch."""

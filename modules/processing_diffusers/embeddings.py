@@ -1,0 +1,55 @@
+"""What the text encoders made of recent texts, kept so that a repeated prompt costs nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from modules.processing_diffusers.families.base import Embedding
+
+EMBEDDING_BYTES = 64 * 2**20
+"""Room for embeddings of recent texts, per model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One text after the encoders."""
+
+    embedding: Embedding
+    left_out: str = ""
+    """The end of the text that was too long for them."""
+
+    @property
+    def bytes(self) -> int:
+        """Size of all tensors."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.embedding.values())
+
+
+class EmbeddingCache:
+    """Least recently used out first. Safe from any thread."""
+
+    def __init__(self, limit: int = EMBEDDING_BYTES) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[Hashable, Encoded] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, key: Hashable) -> Encoded | None:
+        """The entry of that key, now the most recent one."""
+        with self._lock:
+            found = self._entries.get(key)
+            if found is not None:
+                self._entries.move_to_end(key)
+            return found
+
+    def put(self, key: Hashable, encoded: Encoded) -> None:
+        """Keep it; the least recently used go when there is no room."""
+        with self._lock:
+            if key in self._entries:
+                return
+            self._entries[key] = encoded
+            self._bytes += encoded.bytes
+            while self._bytes > self._limit and len(self._entries) > 1:
+                self._bytes -= self._entries.popitem(last=False)[1].bytes

@@ -1,0 +1,178 @@
+"""The engine: implements `modules.contracts.run.Engine` over diffusers."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from modules.bootstrap.options import Options
+from modules.contracts.catalog import Catalog
+from modules.contracts.errors import JobCancelled, StudioError
+from modules.contracts.plan import GenerationPlan, MemoryPlan
+from modules.contracts.request import GenerationRequest
+from modules.contracts.result import GenerationResult
+from modules.contracts.run import RunContext
+from modules.device.select import DeviceChoice
+from modules.memory.guard import attempt
+from modules.memory.measures import SharedMeasures
+from modules.memory.planner import plan_memory
+from modules.processing_diffusers.batch import draw_batches
+from modules.processing_diffusers.job import Job
+from modules.processing_diffusers.lane_pipeline import lane_class
+from modules.processing_diffusers.model import DrawingModel
+from modules.processing_diffusers.multiplexer.admission import Lane
+from modules.processing_diffusers.multiplexer.core import Multiplexer
+from modules.processing_diffusers.multiplexer.stand_in import Port
+from modules.processing_diffusers.plan import Surroundings, resolve_request
+from modules.processing_diffusers.progress import Run
+from modules.processing_diffusers.storehouse import Storehouse
+from modules.processing_diffusers.summary import summarise
+from modules.processing_diffusers.tiling import CircularPadding
+from modules.processing_diffusers.workbench import set_up_pipeline
+from modules.sd_samplers.table import SamplerTable
+from modules.support.paths import Paths
+from modules.support.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class DiffusersEngine:
+    """Draws with diffusers. `generate` and `resolve` may be called from several threads at once."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        table: SamplerTable,
+        choice: DeviceChoice,
+        settings: Settings,
+        paths: Paths,
+        options: Options,
+        version: str = "0.1.0",
+    ) -> None:
+        self._catalog, self._table, self._choice = catalog, table, choice
+        self._settings, self._options, self._version = settings, options, version
+        self._threads = torch.get_num_threads()
+        self.multiplexer = Multiplexer(
+            window=lambda: float(settings["batch_window_ms"]) / 1000,
+            is_out_of_memory=choice.handler.is_out_of_memory,
+            release=choice.handler.empty_cache,
+        )
+        self.storehouse = Storehouse(choice, settings, paths)
+        self._measures = SharedMeasures()
+        self._tiling = CircularPadding()
+
+    def resolve(self, request: GenerationRequest) -> GenerationPlan:
+        """The plan of a request; nothing is loaded for it. Raises `StudioError` for anything that cannot be done."""
+        around = Surroundings(self._settings.public(), self._catalog, self._table)
+        model = self._catalog.find_model(request.model.checkpoint)
+        placement = self.storehouse.placement_of(model)
+        return resolve_request(request, around, placement, MemoryPlan(max_batch=int(around.settings["max_batch"])))
+
+    def generate(self, request: GenerationRequest, context: RunContext) -> GenerationResult:
+        """Draw all pictures. What was finished before a cancellation is returned with `interrupted` set."""
+        plan = self.resolve(request)
+        run = Run(plan, context)
+        interrupted = False
+        try:
+            with self._one_thread(), self.multiplexer.lane() as lane:
+                attempt(plan.memory, lambda memory: self._draw(run, memory, lane), self._choice.handler, run.note)
+        except JobCancelled:
+            interrupted = True
+        except StudioError:
+            raise
+        except Exception as error:  # the border of a lane: whatever went wrong, the process goes on
+            log.exception("a job failed")
+            raise StudioError(f"Drawing failed with {type(error).__name__}: {error}.") from error
+        return GenerationResult(
+            pictures=tuple(run.pictures),
+            resolved=summarise(plan),
+            notes=tuple(run.notes),
+            seconds=run.elapsed,
+            interrupted=interrupted,
+        )
+
+    def _draw(self, run: Run, memory: MemoryPlan, lane: Lane) -> None:
+        """One attempt at everything that is not finished yet, with the measures of `memory` or better-informed ones."""
+        plan = run.plan
+
+        def loading(share: float, part: str) -> None:
+            run.loading(share)
+
+        with contextlib.ExitStack() as stack:
+            model = stack.enter_context(self.storehouse.lease(plan.model, plan.family, loading))
+            if memory is plan.memory:
+                memory = self._plan_memory(plan, model)
+            run.plan = plan = replace(plan, memory=memory)
+            vae = stack.enter_context(self.storehouse.lease_vae(plan.vae, model))
+            components = {**model.loaded.components, "vae": vae.module}
+            stack.enter_context(self._measures.applied(memory.measures, components, self._choice.handler))
+            patches = (self._tiling,) if plan.request.canvas.tiling else ()
+            port = Port(self.multiplexer, lane, memory.max_batch, patches)
+            job = Job(
+                plan=plan,
+                run=run,
+                model=model,
+                vae=vae,
+                port=port,
+                pipeline=set_up_pipeline(model, port, plan),
+                settings=self._settings.public(),
+                hashes={"model": plan.model.sha256, "vae": vae.sha256},
+            )
+            draw_batches(job, self._version)
+
+    def _plan_memory(self, plan: GenerationPlan, model: DrawingModel) -> MemoryPlan:
+        """Measures for the largest pass of the plan, from what the loaded model says of itself."""
+        handler = self._choice.handler
+        facts = replace(
+            model.facts,
+            accelerator=handler.accelerator,
+            quadratic=handler.attention_is_quadratic,
+            max_rows=int(self._settings["max_batch"]),
+            rows_per_picture=2 if model.adapter.is_guided(plan.first.cfg_scale) else 1,
+        )
+        largest = max((plan.first, plan.hires or plan.first), key=lambda item: item.width * item.height)
+        free = handler.memory().free
+        return plan_memory(
+            model.bytes,
+            largest.width,
+            largest.height,
+            plan.request.canvas.batch_size,
+            None if free is None else free + model.bytes.total,
+            self._options.device.vram,
+            facts,
+        )
+
+    @contextlib.contextmanager
+    def _one_thread(self) -> Iterator[None]:
+        """Keep small tensor work of this lane out of a worker pool of its own; the executor has the only one."""
+        torch.get_num_threads()  # settles the thread's own number before it is changed
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(self._threads)
+
+    def warm_up(self) -> None:
+        """Load the default model, so that the first picture does not wait for it."""
+        begun = time.monotonic()
+        entry = self._catalog.find_model(None)
+        family = self._catalog.family(str(entry.family))
+        with self.storehouse.lease(entry, family, lambda share, part: None) as model:
+            lane_class(model.adapter.pipeline_name(family))
+        log.info("%s stands after %.1f s", entry.name, time.monotonic() - begun)
+
+    def stats(self) -> dict[str, Any]:
+        """What the multiplexer did, and which models are in memory."""
+        return {**self.multiplexer.stats(), "models": self.storehouse.resident()}
+
+    def close(self) -> None:
+        """Release models, threads and device memory."""
+        self.multiplexer.close()
+        self.storehouse.empty()

@@ -1,0 +1,51 @@
+"""Flux.1: packed latents, T5 for the words, CLIP for the whole, guidance as an input of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+
+from modules.processing_diffusers.families.base import Embedding, FamilyAdapter, stack
+from modules.processing_diffusers.families.shift import shift_for
+
+PATCH = 2
+"""Latent cells along one side of a token."""
+
+
+class FluxAdapter(FamilyAdapter):
+    """Talks to `FluxPipeline`. The CFG scale is the distilled guidance; there is no negative prompt."""
+
+    word_tokenizers: ClassVar[tuple[str, ...]] = ("tokenizer_2", "tokenizer")
+    longest: ClassVar[int | None] = 512
+
+    def embed(self, pipeline: Any, texts: Sequence[str], clip_skip: int) -> list[Embedding]:
+        """Both encoders get the same words."""
+        embeds, pooled, _ = pipeline.encode_prompt(prompt=list(texts), prompt_2=None)
+        return [{"embeds": words, "pooled": whole} for words, whole in zip(embeds, pooled, strict=True)]
+
+    def condition(self, positive: Sequence[Embedding], negative: Sequence[Embedding] | None) -> dict[str, Any]:
+        """Embeddings and pooled embeddings."""
+        return {"prompt_embeds": stack(positive, "embeds"), "pooled_prompt_embeds": stack(positive, "pooled")}
+
+    def is_guided(self, scale: float) -> bool:
+        """Guidance is an input of the model, not a second forward."""
+        return False
+
+    def pack(self, latents: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) to (B, H/2 * W/2, C * 4): each token is a square of 2 x 2 cells."""
+        batch, channels, height, width = latents.shape
+        squares = latents.reshape(batch, channels, height // PATCH, PATCH, width // PATCH, PATCH)
+        return squares.permute(0, 2, 4, 1, 3, 5).reshape(batch, -1, channels * PATCH**2)
+
+    def unpack(self, latents: torch.Tensor, height: int, width: int) -> torch.Tensor:
+        """The inverse of `pack`."""
+        batch, _, features = latents.shape
+        channels = features // PATCH**2
+        squares = latents.reshape(batch, height // PATCH, width // PATCH, channels, PATCH, PATCH)
+        return squares.permute(0, 3, 1, 4, 2, 5).reshape(batch, channels, height, width)
+
+    def schedule_arguments(self, config: Mapping[str, Any], cells: int) -> dict[str, Any]:
+        """`mu` for the size; the scheduler takes no notice where its config has no dynamic shifting."""
+        return {"mu": shift_for(cells // PATCH**2, config, largest=1.15)}

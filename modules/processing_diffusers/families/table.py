@@ -1,0 +1,26 @@
+"""Adapters by the word in a family's row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from modules.contracts.catalog import Family
+from modules.contracts.errors import UnsupportedFeature
+from modules.processing_diffusers.families.base import FamilyAdapter
+from modules.processing_diffusers.families.flux import FluxAdapter
+from modules.processing_diffusers.families.sd import SdAdapter
+from modules.processing_diffusers.families.sd3 import Sd3Adapter
+from modules.processing_diffusers.families.sdxl import SdxlAdapter
+
+ADAPTERS: Mapping[str, FamilyAdapter] = MappingProxyType(
+    {"sd": SdAdapter(), "sdxl": SdxlAdapter(), "sd3": Sd3Adapter(), "flux": FluxAdapter()}
+)
+
+
+def adapter_of(family: Family) -> FamilyAdapter:
+    """The adapter that the row names; `UnsupportedFeature` when this build has none."""
+    found = ADAPTERS.get(family.adapter)
+    if found is None:
+        raise UnsupportedFeature(f"{family.label} cannot be drawn by this build; it draws {', '.join(ADAPTERS)}.")
+    return found

@@ -1,0 +1,37 @@
+"""What the stages of one job share: the plan's run, the leased model, the lane's pipeline and way to the multiplexer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from modules.contracts.plan import GenerationPlan
+from modules.processing_diffusers.model import DrawingModel
+from modules.processing_diffusers.multiplexer.stand_in import Port
+from modules.processing_diffusers.progress import Run
+from modules.processing_diffusers.vae_part import VaePart
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One attempt at a job, in one lane. Stages read it and never change it."""
+
+    plan: GenerationPlan
+    run: Run
+    model: DrawingModel
+    vae: VaePart
+    """The model's own or the separate one that was asked for."""
+    port: Port
+    pipeline: Any
+    """The lane's shallow pipeline."""
+    settings: Mapping[str, Any]
+    """A snapshot."""
+    hashes: Mapping[str, str | None]
+    """SHA-256 by `model` and `vae`; None while not known."""
+
+    @property
+    def vae_port(self) -> Port:
+        """The way to the VAE, where a sample is a whole picture and not one of its rows in the denoiser."""
+        rows = self.model.facts.rows_per_picture
+        return replace(self.port, limit=max(self.port.limit // rows, 1))

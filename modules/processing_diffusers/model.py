@@ -1,0 +1,64 @@
+"""A resident model as the engine uses it: its parts, the targets of the multiplexer in front of them, known embeddings."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+import torch
+
+from modules.contracts.catalog import Family
+from modules.contracts.plan import Placement
+from modules.memory.cost import ModelBytes, ModelFacts, facts_of
+from modules.processing_diffusers.embeddings import EmbeddingCache
+from modules.processing_diffusers.families.base import FamilyAdapter
+from modules.processing_diffusers.families.table import adapter_of
+from modules.processing_diffusers.multiplexer.call import Target
+from modules.processing_diffusers.multiplexer.stand_in import Port, target_of
+from modules.processing_diffusers.vae_part import VaePart
+from modules.sd_models.loader import LoadedModel
+from modules.sd_vae.preview import Previewer
+
+
+class DrawingModel:
+    """Built once per loaded model and shared by all lanes that draw with it."""
+
+    def __init__(self, loaded: LoadedModel, placement: Mapping[str, Placement], previewer: Previewer) -> None:
+        self.loaded = loaded
+        self.size_bytes = loaded.size_bytes
+        self.family: Family = loaded.family
+        self.placement = placement
+        self.adapter: FamilyAdapter = adapter_of(loaded.family)
+        parts = loaded.components
+        self.denoiser: Target = target_of(parts[self.family.denoiser], self.family.denoiser)
+        self.text_encoders: dict[str, Target] = {
+            name: target_of(parts[name], name) for name in self.family.text_encoders if parts.get(name) is not None
+        }
+        self.vae = VaePart(parts["vae"])
+        self.embeddings = EmbeddingCache()
+        self._previewer = previewer
+        self._preview_ready = False
+        self.words = threading.Lock()
+        """Held while a tokenizer works."""
+        self.bytes = ModelBytes.of(parts)
+        self.facts: ModelFacts = facts_of(parts)
+
+    def place(self, group: str) -> tuple[torch.device, torch.dtype]:
+        """Device and precision of a group as torch objects."""
+        placement = self.placement[group]
+        return torch.device(placement.device), getattr(torch, placement.dtype)
+
+    def preview(self, port: Port, latents: torch.Tensor, side: int) -> bytes:
+        """An encoded look at the denoiser's latents (pictures, C, H, W).
+
+        The first one may have to fit colours to the VAE, which is work for the executor; later ones are cheap.
+        """
+        if self._preview_ready:
+            return self._previewer.jpeg(latents, side)
+        data: bytes = port.call(Target("preview", self._first_preview, None), latents=latents, side=side)
+        return data
+
+    def _first_preview(self, latents: torch.Tensor, side: int) -> bytes:
+        data = self._previewer.jpeg(latents, side)
+        self._preview_ready = True
+        return data

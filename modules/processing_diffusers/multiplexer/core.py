@@ -1,0 +1,201 @@
+"""The executor: one thread that runs all heavy forwards of a device, merging what may be merged.
+
+There is one thread because every thread that runs tensor code brings its own pool of workers, and two pools on the same
+cores spin against each other (seen: ten times slower). Lanes stay free to prepare their next step meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+
+from modules.processing_diffusers.multiplexer.admission import Admission, Lane
+from modules.processing_diffusers.multiplexer.call import Call, Digests, Patch, Target
+from modules.processing_diffusers.multiplexer.figures import Figures
+from modules.processing_diffusers.multiplexer.merging import merge, split
+
+log = logging.getLogger(__name__)
+
+
+class Multiplexer:
+    """Runs calls of concurrent lanes. All methods are safe from any thread.
+
+    `window` gives the seconds to wait for one more lane and is asked before each wait; `is_out_of_memory` tells that
+    error from others; `release` empties the device's caches.
+    """
+
+    def __init__(
+        self,
+        *,
+        window: Callable[[], float] = lambda: 0.004,
+        is_out_of_memory: Callable[[BaseException], bool] = lambda error: isinstance(error, torch.OutOfMemoryError),
+        release: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._window = window
+        self._is_out_of_memory = is_out_of_memory
+        self._release = release
+        self._condition = threading.Condition()
+        self._pending: list[Call] = []
+        self._lanes: set[Lane] = set()
+        self._admission = Admission()
+        self._arrived = 0.0
+        self._closing = False
+        self.figures = Figures()
+        started = threading.Event()
+        self._thread = threading.Thread(target=self._serve, args=(started,), name="multiplexer", daemon=True)
+        self._thread.start()
+        started.wait()
+
+    @contextlib.contextmanager
+    def lane(self) -> Iterator[Lane]:
+        """Register a running job. Leaving the block, however it ends, lets the others stop waiting for it."""
+        lane = Lane(Digests())
+        with self._condition:
+            self._lanes.add(lane)
+        try:
+            yield lane
+        finally:
+            with self._condition:
+                self._lanes.discard(lane)
+                self._condition.notify()
+
+    def leave(self, lane: Lane) -> None:
+        """The lane goes on to something else than its latest call; nobody waits for it until its next one."""
+        with self._condition:
+            lane.last = None
+            self._condition.notify()
+
+    def call(
+        self, lane: Lane, target: Target, arguments: dict[str, Any], *, limit: int = 16, patches: tuple[Patch, ...] = ()
+    ) -> Any:
+        """Run `target` for a lane and give its output, or raise what it raised. `limit` is the largest merged batch."""
+        call = Call(target, arguments, lane=lane, limit=limit, patches=patches)
+        with self._condition:
+            if self._closing:
+                raise RuntimeError("the multiplexer is closed")
+            lane.last, lane.waiting = call.key, True
+            self._pending.append(call)
+            self._arrived = time.monotonic()
+            self._condition.notify()
+        call.done.wait()
+        if call.error is not None:
+            error, call.error = call.error, None
+            raise error
+        return call.result
+
+    def stats(self) -> dict[str, Any]:
+        """Figures since the start: see `Figures.report`."""
+        return self.figures.report()
+
+    def close(self) -> None:
+        """Finish what is pending and end the thread."""
+        with self._condition:
+            self._closing = True
+            self._condition.notify()
+        self._thread.join()
+
+    def _serve(self, started: threading.Event) -> None:
+        torch.get_num_threads()  # settles this thread's pool before a lane can lower the default for new threads
+        started.set()
+        with torch.no_grad():
+            while (group := self._next_group()) is not None:
+                self._run(group)
+                del group  # outputs must not outlive their lanes while this thread sleeps
+
+    def _next_group(self) -> list[Call] | None:
+        """Wait for calls and take those that will be run as one, oldest first; None when closing."""
+        since, key = 0.0, None
+        with self._condition:
+            while True:
+                if not self._pending:
+                    if self._closing:
+                        return None
+                    self._condition.wait()
+                    continue
+                group = self._gather()
+                now = time.monotonic()
+                if group[0].key != key:
+                    since, key = now, group[0].key
+                full = sum(call.samples for call in group) >= min(call.limit for call in group)
+                patience = 0.0
+                if not full and not self._closing:
+                    patience = self._admission.patience(
+                        key, self._lanes, window=self._window(), now=now, since=since, arrived=self._arrived
+                    )
+                if patience > 0:
+                    self._condition.wait(patience)
+                    continue
+                taken = set(map(id, group))
+                self._pending = [call for call in self._pending if id(call) not in taken]
+                return group
+
+    def _gather(self) -> list[Call]:
+        """The oldest call and all others that fit beside it."""
+        oldest = self._pending[0]
+        group, samples, limit = [oldest], oldest.samples, oldest.limit
+        for call in self._pending[1:]:
+            limit_then = min(limit, call.limit)
+            if call.key == oldest.key and samples + call.samples <= limit_then:
+                group.append(call)
+                samples, limit = samples + call.samples, limit_then
+        return group
+
+    def _run(self, group: list[Call]) -> None:
+        """Run a group as one forward; on failure find out whose failure it is. Never raises."""
+        started = time.monotonic()
+        try:
+            outputs = self._forward(group)
+        except Exception as error:  # the border of a lane: whatever a forward throws belongs to the lanes that asked
+            self._recover(group, error)
+            return
+        seconds = time.monotonic() - started
+        with self._condition:
+            self._admission.measured(group[0].key, seconds)
+            for call in group:
+                call.lane.waiting = False
+        self.figures.count(group[0].target.name, len(group), sum(call.samples for call in group), seconds)
+        for call, output in zip(group, outputs, strict=True):
+            call.result = output
+            call.done.set()
+
+    def _forward(self, group: list[Call]) -> list[Any]:
+        target = group[0].target
+        with ExitStack() as stack:
+            for patch in group[0].patches if target.module is not None else ():
+                stack.enter_context(patch.applied(target.module))
+            if len(group) == 1:
+                return [target.function(**group[0].arguments)]
+            samples = [call.samples for call in group]
+            names = group[0].arguments
+            merged = {name: merge([call.arguments[name] for call in group], samples, name) for name in names}
+            return split(target.function(**merged), samples)
+
+    def _recover(self, group: list[Call], error: Exception) -> None:
+        """Too much for the memory: two halves. Any other failure: one by one, so that only the guilty lane fails."""
+        if len(group) == 1:
+            self._fail(group[0], error)
+            return
+        if self._is_out_of_memory(error):
+            del error
+            self._release()
+            self.figures.count_split()
+            middle = len(group) // 2
+            self._run(group[:middle])
+            self._run(group[middle:])
+            return
+        log.warning("a merged call of %d lanes failed (%s); running it lane by lane", len(group), error)
+        for call in group:
+            self._run([call])
+
+    def _fail(self, call: Call, error: Exception) -> None:
+        with self._condition:
+            call.lane.waiting = False
+        call.error = error
+        call.done.set()

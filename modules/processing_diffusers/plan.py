@@ -1,0 +1,179 @@
+"""From a request to a plan: nothing optional is left, and whatever was changed on the way is noted.
+
+Nothing here imports torch; making a plan takes microseconds and may be done to check a request.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from modules.contracts.catalog import Catalog, Family, FileEntry, ModelEntry
+from modules.contracts.errors import UnknownModel, UnsupportedFeature
+from modules.contracts.plan import GenerationPlan, MemoryPlan, PassPlan, PicturePlan, Placement
+from modules.contracts.request import MAX_SEED, GenerationRequest
+from modules.contracts.validation import validate
+from modules.processing_diffusers.pictures import decode_picture
+from modules.processing_diffusers.sampling import plan_hires_sampler, plan_sampler
+from modules.processing_diffusers.sizes import Size, check_megapixels, fit_size, plan_hires
+from modules.sd_samplers.table import SamplerTable
+
+AUTOMATIC_VAE = frozenset({"", "automatic", "none"})
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a request is resolved against: a snapshot of the settings, the catalogue, the samplers."""
+
+    settings: Mapping[str, Any]
+    catalog: Catalog
+    table: SamplerTable
+
+
+def resolve_request(
+    request: GenerationRequest, around: Surroundings, placement: Mapping[str, Placement], memory: MemoryPlan
+) -> GenerationPlan:
+    """The plan. Raises `InvalidRequest`, `UnsupportedFeature`, `UnknownModel` or `BrokenModel`."""
+    validate(request)
+    notes: list[str] = []
+    model = around.catalog.find_model(request.model.checkpoint)
+    family = around.catalog.family(str(model.family))
+    check_features(request, family, notes)
+    size = fit_size(_wanted_size(request, model), family, notes)
+    limit = float(around.settings["max_megapixels"])
+    check_megapixels(size, limit)
+    first = _first_pass(request, family, size, around, notes)
+    hires = _hires_pass(request, family, first, around, notes)
+    if hires is not None:
+        check_megapixels((hires.width, hires.height), limit, "The hires size")
+    return GenerationPlan(
+        request=request,
+        mode=request.mode,
+        model=model,
+        family=family,
+        vae=find_vae(around.catalog, request.model.vae, around.settings),
+        batches=plan_pictures(request),
+        first=first,
+        hires=hires,
+        placement=placement,
+        memory=memory,
+        notes=tuple(notes),
+    )
+
+
+def check_features(request: GenerationRequest, family: Family, notes: list[str]) -> None:
+    """Raise `UnsupportedFeature` for what changes the whole picture, note what is merely left out."""
+    can = family.capabilities
+    wishes = {
+        "txt2img": (request.mode == "txt2img", "draws from a picture only; give one"),
+        "img2img": (request.mode == "img2img", "cannot start from a picture"),
+        "inpaint": (request.mode == "inpaint", "cannot repaint a part of a picture"),
+        "tiling": (request.canvas.tiling, "cannot draw tiles"),
+        "hires": (request.hires.enabled, "has no hires pass"),
+    }
+    for word, (wished, sentence) in wishes.items():
+        if wished and word not in can:
+            raise UnsupportedFeature(f"{family.label} {sentence}.")
+    if request.hires.checkpoint not in (None, "", request.model.checkpoint):
+        raise UnsupportedFeature("The hires pass is drawn by the same checkpoint; leave 'Hires checkpoint' empty.")
+    if request.prompt.negative and "negative_prompt" not in can:
+        notes.append(f"{family.label} takes no negative prompt; it was left out.")
+    if request.prompt.clip_skip > 1 and "clip_skip" not in can:
+        notes.append(f"{family.label} has no clip skip; it was left out.")
+    if request.sampling.cfg_rescale > 0 and "cfg_rescale" not in can:
+        notes.append(f"{family.label} has no CFG rescale; it was left out.")
+
+
+def _wanted_size(request: GenerationRequest, model: ModelEntry) -> Size:
+    """What was asked for; a missing side is the given picture's, or the model's native one."""
+    width, height = request.canvas.width, request.canvas.height
+    if width is not None and height is not None:
+        return width, height
+    native = model.native_size
+    inside = request.inpaint is not None and request.inpaint.only_masked
+    if request.image is None or inside:
+        return width or native, height or native
+    given = decode_picture(request.image.images[0], "Picture 1").size
+    return width or given[0], height or given[1]
+
+
+def _first_pass(
+    request: GenerationRequest, family: Family, size: Size, around: Surroundings, notes: list[str]
+) -> PassPlan:
+    sampling = request.sampling
+    sampler = plan_sampler(around.table, sampling, family)
+    cfg = float(family.defaults["cfg_scale"]) if sampling.cfg_scale is None else sampling.cfg_scale
+    if request.image is None:
+        return PassPlan(*size, sampler, cfg, 1.0, sampler.steps)
+    strength = request.image.denoising_strength
+    every = bool(around.settings["img2img_fix_steps"])
+    scheduled, run = count_steps(sampler.steps, strength, every=every)
+    return PassPlan(*size, replace(sampler, steps=scheduled), cfg, strength, run)
+
+
+def count_steps(steps: int, strength: float, *, every: bool) -> tuple[int, int]:
+    """Steps of the schedule, and how many at its end are run.
+
+    Ordinarily the schedule has the steps asked for and a share of them is run, at least one; with `every` the schedule
+    is made longer so that all of them are. A strength of 0 runs none.
+    """
+    if strength <= 0:
+        return steps, 0
+    if every:
+        return max(int(steps / min(strength, 0.999)), steps), steps
+    return steps, max(int(steps * strength), 1)
+
+
+def _hires_pass(
+    request: GenerationRequest, family: Family, first: PassPlan, around: Surroundings, notes: list[str]
+) -> PassPlan | None:
+    hires, sampling = request.hires, request.sampling
+    if not hires.enabled or request.image is not None:
+        return None
+    width, height = plan_hires((first.width, first.height), hires, family, notes).final
+    sampler = plan_hires_sampler(around.table, sampling, hires, family)
+    scheduled, run = count_steps(hires.steps or sampling.steps, hires.denoising_strength, every=True)
+    sampler = replace(sampler, steps=scheduled)
+    return PassPlan(width, height, sampler, first.cfg_scale, hires.denoising_strength, run)
+
+
+def find_vae(catalog: Catalog, name: str | None, settings: Mapping[str, Any]) -> FileEntry | None:
+    """The separate VAE that was asked for, by the request or else by the settings; None is the checkpoint's own."""
+    wanted = settings["sd_vae"] if name is None else name
+    if wanted.lower() in AUTOMATIC_VAE:
+        return None
+    entries = catalog.vaes()
+    for entry in entries:
+        if entry.name == wanted or entry.path.name == wanted:
+            return entry
+    known = ", ".join(entry.name for entry in entries) or "none"
+    raise UnknownModel(f"There is no VAE {wanted!r}; known are: {known}.")
+
+
+def plan_pictures(request: GenerationRequest) -> tuple[tuple[PicturePlan, ...], ...]:
+    """All pictures, batch by batch. Seeds count up from picture to picture.
+
+    With a variation strength all share the seed and the variation seeds count up instead, as in A1111.
+    """
+    seeds, count = request.seeds, request.canvas.batch_size
+    seed = secrets.randbelow(MAX_SEED + 1) if seeds.seed < 0 else seeds.seed
+    subseed = secrets.randbelow(MAX_SEED + 1) if seeds.subseed < 0 else seeds.subseed
+    step = 0 if seeds.subseed_strength > 0 else 1
+    batches = []
+    for batch in range(request.canvas.batch_count):
+        places = range(batch * count, (batch + 1) * count)
+        batches.append(
+            tuple(
+                PicturePlan(
+                    index=place,
+                    prompt=request.prompt.text,
+                    negative=request.prompt.negative,
+                    seed=(seed + place * step) % (MAX_SEED + 1),
+                    subseed=(subseed + place) % (MAX_SEED + 1),
+                )
+                for place in places
+            )
+        )
+    return tuple(batches)

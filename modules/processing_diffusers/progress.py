@@ -1,0 +1,107 @@
+"""A running job: its clock, its events, its checks for cancellation. The only place that knows how to tell the world."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from modules.contracts.events import ImageReady, Preview, StageStarted, StepDone
+from modules.contracts.plan import GenerationPlan
+from modules.contracts.result import Picture
+from modules.contracts.run import RunContext
+
+
+class BatchSkipped(Exception):
+    """The current batch is left; the next one goes on. Never leaves the engine."""
+
+
+class Run:
+    """One call of `generate`. Used by one thread."""
+
+    def __init__(self, plan: GenerationPlan, context: RunContext) -> None:
+        self.plan = plan
+        self.context = context
+        self.notes: list[str] = list(plan.notes)
+        self.pictures: list[Picture] = []
+        self.seconds: dict[str, float] = {}
+        """Time spent per stage."""
+        self.batch = 0
+        self.finished_batches = 0
+        self.started = time.monotonic()
+        self._step = 0
+        self._stepping_since: float | None = None
+        self._steps_timed = 0
+
+    def note(self, sentence: str) -> None:
+        """Tell the person something, once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+    def loading(self, share: float) -> None:
+        """A model is being read, `share` of it so far; may be called often."""
+        self.context.check()
+        if share == 0.0:
+            self.context.emit(StageStarted(self.context.job_id, "load", self.batch, len(self.plan.batches)))
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """One stage of the current batch: check for cancellation, announce it, measure it."""
+        self.check()
+        self.context.emit(StageStarted(self.context.job_id, name, self.batch, len(self.plan.batches)))
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - begun
+
+    def check(self) -> None:
+        """Raise `JobCancelled` or `BatchSkipped` when that was asked for."""
+        self.context.check()
+        if self.context.skipped.is_set():
+            self.context.skipped.clear()
+            raise BatchSkipped
+
+    @contextlib.contextmanager
+    def batch_of(self, number: int) -> Iterator[None]:
+        """One batch. A skipped one counts as finished; one that failed may be begun again."""
+        self.batch = number
+        self._step = 0
+        try:
+            yield
+        except BatchSkipped:
+            self.note(f"Batch {number + 1} was skipped.")
+        self.finished_batches = number + 1
+
+    def begin_steps(self) -> None:
+        """The denoiser starts; used for the estimate of the time left."""
+        if self._stepping_since is None:
+            self._stepping_since = time.monotonic()
+
+    def step_done(self) -> None:
+        """One step of the sampler ended."""
+        self._step += 1
+        self._steps_timed += 1
+        plan, batches = self.plan, len(self.plan.batches)
+        steps = max(plan.total_steps // batches, 1)
+        progress = min((self.batch + self._step / steps) / batches, 1.0)
+        left = None
+        if self._stepping_since is not None:
+            pace = (time.monotonic() - self._stepping_since) / self._steps_timed
+            left = pace * max(steps * batches - self.batch * steps - self._step, 0)
+        self.context.emit(StepDone(self.context.job_id, self._step, steps, self.batch, batches, progress, left))
+
+    def preview(self, data: bytes, media_type: str) -> None:
+        """Show how far it has come."""
+        self.context.emit(Preview(self.context.job_id, self._step, data, media_type))
+
+    def deliver(self, picture: Picture) -> None:
+        """A picture is finished: keep it, hand it to the sink, then announce it."""
+        self.pictures.append(picture)
+        self.context.finished(picture)
+        self.context.emit(ImageReady(self.context.job_id, picture))
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self.started

@@ -1,0 +1,94 @@
+"""The whole recipe of a picture as plain JSON values: enough to draw it again, here or elsewhere."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from modules.contracts.parameters import declared
+from modules.contracts.plan import GenerationPlan, PassPlan, PicturePlan, Recipe
+from modules.contracts.request import GROUPS
+
+FORMAT = 1
+"""Counts up when a reader of recipes has to know."""
+LIBRARIES = ("torch", "diffusers", "transformers")
+
+
+@cache
+def find_versions() -> Mapping[str, str]:
+    """Versions of everything that takes part in the arithmetic."""
+    found = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return MappingProxyType({"python": platform.python_version(), **found})
+
+
+def write_recipe(
+    plan: GenerationPlan,
+    picture: PicturePlan,
+    *,
+    version: str,
+    hashes: Mapping[str, str | None],
+    device: str,
+    notes: tuple[str, ...],
+) -> Recipe:
+    """The recipe of one picture. Given pictures and masks are described by size only; their bytes stay out."""
+    return {
+        "format": FORMAT,
+        "versions": {"atelier": version, **find_versions()},
+        "model": {
+            "name": plan.model.name,
+            "family": plan.family.id,
+            "sha256": hashes.get("model"),
+        },
+        "vae": None if plan.vae is None else {"name": plan.vae.name, "sha256": hashes.get("vae")},
+        "mode": plan.mode,
+        "prompt": picture.prompt,
+        "negative_prompt": picture.negative,
+        "seed": picture.seed,
+        "subseed": picture.subseed,
+        "index": picture.index,
+        "first": _describe_pass(plan.first),
+        "hires": None if plan.hires is None else _describe_pass(plan.hires),
+        "device": device,
+        "placement": {group: asdict(placement) for group, placement in plan.placement.items()},
+        "memory": {"measures": list(plan.memory.measures), "max_batch": plan.memory.max_batch},
+        "parameters": _parameters(plan),
+        "notes": list(notes),
+    }
+
+
+def _describe_pass(plan: PassPlan) -> dict[str, Any]:
+    return {
+        "width": plan.width,
+        "height": plan.height,
+        "cfg_scale": plan.cfg_scale,
+        "strength": plan.strength,
+        "steps": plan.steps,
+        "sampler": {key: _plain(value) for key, value in asdict(plan.sampler).items()},
+    }
+
+
+def _parameters(plan: GenerationPlan) -> dict[str, Any]:
+    """Every declared parameter of the request as it was given, by its dotted name."""
+    values: dict[str, Any] = {}
+    for name, group in GROUPS.items():
+        held = getattr(plan.request, name)
+        if held is None:
+            continue
+        for item in declared(group, (name,)):
+            values[item.name] = _plain(getattr(held, item.path[1]))
+    if plan.request.image is not None:
+        values["image.count"] = len(plan.request.image.images)
+    return values
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no infinity, and no tuples."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return list(value) if isinstance(value, tuple) else value

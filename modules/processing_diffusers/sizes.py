@@ -1,0 +1,65 @@
+"""Sizes: native where none is given, brought to what the family can draw, and those of the hires pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modules.contracts.catalog import Family
+from modules.contracts.errors import InvalidRequest
+from modules.contracts.request import HiresParams
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
+
+def fit_size(wanted: Size, family: Family, notes: list[str], what: str = "The size") -> Size:
+    """The nearest size the family can draw; a change is noted."""
+    step = family.size_multiple
+    legal = (max(round(wanted[0] / step), 1) * step, max(round(wanted[1] / step), 1) * step)
+    if legal != wanted:
+        notes.append(
+            f"{what} {wanted[0]}x{wanted[1]} was brought to {legal[0]}x{legal[1]}, "
+            f"as {family.label} draws multiples of {step} pixels."
+        )
+    return legal
+
+
+def check_megapixels(size: Size, limit: float, what: str = "The size") -> None:
+    """Raise `InvalidRequest` for a picture above `limit` megapixels."""
+    megapixels = size[0] * size[1] / 1e6
+    if megapixels > limit:
+        raise InvalidRequest(
+            f"{what} {size[0]}x{size[1]} has {megapixels:.1f} megapixels; the setting max_megapixels allows {limit:g}."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HiresSize:
+    """`enlarged` is what the first pass is brought to, `final` what is cut out of its middle and drawn."""
+
+    enlarged: Size
+    final: Size
+
+
+def plan_hires(first: Size, hires: HiresParams, family: Family, notes: list[str]) -> HiresSize:
+    """Sizes of the second pass: by factor when no side is given, by one side with the ratio kept, or to both sides.
+
+    With both sides the picture is enlarged to cover them and cut, so nothing is distorted.
+    """
+    width, height = first
+    wide, high = hires.resize_width, hires.resize_height
+    if wide == 0 and high == 0:
+        wanted = (int(width * hires.scale), int(height * hires.scale))
+    elif high == 0:
+        wanted = (wide, int(height * wide / width))
+    elif wide == 0:
+        wanted = (int(width * high / height), high)
+    else:
+        wanted = (wide, high)
+    final = fit_size(wanted, family, notes, "The hires size")
+    if wide and high:
+        ratio = max(final[0] / width, final[1] / height)
+        step = family.latent_factor
+        enlarged = tuple(max(round(side * ratio / step) * step, goal) for side, goal in zip(first, final, strict=True))
+        return HiresSize((enlarged[0], enlarged[1]), final)
+    return HiresSize(final, final)

@@ -1,0 +1,1 @@
+"""The steps of one batch, one verb each; `progress.Run` owns timing, events and cancel checks around them."""

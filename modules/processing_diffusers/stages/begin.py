@@ -1,0 +1,200 @@
+"""Image to image and inpainting: what a batch begins with when there is a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from PIL import Image
+
+from modules.contracts.plan import PassPlan, PicturePlan
+from modules.contracts.request import ImageParams, InpaintParams
+from modules.processing_diffusers.job import Job
+from modules.processing_diffusers.masks import (
+    Box,
+    blend,
+    cells_to_repaint,
+    find_region,
+    soften_mask,
+    spread_colours,
+)
+from modules.processing_diffusers.noise import draw_more, make_generator
+from modules.processing_diffusers.pictures import decode_mask, decode_picture, resize_picture
+from modules.processing_diffusers.sizes import Size
+from modules.processing_diffusers.stages.prepare import Beginning, draw_beginning
+from modules.processing_diffusers.tensors import to_tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Repaint:
+    """How a drawn picture goes back into the one it was made from."""
+
+    originals: Sequence[Image.Image]
+    """What comes back untouched outside the mask: one for all pictures, or one each."""
+    mask: Image.Image
+    """Soft, of the originals' size."""
+    box: Box | None
+    """The cut-out that was worked on; None is the whole picture."""
+
+    def put_back(self, drawn: Image.Image, place: int) -> Image.Image:
+        """The whole picture with `drawn` under the mask; every pixel where the mask is black is the original's."""
+        original = self.originals[place % len(self.originals)]
+        left, top, right, bottom = self.box or (0, 0, *original.size)
+        patch = resize_picture(drawn, (right - left, bottom - top), "stretch")
+        canvas = original.copy()
+        canvas.paste(patch, (left, top))
+        return blend(canvas, original, self.mask)
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Pictures of the work's size, and the way back for inpainting."""
+
+    images: Sequence[Image.Image]
+    mask: Image.Image | None = None
+    """Of the work's size; white is drawn anew."""
+    repaint: Repaint | None = None
+
+
+def gather_material(job: Job) -> Material:
+    """Decode and resize what the request brought. Raises `InvalidRequest` for pictures that cannot be read."""
+    request, first = job.plan.request, job.plan.first
+    params = request.image or ImageParams()
+    images = [decode_picture(data, f"Picture {number}") for number, data in enumerate(params.images, 1)]
+    work = (first.width, first.height)
+    if request.inpaint is None:
+        if params.resize_mode == "latent":
+            return Material(images)
+        return Material([resize_picture(image, work, params.resize_mode) for image in images])
+    mask = decode_mask(request.inpaint.mask, "The mask")
+    if request.inpaint.only_masked:
+        return _cut_out(job, images, mask, request.inpaint, work)
+    target = (request.canvas.width or images[0].width, request.canvas.height or images[0].height)
+    mode = "stretch" if params.resize_mode == "latent" else params.resize_mode
+    originals = [resize_picture(image, target, mode) for image in images]
+    if mask.size == images[0].size:
+        mask = resize_picture(mask, target, mode)
+    soft = soften_mask(mask, target, blur=request.inpaint.blur, invert=request.inpaint.invert)
+    return _material(originals, soft, None, work, request.inpaint)
+
+
+def _cut_out(
+    job: Job, images: Sequence[Image.Image], mask: Image.Image, inpaint: InpaintParams, work: Size
+) -> Material:
+    """The region round the mask at the work's size."""
+    size = images[0].size
+    images = [resize_picture(image, size, "stretch") for image in images]
+    soft = soften_mask(mask, size, blur=inpaint.blur, invert=inpaint.invert)
+    box = find_region(soft, inpaint.padding, work[0] / work[1])
+    if box is None:
+        job.run.note("The mask is all black, so nothing was repainted.")
+    return _material(images, soft, box, work, inpaint)
+
+
+def _material(
+    originals: Sequence[Image.Image], soft: Image.Image, box: Box | None, work: Size, inpaint: InpaintParams
+) -> Material:
+    pieces = [image.crop(box) if box else image for image in originals]
+    piece_mask = soft.crop(box) if box else soft
+    images = [resize_picture(piece, work, "stretch") for piece in pieces]
+    mask = piece_mask if piece_mask.size == work else piece_mask.resize(work, Image.Resampling.BILINEAR)
+    if inpaint.fill == "fill":
+        images = [spread_colours(image, mask) for image in images]
+    return Material(images, mask, Repaint(originals, soft, box))
+
+
+def begin_from_picture(job: Job, pictures: Sequence[PicturePlan], material: Material) -> Beginning:
+    """Noise, the pictures' latents, and for inpainting what to repaint."""
+    request = job.plan.request
+    params = request.image or ImageParams()
+    beginning = draw_beginning(job, pictures, job.plan.first)
+    device = beginning.noise.device
+    latents = _encode(job, pictures, material, params.resize_mode == "latent" and material.mask is None).to(device)
+    noise = beginning.noise * params.noise_multiplier
+    beginning = replace(beginning, noise=noise, latents=latents)
+    if material.mask is None or request.inpaint is None:
+        return replace(beginning, masked=see_everything(job, pictures, job.plan.first))
+    return _mask_beginning(job, pictures, material, beginning, request.inpaint)
+
+
+def _encode(job: Job, pictures: Sequence[PicturePlan], material: Material, in_latents: bool) -> torch.Tensor:
+    images = material.images
+    if in_latents:
+        factor = job.model.family.latent_factor
+        images = [
+            resize_picture(
+                image,
+                (max(round(image.width / factor), 1) * factor, max(round(image.height / factor), 1) * factor),
+                "stretch",
+            )
+            for image in images
+        ]
+        cells = (job.plan.first.height // factor, job.plan.first.width // factor)
+        rows = [
+            torch.nn.functional.interpolate(
+                _encode_images(job, [picture], [images[place % len(images)]]), size=cells, mode="bilinear"
+            )
+            for place, picture in enumerate(pictures)
+        ]
+        return torch.cat(rows)
+    return _encode_images(job, pictures, images)
+
+
+def _encode_images(job: Job, pictures: Sequence[PicturePlan], images: Sequence[Image.Image]) -> torch.Tensor:
+    """Latents of each picture of the batch; one image serves all, each with its own draw from the posterior."""
+    spread = list(images) if len(images) == len(pictures) else [images[0]] * len(pictures)
+    generators = [make_generator(picture.seed, "encode") for picture in pictures]
+    return job.vae.encode(job.vae_port, to_tensor(spread), generators, note=job.run.note)
+
+
+def _mask_beginning(
+    job: Job, pictures: Sequence[PicturePlan], material: Material, beginning: Beginning, inpaint: InpaintParams
+) -> Beginning:
+    mask, latents, device = material.mask, beginning.latents, beginning.noise.device
+    assert mask is not None and latents is not None
+    cells = torch.from_numpy(cells_to_repaint(mask, job.model.family.latent_factor))[None, None].to(device)
+    if inpaint.fill == "latent noise":
+        drawn = draw_more(pictures, tuple(latents.shape[1:]), "fill").to(device)
+        latents = latents * (1 - cells) + drawn * cells
+    elif inpaint.fill == "latent nothing":
+        latents = latents * (1 - cells)
+    if not job.model.family.masked_channels:
+        return replace(beginning, latents=latents, repaint=cells)
+    white = torch.from_numpy(cells_to_repaint(mask, 1))[None, None]
+    seen = _encode_images(job, pictures, _hide(material.images, mask))
+    return replace(beginning, latents=latents, masked=_masked_arguments(job, white, seen.to(device)))
+
+
+def _hide(images: Sequence[Image.Image], mask: Image.Image) -> list[Image.Image]:
+    """The pictures with mid-grey where they will be drawn anew, which is what nine-channel models were trained on."""
+    hard = mask.point(lambda value: 255 if value > 0 else 0)
+    grey = Image.new("RGB", mask.size, (127, 127, 127))
+    return [Image.composite(grey, image, hard) for image in images]
+
+
+def see_everything(job: Job, pictures: Sequence[PicturePlan], size_of: PassPlan) -> dict[str, Any] | None:
+    """For a nine-channel model without a mask: all is to be drawn, and nothing of the picture is shown."""
+    if not job.model.family.masked_channels:
+        return None
+    size = (size_of.width, size_of.height)
+    white = torch.ones(1, 1, size_of.height, size_of.width)
+    grey = _encode_images(job, pictures, [Image.new("RGB", size, (127, 127, 127))])
+    return _masked_arguments(job, white, grey.to(job.model.place("denoiser")[0]))
+
+
+def _masked_arguments(job: Job, white: torch.Tensor, seen: torch.Tensor) -> dict[str, Any]:
+    """Arguments of the inpainting pipelines. `image` is asked for but not looked at, as the latents are given."""
+    batch, height, width = seen.shape[0], white.shape[-2], white.shape[-1]
+    return {
+        "image": torch.zeros(batch, 3, height, width),
+        "mask_image": white.expand(batch, -1, -1, -1),
+        "masked_image_latents": seen,
+        "strength": 1.0,
+    }
+
+
+def begin_from_nothing(job: Job, pictures: Sequence[PicturePlan], pass_plan: PassPlan) -> Beginning:
+    """Noise alone; a nine-channel model is told that everything is to be drawn."""
+    return replace(draw_beginning(job, pictures, pass_plan), masked=see_everything(job, pictures, pass_plan))

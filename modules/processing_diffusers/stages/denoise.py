@@ -1,0 +1,130 @@
+"""The pipeline's own denoising loop, begun and ended in latents."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+
+from modules.contracts.plan import PassPlan
+from modules.processing_diffusers.job import Job
+from modules.processing_diffusers.stages.prepare import Beginning
+from modules.processing_diffusers.tail import ScheduleTail
+from modules.sd_samplers.build import build_scheduler
+
+
+def denoise(job: Job, pass_plan: PassPlan, conditioning: dict[str, Any], beginning: Beginning) -> torch.Tensor:
+    """Latents of shape (pictures, C, H, W) in fp32 after all steps of the pass.
+
+    Cancellation and skipping take effect within one step.
+    """
+    if pass_plan.steps == 0 and beginning.latents is not None:
+        return beginning.latents
+    adapter = job.model.adapter
+    tail = _lay_schedule(job, pass_plan, beginning)
+    noise = adapter.pack(beginning.noise)
+    latents = None if beginning.latents is None else adapter.pack(beginning.latents)
+    watcher = StepWatcher(job, pass_plan, tail, Blend.of(job, beginning, latents, noise))
+    pipeline = job.pipeline
+    pipeline.scheduler = tail
+    arguments = {
+        **conditioning,
+        **adapter.guide(pass_plan.cfg_scale),
+        **_rescale(job, pipeline),
+        **(beginning.masked or {}),
+        "width": pass_plan.width,
+        "height": pass_plan.height,
+        "num_inference_steps": pass_plan.steps,
+        "generator": list(beginning.generators),
+        "latents": tail.start(latents, noise),
+        "output_type": "latent",
+        "return_dict": False,
+        "callback_on_step_end": watcher,
+    }
+    job.run.begin_steps()
+    result = pipeline(**arguments)[0]
+    return adapter.unpack(result.float(), *beginning.noise.shape[-2:])
+
+
+def _lay_schedule(job: Job, pass_plan: PassPlan, beginning: Beginning) -> ScheduleTail:
+    family, model = job.model.family, job.model
+    config = model.loaded.components["scheduler"].config
+    scheduler = build_scheduler(
+        pass_plan.sampler, config, flow=family.prediction == "flow", sdxl=family.adapter == "sdxl"
+    )
+    scheduler.bind_generators(list(beginning.generators))
+    device, _ = model.place("denoiser")
+    cells = beginning.noise.shape[-2] * beginning.noise.shape[-1]
+    return ScheduleTail(
+        scheduler,
+        pass_plan.sampler.steps,
+        pass_plan.steps,
+        device=device,
+        arguments=model.adapter.schedule_arguments(config, cells),
+    )
+
+
+def _rescale(job: Job, pipeline: Any) -> dict[str, float]:
+    """CFG rescale where the pipeline does it itself; elsewhere the denoiser's stand-in does."""
+    amount = job.plan.request.sampling.cfg_rescale
+    return {"guidance_rescale": amount} if amount > 0 and rescales_itself(type(pipeline)) else {}
+
+
+def rescales_itself(kind: type[Any]) -> bool:
+    """Whether a pipeline class knows `guidance_rescale`."""
+    return "guidance_rescale" in inspect.signature(kind.__call__).parameters
+
+
+class Blend:
+    """Keeps the unmasked part on its own path: after each step it is the original with the noise that is left.
+
+    Lugmayr et al., RePaint (2022), without the resampling. Everything is in the denoiser's layout.
+    """
+
+    def __init__(self, original: torch.Tensor, noise: torch.Tensor, repaint: torch.Tensor) -> None:
+        self._original, self._noise, self._repaint = original, noise, repaint
+
+    @classmethod
+    def of(cls, job: Job, beginning: Beginning, latents: torch.Tensor | None, noise: torch.Tensor) -> Blend | None:
+        """The blend of a beginning; None when everything is drawn anew."""
+        if beginning.repaint is None or latents is None:
+            return None
+        repaint = job.model.adapter.pack(beginning.repaint.expand_as(beginning.noise))
+        return cls(latents, noise, repaint)
+
+    def after(self, tail: ScheduleTail, index: int, latents: torch.Tensor) -> torch.Tensor:
+        """`latents` after step `index` with the kept part put back."""
+        kept = tail.after(index, self._original, self._noise)
+        return kept + (latents - kept) * self._repaint
+
+
+class StepWatcher:
+    """Called by the pipeline after each model call."""
+
+    def __init__(self, job: Job, pass_plan: PassPlan, tail: ScheduleTail, blend: Blend | None) -> None:
+        self._job, self._pass, self._tail, self._blend = job, pass_plan, tail, blend
+        self._calls = len(tail.timesteps)
+        self._steps = 0
+        self._every = int(job.settings["show_progress_every_n_steps"]) if job.run.context.previews else 0
+
+    def __call__(self, pipeline: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        """Check for cancellation, put the kept part back, tell of the step, show a preview."""
+        job = self._job
+        job.run.check()
+        latents = tensors["latents"]
+        if self._blend is not None:
+            latents = self._blend.after(self._tail, index, latents)
+        if (index + 1) % self._tail.order == 0 or index + 1 == self._calls:
+            job.run.step_done()
+            self._steps += 1
+            if self._every and self._steps % self._every == 0 and index + 1 < self._calls:
+                self._preview(latents)
+        return {"latents": latents}
+
+    def _preview(self, latents: torch.Tensor) -> None:
+        job = self._job
+        clean = self._tail.denoised if self._tail.denoised is not None else latents
+        factor = job.model.family.latent_factor
+        cells = job.model.adapter.unpack(clean.float(), self._pass.height // factor, self._pass.width // factor)
+        job.run.preview(job.model.preview(job.port, cells.cpu(), int(job.settings["live_preview_size"])), "image/jpeg")

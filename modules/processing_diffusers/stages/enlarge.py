@@ -1,0 +1,46 @@
+"""The beginning of the hires pass: the first pass brought to a larger size, as latents or as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from modules.contracts.plan import PassPlan, PicturePlan
+from modules.processing_diffusers.job import Job
+from modules.processing_diffusers.noise import make_generator
+from modules.processing_diffusers.sizes import HiresSize, plan_hires
+from modules.processing_diffusers.stages.begin import begin_from_nothing
+from modules.processing_diffusers.stages.decode import decode_latents
+from modules.processing_diffusers.stages.prepare import Beginning
+from modules.processing_diffusers.tensors import to_tensor
+from modules.upscalers.image import enlarge_image
+from modules.upscalers.latent import enlarge_latents
+from modules.upscalers.table import find_upscaler
+
+
+def enlarge(job: Job, pictures: Sequence[PicturePlan], latents: torch.Tensor, hires: PassPlan) -> Beginning:
+    """Latents at the hires size with fresh noise of the same seeds. Raises `InvalidRequest` for an unknown upscaler."""
+    first, wish = job.plan.first, job.plan.request.hires
+    size = plan_hires((first.width, first.height), wish, job.model.family, [])
+    upscaler = find_upscaler(wish.upscaler)
+    if upscaler.latent:
+        factor = job.model.family.latent_factor
+        cells = (size.enlarged[1] // factor, size.enlarged[0] // factor)
+        enlarged = _cut(enlarge_latents(latents, cells, upscaler.name), size, factor)
+    else:
+        images = [enlarge_image(image, size.enlarged, upscaler.name) for image in decode_latents(job, latents)]
+        left, top = (size.enlarged[0] - size.final[0]) // 2, (size.enlarged[1] - size.final[1]) // 2
+        cut = [image.crop((left, top, left + size.final[0], top + size.final[1])) for image in images]
+        generators = [make_generator(picture.seed, "encode") for picture in pictures]
+        enlarged = job.vae.encode(job.vae_port, to_tensor(cut), generators, note=job.run.note)
+    beginning = begin_from_nothing(job, pictures, hires)
+    return replace(beginning, latents=enlarged.to(beginning.noise.device))
+
+
+def _cut(latents: torch.Tensor, size: HiresSize, factor: int) -> torch.Tensor:
+    """The middle of the latents at the final size."""
+    width, height = size.final[0] // factor, size.final[1] // factor
+    top, left = (latents.shape[-2] - height) // 2, (latents.shape[-1] - width) // 2
+    return latents[..., top : top + height, left : left + width]

@@ -1,0 +1,49 @@
+"""From an image to a picture that knows how it was made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PIL import Image
+
+from modules.contracts.infotext_fields import infotext_of
+from modules.contracts.plan import PicturePlan
+from modules.contracts.result import Picture
+from modules.processing_diffusers.job import Job
+from modules.processing_diffusers.recipe import write_recipe
+from modules.processing_diffusers.stages.begin import Repaint
+
+
+def finish_picture(
+    job: Job, picture: PicturePlan, image: Image.Image, repaint: Repaint | None, version: str
+) -> Picture:
+    """Put a repainted part back into the whole, and write infotext and recipe."""
+    plan = job.plan
+    if repaint is not None:
+        image = repaint.put_back(image, picture.index % len(plan.batches[job.run.batch]))
+    hashes = job.hashes
+    extra: dict[str, Any] = {}
+    infotext = infotext_of(
+        plan,
+        picture,
+        model_hash=plan.model.short_hash,
+        vae_name=None if plan.vae is None else plan.vae.name,
+        vae_hash=_short(hashes.get("vae")),
+        version=version,
+        extra=extra,
+    )
+    recipe = write_recipe(
+        plan,
+        picture,
+        version=version,
+        hashes=hashes,
+        device=plan.placement["denoiser"].device,
+        notes=tuple(job.run.notes),
+    )
+    return Picture(
+        picture.index, image, picture.seed, picture.subseed, picture.prompt, picture.negative, infotext, recipe
+    )
+
+
+def _short(sha256: str | None) -> str | None:
+    return sha256[:10] if sha256 else None

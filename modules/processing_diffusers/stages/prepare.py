@@ -1,0 +1,45 @@
+"""What a batch begins with: noise, and for image to image the picture's own latents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from modules.contracts.plan import PassPlan, PicturePlan
+from modules.processing_diffusers.job import Job
+from modules.processing_diffusers.noise import NoisePlan, Shape, draw_noise
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """Everything is fp32, of shape (pictures, channels, height, width) in latent cells, on the denoiser's device."""
+
+    noise: torch.Tensor
+    generators: Sequence[torch.Generator]
+    """Per picture, on the CPU; the sampler draws on from them."""
+    latents: torch.Tensor | None = None
+    """What to start from; None is noise alone."""
+    repaint: torch.Tensor | None = None
+    """1 where to draw anew, 0 where to keep `latents`; None draws everything."""
+    masked: dict[str, Any] | None = None
+    """Further arguments of a pipeline whose denoiser sees mask and masked picture."""
+
+
+def latent_shape(job: Job, pass_plan: PassPlan) -> Shape:
+    """Channels, height and width of one picture's latents."""
+    family = job.model.family
+    return family.latent_channels, pass_plan.height // family.latent_factor, pass_plan.width // family.latent_factor
+
+
+def draw_beginning(job: Job, pictures: Sequence[PicturePlan], pass_plan: PassPlan) -> Beginning:
+    """Noise only, from the seeds of each picture."""
+    seeds, factor = job.plan.request.seeds, job.model.family.latent_factor
+    source = None
+    if seeds.resize_from_width > 0 and seeds.resize_from_height > 0:
+        source = (max(seeds.resize_from_height // factor, 1), max(seeds.resize_from_width // factor, 1))
+    noise, generators = draw_noise(pictures, NoisePlan(latent_shape(job, pass_plan), seeds.subseed_strength, source))
+    device, _ = job.model.place("denoiser")
+    return Beginning(noise.to(device), generators)

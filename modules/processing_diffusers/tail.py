@@ -1,0 +1,80 @@
+"""The scheduler as a lane's pipeline sees it: prepared beforehand, begun where the pass begins.
+
+With this, one plain pipeline call serves text to image, image to image and the hires pass alike: the latents go in with
+as much noise as the first time step run wants, and the pipeline neither scales them nor cuts the schedule itself.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+
+class ScheduleTail:
+    """The last `run` steps of a scheduler. Not shared between lanes."""
+
+    init_noise_sigma = 1.0
+    """Latents come in ready."""
+
+    def __init__(
+        self, scheduler: Any, steps: int, run: int, *, device: torch.device, arguments: Mapping[str, Any]
+    ) -> None:
+        """`steps` is the length of the whole schedule; `arguments` are taken over as far as the scheduler knows them."""
+        known = inspect.signature(scheduler.set_timesteps).parameters
+        scheduler.set_timesteps(steps, device=device, **{key: arguments[key] for key in arguments if key in known})
+        self._scheduler = scheduler
+        self.config = scheduler.config
+        self.denoised: torch.Tensor | None = None
+        """What the model took the finished latents to be at the latest step, in the denoiser's layout."""
+        self.order = int(getattr(scheduler, "order", 1))
+        # Every step but the last costs `order` model calls, each with a time step of its own.
+        self._skipped = (steps - run) * self.order
+        self.timesteps = scheduler.timesteps[self._skipped :]
+        self.set_begin_index(0)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_scheduler"], name)
+
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        sigmas: Any = None,
+        timesteps: Any = None,
+        mu: float | None = None,
+    ) -> None:
+        """The schedule stands already; what the pipeline asks for is what was prepared."""
+
+    def set_begin_index(self, index: int = 0) -> None:
+        """Where the pipeline's loop begins, counted within the tail."""
+        if hasattr(self._scheduler, "set_begin_index"):
+            self._scheduler.set_begin_index(self._skipped + index)
+
+    def step(self, *given: Any, **named: Any) -> Any:
+        """One step of the scheduler; what it does not take (such as `generator`) was given to it when it was built."""
+        result = self._scheduler.step(*given, **named)
+        if isinstance(result, tuple) and len(result) > 1:
+            self.denoised = result[1]
+        return result
+
+    def start(self, latents: torch.Tensor | None, noise: torch.Tensor) -> torch.Tensor:
+        """What goes into the first step: pure noise at its scale, or `latents` with as much noise as that step wants."""
+        if latents is None:
+            return noise * self._scheduler.init_noise_sigma
+        return self.add(latents, noise, self.timesteps[:1])
+
+    def add(self, latents: torch.Tensor, noise: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+        """`latents` with the noise of a time step, given as a tensor of one element."""
+        spread = timestep.expand(latents.shape[0])
+        if hasattr(self._scheduler, "add_noise"):
+            return self._scheduler.add_noise(latents, noise, spread)
+        return self._scheduler.scale_noise(latents, spread, noise)
+
+    def after(self, index: int, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """`latents` with the noise that is left after step `index` of the tail; clean after the last."""
+        if index + 1 >= len(self.timesteps):
+            return latents
+        return self.add(latents, noise, self.timesteps[index + 1 : index + 2])
