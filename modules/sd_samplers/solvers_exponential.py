@@ -41,19 +41,22 @@ class _Stride:
     """Half log SNR of the older answers relative to the start, in units of the step."""
     length: float = field(init=False)
     """The step in half log SNR, negated as the paper has it for data prediction."""
+    scale: float = field(init=False)
+    """B(h)."""
     reach: float = field(init=False)
     """alpha at the end times B(h)."""
 
     def __post_init__(self) -> None:
         self.length = -self.walk.span(self.start, self.end)
-        self.reach = self.walk.alpha(self.end) * self.length
+        self.scale = math.expm1(self.length)
+        self.reach = self.walk.alpha(self.end) * self.scale
 
     def weights(self, nodes: list[float]) -> list[float]:
-        """Solve the order conditions of arXiv:2302.04867, equation 10, for data prediction and B(h) = h."""
+        """Solve the order conditions of arXiv:2302.04867, equation 10, for data prediction and B(h) = e^h - 1."""
         factor = math.expm1(self.length) / self.length - 1
         factorial, conditions = 1, []
         for power in range(1, len(nodes) + 1):
-            conditions.append(factor * factorial / self.length)
+            conditions.append(factor * factorial / self.scale)
             factorial *= power + 1
             factor = factor / self.length - 1 / factorial
         matrix = np.vander(np.asarray(nodes), increasing=True).T
@@ -75,7 +78,7 @@ class _Stride:
 
 
 def unipc(walk: Walk) -> Solver:
-    """UniPC of order 3 with B1(h), algorithms 1 and 2 of arXiv:2302.04867: predictor and corrector for one call a step.
+    """UniPC of order 3 with B2(h), algorithms 1 and 2 of arXiv:2302.04867: predictor and corrector for one call a step.
 
     Orders fall towards the end (3, 2, 1), as in A1111. The corrector is added to whatever x came back, so that blending
     by the pipeline is kept.

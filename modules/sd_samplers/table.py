@@ -16,7 +16,7 @@ from modules.contracts.catalog import SamplerEntry, ScheduleEntry
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
 
 AUTOMATIC = "automatic"
-T = TypeVar("T", "SamplerRow", "ScheduleRow")
+T = TypeVar("T", bound="SamplerRow | ScheduleRow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +180,7 @@ def _index(rows: Iterable[T]) -> dict[str, T]:
     """Rows by every name they answer to. A name that two rows claim is a fault of the table."""
     found: dict[str, T] = {}
     for row in rows:
-        names: set[str] = {_fold(name) for name in (row.name, *row.aliases)}
-        for name in names:
+        for name in sorted(set(map(_fold, (row.name, *row.aliases)))):
             if name in found:
                 raise ValueError(f"The name {name!r} is given to two rows of the sampler table.")
             found[name] = row

@@ -1,0 +1,168 @@
+"""What infotext says of a plan: the ordered fields, made from the declarations of the request's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modules.contracts.infotext import exact_prompts, write
+from modules.contracts.parameters import Declared
+from modules.contracts.plan import GenerationPlan, PicturePlan
+from modules.contracts.request import parameters
+
+ORDER = (
+    "Steps",
+    "Sampler",
+    "Schedule type",
+    "CFG scale",
+    "Seed",
+    "Size",
+    "Model hash",
+    "Model",
+    "VAE hash",
+    "VAE",
+    "Variation seed",
+    "Variation seed strength",
+    "Seed resize from",
+    "Denoising strength",
+    "Clip skip",
+    "RNG",
+    "Tiling",
+    "CFG rescale",
+    "Hires checkpoint",
+    "Hires sampler",
+    "Hires prompt",
+    "Hires negative prompt",
+    "Hires schedule type",
+    "Hires upscale",
+    "Hires resize",
+    "Hires steps",
+    "Hires upscaler",
+    "Hires denoising strength",
+    "Mask mode",
+    "Mask blur",
+    "Inpaint area",
+    "Masked area padding",
+    "Masked content",
+    "Noise multiplier",
+    "Eta",
+    "Sigma churn",
+    "Sigma tmin",
+    "Sigma tmax",
+    "Sigma noise",
+)
+"""A1111's order. Anything else follows in the order it was given, and `Version` ends the line."""
+
+ALWAYS = frozenset(
+    {"Steps", "Sampler", "Schedule type", "CFG scale", "Seed", "Denoising strength", "Hires upscaler", "Mask blur"}
+    | {"Masked content", "Masked area padding"}
+)
+"""Labels that are written even when the value is the default, where their group takes part at all."""
+
+INPAINT_AREAS = ("Whole picture", "Only masked")
+MASK_MODES = ("Inpaint masked", "Inpaint not masked")
+
+
+def fields_of(plan: GenerationPlan, picture: PicturePlan) -> dict[str, object]:
+    """Labels and values of everything that the plan says of one picture, in `ORDER`, without hashes and version."""
+    resolved = _resolved(plan, picture)
+    found: dict[str, object] = {}
+    for item in parameters():
+        label = item.param.infotext
+        if label is not None and _takes_part(item, plan):
+            value = resolved.get(item.name, _read(item, plan))
+            if value is not None and (value != item.default or label in ALWAYS):
+                found[label] = value
+    found.update(_composites(plan))
+    return {key: found[key] for key in [*ORDER, *found] if key in found}
+
+
+def infotext_of(
+    plan: GenerationPlan,
+    picture: PicturePlan,
+    *,
+    model_hash: str | None,
+    vae_name: str | None,
+    vae_hash: str | None,
+    version: str,
+    extra: Mapping[str, str],
+) -> str:
+    """A1111 infotext of one picture of a plan.
+
+    Hashes are written when known (a short one is A1111's habit). `extra` is added before `Version`; a key of it that
+    has a fixed place takes the value there.
+    """
+    fields = {
+        **fields_of(plan, picture),
+        "Model": plan.model.name,
+        "Model hash": model_hash,
+        "VAE": vae_name,
+        "VAE hash": vae_hash,
+        **exact_prompts(picture.prompt, picture.negative),
+        **extra,
+    }
+    ordered = {key: fields[key] for key in [*ORDER, *fields] if key in fields}
+    ordered.pop("Version", None)
+    return write(picture.prompt, picture.negative, {**ordered, "Version": extra.get("Version", version)})
+
+
+def _resolved(plan: GenerationPlan, picture: PicturePlan) -> dict[str, Any]:
+    """Values that the plan knows better than the request, by declared name."""
+    sampler = plan.first.sampler
+    values: dict[str, Any] = {
+        "seeds.seed": picture.seed,
+        "seeds.subseed": picture.subseed,
+        "sampling.steps": sampler.steps,
+        "sampling.sampler": sampler.sampler,
+        "sampling.scheduler": sampler.scheduler,
+        "sampling.cfg_scale": plan.first.cfg_scale,
+    }
+    if plan.hires is not None:
+        wanted = plan.request.hires
+        values["hires.sampler"] = plan.hires.sampler.sampler if wanted.sampler else None
+        values["hires.scheduler"] = plan.hires.sampler.scheduler if wanted.scheduler else None
+    return values
+
+
+def _takes_part(item: Declared, plan: GenerationPlan) -> bool:
+    """Whether the parameter has an effect in this plan."""
+    group, name = item.path[0], item.path[-1]
+    if group == "hires":
+        return plan.hires is not None
+    if group == "image":
+        return plan.mode != "txt2img"
+    if group == "inpaint":
+        return plan.mode == "inpaint" and (name != "padding" or _only_masked(plan))
+    if name in ("subseed", "subseed_strength"):
+        return plan.request.seeds.subseed_strength > 0
+    return group != "model"
+
+
+def _read(item: Declared, plan: GenerationPlan) -> Any:
+    group = getattr(plan.request, item.path[0])
+    return None if group is None else getattr(group, item.path[-1])
+
+
+def _only_masked(plan: GenerationPlan) -> bool:
+    return plan.request.inpaint is not None and plan.request.inpaint.only_masked
+
+
+def _composites(plan: GenerationPlan) -> dict[str, object]:
+    """Fields that stand for more than one parameter, or for none."""
+    request = plan.request
+    found: dict[str, object] = {"Size": f"{plan.first.width}x{plan.first.height}", "RNG": "CPU"}
+    seeds = request.seeds
+    if seeds.resize_from_width > 0 and seeds.resize_from_height > 0:
+        found["Seed resize from"] = f"{seeds.resize_from_width}x{seeds.resize_from_height}"
+    if plan.hires is not None:
+        hires = request.hires
+        if hires.resize_width or hires.resize_height:
+            found["Hires resize"] = f"{hires.resize_width}x{hires.resize_height}"
+        else:
+            found["Hires upscale"] = hires.scale
+        label = "Denoising strength" if plan.mode == "txt2img" else "Hires denoising strength"
+        found[label] = hires.denoising_strength
+    if plan.mode == "inpaint" and request.inpaint is not None:
+        found["Mask mode"] = MASK_MODES[request.inpaint.invert]
+        found["Inpaint area"] = INPAINT_AREAS[request.inpaint.only_masked]
+    return found
