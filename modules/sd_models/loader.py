@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from modules.contracts.catalog import Family, ModelEntry
-from modules.contracts.errors import BrokenModel, StudioError
+from modules.contracts.errors import BrokenModel
 from modules.contracts.plan import Placement
 from modules.sd_models.components import build_empty, fill, find_class, find_scheduler, read_config, size_of
+from modules.sd_models.faults import blaming
 from modules.sd_models.folders import Part, holds_weights, read_parts, read_weights
 from modules.sd_models.header import read_json
-from modules.sd_models.tensors import read_tensors, total_bytes
+from modules.sd_models.tensors import Advance, group_of, kept_in_float32, read_tensors, total_bytes
 
 Progress = Callable[[float, str], None]
 """Called with a fraction from 0 to 1 and the part that is being read."""
-FAULTS = (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, ZeroDivisionError)
-"""What the libraries raise for a config or tokenizer that makes no sense."""
 SKIPPED = ("safety_checker", "feature_extractor", "image_encoder")
 
 
@@ -77,13 +76,6 @@ def unload(model: LoadedModel) -> None:
     gc.collect()
 
 
-def group_of(part: str) -> str:
-    """The group of a part, by which placements are given."""
-    if part in ("unet", "transformer"):
-        return "denoiser"
-    return "vae" if part == "vae" else "text_encoder"
-
-
 def load_folder(
     folder: Path, placement: Mapping[str, Placement], progress: Progress
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -105,37 +97,16 @@ def load_folder(
 
 
 def load_part(
-    folder: Path, part: Part, placement: Mapping[str, Placement], advance: Callable[[int], None] = lambda count: None
+    folder: Path, part: Part, placement: Mapping[str, Placement], advance: Advance = lambda count: None
 ) -> Any:
     """One component from its folder. Raises `BrokenModel` naming it."""
-    try:
+    with blaming(folder.parent.name, part.name):
         if part.name == "scheduler":
             return find_scheduler(part.kind).from_config(read_json(folder / "scheduler_config.json"))
         kind = find_class(part.kind)
         if part.name.startswith("tokenizer"):
             return kind.from_pretrained(folder, local_files_only=True)
-        model = build_empty(kind, read_config(kind, folder))
         where = placement[group_of(part.name)]
-        tensors = read_tensors(
-            read_weights(folder).files, where, keep_float32=kept_in_float32(kind, where), advance=advance
-        )
-        return fill(model, tensors)
-    except BrokenModel as error:
-        raise BrokenModel(f"{folder.parent.name}: {part.name}: {error.message.rstrip('.')}.") from error
-    except StudioError:
-        raise
-    except FAULTS as error:
-        raise BrokenModel(f"{folder.parent.name}: {part.name} cannot be used: {one_line(error)}.") from error
-
-
-def kept_in_float32(kind: Any, placement: Placement) -> tuple[str, ...]:
-    """Words in the names of weights that a class wants in 32 bits when it is loaded in 16."""
-    if placement.dtype != "float16":
-        return ()
-    return tuple(getattr(kind, "_keep_in_fp32_modules", None) or ())
-
-
-def one_line(error: BaseException) -> str:
-    """The first line of a library's message, without its end mark."""
-    text = str(error) or type(error).__name__
-    return text.strip().splitlines()[0].rstrip(".")[:300]
+        kept = kept_in_float32(kind, where)
+        model = build_empty(kind, read_config(kind, folder))
+        return fill(model, read_tensors(read_weights(folder).files, where, keep_float32=kept, advance=advance))

@@ -74,3 +74,17 @@ def _place(tensor: torch.Tensor, placement: Placement, keep_float32: bool) -> to
 def total_bytes(sizes: Mapping[str, Any]) -> int:
     """Bytes of the tensors of a header, by its own offsets."""
     return sum(info.stop - info.start for info in sizes.values())
+
+
+def group_of(part: str) -> str:
+    """The group of a part, by which placements are given."""
+    if part in ("unet", "transformer"):
+        return "denoiser"
+    return "vae" if part == "vae" else "text_encoder"
+
+
+def kept_in_float32(kind: Any, placement: Placement) -> tuple[str, ...]:
+    """Words in the names of weights that a class wants in 32 bits when it is loaded in 16 (fp16 overflows there)."""
+    if placement.dtype != "float16":
+        return ()
+    return tuple(getattr(kind, "_keep_in_fp32_modules", None) or ())

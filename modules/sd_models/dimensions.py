@@ -1,0 +1,201 @@
+"""Configs read off the shapes of weights, so that a single file of any width and depth loads without a config.
+
+Shapes tell almost everything. What they cannot tell (how a width is cut into heads, activation functions, scaling
+factors) is the family's own and stands in `configs/model-configs/`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+Shapes = Mapping[str, tuple[int, ...]]
+HEAD = 64
+"""Width of one attention head in every family since SD 2, and in CLIP."""
+SD1_HEADS = 8
+"""SD 1.x has this many heads in every layer instead."""
+
+
+def count(shapes: Shapes, pattern: str) -> int:
+    """One more than the largest number that the group of `pattern` finds in the names; 0 when there is none."""
+    found = [int(match.group(1)) for name in shapes if (match := re.match(pattern, name))]
+    return max(found) + 1 if found else 0
+
+
+def unet(shapes: Shapes) -> dict[str, Any]:
+    """Config of a UNet in LDM naming, names relative to the denoiser."""
+    levels: list[list[int]] = [[]]
+    for index in range(1, count(shapes, r"input_blocks\.(\d+)\.")):
+        if f"input_blocks.{index}.0.op.weight" in shapes:
+            levels.append([])
+        else:
+            levels[-1].append(index)
+    channels = [shapes[f"input_blocks.{level[-1]}.0.out_layers.3.weight"][0] for level in levels]
+    depths = [count(shapes, rf"input_blocks\.{level[-1]}\.1\.transformer_blocks\.(\d+)\.") for level in levels]
+    return _unet_config(shapes, channels, depths, len(levels[0])) | {
+        "in_channels": shapes["input_blocks.0.0.weight"][1],
+        "out_channels": shapes["out.2.weight"][0],
+        **_size_conditioning(shapes.get("label_emb.0.0.weight")),
+    }
+
+
+def unet_diffusers(shapes: Shapes) -> dict[str, Any]:
+    """Config of a UNet in diffusers naming."""
+    levels = range(count(shapes, r"down_blocks\.(\d+)\."))
+    layers = count(shapes, r"down_blocks\.0\.resnets\.(\d+)\.")
+    channels = [shapes[f"down_blocks.{level}.resnets.0.conv2.weight"][0] for level in levels]
+    depths = [count(shapes, rf"down_blocks\.{level}\.attentions\.0\.transformer_blocks\.(\d+)\.") for level in levels]
+    return _unet_config(shapes, channels, depths, layers) | {
+        "in_channels": shapes["conv_in.weight"][1],
+        "out_channels": shapes["conv_out.weight"][0],
+        **_size_conditioning(shapes.get("add_embedding.linear_1.weight")),
+    }
+
+
+def _unet_config(shapes: Shapes, channels: list[int], depths: list[int], layers: int) -> dict[str, Any]:
+    context = next(shape[1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight"))
+    linear = len(next(shape for name, shape in shapes.items() if name.endswith(".proj_in.weight"))) == 2
+    heads: int | tuple[int, ...] = SD1_HEADS
+    if context != 768:
+        heads = tuple(max(1, width // HEAD) for width in channels)
+    down = ["CrossAttnDownBlock2D" if depth else "DownBlock2D" for depth in depths]
+    up = ["CrossAttnUpBlock2D" if depth else "UpBlock2D" for depth in reversed(depths)]
+    return {
+        "layers_per_block": layers,
+        "block_out_channels": tuple(channels),
+        "transformer_layers_per_block": tuple(max(1, depth) for depth in depths),
+        "cross_attention_dim": context,
+        "attention_head_dim": heads,
+        "use_linear_projection": linear,
+        "down_block_types": tuple(down),
+        "up_block_types": tuple(up),
+    }
+
+
+def _size_conditioning(shape: tuple[int, ...] | None) -> dict[str, Any]:
+    if shape is None:
+        return {}
+    return {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": shape[1],
+    }
+
+
+def vae(shapes: Shapes) -> dict[str, Any]:
+    """Config of an autoencoder, in LDM or diffusers naming."""
+    if any(name.startswith("encoder.down_blocks.") for name in shapes):
+        levels = range(count(shapes, r"encoder\.down_blocks\.(\d+)\."))
+        layers = count(shapes, r"encoder\.down_blocks\.0\.resnets\.(\d+)\.")
+        channels = [shapes[f"encoder.down_blocks.{level}.resnets.0.conv2.weight"][0] for level in levels]
+        has_attention = any(name.startswith("decoder.mid_block.attentions.") for name in shapes)
+    else:
+        levels = range(count(shapes, r"encoder\.down\.(\d+)\."))
+        layers = count(shapes, r"encoder\.down\.0\.block\.(\d+)\.")
+        channels = [shapes[f"encoder.down.{level}.block.0.conv2.weight"][0] for level in levels]
+        has_attention = any(name.startswith("decoder.mid.attn_1.") for name in shapes)
+    return {
+        "block_out_channels": tuple(channels),
+        "layers_per_block": layers,
+        "latent_channels": shapes["decoder.conv_in.weight"][1],
+        "in_channels": shapes["encoder.conv_in.weight"][1],
+        "out_channels": shapes["decoder.conv_out.weight"][0],
+        "down_block_types": ("DownEncoderBlock2D",) * len(channels),
+        "up_block_types": ("UpDecoderBlock2D",) * len(channels),
+        "use_quant_conv": "quant_conv.weight" in shapes,
+        "use_post_quant_conv": "post_quant_conv.weight" in shapes,
+        "mid_block_add_attention": has_attention,
+    }
+
+
+def clip(shapes: Shapes) -> dict[str, Any]:
+    """Config of a CLIP text encoder in the naming of transformers."""
+    plain = {name.removeprefix("text_model."): shape for name, shape in shapes.items()}
+    words, width = plain["embeddings.token_embedding.weight"]
+    projection = plain.get("text_projection.weight", (width,))[0]
+    return {
+        **_clip_config(words, width, plain["embeddings.position_embedding.weight"][0], projection),
+        "intermediate_size": plain["encoder.layers.0.mlp.fc1.weight"][0],
+        "num_hidden_layers": count(plain, r"encoder\.layers\.(\d+)\."),
+    }
+
+
+def open_clip(shapes: Shapes) -> dict[str, Any]:
+    """Config of a CLIP text encoder in OpenCLIP's naming; all layers of the file are counted."""
+    words, width = shapes["token_embedding.weight"]
+    projection = shapes.get("text_projection", (width, width))[1]
+    return {
+        **_clip_config(words, width, shapes["positional_embedding"][0], projection),
+        "intermediate_size": shapes["transformer.resblocks.0.mlp.c_fc.weight"][0],
+        "num_hidden_layers": count(shapes, r"transformer\.resblocks\.(\d+)\."),
+    }
+
+
+def _clip_config(words: int, width: int, positions: int, projection: int) -> dict[str, Any]:
+    return {
+        "vocab_size": words,
+        "hidden_size": width,
+        "max_position_embeddings": positions,
+        "num_attention_heads": max(1, width // HEAD),
+        "projection_dim": projection,
+    }
+
+
+def t5(shapes: Shapes) -> dict[str, Any]:
+    """Config of a T5 encoder in the naming of transformers."""
+    name = "shared.weight" if "shared.weight" in shapes else "encoder.embed_tokens.weight"
+    words, width = shapes[name]
+    first = "encoder.block.0.layer.0.SelfAttention."
+    buckets, heads = shapes[first + "relative_attention_bias.weight"]
+    return {
+        "vocab_size": words,
+        "d_model": width,
+        "num_heads": heads,
+        "d_kv": shapes[first + "q.weight"][0] // heads,
+        "d_ff": shapes["encoder.block.0.layer.1.DenseReluDense.wi_0.weight"][0],
+        "num_layers": count(shapes, r"encoder\.block\.(\d+)\."),
+        "relative_attention_num_buckets": buckets,
+    }
+
+
+def sd3(shapes: Shapes) -> dict[str, Any]:
+    """Config of SD 3's transformer in its original naming. Where queries are normalised, that tells the head width."""
+    inner, channels, patch, _ = shapes["x_embedder.proj.weight"]
+    normalised = shapes.get("joint_blocks.0.x_block.attn.ln_q.weight")
+    head = normalised[0] if normalised else HEAD
+    dual = sorted(int(name.split(".")[1]) for name in shapes if name.endswith("x_block.attn2.proj.weight"))
+    return {
+        "patch_size": patch,
+        "in_channels": channels,
+        "out_channels": shapes["final_layer.linear.weight"][0] // patch**2,
+        "num_layers": count(shapes, r"joint_blocks\.(\d+)\."),
+        "attention_head_dim": head,
+        "num_attention_heads": inner // head,
+        "joint_attention_dim": shapes["context_embedder.weight"][1],
+        "caption_projection_dim": shapes["context_embedder.weight"][0],
+        "pooled_projection_dim": shapes["y_embedder.mlp.0.weight"][1],
+        "pos_embed_max_size": math.isqrt(shapes["pos_embed"][1]),
+        "dual_attention_layers": tuple(dual),
+        "qk_norm": "rms_norm" if normalised else None,
+    }
+
+
+def flux(shapes: Shapes) -> dict[str, Any]:
+    """Config of Flux's transformer in its original naming."""
+    inner, channels = shapes["img_in.weight"]
+    head = shapes["double_blocks.0.img_attn.norm.key_norm.scale"][0]
+    time = head // 8
+    return {
+        "in_channels": channels,
+        "out_channels": shapes["final_layer.linear.weight"][0],
+        "num_layers": count(shapes, r"double_blocks\.(\d+)\."),
+        "num_single_layers": count(shapes, r"single_blocks\.(\d+)\."),
+        "attention_head_dim": head,
+        "num_attention_heads": inner // head,
+        "joint_attention_dim": shapes["txt_in.weight"][1],
+        "pooled_projection_dim": shapes["vector_in.in_layer.weight"][1],
+        "guidance_embeds": "guidance_in.in_layer.weight" in shapes,
+        "axes_dims_rope": (time, (head - time) // 2, (head - time) // 2),
+    }

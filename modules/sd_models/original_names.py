@@ -1,0 +1,119 @@
+"""From the names of the original code of each family to those of diffusers and transformers.
+
+UNet and autoencoder go through the converters of diffusers, which know every variant of them. Text encoders and the
+transformers of SD 3 and Flux are translated here: diffusers' own ways for these assume the sizes of the published
+models, or build the model at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from modules.sd_models.transformer_names import FLUX, SD3, Row
+
+Tensors = dict[str, torch.Tensor]
+
+OPEN_CLIP = {
+    "token_embedding.weight": "embeddings.token_embedding.weight",
+    "positional_embedding": "embeddings.position_embedding.weight",
+    "ln_final.weight": "final_layer_norm.weight",
+    "ln_final.bias": "final_layer_norm.bias",
+}
+OPEN_CLIP_LAYER = {
+    "ln_1": "layer_norm1",
+    "ln_2": "layer_norm2",
+    "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
+    "attn.out_proj": "self_attn.out_proj",
+}
+LETTERS = ("q", "k", "v")
+
+
+def unet(tensors: Tensors, config: Mapping[str, Any]) -> Tensors:
+    """A UNet from LDM naming."""
+    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
+
+    prefixed = {f"model.diffusion_model.{name}": tensor for name, tensor in tensors.items()}
+    converted: Tensors = convert_ldm_unet_checkpoint(prefixed, dict(config))
+    return converted
+
+
+def vae(tensors: Tensors, config: Mapping[str, Any]) -> Tensors:
+    """An autoencoder from LDM naming."""
+    from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+
+    converted: Tensors = convert_ldm_vae_checkpoint(tensors, dict(config))
+    return converted
+
+
+def open_clip(tensors: Tensors, layers: int) -> Tensors:
+    """The first `layers` layers of a CLIP text encoder from OpenCLIP's naming."""
+    named: Tensors = {new: tensors[old] for old, new in OPEN_CLIP.items() if old in tensors}
+    if "text_projection" in tensors:
+        named["text_projection.weight"] = tensors["text_projection"].T.contiguous()
+    for name, tensor in tensors.items():
+        match = re.fullmatch(r"transformer\.resblocks\.(\d+)\.(.+)", name)
+        if not match or int(match[1]) >= layers:
+            continue
+        layer, rest = f"encoder.layers.{match[1]}", match[2]
+        if rest.startswith("attn.in_proj_"):
+            kind = rest.removeprefix("attn.in_proj_")
+            for letter, piece in zip(LETTERS, tensor.chunk(3), strict=True):
+                named[f"{layer}.self_attn.{letter}_proj.{kind}"] = piece.clone()
+            continue
+        stem, _, kind = rest.rpartition(".")
+        named[f"{layer}.{OPEN_CLIP_LAYER.get(stem, stem)}.{kind}"] = tensor
+    return named
+
+
+def flux(tensors: Tensors) -> Tensors:
+    """Flux's transformer from its original naming."""
+    return _translate(tensors, FLUX, tensors["img_in.weight"].shape[0])
+
+
+def sd3(tensors: Tensors) -> Tensors:
+    """SD 3's transformer from its original naming."""
+    named = _translate(tensors, SD3, tensors["x_embedder.proj.weight"].shape[0])
+    last = max(int(name.split(".")[1]) for name in named if name.startswith("transformer_blocks."))
+    for kind in ("weight", "bias"):
+        # The last context block only normalises, as the final layer does, so its halves are swapped too.
+        name = f"transformer_blocks.{last}.norm1_context.linear.{kind}"
+        named[name] = _swapped(named[name])
+    return named
+
+
+def _translate(tensors: Tensors, table: tuple[Row, ...], inner: int) -> Tensors:
+    """Names that no row matches are dropped. `inner` is the width of one piece where a tensor is cut."""
+    named: Tensors = {}
+    for name, tensor in tensors.items():
+        stem, kind = _kind_of(name)
+        for row in table:
+            match = re.fullmatch(row.original, stem)
+            if not match:
+                continue
+            targets = [match.expand(target) + kind for target in row.targets]
+            if len(targets) > 1:
+                sizes = [inner] * (len(targets) - 1)
+                pieces = tensor.split([*sizes, tensor.shape[0] - sum(sizes)])
+                named.update({target: piece.clone() for target, piece in zip(targets, pieces, strict=True)})
+            else:
+                named[targets[0]] = _swapped(tensor) if row.swapped else tensor
+            break
+    return named
+
+
+def _kind_of(name: str) -> tuple[str, str]:
+    """The name without `.weight` and its like, and that ending as diffusers writes it."""
+    stem, _, last = name.rpartition(".")
+    if last in ("weight", "bias"):
+        return stem, f".{last}"
+    return (stem, ".weight") if last == "scale" else (name, "")
+
+
+def _swapped(tensor: torch.Tensor) -> torch.Tensor:
+    first, second = tensor.chunk(2)
+    return torch.cat([second, first])

@@ -1,0 +1,64 @@
+"""Where the parts of a model stand in a single file, and in which naming, told by the names alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Naming = Literal["ldm", "diffusers", "clip", "open_clip", "t5"]
+PREFIXES: dict[str, tuple[str, ...]] = {
+    "vae": ("first_stage_model.", "vae."),
+    "text_encoder": (
+        "cond_stage_model.transformer.",
+        "cond_stage_model.model.",
+        "conditioner.embedders.0.transformer.",
+        "text_encoders.clip_l.transformer.",
+        "text_encoder.",
+    ),
+    "text_encoder_2": (
+        "conditioner.embedders.1.model.",
+        "conditioner.embedders.0.model.",
+        "text_encoders.clip_g.transformer.",
+        "text_encoders.t5xxl.transformer.",
+        "text_encoder_2.",
+    ),
+    "text_encoder_3": ("text_encoders.t5xxl.transformer.", "text_encoder_3."),
+}
+"""Beginnings under which each part may stand, as the original code, its successors and diffusers write them."""
+T5_PARTS = {"sd3": ("text_encoder_3",), "flux": ("text_encoder_2",), "flux-schnell": ("text_encoder_2",)}
+"""Text encoders that are T5; all others are CLIP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A part in a file: what its names begin with, and how they go on."""
+
+    prefix: str
+    naming: Naming
+
+
+def naming_of(names: Iterable[str]) -> Naming | None:
+    """The naming of a part whose names are given without prefix; None when it is none that is known."""
+    known = set(names)
+    if "decoder.conv_in.weight" in known:
+        return "diffusers" if any(name.startswith("decoder.up_blocks.") for name in known) else "ldm"
+    if "token_embedding.weight" in known:
+        return "open_clip"
+    if "shared.weight" in known or "encoder.embed_tokens.weight" in known:
+        return "t5"
+    if known & {"text_model.embeddings.token_embedding.weight", "embeddings.token_embedding.weight"}:
+        return "clip"
+    return None
+
+
+def locate(names: Iterable[str], part: str, family: str) -> Place | None:
+    """Where the names have that part of a model of that family."""
+    names = tuple(names)
+    wants_t5 = part in T5_PARTS.get(family, ())
+    for prefix in PREFIXES[part]:
+        below = [name[len(prefix) :] for name in names if name.startswith(prefix)]
+        naming = naming_of(below) if below else None
+        if naming is not None and (part == "vae" or (naming == "t5") == wants_t5):
+            return Place(prefix, naming)
+    return None

@@ -1,0 +1,160 @@
+"""Where the parts of a model that is one file come from, when some of them are elsewhere.
+
+What the file lacks is looked for in the folder beside it, `<name>.config`, which may hold for each part a folder
+(config and weights, or a tokenizer) or weights alone as `<part>.safetensors`; text encoders also among the shared files
+of the folder `text-encoders`, where they are known by their shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modules.contracts.errors import BrokenModel
+from modules.sd_models.detect import DENOISER_ROOTS, below
+from modules.sd_models.folders import find_weights, read_weights
+from modules.sd_models.header import Header, read_header, read_json
+from modules.sd_models.places import locate, naming_of
+from modules.sd_models.scan import SIDECAR
+from modules.support.paths import ROOT
+
+CONFIGS = ROOT / "configs" / "model-configs"
+SHARED = "text-encoders"
+LEVELS_UP = 4
+"""How far above a file its installation's folder of shared text encoders is looked for."""
+WIDTHS = {
+    "sd3": {"text_encoder": 768, "text_encoder_2": 1280, "text_encoder_3": 4096},
+    "flux": {"text_encoder": 768, "text_encoder_2": 4096},
+    "flux-schnell": {"text_encoder": 768, "text_encoder_2": 4096},
+    "sdxl": {"text_encoder": 768, "text_encoder_2": 1280},
+}
+"""Widths of the text encoders that files of these families are often shared without."""
+EMBEDDINGS = (
+    "text_model.embeddings.token_embedding.weight",
+    "embeddings.token_embedding.weight",
+    "token_embedding.weight",
+    "shared.weight",
+    "encoder.embed_tokens.weight",
+)
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The weights of one part: a checked header, what the part's names begin with, and how they go on."""
+
+    header: Header
+    prefix: str
+    naming: str
+    folder: Path | None = None
+    """The part's own folder, when it has one."""
+
+    @property
+    def shapes(self) -> Shapes:
+        """Shapes of the part, names without the prefix."""
+        return below(self.header.shapes, self.prefix)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the part in its files."""
+        return sum(info.stop - info.start for info in below(self.header.tensors, self.prefix).values())
+
+
+class Sources:
+    """Finds the parts of the model in the file at `path`, of the given family."""
+
+    def __init__(self, path: Path, family: str, folders: Sequence[Path] = ()) -> None:
+        """`folders` hold shared text encoders; none given means those of the installation the file stands in."""
+        self.path, self.family = path, family
+        self.sidecar = path.with_suffix(SIDECAR)
+        self.folders = tuple(folders) or tuple(_shared_folders(path))
+        self._header = read_header(path)
+        self.recipe = read_recipe(family)
+
+    def find(self, part: str) -> Source | None:
+        """Where the weights of `part` are; None when nowhere. Raises `BrokenModel` for what is there but broken."""
+        if part in ("unet", "transformer"):
+            return self._denoiser(part)
+        place = locate(self._header.tensors, part, self.family)
+        if place is not None:
+            return Source(self._header, place.prefix, place.naming, self.config_folder(part))
+        return self._beside(part) or self._among_shared(part)
+
+    def config_folder(self, part: str) -> Path | None:
+        """The part's folder beside the file."""
+        folder = self.sidecar / part
+        return folder if folder.is_dir() else None
+
+    def missing(self, part: str) -> str:
+        """The sentence for a person whose file lacks a part."""
+        where = f"{self.sidecar.name}/{part}.safetensors beside it"
+        if part.startswith("text_encoder"):
+            where += f", or into the folder {SHARED}"
+        return f"{self.path.name} holds no {part}; put one into {where}."
+
+    def _denoiser(self, part: str) -> Source | None:
+        names = self._header.tensors
+        marks = {"ldm": ("input_blocks.0.0.weight", "joint_blocks.", "double_blocks.")}
+        for naming, roots in DENOISER_ROOTS.items():
+            for root in roots:
+                begins = marks.get(naming, ("conv_in.weight", "transformer_blocks."))
+                if any(name.startswith(tuple(root + mark for mark in begins)) for name in names):
+                    return Source(self._header, root, naming, self.config_folder(part))
+        return None
+
+    def _beside(self, part: str) -> Source | None:
+        folder = self.sidecar / part
+        if folder.is_dir():
+            try:
+                find_weights(folder)
+            except BrokenModel:
+                return None  # only a config stands there
+            header = read_weights(folder)
+            return Source(header, "", naming_of(header.tensors) or "diffusers", folder)
+        file = self.sidecar / f"{part}.safetensors"
+        return self._bare(read_header(file)) if file.is_file() else None
+
+    def _among_shared(self, part: str) -> Source | None:
+        width = WIDTHS.get(self.family, {}).get(part)
+        if width is None:
+            return None
+        for folder in self.folders:
+            for file in sorted(folder.glob("*.safetensors")):
+                try:
+                    source = self._bare(read_header(file))
+                except BrokenModel:
+                    continue  # the catalogue reports it; here another file may do
+                if source is not None and _width(source.shapes) == width:
+                    return source
+        return None
+
+    def _bare(self, header: Header) -> Source | None:
+        """A file that is one part alone, with or without a level above its names."""
+        for prefix in ("", "first_stage_model.", "vae.", "transformer.", "text_model."):
+            naming = naming_of(below(header.tensors, prefix))
+            if naming is not None:
+                return Source(header, prefix, naming)
+        return None
+
+
+def _width(shapes: Shapes) -> int:
+    return next((shapes[name][1] for name in EMBEDDINGS if name in shapes), 0)
+
+
+def _shared_folders(path: Path) -> Iterator[Path]:
+    for parent in [*list(path.parents)[:LEVELS_UP], ROOT / "models"]:
+        if (parent / SHARED).is_dir():
+            yield parent / SHARED
+
+
+def read_recipe(family: str) -> dict[str, Any]:
+    """The row of `configs/model-configs` for a family; an inpainting family without its own shares its base's."""
+    file = CONFIGS / f"{family}.json"
+    if not file.is_file():
+        file = CONFIGS / f"{family.removesuffix('-inpaint')}.json"
+    if not file.is_file():
+        raise BrokenModel(f"single files of the family {family} cannot be loaded; there is no configs/{file.name}.")
+    return read_json(file)

@@ -1,0 +1,91 @@
+"""Tables: how the weights of Flux's and SD 3's transformers are named by their original code and by diffusers.
+
+Patterns are matched against names without `.weight`, `.bias` or `.scale`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One translation. Several targets cut the tensor: each takes the inner width, the last one the rest."""
+
+    original: str
+    targets: tuple[str, ...]
+    swapped: bool = False
+    """The halves change places: the original gives shift and scale, diffusers wants scale and shift."""
+
+
+def _double(original: str, *targets: str) -> Row:
+    prefix = r"transformer_blocks.\1."
+    return Row(rf"double_blocks\.(\d+)\.{original}", tuple(prefix + target for target in targets))
+
+
+def _single(original: str, *targets: str) -> Row:
+    prefix = r"single_transformer_blocks.\1."
+    return Row(rf"single_blocks\.(\d+)\.{original}", tuple(prefix + target for target in targets))
+
+
+def _joint(original: str, *targets: str) -> Row:
+    prefix = r"transformer_blocks.\1."
+    return Row(rf"joint_blocks\.(\d+)\.{original}", tuple(prefix + target for target in targets))
+
+
+FLUX: tuple[Row, ...] = (
+    Row(r"time_in\.in_layer", ("time_text_embed.timestep_embedder.linear_1",)),
+    Row(r"time_in\.out_layer", ("time_text_embed.timestep_embedder.linear_2",)),
+    Row(r"vector_in\.in_layer", ("time_text_embed.text_embedder.linear_1",)),
+    Row(r"vector_in\.out_layer", ("time_text_embed.text_embedder.linear_2",)),
+    Row(r"guidance_in\.in_layer", ("time_text_embed.guidance_embedder.linear_1",)),
+    Row(r"guidance_in\.out_layer", ("time_text_embed.guidance_embedder.linear_2",)),
+    Row(r"img_in", ("x_embedder",)),
+    Row(r"txt_in", ("context_embedder",)),
+    Row(r"final_layer\.linear", ("proj_out",)),
+    Row(r"final_layer\.adaLN_modulation\.1", ("norm_out.linear",), swapped=True),
+    _double(r"img_mod\.lin", "norm1.linear"),
+    _double(r"txt_mod\.lin", "norm1_context.linear"),
+    _double(r"img_attn\.qkv", "attn.to_q", "attn.to_k", "attn.to_v"),
+    _double(r"txt_attn\.qkv", "attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
+    _double(r"img_attn\.proj", "attn.to_out.0"),
+    _double(r"txt_attn\.proj", "attn.to_add_out"),
+    _double(r"img_attn\.norm\.query_norm", "attn.norm_q"),
+    _double(r"img_attn\.norm\.key_norm", "attn.norm_k"),
+    _double(r"txt_attn\.norm\.query_norm", "attn.norm_added_q"),
+    _double(r"txt_attn\.norm\.key_norm", "attn.norm_added_k"),
+    _double(r"img_mlp\.0", "ff.net.0.proj"),
+    _double(r"img_mlp\.2", "ff.net.2"),
+    _double(r"txt_mlp\.0", "ff_context.net.0.proj"),
+    _double(r"txt_mlp\.2", "ff_context.net.2"),
+    _single(r"modulation\.lin", "norm.linear"),
+    _single(r"norm\.query_norm", "attn.norm_q"),
+    _single(r"norm\.key_norm", "attn.norm_k"),
+    _single(r"linear1", "attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"),
+    _single(r"linear2", "proj_out"),
+)
+
+SD3: tuple[Row, ...] = (
+    Row(r"x_embedder\.proj", ("pos_embed.proj",)),
+    Row(r"pos_embed", ("pos_embed.pos_embed",)),
+    Row(r"t_embedder\.mlp\.0", ("time_text_embed.timestep_embedder.linear_1",)),
+    Row(r"t_embedder\.mlp\.2", ("time_text_embed.timestep_embedder.linear_2",)),
+    Row(r"y_embedder\.mlp\.0", ("time_text_embed.text_embedder.linear_1",)),
+    Row(r"y_embedder\.mlp\.2", ("time_text_embed.text_embedder.linear_2",)),
+    Row(r"context_embedder", ("context_embedder",)),
+    Row(r"final_layer\.linear", ("proj_out",)),
+    Row(r"final_layer\.adaLN_modulation\.1", ("norm_out.linear",), swapped=True),
+    _joint(r"x_block\.attn\.qkv", "attn.to_q", "attn.to_k", "attn.to_v"),
+    _joint(r"x_block\.attn2\.qkv", "attn2.to_q", "attn2.to_k", "attn2.to_v"),
+    _joint(r"context_block\.attn\.qkv", "attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
+    _joint(r"x_block\.attn(2?)\.ln_(q|k)", r"attn\2.norm_\3"),
+    _joint(r"context_block\.attn\.ln_(q|k)", r"attn.norm_added_\2"),
+    _joint(r"x_block\.attn(2?)\.proj", r"attn\2.to_out.0"),
+    _joint(r"context_block\.attn\.proj", "attn.to_add_out"),
+    _joint(r"x_block\.adaLN_modulation\.1", "norm1.linear"),
+    _joint(r"context_block\.adaLN_modulation\.1", "norm1_context.linear"),
+    _joint(r"x_block\.mlp\.fc1", "ff.net.0.proj"),
+    _joint(r"x_block\.mlp\.fc2", "ff.net.2"),
+    _joint(r"context_block\.mlp\.fc1", "ff_context.net.0.proj"),
+    _joint(r"context_block\.mlp\.fc2", "ff_context.net.2"),
+)

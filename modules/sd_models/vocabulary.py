@@ -1,0 +1,56 @@
+"""Tokenizers for models that bring none: CLIP's own vocabulary ships with the program, T5's has to be put in place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from modules.contracts.errors import BrokenModel
+from modules.sd_models.components import find_class
+
+MERGES = "clip-merges.txt"
+T5_FOLDER = "t5-tokenizer"
+T5_FILES = ("tokenizer.json", "spiece.model")
+
+
+def make_tokenizer(recipe: Mapping[str, Any], configs: Path, folders: Sequence[Path]) -> Any:
+    """The tokenizer that a row of `configs/model-configs` describes.
+
+    CLIP's is built from the merges in `configs`; T5's is looked for as `t5-tokenizer` in `folders`. Raises
+    `BrokenModel` saying which file is missing and where it is looked for.
+    """
+    kind = find_class(recipe["class"])
+    if recipe["class"] == "CLIPTokenizer":
+        words, merges = clip_vocabulary(configs / MERGES)
+        return kind(vocab=dict(words), merges=list(merges), **recipe["config"])
+    for folder in folders:
+        if any((folder / T5_FOLDER / name).is_file() for name in T5_FILES):
+            return kind.from_pretrained(folder / T5_FOLDER, local_files_only=True, **recipe["config"])
+    raise BrokenModel(
+        f"the tokenizer of T5 is needed; put its {T5_FILES[0]} into the folder text-encoders/{T5_FOLDER} of the "
+        "models, or into the folder that stands beside the file"
+    )
+
+
+@lru_cache(maxsize=2)
+def clip_vocabulary(file: Path) -> tuple[dict[str, int], tuple[tuple[str, str], ...]]:
+    """CLIP's vocabulary, 49408 words, and its merges, built as the original does from the list of merges.
+
+    First the 256 bytes as printable characters, then the same at the end of a word, then what each merge gives, then
+    start and end of text.
+    """
+    lines = file.read_text("utf-8").splitlines()
+    merges = tuple((first, second) for first, second in (line.split() for line in lines))
+    letters = _byte_letters()
+    words = [*letters, *(f"{letter}</w>" for letter in letters), *(first + second for first, second in merges)]
+    words += ["<|startoftext|>", "<|endoftext|>"]
+    return {word: number for number, word in enumerate(words)}, merges
+
+
+def _byte_letters() -> list[str]:
+    """A visible character for each byte, in the order of CLIP's vocabulary: printable Latin-1 first, then the rest."""
+    visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    hidden = [byte for byte in range(256) if byte not in visible]
+    return [chr(byte) for byte in visible] + [chr(256 + index) for index in range(len(hidden))]
