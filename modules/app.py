@@ -133,7 +133,8 @@ def build_studio(options: Options, *, status: Status | None = None, start_engine
         samplers=table.samplers(),
         schedulers=table.schedulers(),
         upscalers=UPSCALERS,
-        default_model=lambda: settings["sd_model_checkpoint"] or options.paths.checkpoint,
+        default_model=lambda: settings["sd_model_checkpoint"] or None,
+        checkpoint=options.paths.checkpoint,
     )
     database = open_database(paths.database)
     pictures = DiskPictureStore(database, paths.outputs, settings)

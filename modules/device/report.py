@@ -51,8 +51,13 @@ def probe_report(handlers: tuple[DeviceHandler, ...]) -> list[dict[str, Any]]:
     return rows
 
 
-def memory_report(choice: DeviceChoice) -> dict[str, Any]:
-    """The answer of A1111's `/sdapi/v1/memory`: `ram` and `cuda`, in bytes; `cuda` is `{error}` where there is none."""
+def memory_report(choice: DeviceChoice | None) -> dict[str, Any]:
+    """The answer of A1111's `/sdapi/v1/memory`: `ram` and `cuda`, in bytes; `cuda` is `{error}` where there is none.
+
+    Before a device is chosen `choice` is None, and only the main memory is known.
+    """
+    if choice is None:
+        return {"ram": _ram(), "cuda": {"error": "No device has been chosen yet; the studio is still starting."}}
     return {"ram": _ram(), "cuda": _accelerator(choice.handler)}
 
 
