@@ -13,7 +13,7 @@ from modules.contracts.errors import BrokenModel, UnknownModel
 from modules.sd_models.detect import Outcome, Recognised
 from modules.sd_models.families import load_rules
 from modules.sd_models.files import list_files
-from modules.sd_models.folders import INDEX
+from modules.sd_models.folders import INDEX, facts_beside
 from modules.sd_models.hashes import SHORT, HashStore
 from modules.sd_models.inspections import Inspections
 from modules.sd_models.names import keys_of, look_up
@@ -182,14 +182,20 @@ class StudioCatalog:
         if not isinstance(outcome, Recognised) or family is None:
             reason = f"the family {outcome.family} is not set up" if isinstance(outcome, Recognised) else outcome.reason
             return ModelEntry(name, candidate.path, candidate.layout, None, 512, size_bytes=size, problem=reason)
+        facts = {**outcome.facts, "naming": outcome.layout}
+        if candidate.layout == "single_file":
+            facts.update(facts_beside(candidate.path))
+            lacking = [part for part in ("vae", *family.text_encoders) if part not in facts["parts"]]
+            if lacking:
+                facts["lacking"] = lacking
         return ModelEntry(
             name,
             candidate.path,
             candidate.layout,
             family.id,
-            native_size=outcome.facts.get("native_size", family.native_size),
+            native_size=facts.get("native_size", family.native_size),
             size_bytes=size,
-            details={**outcome.facts, "naming": outcome.layout},
+            details=facts,
         )
 
     def _hashed(self, scanned: _Scanned) -> tuple[ModelEntry, ...]:

@@ -16,6 +16,10 @@ INDEX = "model_index.json"
 STEMS = ("diffusion_pytorch_model", "model")
 VARIANTS = ("", "fp16", "bf16")
 """Tried in this order: full precision is preferred where both are there."""
+SIDECAR = ".config"
+"""Ending of the folder beside a single file that holds its configs, its tokenizers and what else it lacks."""
+MAX_CELLS = 1024
+"""Largest native size that is believed, in latent cells."""
 DENOISERS = ("unet", "transformer")
 PICKLED = ("diffusion_pytorch_model.bin", "pytorch_model.bin", "diffusion_pytorch_model.fp16.bin")
 
@@ -145,18 +149,43 @@ def _config_facts(folder: Path, parts: Mapping[str, Part]) -> dict[str, Any]:
         if isinstance(prediction, str):
             facts["prediction_type"] = prediction
     vae = _config(folder, "vae")
-    levels = vae.get("block_out_channels") or vae.get("decoder_block_out_channels")
-    factor = 2 ** (len(levels) - 1) if isinstance(levels, list) and levels else 8
+    factor = _latent_factor(vae)
     facts["latent_factor"] = factor
     if isinstance(vae.get("latent_channels"), int):
         facts["latent_channels"] = vae["latent_channels"]
     denoiser = next(name for name in DENOISERS if name in parts)
     cells, pixels = _config(folder, denoiser).get("sample_size"), vae.get("sample_size")
-    if isinstance(cells, int) and 0 < cells <= 4096:
+    if isinstance(cells, int) and 0 < cells <= MAX_CELLS:
         facts["native_size"] = cells * factor
-    elif isinstance(pixels, int) and 0 < pixels <= 8192:
+    elif isinstance(pixels, int) and 0 < pixels <= MAX_CELLS * 8:
         facts["native_size"] = pixels
     return facts
+
+
+def facts_beside(file: Path) -> dict[str, Any]:
+    """Native size and prediction type that the folder beside a single file states; empty where there is none."""
+    folder = file.with_suffix(SIDECAR)
+    facts: dict[str, Any] = {}
+    try:
+        for denoiser in DENOISERS:
+            cells = _optional(folder / denoiser / "config.json").get("sample_size")
+            if isinstance(cells, int) and 0 < cells <= MAX_CELLS:
+                facts["native_size"] = cells * _latent_factor(_optional(folder / "vae" / "config.json"))
+        prediction = _optional(folder / "scheduler" / "scheduler_config.json").get("prediction_type")
+    except BrokenModel:
+        return {}  # loading the model says what is wrong with it
+    if isinstance(prediction, str):
+        facts["prediction_type"] = prediction
+    return facts
+
+
+def _optional(file: Path) -> dict[str, Any]:
+    return read_json(file) if file.is_file() else {}
+
+
+def _latent_factor(vae: Mapping[str, Any]) -> int:
+    levels = vae.get("block_out_channels") or vae.get("decoder_block_out_channels")
+    return 2 ** (len(levels) - 1) if isinstance(levels, list) and 0 < len(levels) < 8 else 8
 
 
 def _config(folder: Path, part: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modules.contracts.catalog import Layout
-from modules.sd_models.folders import INDEX
+from modules.sd_models.folders import INDEX, SIDECAR
 
 CHECKPOINT_FOLDERS = ("checkpoints", "Stable-diffusion")
 """Below the models folder: ours, and A1111's name for the same."""
@@ -25,8 +25,6 @@ KIND_FOLDERS = {
 """Folders of the other kinds, ours first, then those that A1111 and its kin use."""
 WEIGHTS = ".safetensors"
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
-SIDECAR = ".config"
-"""Ending of the folder beside a single file that holds its configs and tokenizers."""
 
 
 @dataclass(frozen=True, slots=True)

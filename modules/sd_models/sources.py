@@ -14,10 +14,9 @@ from typing import Any
 
 from modules.contracts.errors import BrokenModel
 from modules.sd_models.detect import DENOISER_ROOTS, below
-from modules.sd_models.folders import find_weights, read_weights
+from modules.sd_models.folders import SIDECAR, find_weights, read_weights
 from modules.sd_models.header import Header, read_header, read_json
 from modules.sd_models.places import locate, naming_of
-from modules.sd_models.scan import SIDECAR
 from modules.support.paths import ROOT
 
 CONFIGS = ROOT / "configs" / "model-configs"
