@@ -1,0 +1,165 @@
+"""Pictures to files and back, with everything that travels inside them.
+
+Infotext is where A1111 puts it: PNG chunk `parameters`, EXIF UserComment in JPEG, WebP and AVIF. The recipe is JSON in
+the PNG chunk `atelier-recipe`, in an XMP packet elsewhere.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image, PngImagePlugin, features
+
+from modules.contracts.errors import InvalidRequest, UnsupportedFeature
+from modules.outputs import foreign, user_comment, xmp
+
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
+log = logging.getLogger(__name__)
+
+PARAMETERS = "parameters"
+RECIPE = "atelier-recipe"
+MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif"}
+ENDINGS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "avif": ".avif"}
+
+MAX_BYTES = 256 * 2**20
+MAX_PIXELS = 89_000_000
+"""Below the size at which PIL itself begins to warn of a decompression bomb."""
+MAX_TEXT = 2_000_000
+"""Characters of one text in a file."""
+_SEGMENT = 65_000
+"""Bytes that one segment of a JPEG can hold, less its headers."""
+
+READABLE = ("PNG", "JPEG", "WEBP", "AVIF", "GIF")
+_TECHNICAL = frozenset(
+    {"jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "exif", "loop", "background", "timestamp", "duration"}
+    | {"progressive", "progression", "icc_profile", "chromaticity", "photoshop", "gamma", "transparency", "srgb", "xmp"}
+    | {"XML:com.adobe.xmp", "interlace", "version", "extension", "mp", "mpoffset", PARAMETERS, RECIPE}
+)
+_BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, RuntimeError, MemoryError)
+"""What PIL's readers throw over damaged or hostile files."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureMetadata:
+    """What a file says about its picture."""
+
+    infotext: str
+    """A1111 infotext; empty when there is none."""
+    items: Mapping[str, str] = field(default_factory=dict)
+    """Other text in the file, by its name."""
+    recipe: Mapping[str, Any] | None = None
+    """The recipe, when the file is one of ours and it is sound."""
+
+
+def encode(image: Image.Image, fmt: str, *, infotext: str, recipe: Mapping[str, Any], quality: int) -> bytes:
+    """The picture as a file of format `png`, `jpeg`, `webp` or `avif`, with infotext and recipe inside.
+
+    PNG keeps every pixel; `quality` (1 to 100) is for the others. JPEG has no transparency, which is put on white, and
+    holds texts up to 64 KB, a longer one is left out. Raises `InvalidRequest` for an unknown format and
+    `UnsupportedFeature` for one that this build of PIL cannot write.
+    """
+    check_format(fmt)
+    target = io.BytesIO()
+    infotext = infotext.encode("utf-8", "replace").decode("utf-8")
+    if fmt == "png":
+        chunks = PngImagePlugin.PngInfo()
+        for key, text in ((PARAMETERS, infotext), (RECIPE, _json(recipe) if recipe else "")):
+            if text:
+                chunks.add_text(key, text)
+        _paintable(image, fmt).save(target, "PNG", pnginfo=chunks, compress_level=4)
+        return target.getvalue()
+    packets: dict[str, bytes] = {}
+    if infotext:
+        packets["exif"] = user_comment.pack(infotext)
+    if recipe:
+        packets["xmp"] = xmp.pack(_json(recipe))
+    if fmt == "jpeg":
+        for name in [name for name, packet in packets.items() if len(packet) > _SEGMENT]:
+            log.warning("the %s of a picture is too long for JPEG and was left out of the file", name)
+            del packets[name]
+    _paintable(image, fmt).save(target, fmt.upper(), quality=quality, **packets)
+    return target.getvalue()
+
+
+def check_format(fmt: str) -> None:
+    """Raise unless `encode` can write that format."""
+    if fmt not in MEDIA_TYPES:
+        raise InvalidRequest(f"There is no file format {fmt!r}; known are {', '.join(MEDIA_TYPES)}.")
+    if fmt in ("webp", "avif") and not features.check(fmt):
+        able = ", ".join(name for name in MEDIA_TYPES if name not in ("webp", "avif") or features.check(name))
+        raise UnsupportedFeature(f"This build of PIL cannot write {fmt}; it can write {able}.")
+
+
+def read_metadata(data: bytes) -> PictureMetadata:
+    """Everything a picture file says, found by its content and not by a name. Pixels are not decoded.
+
+    Raises `InvalidRequest` for what is no picture, is damaged where it matters, or is too large to be handled.
+    """
+    if len(data) > MAX_BYTES:
+        raise InvalidRequest(f"The file has {len(data)} bytes; at most {MAX_BYTES} are read.")
+    try:
+        with Image.open(io.BytesIO(data), formats=READABLE) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise InvalidRequest(
+                    f"The picture has {image.width} × {image.height} pixels; {MAX_PIXELS} are allowed."
+                )
+            return _read(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise InvalidRequest(f"The picture is larger than {MAX_PIXELS} pixels.") from None
+    except _BROKEN as error:
+        raise InvalidRequest(f"The file cannot be read as a picture: {str(error) or type(error).__name__}.") from None
+
+
+def _read(image: ImageFile) -> PictureMetadata:
+    info = {str(key): text for key, value in image.info.items() if (text := _text(value)) is not None}
+    items = {key: value for key, value in info.items() if key not in _TECHNICAL}
+    infotext = user_comment.find(image) or info.get(PARAMETERS, "")
+    if not infotext and image.format == "GIF":
+        infotext = items.pop("comment", "")
+    if not infotext:
+        infotext = foreign.translate(items, image.width, image.height)
+    packet = image.info.get("xmp")
+    stored = info.get(RECIPE) or (xmp.unpack(packet) if isinstance(packet, bytes) else "")
+    for text in (infotext, stored, *items.values()):
+        if len(text) > MAX_TEXT:
+            raise InvalidRequest(f"The picture carries a text of {len(text)} characters; {MAX_TEXT} are allowed.")
+    return PictureMetadata(infotext.strip(), items, _recipe(stored))
+
+
+def _text(value: Any) -> str | None:
+    """Text entries of a file as text; None for anything else."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return str(value) if isinstance(value, str) else None
+
+
+def _recipe(stored: str) -> Mapping[str, Any] | None:
+    try:
+        found = json.loads(stored) if stored else None
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _json(recipe: Mapping[str, Any]) -> str:
+    return json.dumps(dict(recipe), default=str, separators=(",", ":"))
+
+
+def _paintable(image: Image.Image, fmt: str) -> Image.Image:
+    """The picture in a mode that the format can hold."""
+    if fmt == "png":
+        return image if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else image.convert("RGBA")
+    if image.mode in ("LA", "PA", "P", "RGBA"):
+        image = image.convert("RGBA")
+        if fmt != "jpeg":
+            return image
+        paper = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(paper, image).convert("RGB")
+    return image if image.mode == "RGB" or (image.mode == "L" and fmt == "jpeg") else image.convert("RGB")

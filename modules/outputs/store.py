@@ -1,0 +1,237 @@
+"""The gallery: picture files in a folder per day, and a row for each in the database.
+
+How a picture is saved, so that a crash at any point neither loses nor doubles one:
+
+1. a row claims number and name (`ready` false), and an empty file takes the name on disk;
+2. the encoded picture replaces the empty file in one step;
+3. the row becomes ready, and is seen from then on.
+
+Saving the same job and index again finds the row. If it is ready it is the answer; if not, steps 2 and 3 are done again
+under the same name. `sweep` settles claims whose job never came back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as insert_or_leave
+
+from modules.contracts.pictures import StoredPicture
+from modules.contracts.request import OutputParams
+from modules.contracts.result import Picture
+from modules.outputs.metadata import ENDINGS, MEDIA_TYPES, check_format, encode
+from modules.outputs.patterns import Naming, expand
+from modules.outputs.tables import METADATA, PICTURES
+from modules.outputs.thumbnails import Thumbnails
+from modules.support.atomic import write_bytes, write_text
+from modules.support.settings import Settings
+
+STALE_SECONDS = 600.0
+"""A claim this old belongs to no save that is still running."""
+COLUMNS = PICTURES.c
+
+
+class DiskPictureStore:
+    """`PictureStore` over a folder and a SQLite database. Safe from several threads and processes."""
+
+    def __init__(self, engine: Engine, folder: Path, settings: Settings, *, cache: Path | None = None) -> None:
+        """`engine` is opened by the composition root; tables are made when missing. `cache` is for thumbnails."""
+        self._engine = engine
+        self._folder = folder
+        self._settings = settings
+        self._thumbnails = Thumbnails(cache or folder.parent / "cache" / "thumbnails")
+        METADATA.create_all(engine)
+        self.sweep()
+
+    def save(self, picture: Picture, *, job_id: str, owner: str, output: OutputParams) -> StoredPicture:
+        """Write the file atomically and the row with it. Saving the same job and index again gives the first row.
+
+        Raises `InvalidRequest` or `UnsupportedFeature` for the format, `OSError` when the disk does not take the file.
+        """
+        check_format(output.format)
+        row = self._claim(picture, job_id, owner, output.format)
+        if row.ready:
+            return _stored(row)
+        data = encode(
+            picture.image,
+            row.format,
+            infotext=picture.infotext,
+            recipe=picture.recipe,
+            quality=self._settings["jpeg_quality"],
+        )
+        path = self._path(row)
+        write_bytes(path, data)
+        if self._settings["save_txt"]:
+            write_text(path.with_suffix(".txt"), picture.infotext + "\n")
+        with self._engine.begin() as connection:
+            changed = connection.execute(
+                update(PICTURES).where(COLUMNS.number == row.number).values(ready=True)
+            ).rowcount
+            if not changed:  # somebody swept the claim away while the disk was slow
+                connection.execute(insert(PICTURES).values({**row._mapping, "ready": True}))
+        return _stored(row)
+
+    def get(self, picture_id: str) -> StoredPicture | None:
+        """The row of that id."""
+        row = self._find(picture_id)
+        return None if row is None else _stored(row)
+
+    def read(self, picture_id: str) -> bytes | None:
+        """The encoded file; None when there is no such picture or somebody took its file away."""
+        row = self._find(picture_id)
+        if row is None:
+            return None
+        try:
+            return self._path(row).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def list(
+        self, *, owner: str | None = None, job_id: str | None = None, limit: int = 100, offset: int = 0
+    ) -> list[StoredPicture]:
+        """Rows, newest first."""
+        query = select(PICTURES).where(COLUMNS.ready).order_by(COLUMNS.number.desc()).limit(limit).offset(offset)
+        if owner is not None:
+            query = query.where(COLUMNS.owner == owner)
+        if job_id is not None:
+            query = query.where(COLUMNS.job_id == job_id)
+        with self._engine.connect() as connection:
+            return [_stored(row) for row in connection.execute(query)]
+
+    def delete(self, picture_id: str) -> bool:
+        """Remove file, text file, thumbnails and row; False when there is none."""
+        row = self._find(picture_id)
+        if row is None:
+            return False
+        path = self._path(row)
+        path.unlink(missing_ok=True)
+        path.with_suffix(".txt").unlink(missing_ok=True)
+        self._thumbnails.forget(picture_id)
+        with self._engine.begin() as connection:
+            gone = connection.execute(delete(PICTURES).where(COLUMNS.number == row.number)).rowcount
+        return bool(gone)
+
+    def thumbnail(self, picture_id: str, side: int) -> bytes | None:
+        """A WebP of at most `side` pixels along its longer edge, kept in the cache folder; None like `read`."""
+        if self._find(picture_id) is None:
+            return None
+        cached = self._thumbnails.get(picture_id, side)
+        if cached is not None:
+            return cached
+        data = self.read(picture_id)
+        return None if data is None else self._thumbnails.make(picture_id, side, data)
+
+    def sweep(self) -> int:
+        """Settle claims that no save works on any more; how many there were.
+
+        One whose picture was written becomes ready; one whose file is empty or gone is removed with it.
+        """
+        stale = (~COLUMNS.ready) & (COLUMNS.created < time.time() - STALE_SECONDS)
+        with self._engine.connect() as connection:
+            rows = list(connection.execute(select(PICTURES).where(stale)))
+        for row in rows:
+            path = self._path(row)
+            whole = path.is_file() and path.stat().st_size > 0
+            for leaving in path.parent.glob(f".{_escaped(row.name)}.*.part"):
+                leaving.unlink(missing_ok=True)
+            if not whole:
+                path.unlink(missing_ok=True)
+            mine = (COLUMNS.number == row.number) & ~COLUMNS.ready
+            with self._engine.begin() as connection:
+                connection.execute(
+                    update(PICTURES).where(mine).values(ready=True) if whole else delete(PICTURES).where(mine)
+                )
+        return len(rows)
+
+    def _claim(self, picture: Picture, job_id: str, owner: str, fmt: str) -> Row[Any]:
+        """The row of that job and index, made when there is none, with a name that no other picture has."""
+        now = datetime.now(UTC)
+        values = {
+            "id": secrets.token_urlsafe(12),
+            "job_id": job_id,
+            "position": picture.index,
+            "owner": owner,
+            "created": now.timestamp(),
+            "width": picture.image.width,
+            "height": picture.image.height,
+            "format": fmt,
+            "infotext": picture.infotext,
+            "recipe": json.dumps(dict(picture.recipe), default=str),
+            "folder": now.astimezone().strftime("%Y-%m-%d"),
+            "name": "",
+            "ready": False,
+        }
+        # The first statement writes, so that the transaction has SQLite's write lock before it reads anything.
+        with self._engine.begin() as connection:
+            connection.execute(insert_or_leave(PICTURES).values(values).on_conflict_do_nothing())
+            row = _one(connection, job_id, picture.index)
+            if row.name:
+                return row
+            naming = Naming(picture, now.astimezone(), job_id, owner, row.number)
+            stem = f"{row.number:05d}-{expand(self._settings['samples_filename_pattern'], naming)}"
+            name = self._take_name(connection, row.folder, stem, ENDINGS[fmt])
+            connection.execute(update(PICTURES).where(COLUMNS.number == row.number).values(name=name))
+            return _one(connection, job_id, picture.index)
+
+    def _take_name(self, connection: Connection, day: str, stem: str, ending: str) -> str:
+        """Put an empty file under a name that is free, also from files that this database knows nothing of.
+
+        An empty file that no row names was left by a process that died right here, and is taken over.
+        """
+        folder = self._folder / day
+        folder.mkdir(parents=True, exist_ok=True)
+        for attempt in range(10_000):
+            name = f"{stem}{f'-{attempt}' if attempt else ''}{ending}"
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+                return name
+            named = select(COLUMNS.number).where((COLUMNS.folder == day) & (COLUMNS.name == name))
+            if (folder / name).stat().st_size == 0 and connection.execute(named).first() is None:
+                return name
+        raise FileExistsError(f"No name is free for '{stem}{ending}' in {folder}.")
+
+    def _find(self, picture_id: str) -> Row[Any] | None:
+        with self._engine.connect() as connection:
+            return connection.execute(select(PICTURES).where((COLUMNS.id == picture_id) & COLUMNS.ready)).first()
+
+    def _path(self, row: Row[Any]) -> Path:
+        """Where the file is. Names are made by this store alone, yet one that leads elsewhere is refused."""
+        path = self._folder / row.folder / row.name
+        if path.parent.parent != self._folder or path.name != row.name or row.folder in (".", ".."):
+            raise ValueError(f"The gallery names a file outside of its folder: {row.name!r}")
+        return path
+
+
+def _one(connection: Connection, job_id: str, position: int) -> Row[Any]:
+    return connection.execute(select(PICTURES).where((COLUMNS.job_id == job_id) & (COLUMNS.position == position))).one()
+
+
+def _escaped(name: str) -> str:
+    """`name` for use in a glob."""
+    return "".join(f"[{mark}]" if mark in "*?[" else mark for mark in name)
+
+
+def _stored(row: Row[Any]) -> StoredPicture:
+    recipe: Mapping[str, Any] = json.loads(row.recipe)
+    return StoredPicture(
+        id=row.id,
+        job_id=row.job_id,
+        index=row.position,
+        owner=row.owner,
+        created=datetime.fromtimestamp(row.created, UTC),
+        width=row.width,
+        height=row.height,
+        media_type=MEDIA_TYPES[row.format],
+        infotext=row.infotext,
+        recipe=recipe,
+        name=row.name,
+    )
