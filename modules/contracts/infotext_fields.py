@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from modules.contracts.infotext import exact_prompts, write
+from modules.contracts.infotext_format import exact_prompts, write
 from modules.contracts.parameters import Declared
 from modules.contracts.plan import GenerationPlan, PicturePlan
 from modules.contracts.request import parameters
