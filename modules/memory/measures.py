@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from modules.device.base import DeviceHandler
-from modules.memory import offload, planner, slicing
+from modules.memory import cost, offload, sequential, slicing
 from modules.support.registry import Registry
 
 Measure = Callable[[Mapping[str, Any], DeviceHandler], AbstractContextManager[None]]
@@ -19,12 +19,12 @@ Measure = Callable[[Mapping[str, Any], DeviceHandler], AbstractContextManager[No
 def default_measures() -> Registry[Measure]:
     """A registry of the measures of this package."""
     registry: Registry[Measure] = Registry("memory measure")
-    registry.add(planner.TEXT, offload.text_encoder_cpu)
-    registry.add(planner.MODEL, offload.model_offload)
-    registry.add(planner.SEQUENTIAL, offload.sequential_offload)
-    registry.add(planner.ATTENTION, slicing.attention_slicing)
-    registry.add(planner.SLICING, slicing.vae_slicing)
-    registry.add(planner.TILING, slicing.vae_tiling)
+    registry.add(cost.TEXT, offload.text_encoder_cpu)
+    registry.add(cost.MODEL, offload.model_offload)
+    registry.add(cost.SEQUENTIAL, sequential.sequential_offload)
+    registry.add(cost.ATTENTION, slicing.attention_slicing)
+    registry.add(cost.SLICING, slicing.vae_slicing)
+    registry.add(cost.TILING, slicing.vae_tiling)
     return registry
 
 
@@ -68,7 +68,7 @@ class SharedMeasures:
     def applied(self, measures: Iterable[str], components: Mapping[str, Any], handler: DeviceHandler) -> Iterator[None]:
         """`applied`, shared with the other lanes that use the same components."""
         names = tuple(measures)
-        key = frozenset(id(module) for name, module in components.items() if planner.group_of(name))
+        key = frozenset(id(module) for name, module in components.items() if cost.group_of(name))
         self._enter(key, names, components, handler)
         try:
             yield

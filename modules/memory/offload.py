@@ -1,4 +1,4 @@
-"""Measures that keep weights off the device until they are needed.
+"""Measures that keep whole components off the device until they are called.
 
 All of them serialise the calls they stand before with a lock: weights travel, so two lanes must not be inside at once.
 """
@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from modules.device.base import DeviceHandler
+from modules.memory.cost import group_of
 from modules.memory.entry import ExecutionMark, attribute, standing_before
-from modules.memory.planner import group_of
 
 
-def _modules(components: Mapping[str, Any], *groups: str) -> list[Any]:
+def modules_of(components: Mapping[str, Any], *groups: str) -> list[Any]:
+    """The components of these groups that are there."""
     return [module for name, module in components.items() if module is not None and group_of(name) in groups]
 
 
@@ -28,7 +29,7 @@ def device_of(module: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _returning(modules: list[Any]) -> Iterator[None]:
+def returning(modules: list[Any]) -> Iterator[None]:
     """Bring modules back to the devices they are on now."""
     places = [(module, device_of(module)) for module in modules]
     try:
@@ -74,11 +75,11 @@ class Seat:
 @contextlib.contextmanager
 def model_offload(components: Mapping[str, Any], handler: DeviceHandler) -> Iterator[None]:
     """Only the part that computes is on the device; the others wait in main memory."""
-    modules = _modules(components, "denoiser", "text_encoder", "vae")
+    modules = modules_of(components, "denoiser", "text_encoder", "vae")
     seat = Seat(handler.torch_device(), handler.empty_cache)
     with contextlib.ExitStack() as stack:
         stack.callback(handler.empty_cache)
-        stack.enter_context(_returning(modules))
+        stack.enter_context(returning(modules))
         for module in modules:
             module.to("cpu")
         handler.empty_cache()
@@ -89,62 +90,15 @@ def model_offload(components: Mapping[str, Any], handler: DeviceHandler) -> Iter
 
 
 @contextlib.contextmanager
-def sequential_offload(components: Mapping[str, Any], handler: DeviceHandler) -> Iterator[None]:
-    """Every layer comes to the device for its own computation only (accelerate's hooks). Slow; fits almost anywhere.
-
-    On leaving, parameters are the very objects they were, so that tied weights stay tied.
-    """
-    modules = _modules(components, "denoiser", "text_encoder", "vae")
-    with contextlib.ExitStack() as stack:
-        stack.callback(handler.empty_cache)
-        stack.enter_context(_returning(modules))
-        for module in modules:
-            module.to("cpu")
-            stack.enter_context(_leaf_by_leaf(module, handler.torch_device()))
-            stack.enter_context(standing_before(module, _one_at_a_time(threading.RLock())))
-        handler.empty_cache()
-        yield
-
-
-@contextlib.contextmanager
-def _leaf_by_leaf(module: Any, device: str) -> Iterator[None]:
-    import torch
-    from accelerate import cpu_offload
-    from accelerate.hooks import remove_hook_from_submodules
-
-    inner = list(module.modules())
-    before = [(part, dict(part._parameters), dict(part._buffers), set(vars(part))) for part in inner]
-    try:
-        # A module that holds parameters of its own beside its layers reads them during its forward.
-        cpu_offload(module, torch.device(device), offload_buffers=len(module._parameters) > 0)
-        yield
-    finally:
-        remove_hook_from_submodules(module)
-        for part, parameters, buffers, names in before:
-            part._parameters.update(parameters)
-            part._buffers.update(buffers)
-            for name in set(vars(part)) - names:
-                del vars(part)[name]
-
-
-def _one_at_a_time(lock: threading.RLock) -> Callable[..., Any]:
-    def around(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        with lock:
-            return original(*args, **kwargs)
-
-    return around
-
-
-@contextlib.contextmanager
 def text_encoder_cpu(components: Mapping[str, Any], handler: DeviceHandler) -> Iterator[None]:
     """Text encoders compute on the CPU; what they give comes back to where they were.
 
     fp16 weights are widened for the length of a call, because fp16 on a CPU may be a hundred times slower; widening
     and narrowing again is exact.
     """
-    modules = _modules(components, "text_encoder")
+    modules = modules_of(components, "text_encoder")
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_returning(modules))
+        stack.enter_context(returning(modules))
         for module in modules:
             home = device_of(module)
             module.to("cpu")

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modules.device.base import DeviceHandler
+from modules.memory.cost import group_of
 from modules.memory.entry import attribute
-from modules.memory.planner import group_of
 
 PLAIN_PROCESSORS = frozenset({"AttnProcessor", "AttnProcessor2_0", "AttnAddedKVProcessor", "AttnAddedKVProcessor2_0"})
 """Processors that compute nothing but attention. Others (adapters) would lose what they add, so they stay."""
@@ -16,7 +16,7 @@ PLAIN_PROCESSORS = frozenset({"AttnProcessor", "AttnProcessor2_0", "AttnAddedKVP
 
 @contextlib.contextmanager
 def attention_slicing(components: Mapping[str, Any], handler: DeviceHandler) -> Iterator[None]:
-    """Compute attention of the denoiser and the VAE for half the heads at a time.
+    """Compute attention of the denoiser and the VAE for one head at a time.
 
     Layers whose processor does more than plain attention, and layers of transformers that have no sliced form, stay
     as they are. On leaving, every layer has its very processor back.
@@ -35,12 +35,11 @@ def attention_slicing(components: Mapping[str, Any], handler: DeviceHandler) -> 
 def _slice(component: Any) -> Iterator[tuple[Any, Any]]:
     for layer in component.modules():
         processor = getattr(layer, "processor", None)
-        heads = getattr(layer, "sliceable_head_dim", None)
-        if heads is None or not hasattr(layer, "set_attention_slice"):
+        if not hasattr(layer, "sliceable_head_dim") or not hasattr(layer, "set_attention_slice"):
             continue
         if type(processor).__name__ in PLAIN_PROCESSORS:
             yield layer, processor
-            layer.set_attention_slice(max(1, heads // 2))
+            layer.set_attention_slice(1)
 
 
 @contextlib.contextmanager

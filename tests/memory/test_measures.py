@@ -1,0 +1,292 @@
+"""Measures compute the same, do what they promise, and can be taken back without a trace."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+
+from modules.memory.measures import MEASURES, SharedMeasures, applied
+from modules.support.registry import RegistryError
+from tests.factories import parts
+from tests.memory.devices import RecordingHandler
+
+WORDS = {f"word{number}": number for number in range(40)} | {"<|startoftext|>": 40, "<|endoftext|>": 41}
+ALL = ("attention_slicing", "vae_slicing", "vae_tiling", "model_offload", "sequential_offload", "text_encoder_cpu")
+
+
+@pytest.fixture(scope="module")
+def components():
+    """A small model of three parts."""
+    with parts.seeded(4):
+        return {
+            "text_encoder": parts.clip_text(WORDS, 32, activation="gelu"),
+            "tokenizer": object(),
+            "unet": parts.unet((32, 32), 32, sample_size=8),
+            "vae": parts.vae(),
+            "safety_checker": None,
+        }
+
+
+def draw(components):
+    """A call of every part: text, denoiser, encoder and decoder."""
+    generator = torch.Generator().manual_seed(1)
+    latents = torch.randn(2, 4, 8, 8, generator=generator)
+    tokens = torch.tensor([[40, 1, 2, 41]] * 2)
+    with torch.no_grad():
+        words = components["text_encoder"](tokens).last_hidden_state
+        noise = components["unet"](latents, torch.tensor([3, 500]), encoder_hidden_states=words).sample
+        picture = components["vae"].decode(noise).sample
+        return words, noise, picture, components["vae"].encode(picture).latent_dist.mean
+
+
+def state_of(components):
+    """Everything a measure could leave behind: attributes, hooks, processors, parameter objects and their values."""
+    found = {}
+    for name, part in components.items():
+        if not isinstance(part, torch.nn.Module):
+            continue
+        for path, module in part.named_modules():
+            key = f"{name}.{path}"
+            found[key] = {
+                "attributes": {
+                    field: id(value) if callable(value) else repr(value)
+                    for field, value in vars(module).items()
+                    if field not in ("_parameters", "_buffers", "_modules")
+                },
+                "hooks": (len(module._forward_hooks), len(module._forward_pre_hooks)),
+                "parameters": {field: id(value) for field, value in module._parameters.items()},
+                "buffers": {field: id(value) for field, value in module._buffers.items()},
+            }
+        found[f"{name} values"] = {
+            field: (tensor.dtype, tensor.device, tensor.numpy().tobytes() if tensor.device.type == "cpu" else b"")
+            for field, tensor in part.state_dict().items()
+        }
+    return found
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_measure_draws_the_same_and_leaves_no_trace(name, components):
+    before, expected = state_of(components), draw(components)
+    with applied([name], components, RecordingHandler()):
+        assert state_of(components) != before
+        found = draw(components)
+    for got, wanted in zip(found, expected, strict=True):
+        assert torch.allclose(got, wanted, atol=2e-5)
+    assert state_of(components) == before
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_measure_is_taken_back_when_the_work_fails(name, components):
+    before = state_of(components)
+    with pytest.raises(ZeroDivisionError), applied([name], components, RecordingHandler()):
+        draw(components)
+        raise ZeroDivisionError
+    assert state_of(components) == before
+
+
+@pytest.mark.parametrize("name", ["model_offload", "sequential_offload", "text_encoder_cpu"])
+def test_a_call_that_fails_blocks_nobody_after_it(name, components):
+    with applied([name], components, RecordingHandler()):
+        with pytest.raises((RuntimeError, TypeError, ValueError, IndexError)):
+            components["text_encoder"](torch.tensor([[10_000]]))
+        done = []
+        thread = threading.Thread(target=lambda: done.append(draw(components)))
+        thread.start()
+        thread.join(60)
+        assert done
+
+
+def test_all_that_go_together_leave_no_trace_either(components):
+    before, expected = state_of(components), draw(components)
+    with applied(("model_offload", "attention_slicing", "vae_slicing", "vae_tiling"), components, RecordingHandler()):
+        found = draw(components)
+    assert torch.allclose(found[2], expected[2], atol=2e-5)
+    assert state_of(components) == before
+
+
+def test_one_measure_that_fails_takes_back_those_before_it(components):
+    before = state_of(components)
+    registry = MEASURES.copy()
+
+    def broken(components, handler):
+        raise RuntimeError("no")
+
+    registry.add("broken", broken)
+    with (
+        pytest.raises(RuntimeError, match="no"),
+        applied(["vae_slicing", "broken"], components, RecordingHandler(), registry),
+    ):
+        pass
+    assert state_of(components) == before
+
+
+def test_an_unknown_measure_is_an_error_that_lists_the_known_ones(components):
+    before = state_of(components)
+    with pytest.raises(KeyError, match="vae_tiling"), applied(["vae_slicing", "magic"], components, RecordingHandler()):
+        pass
+    assert state_of(components) == before
+
+
+def test_a_measure_cannot_be_registered_twice():
+    with pytest.raises(RegistryError):
+        MEASURES.copy().add("vae_tiling", MEASURES["vae_tiling"])
+
+
+class Part(torch.nn.Module):
+    """A part that says where it is each time it is called, and where it was sent."""
+
+    def __init__(self, log, name):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.log, self.name = log, name
+
+    def to(self, device):
+        self.log.append((self.name, str(device)))
+        return self
+
+    def forward(self, x):
+        self.log.append((self.name, "runs"))
+        return x
+
+    decode = forward
+
+
+def test_model_offload_brings_one_part_at_a_time(monkeypatch):
+    log = []
+    handler = RecordingHandler()
+    monkeypatch.setattr(handler, "torch_device", lambda: "cpu:0")
+    components = {name: Part(log, name) for name in ("text_encoder", "unet", "vae")}
+    with applied(["model_offload"], components, handler):
+        del log[:]
+        for name in ("text_encoder", "unet", "unet"):
+            components[name](torch.zeros(1))
+        components["vae"].decode(torch.zeros(1))
+    assert log[:9] == [
+        ("text_encoder", "cpu:0"),
+        ("text_encoder", "runs"),
+        ("text_encoder", "cpu"),
+        ("unet", "cpu:0"),
+        ("unet", "runs"),
+        ("unet", "runs"),
+        ("unet", "cpu"),
+        ("vae", "cpu:0"),
+        ("vae", "runs"),
+    ]
+
+
+def test_an_offloaded_part_tells_a_pipeline_where_it_computes(components):
+    with applied(["model_offload"], components, RecordingHandler()):
+        assert components["unet"]._hf_hook.execution_device == torch.device("cpu")
+
+
+def test_sequential_offload_keeps_weights_away_between_calls(components):
+    weight = components["unet"].conv_in.weight
+    with applied(["sequential_offload"], components, RecordingHandler()):
+        assert components["unet"].conv_in.weight.device.type == "meta"
+        draw(components)
+        assert components["unet"].conv_in.weight.device.type == "meta"
+    assert components["unet"].conv_in.weight is weight
+
+
+def test_tied_weights_stay_tied_through_sequential_offload():
+    tied = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4))
+    tied[1].weight = tied[0].weight
+    with applied(["sequential_offload"], {"unet": tied}, RecordingHandler()):
+        tied(torch.zeros(1, 4))
+    assert tied[1].weight is tied[0].weight
+
+
+def test_an_fp16_text_encoder_is_widened_for_the_call_only():
+    seen = []
+
+    class Encoder(torch.nn.Linear):
+        def forward(self, x):
+            seen.append(self.weight.dtype)
+            return {"embeds": super().forward(x.to(self.weight.dtype)), "mask": torch.ones(1, dtype=torch.long)}
+
+    encoder = Encoder(4, 4).half()
+    values = encoder.weight.clone()
+    with applied(["text_encoder_cpu"], {"text_encoder_2": encoder}, RecordingHandler()):
+        out = encoder(torch.ones(1, 4))
+        assert encoder.weight.dtype == torch.float16
+    assert seen == [torch.float32]
+    assert out["embeds"].dtype == torch.float16
+    assert out["mask"].dtype == torch.long
+    assert torch.equal(encoder.weight, values)
+
+
+def test_a_processor_that_does_more_than_attention_is_left_alone(components):
+    class Adapter:
+        def __call__(self, *args, **kwargs):
+            raise AssertionError
+
+    layers = [
+        layer
+        for layer in components["unet"].modules()
+        if hasattr(layer, "set_attention_slice") and hasattr(layer, "processor")
+    ]
+    before, special = layers[0].processor, Adapter()
+    layers[0].processor = special
+    try:
+        with applied(["attention_slicing"], components, RecordingHandler()):
+            assert layers[0].processor is special
+            assert type(layers[1].processor).__name__ == "SlicedAttnProcessor"
+    finally:
+        layers[0].processor = before
+
+
+def test_a_tiny_autoencoder_of_sixteen_channels_is_not_tiled():
+    from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
+
+    for channels, tiled in ((4, True), (16, False)):
+        vae = AutoencoderTiny(
+            latent_channels=channels, encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4
+        )
+        with applied(["vae_tiling"], {"vae": vae}, RecordingHandler()):
+            assert vae.use_tiling is tiled
+
+
+def test_a_patch_left_on_an_offloaded_part_is_noticed():
+    components = {"unet": torch.nn.Linear(2, 2)}
+    with pytest.raises(RuntimeError, match="not put back"), applied(["model_offload"], components, RecordingHandler()):
+        components["unet"].forward = lambda x: x
+
+
+def test_lanes_share_the_same_measures_until_the_last_one_leaves(components):
+    before, shared, handler = state_of(components), SharedMeasures(), RecordingHandler()
+    first = shared.applied(["vae_slicing"], components, handler)
+    second = shared.applied(["vae_slicing"], components, handler)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert components["vae"].use_slicing
+    second.__exit__(None, None, None)
+    assert state_of(components) == before
+
+
+def test_a_lane_with_other_measures_waits_for_the_first(components):
+    shared, handler = SharedMeasures(), RecordingHandler()
+    entered, seen = threading.Event(), []
+
+    def other():
+        with shared.applied(["vae_tiling"], components, handler):
+            seen.append((components["vae"].use_slicing, components["vae"].use_tiling))
+            entered.set()
+
+    with shared.applied(["vae_slicing"], components, handler):
+        thread = threading.Thread(target=other)
+        thread.start()
+        assert not entered.wait(0.1)
+        assert not components["vae"].use_tiling
+    thread.join(10)
+    assert seen == [(False, True)]
+
+
+def test_a_shared_measure_that_fails_to_start_holds_nothing(components):
+    shared = SharedMeasures()
+    with pytest.raises(KeyError), shared.applied(["magic"], components, RecordingHandler()):
+        pass
+    with shared.applied(["vae_slicing"], components, RecordingHandler()):
+        assert components["vae"].use_slicing
