@@ -102,7 +102,7 @@ def describe(wish: Wish, result: GenerationResult, version: str) -> dict[str, An
         "styles": list(request.prompt.styles),
         "job_timestamp": datetime.now(UTC).astimezone().strftime("%Y%m%d%H%M%S"),
         "clip_skip": request.prompt.clip_skip,
-        "is_using_inpainting_conditioning": request.inpaint is not None,
+        "is_using_inpainting_conditioning": bool(resolved.get("inpainting_conditioning")),
         "version": version,
         "interrupted": result.interrupted,
         "notes": [*wish.notes, *result.notes],

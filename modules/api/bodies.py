@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-from modules.api.fields import Whole, definitions
+from modules.api.fields import Whole, definitions, sound_text
 
 
 def _optional(kind: Any, default: Any, text: str) -> tuple[Any, Any]:
@@ -19,7 +19,7 @@ def _optional(kind: Any, default: Any, text: str) -> tuple[Any, Any]:
 
 UNUSED = "Accepted for old clients; it changes nothing here."
 
-COMMON: dict[str, tuple[Any, Any]] = {
+COMMON: dict[str, Any] = {
     "sampler_index": _optional(str, "Euler", "Name of the sampler where sampler_name is absent."),
     "script_name": _optional(str, None, "Title of a script that takes over the run."),
     "script_args": _optional(Any, [], "Arguments of that script."),
@@ -45,12 +45,12 @@ COMMON: dict[str, tuple[Any, Any]] = {
     },
 }
 
-TXT2IMG: dict[str, tuple[Any, Any]] = {
+TXT2IMG: dict[str, Any] = {
     "firstphase_width": _optional(Whole, 0, "Width of the first pass; width is then that of the second."),
     "firstphase_height": _optional(Whole, 0, "Height of the first pass; height is then that of the second."),
 }
 
-IMG2IMG: dict[str, tuple[Any, Any]] = {
+IMG2IMG: dict[str, Any] = {
     "init_images": _optional(list[str], None, "Pictures in base64 or as data URIs: one, or one for each of the batch."),
     "mask": _optional(str, None, "Mask in base64 or as a data URI; white is drawn anew."),
     "mask_blur_x": _optional(Whole, 4, "Used, with mask_blur_y, where mask_blur is absent."),
@@ -65,8 +65,13 @@ IMG2IMG: dict[str, tuple[Any, Any]] = {
 class _Body(BaseModel):
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
 
+    @model_validator(mode="before")
+    @classmethod
+    def _sound(cls, data: Any) -> Any:
+        return sound_text(data)
 
-def _blurless(made: dict[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
+
+def _blurless(made: dict[str, Any]) -> dict[str, Any]:
     """`mask_blur` is null by default, so that mask_blur_x and mask_blur_y can be told apart from it."""
     kind, field = made["mask_blur"]
     return {**made, "mask_blur": (kind, Field(default=None, description=field.description))}

@@ -39,6 +39,21 @@ def _words(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def sound_text(value: Any) -> Any:
+    """The JSON value as it is. Raises `ValueError` when a text in it is no Unicode: JSON can spell half a character."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, dict):
+            pending.extend(item)
+            pending.extend(item.values())
+        elif isinstance(item, list):
+            pending.extend(item)
+        elif isinstance(item, str) and not item.isascii() and any("\ud800" <= mark <= "\udfff" for mark in item):
+            raise ValueError("a text holds half a character (a lone surrogate)")
+    return value
+
+
 Whole = Annotated[int, BeforeValidator(_whole)]
 Words = Annotated[list[str], BeforeValidator(_words)]
 KINDS: dict[str, Any] = {"int": Whole, "float": float, "bool": bool, "str": str, "tuple[str, ...]": Words}
@@ -123,6 +138,6 @@ def fields_of(mode: str) -> Iterator[LegacyField]:
             yield LegacyField(item)
 
 
-def definitions(mode: str) -> dict[str, tuple[Any, Any]]:
+def definitions(mode: str) -> dict[str, Any]:
     """Field definitions for `pydantic.create_model`, by legacy name."""
     return {item.declared.param.legacy: item.definition() for item in fields_of(mode) if item.declared.param.legacy}

@@ -6,8 +6,9 @@ from pathlib import PurePath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from modules.api.fields import sound_text
 from modules.api.messages import FAILURES
 from modules.api.names import find_checkpoint, find_vae
 from modules.api.services import Services
@@ -34,7 +35,7 @@ def get_options(studio: Services) -> dict[str, Any]:
 
 
 @router.post("/sdapi/v1/options", responses=FAILURES)
-def set_options(studio: Services, options: Annotated[dict[str, Any], Body()]) -> None:
+def set_options(studio: Services, options: Annotated[dict[str, Any], Body(), BeforeValidator(sound_text)]) -> None:
     """Change settings, all or none. Unknown keys are ignored, so that clients may send back what they once read.
 
     A checkpoint may be named by title, name or hash; one that is not here answers 404 and changes nothing.

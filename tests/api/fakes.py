@@ -1,0 +1,147 @@
+"""A studio of fakes around the real queue: a catalogue of a few rows and an engine that draws plain colours."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from modules.bootstrap.options import DeviceOptions, NetworkOptions, Options, PathOptions
+from modules.call_queue.database import open_database
+from modules.call_queue.queue import CallQueue
+from modules.call_queue.store import JobStore
+from modules.contracts.catalog import FileEntry, ModelEntry, SamplerEntry, ScheduleEntry, UpscalerEntry
+from modules.contracts.errors import BrokenModel, UnknownModel
+from modules.support.bus import EventBus
+from modules.support.options import CORE_SETTINGS
+from modules.support.paths import Paths
+from modules.support.settings import Settings
+from modules.support.studio import Status, Studio
+from tests.call_queue.fakes import FakeEngine, MemoryPictures
+
+SECRET = "correct horse battery staple"
+
+
+class FakeCatalog:
+    """Two models, one broken; a VAE; a handful of samplers."""
+
+    def __init__(self, folder):
+        self.rows = (
+            ModelEntry("pocket", folder / "pocket", "diffusers", "sd15", 128),
+            ModelEntry(
+                "people/photo", folder / "photo.safetensors", "single_file", "sd15", 512, "0123456789", "ab" * 32
+            ),
+            ModelEntry("torn", folder / "torn.safetensors", "single_file", None, 512, problem="torn is cut off."),
+        )
+        self.refreshed = 0
+
+    def models(self):
+        return self.rows
+
+    def find_model(self, name):
+        for entry in self.rows:
+            known = {entry.name, entry.title, entry.short_hash, entry.sha256, None if entry is not self.rows[0] else ""}
+            if (name or "") in known:
+                if entry.problem:
+                    raise BrokenModel(entry.problem)
+                return entry
+        raise UnknownModel(f"There is no model {name!r}; there are pocket, people/photo.")
+
+    def vaes(self):
+        return (FileEntry("soft", Path("/secret/place/soft.safetensors"), "vae"),)
+
+    def samplers(self):
+        names = ("DPM++ 2M", "Euler a", "Euler", "DDIM", "Restart", "PLMS")
+        return tuple(SamplerEntry(name, (f"k_{name.lower()}",), True, {"order": 2}) for name in names)
+
+    def schedulers(self):
+        labels = ("Automatic", "Karras", "SGM Uniform", "Exponential")
+        return tuple(ScheduleEntry(label.lower().replace(" ", "_"), label) for label in labels)
+
+    def upscalers(self):
+        return (UpscalerEntry("Latent", True), UpscalerEntry("Latent (nearest)", True), UpscalerEntry("Lanczos", False))
+
+    def families(self):
+        return ()
+
+    def family(self, id):
+        raise KeyError(id)
+
+    def refresh(self):
+        self.refreshed += 1
+
+
+class Rig:
+    """Everything a test may want to look at."""
+
+    def __init__(self, folder, *, network=None, lanes=2, ready=True):
+        self.engine, self.pictures, self.bus = FakeEngine(), MemoryPictures(), EventBus()
+        self.status, self.settings = Status(), Settings(CORE_SETTINGS)
+        self.settings.set_secret("hub_token", SECRET)
+        self.catalog = FakeCatalog(folder)
+        self.database = open_database(folder / "studio.sqlite3")
+        store = JobStore(self.database)
+        self.queue = CallQueue(lambda: self.engine, store, self.bus, self.pictures, lanes=lanes)
+        self.queue.start()
+        if ready:
+            self.status.set("ready", "Ready")
+        memory = {"ram": {"free": 1, "used": 2, "total": 3}, "cuda": {"error": "There is no CUDA device."}}
+        self.studio = Studio(
+            options=Options(
+                network=network or NetworkOptions(), paths=PathOptions(folder, folder), device=DeviceOptions()
+            ),
+            paths=Paths(folder, folder),
+            settings=self.settings,
+            bus=self.bus,
+            status=self.status,
+            catalog=self.catalog,
+            queue=self.queue,
+            pictures=self.pictures,
+            memory_report=lambda: memory,
+            device_report=dict,
+            close=self.close,
+            start_engine=lambda: None,
+            versions={"atelier": "0.1.0"},
+        )
+
+    def application(self):
+        from fastapi import FastAPI
+
+        from modules.api.app import add_api
+
+        app = FastAPI(title="Atelier", version="0.1.0")
+        add_api(app, self.studio)
+        return app
+
+    def client(self, app=None, **changes):
+        from fastapi.testclient import TestClient
+
+        return TestClient(app or self.application(), base_url="http://127.0.0.1:7860", **changes)
+
+    @property
+    def asked(self):
+        """The request that reached the engine last."""
+        return self.engine.seen[-1]
+
+    def close(self):
+        self.queue.stop(5)
+        self.engine.let_go()
+        self.database.dispose()
+
+
+def picture(size=(64, 64), color=(10, 20, 30), mode="RGB", form="PNG", **options):
+    buffer = io.BytesIO()
+    Image.new(mode, size, color).save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+def opened(text):
+    image = Image.open(io.BytesIO(base64.b64decode(text)))
+    image.load()
+    return image

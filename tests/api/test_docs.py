@@ -1,0 +1,30 @@
+"""The OpenAPI document: names that generated clients know, and addresses behind a sub-path."""
+
+from __future__ import annotations
+
+
+def test_the_document_describes_fields_as_declared(client):
+    document = client.get("/openapi.json").json()
+    schemas = document["components"]["schemas"]
+    steps = schemas["StableDiffusionProcessingTxt2Img"]["properties"]["steps"]
+    assert (steps["default"], steps["minimum"], steps["maximum"]) == (50, 1, 1000)
+    assert schemas["StableDiffusionProcessingImg2Img"]["properties"]["denoising_strength"]["default"] == 0.75
+    names = {"TextToImageResponse", "ImageToImageResponse", "PNGInfoResponse", "ProgressResponse", "SamplerItem"}
+    assert names | {"SDModelItem", "UpscalerItem", "Options", "ScriptsList"} <= set(schemas)
+    answer = document["paths"]["/sdapi/v1/txt2img"]["post"]["responses"]["200"]
+    assert answer["content"]["application/json"]["schema"]["$ref"].endswith("TextToImageResponse")
+    assert "servers" not in document
+
+
+def test_the_pages_for_reading_it_are_there(client):
+    assert "/openapi.json" in client.get("/docs").text
+    assert "/openapi.json" in client.get("/redoc").text
+
+
+def test_a_sub_path_shows_in_document_and_page(make_rig):
+    client = make_rig(network={"subpath": "/atelier"}).client()
+    for prefix in ("", "/atelier"):
+        assert "'/atelier/openapi.json'" in client.get(f"{prefix}/docs").text
+        assert client.get(f"{prefix}/openapi.json").json()["servers"] == [{"url": "/atelier"}]
+        assert client.get(f"{prefix}/sdapi/v1/samplers/").status_code == 200
+        assert client.get(f"{prefix}/healthz").status_code == 200

@@ -1,0 +1,161 @@
+"""Who may talk to the studio: names and passwords, foreign pages, foreign names, size and kind of bodies."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+OPEN = {"/healthz", "/readyz"}
+PAIRS = (("ann", "correct:horse"), ("bob", "päss"))
+
+
+def routes_of(app):
+    """Every method and path of the OpenAPI document, and the documents themselves."""
+    listed = [(method, path) for path, item in app.openapi()["paths"].items() for method in item]
+    hidden = [("get", path) for path in ("/docs", "/redoc", "/openapi.json", "/internal/ping")]
+    return sorted({*listed, *hidden})
+
+
+def flat(routes):
+    for route in routes:
+        yield getattr(route, "path", None)
+        yield from flat(getattr(route, "routes", None) or [])
+
+
+def test_every_route_but_the_probes_wants_to_know_who_asks(make_rig):
+    app = make_rig(network={"api_auth": PAIRS}).application()
+    rig_client = make_rig(network={"api_auth": PAIRS}).client(app)
+    routes = routes_of(app)
+    assert len(routes) > 35
+    for method, path in routes:
+        answer = rig_client.request(method, re.sub(r"\{.*?\}", "1", path), json={} if method == "post" else None)
+        if path in OPEN:
+            assert answer.status_code in (200, 503)
+        else:
+            assert answer.status_code == 401, (method, path)
+            assert answer.headers["www-authenticate"].startswith("Basic")
+
+
+def test_no_route_hides_from_the_walk(rig):
+    app = rig.application()
+    described = {path for _, path in routes_of(app)}
+    assert {path for path in flat(app.router.routes) if path} <= described
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_a_known_pair_comes_in(make_rig, pair):
+    rig = make_rig(network={"api_auth": PAIRS})
+    client = rig.client()
+    assert client.get("/sdapi/v1/options", auth=(pair[0].encode(), pair[1].encode())).status_code == 200
+    answer = client.post("/sdapi/v1/txt2img", json={"steps": 1}, auth=(pair[0].encode(), pair[1].encode()))
+    assert answer.status_code == 200
+    assert rig.queue.list()[0].owner == pair[0]
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "Basic", "Basic %%%", "Basic YW5u", "Bearer YW5uOmNvcnJlY3Q6aG9yc2U=", "Basic YW5uOndyb25n", "Basic Og=="],
+)
+def test_anything_else_does_not(make_rig, header):
+    client = make_rig(network={"api_auth": PAIRS}).client()
+    assert client.get("/sdapi/v1/options", headers={"authorization": header}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:9999"},
+        {"sec-fetch-site": "cross-site"},
+        {"origin": "http://[::1"},
+    ],
+)
+def test_a_page_of_another_origin_changes_nothing(client, rig, headers):
+    for path, body in (("txt2img", {"steps": 1}), ("options", {"jpeg_quality": 1}), ("interrupt", None)):
+        answer = client.post(f"/sdapi/v1/{path}", json=body, headers=headers)
+        assert answer.status_code == 403
+        assert answer.json()["error"] == "foreign_origin"
+    assert rig.queue.list() == []
+    assert rig.settings["jpeg_quality"] == 90
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"origin": "http://127.0.0.1:7860", "sec-fetch-site": "same-origin"},
+        {"origin": "https://studio.example", "x-forwarded-host": "studio.example"},
+    ],
+)
+def test_our_own_pages_and_programs_may(client, headers):
+    assert client.post("/sdapi/v1/txt2img", json={"steps": 1}, headers=headers).status_code == 200
+
+
+def test_origins_that_were_let_in_may_and_are_told_so(make_rig):
+    client = make_rig(network={"cors_allow_origins": ("https://friend.example",)}).client()
+    headers = {"origin": "https://friend.example"}
+    answer = client.post("/sdapi/v1/txt2img", json={"steps": 1}, headers=headers)
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == "https://friend.example"
+    asking = {**headers, "access-control-request-method": "POST", "access-control-request-headers": "content-type"}
+    assert client.options("/sdapi/v1/txt2img", headers=asking).status_code == 200
+    stranger = {"origin": "https://evil.example", "access-control-request-method": "POST"}
+    assert client.options("/sdapi/v1/txt2img", headers=stranger).status_code == 400
+    assert client.post("/sdapi/v1/interrupt", headers={"origin": "https://evil.example"}).status_code == 403
+
+
+def test_without_the_flag_no_page_is_told_it_may_read(client):
+    answer = client.get("/sdapi/v1/options", headers={"origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "", "[::1"])
+def test_a_name_that_was_rebound_to_this_machine_is_not_answered(client, host):
+    answer = client.get("/sdapi/v1/options", headers={"host": host})
+    assert answer.status_code == 403
+    assert client.get("/healthz", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["localhost:7860", "127.0.0.1", "[::1]:7860", "LOCALHOST"])
+def test_names_of_this_machine_are(client, host):
+    assert client.get("/sdapi/v1/options", headers={"host": host}).status_code == 200
+
+
+def test_behind_a_password_any_name_will_do(make_rig):
+    client = make_rig(network={"api_auth": PAIRS}).client()
+    answer = client.get("/sdapi/v1/options", headers={"host": "studio.example"}, auth=PAIRS[0])
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""]
+)
+def test_a_body_that_a_simple_form_could_send_is_not_taken(client, rig, kind):
+    answer = client.post("/sdapi/v1/txt2img", content=b'{"steps": 1}', headers={"content-type": kind})
+    assert answer.status_code == 415
+    assert rig.queue.list() == []
+
+
+def test_a_body_too_large_is_refused_before_it_is_read(client):
+    reads = []
+
+    def chunks():
+        for _ in range(100):
+            reads.append(1)
+            yield b" " * (1 << 20)
+
+    headers = {"content-type": "application/json"}
+    declared = client.post("/sdapi/v1/txt2img", content=b"{}", headers={**headers, "content-length": str(1 << 30)})
+    assert declared.status_code == 413
+    counted = client.post("/sdapi/v1/txt2img", content=chunks(), headers=headers)
+    assert counted.status_code == 413
+    assert "64 MiB" in counted.json()["detail"]
+
+
+def test_the_api_can_be_left_out(make_rig):
+    client = make_rig(network={"api": False}).client()
+    assert client.get("/sdapi/v1/options").status_code == 404
+    assert client.get("/docs").status_code == 404
+    assert client.get("/healthz").status_code == 200

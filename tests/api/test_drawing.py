@@ -1,0 +1,234 @@
+"""txt2img and img2img: what reaches the engine, and what comes back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.api.fakes import b64, opened, picture
+
+INFO_KEYS = """
+prompt all_prompts negative_prompt all_negative_prompts seed all_seeds subseed all_subseeds subseed_strength width
+height sampler_name cfg_scale steps batch_size restore_faces face_restoration_model sd_model_name sd_model_hash
+sd_vae_name sd_vae_hash seed_resize_from_w seed_resize_from_h denoising_strength extra_generation_params
+index_of_first_image infotexts styles job_timestamp clip_skip is_using_inpainting_conditioning version
+"""
+
+
+def test_the_least_body_draws_with_the_old_defaults(call, rig):
+    body = call()
+    asked = rig.asked
+    assert (asked.sampling.steps, asked.sampling.cfg_scale, asked.sampling.sampler) == (50, 7.0, "Euler")
+    assert (asked.canvas.width, asked.canvas.height, asked.canvas.batch_count) == (None, None, 1)
+    assert asked.output.save is False
+    assert asked.model.checkpoint == "pocket"
+    assert asked.hires.enabled is False
+    assert opened(body["images"][0]).format == "PNG"
+    assert body["parameters"]["seed"] == -1
+    assert body["parameters"]["steps"] == 50
+    assert body["parameters"]["sampler_index"] == "Euler"
+
+
+def test_info_is_text_that_holds_every_key(call):
+    body = call(prompt="a cat", seed=5, batch_size=2, n_iter=2, steps=2, width=64, height=128)
+    assert isinstance(body["info"], str)
+    info = json.loads(body["info"])
+    assert info.keys() >= set(INFO_KEYS.split())
+    assert info["all_seeds"] == [5, 6, 7, 8]
+    assert (info["seed"], info["width"], info["height"], info["steps"]) == (5, 64, 128, 2)
+    assert len(info["infotexts"]) == len(body["images"]) == 4
+    assert info["job_timestamp"].isdecimal()
+    assert len(info["job_timestamp"]) == 14
+    assert info["version"] == "0.1.0"
+
+
+def test_pictures_carry_their_infotext(call):
+    body = call(prompt="a cat", seed=5, steps=2, batch_size=2)
+    info = json.loads(body["info"])
+    assert [opened(text).info["parameters"] for text in body["images"]] == info["infotexts"]
+
+
+@pytest.mark.parametrize(("form", "format"), [("jpeg", "JPEG"), ("jpg", "JPEG"), ("webp", "WEBP"), ("png", "PNG")])
+def test_the_format_follows_the_override_and_keeps_the_infotext(call, client, form, format):
+    body = call(prompt="a cat", seed=5, steps=2, override_settings={"samples_format": form, "jpeg_quality": 50})
+    assert opened(body["images"][0]).format == format
+    read = call("png-info", image=body["images"][0])
+    assert read["info"] == json.loads(body["info"])["infotexts"][0]
+
+
+def test_the_format_follows_the_setting(call, rig):
+    rig.settings.update({"samples_format": "webp"})
+    assert opened(call(steps=1)["images"][0]).format == "WEBP"
+
+
+def test_pictures_need_not_be_sent(call):
+    body = call(steps=1, send_images=False)
+    assert body["images"] == []
+    assert len(json.loads(body["info"])["infotexts"]) == 1
+
+
+def test_pictures_are_kept_when_asked(call, rig):
+    call(steps=1, save_images=True, batch_size=2)
+    assert len(rig.pictures.rows) == 2
+    call(steps=1, batch_size=2)
+    assert len(rig.pictures.rows) == 2
+
+
+def test_a_grid_comes_first_only_when_pictures_are_kept(call, rig):
+    body = call(steps=1, save_images=True, batch_size=3, width=64, height=64)
+    info = json.loads(body["info"])
+    assert opened(body["images"][0]).size == (128, 128)
+    assert (len(body["images"]), info["index_of_first_image"], len(info["infotexts"])) == (4, 1, 4)
+    assert len(rig.pictures.rows) == 3
+    assert len(call(steps=1, save_images=True)["images"]) == 1
+    off = call(steps=1, save_images=True, batch_size=3, override_settings={"return_grid": False})
+    assert (len(off["images"]), json.loads(off["info"])["index_of_first_image"]) == (3, 0)
+
+
+def test_every_declared_field_reaches_the_request(call, rig):
+    call(
+        prompt="p", negative_prompt="n", styles=["one", "None"], seed=1, subseed=2, subseed_strength=0.5,
+        seed_resize_from_w=64, seed_resize_from_h=128, sampler_name="DDIM", scheduler="karras", batch_size=2, n_iter=3,
+        steps=4, cfg_scale=5.5, width=72, height=80, tiling=True, eta=0.5, s_churn=1, s_tmin=0.1, s_tmax=9, s_noise=1.1,
+        cfg_rescale=0.3, clip_skip=2, save_images=True,
+    )  # fmt: skip
+    asked = rig.asked
+    assert (asked.prompt.text, asked.prompt.negative, asked.prompt.styles, asked.prompt.clip_skip) == (
+        "p", "n", ("one",), 2,
+    )  # fmt: skip
+    assert (asked.seeds.seed, asked.seeds.subseed, asked.seeds.subseed_strength) == (1, 2, 0.5)
+    assert (asked.seeds.resize_from_width, asked.seeds.resize_from_height) == (64, 128)
+    sampling = asked.sampling
+    assert (sampling.sampler, sampling.scheduler, sampling.steps, sampling.cfg_scale) == ("DDIM", "Karras", 4, 5.5)
+    assert (sampling.eta, sampling.s_churn, sampling.s_tmin, sampling.s_tmax, sampling.s_noise) == (0.5, 1, 0.1, 9, 1.1)
+    assert sampling.cfg_rescale == 0.3
+    canvas = asked.canvas
+    assert (canvas.width, canvas.height, canvas.batch_size, canvas.batch_count, canvas.tiling) == (72, 80, 2, 3, True)
+
+
+def test_the_second_pass(call, rig):
+    call(
+        steps=3, width=64, height=64, enable_hr=True, hr_scale=1.5, hr_upscaler="Latent (nearest)",
+        hr_second_pass_steps=5.0, hr_resize_x=96, hr_resize_y=104, denoising_strength=0.4, hr_prompt="hp",
+        hr_negative_prompt="hn", hr_sampler_name="Euler a", hr_scheduler="Use same scheduler",
+        hr_checkpoint_name="Use same checkpoint",
+    )  # fmt: skip
+    hires = rig.asked.hires
+    assert (hires.enabled, hires.scale, hires.upscaler, hires.steps) == (True, 1.5, "Latent (nearest)", 5)
+    assert (hires.resize_width, hires.resize_height, hires.denoising_strength) == (96, 104, 0.4)
+    assert (hires.prompt, hires.negative) == ("hp", "hn")
+    assert (hires.sampler, hires.scheduler, hires.checkpoint) == ("Euler a", None, None)
+    call(steps=3, enable_hr=True, denoising_strength=None, hr_upscaler="None")
+    assert (rig.asked.hires.denoising_strength, rig.asked.hires.upscaler) == (0.7, "Lanczos")
+    call(steps=3, enable_hr=True, width=128, height=128, firstphase_width=64, firstphase_height=64)
+    assert (rig.asked.canvas.width, rig.asked.hires.resize_width) == (64, 128)
+
+
+def test_fields_of_a_second_pass_that_is_off_are_nobody_s_business(call, rig):
+    call(steps=1, hr_scale=0, hr_upscaler="Something else", hr_sampler_name="?", denoising_strength=0.7)
+    assert rig.asked.hires.enabled is False
+
+
+def test_image_to_image(call, rig):
+    source = picture()
+    body = call("img2img", prompt="p", init_images=[b64(source)], denoising_strength=0.6, resize_mode=1, steps=2)
+    assert rig.asked.mode == "img2img"
+    assert rig.asked.image.images == (source,)
+    assert (rig.asked.image.denoising_strength, rig.asked.image.resize_mode) == (0.6, "crop")
+    assert body["parameters"]["init_images"] is None
+    assert json.loads(body["info"])["denoising_strength"] == 0.6
+    again = call("img2img", init_images=["data:image/png;base64," + b64(source)], include_init_images=True, steps=1)
+    assert again["parameters"]["init_images"] == ["data:image/png;base64," + b64(source)]
+    assert rig.asked.image.denoising_strength == 0.75
+
+
+def test_inpainting(call, rig):
+    call(
+        "img2img",
+        init_images=[b64(picture())],
+        mask="data:image/png;name=m.png;base64," + b64(picture(mode="L", color=255)),
+        mask_blur=8,
+        inpainting_fill=2,
+        inpaint_full_res=0,
+        inpaint_full_res_padding=16,
+        inpainting_mask_invert=1,
+        steps=2,
+    )
+    inpaint = rig.asked.inpaint
+    assert rig.asked.mode == "inpaint"
+    assert (inpaint.blur, inpaint.fill, inpaint.only_masked) == (8, "latent noise", False)
+    assert (inpaint.padding, inpaint.invert) == (16, True)
+    call("img2img", init_images=[b64(picture())], mask=b64(picture(mode="L", color=255)), mask_blur_x=2, mask_blur_y=6)
+    inpaint = rig.asked.inpaint
+    assert (inpaint.blur, inpaint.fill, inpaint.only_masked, inpaint.padding) == (6, "fill", True, 0)
+
+
+def test_a_transparent_mask_masks_with_its_alpha(call, rig):
+    mask = picture(mode="RGBA", color=(0, 0, 0, 200))
+    call("img2img", init_images=[b64(picture())], mask=b64(mask), steps=1)
+    read = opened(b64(rig.asked.inpaint.mask))
+    assert (read.mode, read.getpixel((0, 0))) == ("L", 200)
+
+
+def test_a_photograph_is_turned_upright(call, rig):
+    from PIL import Image
+
+    tag = Image.Exif()
+    tag[0x0112] = 6
+    call("img2img", init_images=[b64(picture((32, 64), form="JPEG", exif=tag))], steps=1)
+    assert opened(b64(rig.asked.image.images[0])).size == (64, 32)
+
+
+def test_parameters_as_text_fill_what_the_body_leaves_out(call, rig):
+    text = (
+        "a dog\nNegative prompt: blurry\nSteps: 9, Sampler: DDIM, Schedule type: Karras, CFG scale: 3, Seed: 77, "
+        "Size: 64x72, Model: nowhere"
+    )
+    call(infotext=text, steps=2)
+    asked = rig.asked
+    assert (asked.prompt.text, asked.prompt.negative, asked.seeds.seed) == ("a dog", "blurry", 77)
+    assert (asked.sampling.steps, asked.sampling.sampler, asked.sampling.scheduler) == (2, "DDIM", "Karras")
+    assert (asked.canvas.width, asked.canvas.height, asked.sampling.cfg_scale) == (64, 72, 3)
+    assert asked.model.checkpoint == "pocket"
+
+
+def test_overrides_hold_for_their_request_alone(call, rig):
+    body = call(
+        steps=1,
+        override_settings={
+            "sd_model_checkpoint": "people/photo [0123456789]",
+            "sd_vae": "soft.safetensors",
+            "CLIP_stop_at_last_layers": 2.0,
+            "tiling": True,
+            "no_such_option": 1,
+        },
+        override_settings_restore_afterwards=False,
+    )
+    asked = rig.asked
+    assert (asked.model.checkpoint, asked.model.vae) == ("people/photo", "soft")
+    assert (asked.prompt.clip_skip, asked.canvas.tiling) == (2, True)
+    assert any("no_such_option" in note for note in json.loads(body["info"])["notes"])
+    assert dict(rig.settings.public())["sd_model_checkpoint"] == ""
+    call(steps=1)
+    assert (rig.asked.model.checkpoint, rig.asked.model.vae, rig.asked.prompt.clip_skip) == ("pocket", None, 1)
+
+
+def test_settings_are_the_defaults_of_requests(call, rig):
+    rig.settings.update({"sd_model_checkpoint": "people/photo", "sd_vae": "soft", "CLIP_stop_at_last_layers": 3})
+    call(steps=1)
+    assert (rig.asked.model.checkpoint, rig.asked.model.vae, rig.asked.prompt.clip_skip) == ("people/photo", "soft", 3)
+    call(steps=1, clip_skip=1, override_settings={"sd_vae": "Automatic"})
+    assert (rig.asked.model.vae, rig.asked.prompt.clip_skip) == (None, 1)
+
+
+def test_a_client_may_choose_the_id(call, rig, client):
+    call(steps=1, force_task_id="task(abc)")
+    assert rig.queue.get("task(abc)").state == "done"
+    again = client.post("/sdapi/v1/txt2img", json={"steps": 1, "force_task_id": "task(abc)"})
+    assert again.status_code == 422
+
+
+def test_notes_are_told_in_a_header(client):
+    answer = client.post("/sdapi/v1/txt2img", json={"steps": 1, "override_settings": {"a\nb: ü": 1}})
+    assert "a\\nb: \\xfc changed nothing. A note." in answer.headers["x-atelier-notes"]

@@ -1,0 +1,96 @@
+"""The lists that clients read when they start."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.api.fakes import SECRET
+
+
+@pytest.fixture
+def get(client):
+    def fetch(path):
+        answer = client.get(f"/sdapi/v1/{path}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    return fetch
+
+
+def test_models_have_every_name_that_clients_look_for(get):
+    row = get("sd-models")[1]
+    assert row == {
+        "title": "people/photo [0123456789]",
+        "model_name": "people/photo",
+        "name": "people/photo",
+        "hash": "0123456789",
+        "sha256": "ab" * 32,
+        "filename": "photo.safetensors",
+        "config": None,
+        "family": None if row["family"] is None else "sd15",
+    }
+
+
+def test_samplers_and_schedules(get):
+    assert get("samplers")[0] == {"name": "DPM++ 2M", "aliases": ["k_dpm++ 2m"], "options": {"order": "2"}}
+    assert get("schedulers")[2]["name"] == "sgm_uniform"
+    assert get("schedulers")[2]["label"] == "SGM Uniform"
+
+
+def test_upscalers_are_two_lists(get):
+    assert [row["name"] for row in get("upscalers")] == ["None", "Lanczos"]
+    assert get("latent-upscale-modes") == [{"name": "Latent"}, {"name": "Latent (nearest)"}]
+
+
+@pytest.mark.parametrize("path", ["sd-vae", "sd-modules"])
+def test_vaes_are_named_without_their_folder(get, path):
+    assert get(path) == [{"model_name": "soft", "name": "soft", "filename": "soft.safetensors"}]
+
+
+def test_memory(get):
+    assert get("memory")["ram"]["total"] == 3
+
+
+@pytest.mark.parametrize(
+    "path",
+    "loras hypernetworks face-restorers realesrgan-models prompt-styles script-info extensions".split(),  # noqa: SIM905
+)
+def test_what_is_not_here_is_an_empty_list(get, path):
+    assert get(path) == []
+
+
+def test_what_is_not_here_in_other_shapes(get):
+    assert get("scripts") == {"txt2img": [], "img2img": []}
+    assert get("embeddings") == {"loaded": {}, "skipped": {}}
+
+
+@pytest.mark.parametrize("path", ["extra-single-image", "extra-batch-images", "interrogate"])
+def test_work_that_is_not_here_is_refused_with_a_reason(client, path):
+    answer = client.post(f"/sdapi/v1/{path}", json={"image": ""})
+    assert answer.status_code == 422
+    assert answer.json()["error"] == "unsupported_feature"
+    assert "not available in this version" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "vae", "vaes", "loras", "embeddings"])
+def test_folders_are_looked_at_again(client, rig, name):
+    answer = client.post(f"/sdapi/v1/refresh-{name}")
+    assert (answer.status_code, answer.json(), rig.catalog.refreshed) == (200, None, 1)
+
+
+def test_neither_secrets_nor_folders_are_handed_out(make_rig, tmp_path):
+    rig = make_rig(network={"api_auth": (("ann", "s3cr3t-word"),)})
+    client = rig.client()
+    client.auth = ("ann", "s3cr3t-word")
+    for path in ("options", "cmd-flags", "sd-models", "sd-vae", "memory"):
+        answer = client.get(f"/sdapi/v1/{path}")
+        assert answer.status_code == 200
+        for hidden in (SECRET, "s3cr3t-word", str(tmp_path), "/secret/place"):
+            assert hidden not in answer.text
+    client.post("/sdapi/v1/options", json={"hub_token": "stolen"})
+    assert rig.settings["hub_token"] == SECRET
+
+
+def test_flags_are_named_as_a1111_names_them(get):
+    flags = get("cmd-flags")
+    assert (flags["api"], flags["lowvram"], flags["port"], flags["listen"]) == (True, False, 7860, False)

@@ -1,0 +1,121 @@
+"""The client that most scripts use, as it comes from the package index, against a server on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+import pytest
+import uvicorn
+from PIL import Image
+
+webuiapi = pytest.importorskip("webuiapi")
+LISTS = """sd_vae upscalers latent_upscale_modes loras hypernetworks face_restorers realesrgan_models prompt_styles
+embeddings cmd_flags sd_models"""
+
+
+@contextlib.contextmanager
+def serving(app):
+    """A server in a thread, on a port of its own choice."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        threading.Event().wait(0.01)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture
+def api(rig):
+    with serving(rig.application()) as port:
+        client = webuiapi.WebUIApi(host="127.0.0.1", port=port, sampler="Euler a", steps=3)
+        yield client
+        client.session.close()
+
+
+def test_words_become_pictures(api, rig):
+    result = api.txt2img(
+        prompt="a cat", negative_prompt="a dog", seed=4, width=64, height=72, batch_size=2, cfg_scale=5
+    )
+    assert [image.size for image in result.images] == [(64, 72)] * 2
+    assert result.info["all_seeds"] == [4, 5]
+    assert result.parameters["prompt"] == "a cat"
+    assert result.image.info["parameters"] == result.info["infotexts"][0]
+    assert (rig.asked.sampling.sampler, rig.asked.sampling.scheduler) == ("Euler a", "Automatic")
+    assert api.txt2img(enable_hr=True, hr_upscaler=webuiapi.HiResUpscaler.Latent).images
+    assert rig.asked.hires.upscaler == "Latent"
+
+
+def test_pictures_become_pictures(api, rig):
+    source, mask = Image.new("RGB", (64, 64), "red"), Image.new("L", (64, 64), 255)
+    assert len(api.img2img(images=[source], mask_image=mask, denoising_strength=0.4, inpainting_fill=1).images) == 1
+    assert (rig.asked.mode, rig.asked.inpaint.fill) == ("inpaint", "original")
+    assert rig.asked.image.denoising_strength == 0.4
+
+
+def test_a_picture_tells_how_it_was_drawn(api):
+    read = api.png_info(api.txt2img(prompt="a cat", seed=4).image)
+    assert read.info.startswith("a cat")
+    assert read.parameters["Seed"] == "4"
+
+
+def test_lists_and_options(api, rig):
+    assert api.util_get_sampler_names() == sorted(["DPM++ 2M", "Euler a", "Euler", "DDIM", "Restart", "PLMS"])
+    assert "karras" in api.util_get_scheduler_names()
+    assert api.get_scripts() == {"txt2img": [], "img2img": []}
+    assert api.get_memory()["ram"]["total"] == 3
+    for name in LISTS.split():
+        assert getattr(api, f"get_{name}")() is not None
+    api.refresh_checkpoints()
+    assert rig.catalog.refreshed == 1
+    assert api.util_get_current_model() == "pocket"
+    api.util_set_model("people/photo")
+    assert api.util_get_current_model() == "people/photo [0123456789]"
+    options = api.get_options()
+    options["CLIP_stop_at_last_layers"] = 2
+    assert api.set_options(options) is None
+    assert rig.settings["CLIP_stop_at_last_layers"] == 2
+    assert "detail" in api.get_artists()
+
+
+def test_work_can_be_watched_and_stopped(api, rig):
+    assert api.get_progress()["progress"] == 0
+    api.util_wait_for_ready()
+    rig.engine.hold()
+    drawn = []
+    worker = threading.Thread(target=lambda: drawn.append(api.txt2img(n_iter=2)))
+    worker.start()
+    assert rig.engine.entered.acquire(timeout=10)
+    assert api.get_progress()["state"]["job_count"] >= 1
+    assert api.skip() is None
+    assert rig.engine.entered.acquire(timeout=10)
+    assert api.interrupt() == {}
+    worker.join(10)
+    assert drawn[0].images == []
+    assert drawn[0].info["interrupted"]
+
+
+def test_what_goes_wrong_is_told(api):
+    with pytest.raises(RuntimeError) as caught:
+        api.txt2img(sampler_name="Sorcery")
+    assert caught.value.args[0] == 404
+    with pytest.raises(RuntimeError, match="not available in this version"):
+        api.extra_single_image(Image.new("RGB", (8, 8)))
+    assert api.txt2img().images
+
+
+def test_with_a_password(make_rig):
+    rig = make_rig(network={"api_auth": (("ann", "secret"),)})
+    with serving(rig.application()) as port:
+        stranger = webuiapi.WebUIApi(host="127.0.0.1", port=port)
+        with pytest.raises(RuntimeError) as caught:
+            stranger.txt2img()
+        assert caught.value.args[0] == 401
+        stranger.set_auth("ann", "secret")
+        assert stranger.txt2img(steps=1).images
+        stranger.session.close()
