@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, replace
 from typing import Any
 
-from modules.contracts.infotext_format import DEFAULTS, EXACT_NEGATIVE, EXACT_PROMPT, prompts_of
 from modules.contracts.infotext_fields import INPAINT_AREAS, MASK_MODES
+from modules.contracts.infotext_format import DEFAULTS, EXACT_NEGATIVE, EXACT_PROMPT, prompts_of
 from modules.contracts.parameters import Declared
 from modules.contracts.request import GenerationRequest, HiresParams, parameters
 
