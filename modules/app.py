@@ -102,8 +102,6 @@ def _assemble(
     from modules.processing_diffusers.engine import DiffusersEngine
 
     choice = choose(options.device, paths.cache)
-    for reason in choice.reasons:
-        log.info("device: %s", reason)
     return choice, DiffusersEngine(
         catalog=catalog, table=table, choice=choice, settings=settings, paths=paths, options=options
     )
