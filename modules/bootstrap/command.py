@@ -25,6 +25,8 @@ FIXED = {
     "PYTHONUNBUFFERED": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "GRADIO_ANALYTICS_ENABLED": "False",
+    # Remarks on image processors that the studio does not use, at every start.
+    "TRANSFORMERS_VERBOSITY": "error",
 }
 """Variables of every process of the studio; a value that the user has set wins."""
 

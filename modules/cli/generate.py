@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from modules.contracts.jobs import JobHandle
 from modules.contracts.result import GenerationResult
 
 if TYPE_CHECKING:
-    from modules.support.studio import Studio
+    from modules.support.studio import Status, Studio
 
 STAGES = {
     "load": "Loading the model",
@@ -38,22 +39,25 @@ def run(command: Command) -> int:
     console = terminal.remarks()
 
     from modules.app import build_studio
+    from modules.support.log import configure
 
+    # The bar says what goes on; the log is for what went wrong.
+    configure(json_lines=command.options.run.log_json, level=logging.WARNING)
     studio = build_studio(command.options)
     try:
         handle = studio.queue.submit(request, owner="cli")
-        result = follow(handle, console)
+        result = follow(handle, studio.status, console)
         _write(result, output, studio, console)
     finally:
         studio.close()
     return 0
 
 
-def follow(handle: JobHandle, console: Console) -> GenerationResult:
-    """Shows the job's progress until its end and returns the result. Ctrl-C cancels the job and goes up."""
+def follow(handle: JobHandle, status: Status, console: Console) -> GenerationResult:
+    """Shows how the start and then the job go on, and returns the result. Ctrl-C cancels the job and goes up."""
     try:
-        with terminal.bar(console) as progress:
-            task = progress.add_task("Starting", total=None)
+        with terminal.bar(console, lambda: status.message) as progress:
+            task = progress.add_task("", total=None)
             for event in handle.iterate():
                 show(event, progress, task)
         return handle.wait()
@@ -89,5 +93,5 @@ def _write(result: GenerationResult, output: Path, studio: Studio, console: Cons
     if not result.pictures:
         raise StudioError("The job ended without a picture.")
     for picture, path in zip(result.pictures, targets(output, len(result.pictures)), strict=True):
-        write_bytes(path, encode(picture, output))
+        write_bytes(path, encode(picture, path, quality=studio.settings["jpeg_quality"]))
         console.print(f"{path}  (seed {picture.seed}, {picture.image.width} × {picture.image.height})")

@@ -17,9 +17,7 @@ from modules.contracts.request import (
     PromptParams,
 )
 from modules.contracts.validation import validate
-
-FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".avif": "avif"}
-"""File endings that a picture can be written to, and the format each means."""
+from modules.outputs.codec import format_of
 
 
 def request_from(found: argparse.Namespace) -> GenerationRequest:
@@ -45,14 +43,6 @@ def request_from(found: argparse.Namespace) -> GenerationRequest:
     request = replace(request, **changed)
     validate(request)
     return request
-
-
-def format_of(output: Path) -> str:
-    """The format that the ending of the file asks for. Raises `InvalidRequest` for one that is not known."""
-    found = FORMATS.get(output.suffix.lower())
-    if found is None:
-        raise InvalidRequest(f"'{output}' ends in '{output.suffix}'; pictures can end in {', '.join(FORMATS)}.")
-    return found
 
 
 def targets(output: Path, count: int) -> list[Path]:

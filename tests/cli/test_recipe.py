@@ -49,8 +49,8 @@ def test_pictures_to_start_from_are_read(tmp_path):
         ("-o x.png --mask m.png", "--mask was given without --init"),
         ("-o x.png --denoise 0.5", "--denoise was given without --init"),
         ("-o x.png --init not-there.png", "'not-there.png' cannot be read: No such file or directory"),
-        ("-o x.gif", "'x.gif' ends in '.gif'; pictures can end in .png, .jpg"),
-        ("-o x", "'x' ends in ''; pictures can end in"),
+        ("-o x.gif", "'x.gif' has no ending of a picture; known are .png, .jpg"),
+        ("-o x", "'x' has no ending of a picture"),
     ],
 )
 def test_nonsense_is_named(words, sentence):
