@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 
@@ -14,6 +15,10 @@ from modules.contracts.events import TERMINAL, Event, JobCancelled, JobDone, Job
 from modules.contracts.jobs import JobState
 from modules.contracts.result import GenerationResult
 from modules.support.bus import EventBus
+
+RECENT_JOBS = 16
+RECENT_PIXELS = 64_000_000
+"""About 200 MB of pictures."""
 
 STATES: dict[type[Event], JobState] = {JobDone: "done", JobFailed: "failed", JobCancelled: "cancelled"}
 
@@ -62,6 +67,13 @@ class Ticket:
         self.bus.publish(event)
         self.settle(outcome)
 
+    def pixels(self) -> int:
+        """How many pixels of finished pictures this ticket keeps in memory."""
+        if not self.outcome.done() or self.outcome.exception() is not None:
+            return 0
+        sizes = (picture.image.size for picture in self.outcome.result().pictures)
+        return sum(width * height for width, height in sizes)
+
     def settle(self, outcome: GenerationResult | StudioError) -> None:
         """Wake the waiters without an event, for a job that goes on in a later process."""
         with self._lock:
@@ -71,6 +83,21 @@ class Ticket:
                 self.outcome.set_exception(outcome)
             else:
                 self.outcome.set_result(outcome)
+
+
+class Recent:
+    """Keeps ended jobs in memory although nobody holds their handle, the latest ones within a budget of pixels."""
+
+    def __init__(self, jobs: int = RECENT_JOBS, pixels: int = RECENT_PIXELS) -> None:
+        self._jobs = jobs
+        self._budget = pixels
+        self._kept: deque[tuple[Ticket, int]] = deque()
+
+    def add(self, ticket: Ticket) -> None:
+        """Keep a ticket that has ended; the oldest ones are let go of."""
+        self._kept.append((ticket, ticket.pixels()))
+        while len(self._kept) > self._jobs or sum(pixels for _, pixels in self._kept) > self._budget:
+            self._kept.popleft()
 
 
 class Handle:

@@ -81,10 +81,15 @@ class Conductor:
         return engine.generate(request, run.context)
 
     def _sink(self, run: Run, request: GenerationRequest) -> Callable[[Picture], None]:
-        """Where the engine puts finished pictures: the gallery when wanted, and what a cancelled job gives."""
+        """Where the engine puts finished pictures: the gallery when wanted, and what a cancelled job gives.
+
+        Whoever submitted a job of an earlier process has no connection left, so its pictures are kept in any case:
+        otherwise they would be drawn for nobody.
+        """
+        keep = request.output.save or run.ticket.inherited
 
         def finished(picture: Picture) -> None:
-            if request.output.save:
+            if keep:
                 try:
                     self._pictures.save(picture, job_id=run.claim.id, owner=run.claim.owner, output=request.output)
                 except (OSError, SQLAlchemyError) as error:

@@ -8,14 +8,13 @@ import logging
 import random
 import threading
 import uuid
-from collections import deque
 from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from modules.call_queue.database import Tenancy
-from modules.call_queue.handle import Handle, Ticket
+from modules.call_queue.handle import Handle, Recent, Ticket
 from modules.call_queue.lanes import Conductor, Run, start_lane
 from modules.call_queue.recovery import recover
 from modules.call_queue.store import JobStore
@@ -31,8 +30,6 @@ from modules.contracts.validation import validate
 from modules.support.bus import EventBus
 
 log = logging.getLogger(__name__)
-RECENT = 16
-"""Ended jobs whose pictures stay in memory although nobody holds their handle."""
 RETRY_SECONDS = 2.0
 DEPTH = 10_000
 """Waiting jobs above which no more are taken."""
@@ -64,7 +61,7 @@ class CallQueue:
         self._open: dict[str, Ticket] = {}
         self._running: dict[str, Run] = {}
         self._known: WeakValueDictionary[str, Ticket] = WeakValueDictionary()
-        self._recent: deque[Ticket] = deque(maxlen=RECENT)
+        self._recent = Recent()
         self._threads: builtins.list[threading.Thread] = []
         self._stopping = False
         self._broken: StudioError | None = None
@@ -260,7 +257,7 @@ class CallQueue:
         """Keep an ended job among the recent ones only."""
         ticket = self._open.pop(job_id, None)
         if ticket is not None:
-            self._recent.append(ticket)
+            self._recent.add(ticket)
 
     def _give_up(self, error: StudioError) -> None:
         """There will be no engine: whoever waits in this process is told; older jobs wait for a better start."""

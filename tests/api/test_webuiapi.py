@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 
+import httpx
 import pytest
 import uvicorn
 from PIL import Image
@@ -119,3 +120,14 @@ def test_with_a_password(make_rig):
         stranger.set_auth("ann", "secret")
         assert stranger.txt2img(steps=1).images
         stranger.session.close()
+
+
+def test_a_connection_that_is_cut_cancels_its_job(rig):
+    rig.engine.hold()
+    ended = threading.Event()
+    rig.bus.subscribe(lambda event: ended.set() if type(event).__name__ == "JobCancelled" else None)
+    with serving(rig.application()) as port:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"http://127.0.0.1:{port}/sdapi/v1/txt2img", json={"steps": 2}, timeout=0.3)
+        assert ended.wait(10)
+    assert rig.queue.list()[0].state == "cancelled"

@@ -12,6 +12,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from PIL import Image
+
 from modules.call_queue.database import open_database
 from modules.call_queue.queue import CallQueue
 from modules.call_queue.store import JobStore
@@ -48,7 +50,7 @@ class SlowEngine:
                 return GenerationResult((), {}, interrupted=True)
             context.emit(StepDone(context.job_id, step + 1, 6, progress=(step + 1) / 6))
             (self.folder / f"busy-{request.prompt.text}").touch()
-        picture = Picture(0, None, request.seeds.seed, 0, request.prompt.text, "", "", {})
+        picture = Picture(0, Image.new("RGB", (1, 1)), request.seeds.seed, 0, request.prompt.text, "", "", {})
         context.finished(picture)
         self.append(f"{request.prompt.text} {request.seeds.seed}\n")
         return GenerationResult((picture,), {})

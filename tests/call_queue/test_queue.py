@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 from dataclasses import replace
@@ -304,7 +305,21 @@ def test_a_full_queue_says_so(make_queue, monkeypatch):
         queue.submit(wish(), "ann")
 
 
-def test_handles_of_recent_jobs_can_be_had_again(queue, store, monkeypatch):
+def test_pictures_of_ended_jobs_are_let_go_of(queue, engine, monkeypatch):
+    monkeypatch.setattr(queue._recent, "_budget", 64 * 64)
+    ids = []
+    for _ in range(2):
+        handle = queue.submit(wish(), "ann")
+        handle.wait(10)
+        ids.append(handle.id)
+    queue.submit(wish(), "ann", job_id="last").wait(10)
+    del handle
+    gc.collect()
+    assert queue.handle(ids[0]) is None
+    assert queue.get(ids[0]).state == "done"
+
+
+def test_handles_of_recent_jobs_can_be_had_again(queue, store):
     handle = queue.submit(wish(), "ann")
     handle.wait(10)
     assert queue.handle(handle.id).wait(0) is handle.wait(0)

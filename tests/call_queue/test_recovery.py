@@ -10,7 +10,7 @@ from modules.call_queue.recovery import recover
 from modules.call_queue.store import LARGE_REQUEST, JobStore
 from modules.call_queue.tables import JOBS
 from modules.contracts.errors import DeviceUnavailable, NotReady
-from modules.contracts.request import GenerationRequest, ImageParams, PromptParams
+from modules.contracts.request import GenerationRequest, ImageParams, OutputParams, PromptParams
 
 
 def wish(text="a cat"):
@@ -121,6 +121,14 @@ def test_a_clean_stop_puts_running_jobs_back_without_blame(make_queue, engine, s
     assert [store.get(handle.id).state for handle in handles] == ["done"] * 3
     with store.engine.connect() as connection:
         assert connection.execute(JOBS.select().with_only_columns(JOBS.c.crashes)).scalars().all() == [0, 0, 0]
+
+
+def test_pictures_of_a_job_whose_client_is_gone_are_kept(make_queue, store, pictures):
+    store.add("old", "ann", GenerationRequest(output=OutputParams(save=False)))
+    queue = make_queue()
+    queue.start()
+    queue.submit(GenerationRequest(output=OutputParams(save=False)), "ann", job_id="new").wait(10)
+    assert [job for job, _ in pictures.rows] == ["old"]
 
 
 def test_what_a_lane_does_after_it_was_given_up_does_not_count(make_queue, store, engine, monkeypatch):
