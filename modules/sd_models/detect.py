@@ -14,37 +14,15 @@ from typing import Any
 from modules.contracts.errors import BrokenModel
 from modules.sd_models.families import Rule
 from modules.sd_models.header import Header, read_header
+from modules.sd_models.places import PREFIXES, locate
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 DENOISER_ROOTS = {"ldm": ("model.diffusion_model.", ""), "diffusers": ("unet.", "transformer.", "")}
 """Beginnings under which the denoiser's weights stand, by naming scheme."""
-PART_MARKS = {
-    "vae": ("first_stage_model.decoder.conv_in.weight", "vae.decoder.conv_in.weight", "vae.decoder.layers.0.weight"),
-    "text_encoder": (
-        "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight",
-        "cond_stage_model.transformer.embeddings.token_embedding.weight",
-        "cond_stage_model.model.token_embedding.weight",
-        "conditioner.embedders.0.transformer.text_model.embeddings.token_embedding.weight",
-        "text_encoders.clip_l.transformer.text_model.embeddings.token_embedding.weight",
-        "text_encoder.text_model.embeddings.token_embedding.weight",
-        "text_encoder.embeddings.token_embedding.weight",
-    ),
-    "text_encoder_2": (
-        "conditioner.embedders.1.model.token_embedding.weight",
-        "text_encoders.clip_g.transformer.text_model.embeddings.token_embedding.weight",
-        "text_encoder_2.text_model.embeddings.token_embedding.weight",
-        "text_encoder_2.shared.weight",
-    ),
-    "text_encoder_3": ("text_encoders.t5xxl.transformer.shared.weight", "text_encoder_3.shared.weight"),
-}
-"""One weight of each part beside the denoiser, by which its presence is known."""
-ELSEWHERE = {
-    "sdxl-refiner": {"text_encoder_2": ("conditioner.embedders.0.model.token_embedding.weight",)},
-    "flux": {"text_encoder_2": ("text_encoders.t5xxl.transformer.shared.weight",)},
-    "flux-schnell": {"text_encoder_2": ("text_encoders.t5xxl.transformer.shared.weight",)},
-}
-"""Families in whose files a part lies at another place."""
+SCALED_MARKS = frozenset({"scaled_fp8", "model.diffusion_model.scaled_fp8"})
+SCALED_ENDINGS = (".scale_weight", ".weight.absmax", ".weight.quant_state.bitsandbytes__nf4", ".weight_scale")
+"""Signs of weights that mean nothing without the scales stored beside them."""
 LORA_MARKS = ("lora_unet_", "lora_te_", "lora_te1_", "lora_transformer_", "unet.down_blocks.0.lora")
 
 
@@ -91,6 +69,10 @@ def inspect_header(header: Header, rules: Sequence[Rule], name: str) -> Outcome:
     shapes = header.shapes
     if not shapes:
         return Broken(f"{name} holds no weights at all.")
+    if SCALED_MARKS & set(shapes) or any(name.endswith(SCALED_ENDINGS) for name in shapes):
+        return Broken(
+            f"{name} holds weights that are quantised with scales of their own; full or half ones are needed."
+        )
     best: tuple[int, str] = (-1, "")
     for rule in rules:
         if rule.layout == "folder":
@@ -136,8 +118,7 @@ def is_vae(shapes: Shapes) -> bool:
 
 def parts_of(shapes: Shapes, family: str) -> tuple[str, ...]:
     """Which parts beside the denoiser the file holds."""
-    marks = PART_MARKS | ELSEWHERE.get(family, {})
-    return tuple(part for part, names in marks.items() if any(name in shapes for name in names))
+    return tuple(part for part in PREFIXES if locate(shapes, part, family) is not None)
 
 
 def _facts(header: Header, denoiser: Shapes, family: str) -> dict[str, Any]:

@@ -1,0 +1,188 @@
+"""`launch.py models`: list what there is, look into a file, fetch from the hub, convert a pickled checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
+
+from modules.bootstrap.options import Options
+from modules.contracts.catalog import ModelEntry
+from modules.contracts.errors import StudioError
+from modules.sd_models.catalog import StudioCatalog
+from modules.sd_models.convert import convert
+from modules.sd_models.detect import Outcome, Recognised, inspect_file
+from modules.sd_models.families import load_families, load_rules
+from modules.sd_models.folders import inspect_folder
+from modules.sd_models.hashes import SHORT, hash_model
+from modules.sd_models.hub import DownloadPlan, DownloadProgress, Hub
+from modules.support.options import CORE_SETTINGS
+from modules.support.paths import Paths
+from modules.support.settings import Settings
+
+GIB = 2**30
+
+
+def run(argv: Sequence[str], options: Options) -> int:
+    """Run one command line and return its exit code; errors are one sentence on standard error."""
+    found = _parser().parse_args(list(argv))
+    paths = Paths(options.paths.data_dir, options.paths.models_dir)
+    try:
+        code: int = found.action(found, options, paths)
+    except StudioError as error:
+        Console(stderr=True, highlight=False).print(error.message, markup=False)
+        return 1
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Stopped; a download goes on from here the next time.")
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="launch.py models", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, action: Any, help: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=help, description=help, allow_abbrev=False)
+        command.set_defaults(action=action)
+        command.add_argument("--json", action="store_true", help="answer in JSON")
+        return command
+
+    add("list", _list, "the models there are")
+    look = add("inspect", _inspect, "what a file or folder is, and why it can or cannot be used")
+    look.add_argument("path", metavar="FILE", type=Path)
+    look.add_argument("--hash", action="store_true", help="compute its SHA-256 too")
+    pull = add("pull", _pull, "fetch a model from the hub")
+    pull.add_argument("id", metavar="OWNER/NAME")
+    pull.add_argument("--revision", metavar="NAME", help="branch, tag or commit (main)")
+    pull.add_argument("--file", action="append", default=[], metavar="GLOB", help="fetch these files only")
+    pull.add_argument("--full", action="store_true", help="full precision where the hub has half too")
+    pull.add_argument("--endpoint", metavar="URL", help="another hub that speaks the same language")
+    pull.add_argument("--yes", "-y", action="store_true", help="start without asking")
+    turn = add("convert", _convert, "make a safetensors file of a pickled checkpoint, safely")
+    turn.add_argument("path", metavar="FILE", type=Path)
+    turn.add_argument("-o", "--output", metavar="FILE", type=Path)
+    turn.add_argument("--force", action="store_true", help="replace the file if it is there")
+    return parser
+
+
+def _list(found: argparse.Namespace, options: Options, paths: Paths) -> int:
+    catalog = StudioCatalog(
+        paths, families=load_families(paths.configs / "families.json"), checkpoint=options.paths.checkpoint
+    )
+    entries = catalog.models()
+    if found.json:
+        _say(json.dumps([_row(entry) for entry in entries], indent=2, ensure_ascii=False))
+        return 0
+    table = Table("name", "family", "layout", "size", "pixels", "type", "what is wrong with it")
+    for entry in entries:
+        table.add_row(
+            entry.title,
+            entry.family or "–",
+            entry.layout,
+            _size(entry.size_bytes),
+            str(entry.native_size) if entry.family else "–",
+            str(entry.details.get("dtype", "–")),
+            entry.problem or "",
+        )
+    Console().print(table)
+    return 0
+
+
+def _row(entry: ModelEntry) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "path": str(entry.path),
+        "layout": entry.layout,
+        "family": entry.family,
+        "native_size": entry.native_size,
+        "size_bytes": entry.size_bytes,
+        "sha256": entry.sha256,
+        "problem": entry.problem,
+        "details": dict(entry.details),
+    }
+
+
+def _inspect(found: argparse.Namespace, options: Options, paths: Paths) -> int:
+    rules = load_rules(paths.configs / "families.json")
+    path: Path = found.path
+    outcome: Outcome = inspect_folder(path, rules) if path.is_dir() else inspect_file(path, rules)
+    answer: dict[str, Any] = {"file": path.name, "outcome": type(outcome).__name__.lower()}
+    if isinstance(outcome, Recognised):
+        answer |= {"family": outcome.family, "naming": outcome.layout, **outcome.facts}
+    else:
+        answer["reason"] = outcome.reason
+    if found.hash:
+        answer["sha256"] = hash_model(path)
+        answer["hash"] = answer["sha256"][:SHORT]
+    if found.json:
+        _say(json.dumps(answer, indent=2, ensure_ascii=False, default=str))
+    else:
+        table = Table(show_header=False)
+        for key, value in answer.items():
+            table.add_row(key, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
+        Console().print(table)
+    return 0 if isinstance(outcome, Recognised) else 1
+
+
+def _pull(found: argparse.Namespace, options: Options, paths: Paths) -> int:
+    settings = Settings(CORE_SETTINGS, paths.data)
+    hub = Hub(paths.hub, token=settings["hub_token"], endpoint=found.endpoint, offline=options.run.offline)
+    plan = hub.plan_download(found.id, found.revision, allow=found.file, full_precision=found.full)
+    console = Console(stderr=True)
+    console.print(
+        f"{plan.hub_id} at {plan.commit[:12]}: {len(plan.files)} files, {_size(plan.bytes)}, "
+        f"of which {_size(plan.missing)} have to be fetched.",
+        highlight=False,
+    )
+    if plan.missing and not found.yes and not found.json and sys.stdin.isatty():
+        if console.input("Fetch them? [y/N] ").strip().lower() not in ("y", "yes"):
+            return 1
+    target = _fetch(hub, plan, console)
+    if found.json:
+        row = {"id": plan.hub_id, "commit": plan.commit, "path": str(target), "bytes": plan.bytes}
+        _say(json.dumps(row | {"files": [file.name for file in plan.files]}, indent=2))
+    else:
+        console.print(f"It lies in {target}", highlight=False)
+    return 0
+
+
+def _fetch(hub: Hub, plan: DownloadPlan, console: Console) -> Path:
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(plan.hub_id, total=plan.bytes)
+
+        def show(event: DownloadProgress) -> None:
+            bar.update(task, completed=event.done, description=event.file)
+
+        return hub.download(plan, progress=show)
+
+
+def _convert(found: argparse.Namespace, options: Options, paths: Paths) -> int:
+    done = convert(found.path, found.output, force=found.force)
+    if found.json:
+        answer = {"target": str(done.target), "tensors": done.tensors}
+        _say(json.dumps(answer | {"dropped": done.dropped, "replaced": done.replaced}, indent=2))
+        return 0
+    console = Console(highlight=False)
+    console.print(f"{done.target.name}: {done.tensors} tensors.")
+    if done.dropped:
+        shown = ", ".join(done.dropped[:8]) + (" …" if len(done.dropped) > 8 else "")
+        console.print(f"Left out, because it is no weight: {shown}", markup=False)
+    return 0
+
+
+def _size(count: int) -> str:
+    return f"{count / GIB:.2f} GiB" if count >= GIB / 10 else f"{count / 2**20:.1f} MiB"
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
