@@ -67,7 +67,7 @@ class Supervisor:
                 with self._child() as child:
                     code = self._watch(child)
                 if self._asked is not None:
-                    return 0 if code == 0 or code == -self._asked else 128 + self._asked
+                    return 0 if code in (0, -signal.SIGTERM) else 128 + self._asked
                 if code in FINAL:
                     return code
                 pause = self.backoff.after(pause, self.clock() - started)

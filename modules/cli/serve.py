@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
+from types import FrameType
 
 from modules.bootstrap import lifeline
 from modules.bootstrap.flags import Command
 from modules.bootstrap.options import NetworkOptions
+from modules.bootstrap.supervision import STOP_SIGNALS
 
 CONFIGURATION_ERROR = 78
 """EX_CONFIG: says to the supervisor that another start would end the same way."""
@@ -15,6 +18,8 @@ CONFIGURATION_ERROR = 78
 
 def run(command: Command) -> int:
     """Serves until it is asked to stop. 78 when the port cannot be had, else what the server returns."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, _stop)
     lifeline.follow()
     problem = port_problem(command.options.network)
     if problem:
@@ -23,6 +28,16 @@ def run(command: Command) -> int:
     from modules.app import serve
 
     return serve(command.options)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """What a signal does while uvicorn does not handle it: it ends the process, except when it has done its work.
+
+    uvicorn raises the signal again once it has shut down. By default that would end the process there and then, before
+    running jobs are put back into the queue and the models are released.
+    """
+    if frame is None or frame.f_code.co_name != "capture_signals":
+        raise SystemExit(0)
 
 
 def port_problem(network: NetworkOptions) -> str | None:

@@ -135,10 +135,11 @@ def test_a_signal_stops_the_server_cleanly(watch, number):
     assert not is_alive(pid)
 
 
-def test_a_server_that_has_no_handler_yet_counts_as_stopped_cleanly(watch):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_that_has_no_handler_yet_counts_as_stopped_cleanly(watch, number):
     running = watch("plain")
     running.starts(1)
-    running.process.terminate()
+    running.process.send_signal(number)
     assert running.end()[0] == 0
 
 
