@@ -6,12 +6,14 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import gradio as gr
 
 from modules.contracts.errors import StudioError
-from modules.contracts.request import GenerationRequest
+from modules.contracts.infotext import parse
+from modules.contracts.infotext_recall import to_request
 from modules.support.studio import Studio
 from modules.ui import elements, form
 from modules.ui.desk import LOCAL, Desk
@@ -115,18 +117,22 @@ class Handlers:
         if not await self._desk.skip(str(request.session_hash), owner_of(request)):
             gr.Info("There is no batch of yours to skip.")
 
-    def recall(self, event: gr.EventData, request: gr.Request, checkpoint: str | None) -> list[Any]:
-        """The parameters of a finished picture, back into the form."""
+    def recall(self, event: gr.EventData, request: gr.Request, *values: Any) -> list[Any]:
+        """The parameters of a finished picture, back into the form; what infotext cannot say stays as it is there."""
         picture = self._studio.pictures.get(str(event.id))
         if picture is None or picture.owner != owner_of(request):
             raise gr.Error("This picture is no longer in the gallery.", print_exception=False)
-        from modules.contracts.infotext import parse, to_request
-
         try:
-            asked = to_request(parse(picture.infotext), GenerationRequest())
+            asked, unknown = to_request(parse(picture.infotext), form.compose(values))
         except StudioError as error:
             raise gr.Error(error.message, print_exception=False) from error
-        return form.spread(asked, facts_of(self._studio.catalog, asked.model.checkpoint or checkpoint))
+        if unknown:
+            gr.Info(f"Left out, because this studio does not know it: {', '.join(unknown)}.")
+        facts = facts_of(self._studio.catalog, asked.model.checkpoint)
+        if facts.problem:
+            gr.Warning(facts.problem)
+            facts = facts_of(self._studio.catalog, values[form.NAMES.index("model.checkpoint")])
+        return form.spread(replace(asked, model=replace(asked.model, checkpoint=facts.name)), facts)
 
     def fit(self, checkpoint: str | None) -> list[Any]:
         """Another model was chosen: its own size, sampler, steps and guidance, and prompts that suit it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -28,6 +30,27 @@ def mount(app: FastAPI, studio: Studio, path: str = "/") -> FastAPI:
     door = _Door()
     app.include_router(file_routes(prefix, studio.pictures, door.owner))
     _describe(app, prefix)
+    _in_a_loop(lambda: _mount_gradio(app, studio, path))
+    door.gradio = app.router.routes[-1].app  # type: ignore[attr-defined]
+    door.gradio.add_middleware(Gate)
+    return app
+
+
+def _in_a_loop(action: Callable[[], None]) -> None:
+    """Gradio makes event loops of its own, and never closes them, when it is built while none runs."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+
+        async def act() -> None:
+            action()
+
+        asyncio.run(act())
+    else:
+        action()
+
+
+def _mount_gradio(app: FastAPI, studio: Studio, path: str) -> None:
     network = studio.options.network
     gr.mount_gradio_app(
         app,
@@ -37,7 +60,7 @@ def mount(app: FastAPI, studio: Studio, path: str = "/") -> FastAPI:
         run_history=False,
         auth=list(network.api_auth) or None,
         auth_message=SIGN_IN,
-        root_path=f"{network.subpath}{prefix}" or None,
+        root_path=f"{network.subpath}{path}".rstrip("/") or None,
         allowed_paths=[],
         show_error=True,
         ssr_mode=False,
@@ -47,9 +70,6 @@ def mount(app: FastAPI, studio: Studio, path: str = "/") -> FastAPI:
         theme=Atelier(),
         head=_head(mark()),
     )
-    door.gradio = app.router.routes[-1].app  # type: ignore[attr-defined]
-    door.gradio.add_middleware(Gate, origins=network.cors_allow_origins)
-    return app
 
 
 class _Door:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import gradio as gr
@@ -59,7 +60,15 @@ def build_page(studio: Studio) -> gr.Blocks:
                 _settings(inputs, parts, table.aspects)
         _connect(page, inputs, parts, Handlers(studio, Desk(studio), table))
     page.queue(default_concurrency_limit=None, api_open=False)
+    _count_nothing(page)
     return page
+
+
+def _count_nothing(page: gr.Blocks) -> None:
+    """Gradio 6 keeps a table of all events and works it through with pandas after each one; nobody reads it here."""
+    queue: Any = page._queue
+    queue.ANALYTICS_MAX_EVENTS = 1
+    queue.ANAYLTICS_CACHE_FREQUENCY = sys.maxsize
 
 
 def _header(inputs: Inputs, parts: _Controls, studio: Studio) -> None:
@@ -128,7 +137,7 @@ def _connect(page: gr.Blocks, inputs: Inputs, parts: _Controls, handlers: Handle
     parts.generate.click(handlers.generate, form, show, trigger_mode="multiple", **raw)
     parts.interrupt.click(handlers.interrupt, **QUIET)
     parts.skip.click(handlers.skip, **QUIET)
-    parts.stage.recall(handlers.recall, made["model.checkpoint"], form, **raw)
+    parts.stage.recall(handlers.recall, form, form, **raw)
     fitting = [made[name] for name in handlers.FITTED]
     made["model.checkpoint"].input(
         handlers.fit, made["model.checkpoint"], [*fitting, parts.aspect, parts.examples], **raw

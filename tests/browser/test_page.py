@@ -1,0 +1,324 @@
+"""The page in a real browser, over a studio whose engine paints with PIL."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from tests.browser.conftest import PHONE, Open, serving
+from tests.ui.fakes import FakeEngine, fake_studio
+
+pytestmark = pytest.mark.browser
+BUSY = "document.body.classList.contains('atelier-busy')"
+IDLE = "!document.body.classList.contains('atelier-busy')"
+
+
+@dataclass
+class Stage:
+    """The running server and what stands behind it."""
+
+    address: str
+    engine: FakeEngine
+    studio: Any
+
+    def clear(self) -> None:
+        """As after a fresh start."""
+        self.engine.seconds_a_step = 0.02
+        self.engine.hold.set()
+        for record in [*self.studio.queue.list(state="running"), *self.studio.queue.list(state="queued")]:
+            self.studio.queue.cancel(record.id)
+        while self.studio.queue.pending():
+            time.sleep(0.02)
+        self.engine.requests.clear()
+        self.studio.pictures.rows.clear()
+
+
+@pytest.fixture(scope="module")
+def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """One server for the tests that do not ask for something special."""
+    from modules.ui.mount import mount
+
+    engine = FakeEngine()
+    studio = fake_studio(tmp_path_factory.mktemp("studio"), engine)
+    with serving(mount(FastAPI(), studio)) as address:
+        yield Stage(address, engine, studio)
+        studio.close()
+
+
+@pytest.fixture
+def stage(theatre: Stage) -> Stage:
+    theatre.clear()
+    return theatre
+
+
+def test_the_page_stands_without_complaint_and_asks_nobody_else(stage: Stage, visit: Open) -> None:
+    seen = visit(stage.address)
+    seen.page.wait_for_selector(".empty h2")
+    seen.page.wait_for_load_state("networkidle")
+    assert seen.complaints == []
+    assert seen.strangers() == []
+    assert seen.page.locator(".pill.ready").inner_text() == "Ready"
+    assert seen.page.title() == "Atelier"
+    seen.shoot("empty")
+
+
+def test_a_prompt_becomes_a_picture_with_its_parameters(stage: Stage, visit: Open) -> None:
+    seen = visit(stage.address)
+    seen.page.locator(".chip").first.click()
+    assert seen.page.input_value("#txt2img_prompt textarea") == "a red circle on a white background"
+    seen.page.keyboard.press("Control+Enter")
+    seen.page.wait_for_selector(".thumb")
+    seen.wait(IDLE)
+    seen.wait("document.querySelector('img.shown').naturalWidth === 128")
+    info = seen.page.locator("#html_info_txt2img")
+    assert info.locator(".prompt").inner_text() == "a red circle on a white background"
+    assert info.locator("div", has_text="Steps").last.locator("dd").inner_text() == "20"
+    request = stage.engine.requests[0]
+    assert (request.prompt.text, request.canvas.width, request.sampling.steps) == (
+        "a red circle on a white background",
+        128,
+        20,
+    )
+    assert seen.complaints == []
+    seen.shoot("picture")
+
+
+def test_progress_and_previews_are_pushed_while_it_is_drawn(stage: Stage, visit: Open) -> None:
+    stage.engine.seconds_a_step = 0.15
+    seen = visit(stage.address)
+    seen.write("a blue square on a yellow background")
+    seen.generate()
+    seen.wait("document.querySelector('img.shown')?.src.startsWith('data:image/jpeg')")
+    seen.wait("Number(document.querySelector('.bar').getAttribute('aria-valuenow')) >= 30")
+    assert "Drawing, step" in seen.page.locator(".headline").inner_text()
+    assert "% · Atelier" in seen.page.title()
+    seen.shoot("drawing")
+    seen.wait(IDLE)
+    seen.wait("document.querySelector('img.shown').src.includes('studio/pictures/')")
+
+
+def test_stop_ends_the_job_within_a_step(stage: Stage, visit: Open) -> None:
+    stage.engine.hold.clear()
+    seen = visit(stage.address)
+    seen.write("a green triangle on a black background")
+    seen.generate()
+    seen.wait(BUSY)
+    seen.page.click("#txt2img_interrupt")
+    seen.page.wait_for_selector(".notes:not([hidden])")
+    assert "Stopped" in seen.page.locator(".notes").inner_text()
+    assert stage.studio.queue.list()[0].state == "cancelled"
+    assert seen.thumbs() == 0
+    assert not seen.page.locator("#txt2img_interrupt").is_visible()
+
+
+def test_reload_during_a_job_shows_it_again(stage: Stage, visit: Open) -> None:
+    stage.engine.hold.clear()
+    seen = visit(stage.address)
+    seen.write("a pink circle on a blue background")
+    seen.generate()
+    seen.wait(BUSY)
+    seen.page.reload()
+    seen.wait(BUSY)
+    stage.engine.hold.set()
+    seen.page.wait_for_selector(".thumb")
+    seen.wait(IDLE)
+    assert len(stage.engine.requests) == 1
+    assert seen.page.locator("#html_info_txt2img .prompt").inner_text() == "a pink circle on a blue background"
+
+
+def test_an_error_is_one_sentence_and_the_next_try_works(stage: Stage, visit: Open) -> None:
+    seen = visit(stage.address)
+    seen.write("the impossible")
+    seen.generate()
+    alert = seen.page.locator(".alert:not([hidden])")
+    alert.wait_for()
+    assert alert.inner_text() == "This model cannot draw the impossible; ask for something else."
+    seen.shoot("error")
+    seen.write("a red square on a white background")
+    seen.generate()
+    seen.page.wait_for_selector(".thumb")
+    assert not alert.is_visible()
+
+
+def test_a_value_out_of_bounds_is_named(stage: Stage, visit: Open) -> None:
+    seen = visit(stage.address)
+    seen.write("a red circle")
+    seen.page.fill("#txt2img_steps input[type=number]", "5000")
+    seen.generate()
+    alert = seen.page.locator(".alert:not([hidden])")
+    alert.wait_for()
+    assert alert.inner_text() == "Steps is 5000; allowed is 1 to 1000."
+    assert stage.engine.requests == []
+
+
+def test_two_jobs_in_a_row_are_both_shown(stage: Stage, visit: Open) -> None:
+    stage.engine.hold.clear()
+    seen = visit(stage.address)
+    seen.write("a red circle on a white background")
+    seen.generate()
+    seen.wait(BUSY)
+    seen.write("a blue star on a pink background")
+    seen.generate()
+    seen.wait("document.querySelector('.detail').textContent.includes('1 more waiting')")
+    stage.engine.hold.set()
+    seen.wait("document.querySelectorAll('.thumb').length === 2")
+    seen.wait(IDLE)
+    assert seen.page.locator("#html_info_txt2img .prompt").inner_text() == "a blue star on a pink background"
+
+
+def test_the_settings_of_a_picture_come_back_into_the_form(stage: Stage, visit: Open) -> None:
+    seen = visit(stage.address)
+    seen.write("a red circle on a white background")
+    seen.page.fill("#txt2img_steps input[type=number]", "7")
+    seen.page.fill("#txt2img_seed input", "41")
+    seen.generate()
+    seen.page.wait_for_selector(".thumb")
+    seen.wait(IDLE)
+    seen.write("something else")
+    seen.page.fill("#txt2img_seed input", "1")
+    seen.page.fill("#txt2img_steps input[type=number]", "30")
+    seen.page.get_by_role("button", name="Use these settings").click()
+    seen.wait("document.querySelector('#txt2img_prompt textarea').value === 'a red circle on a white background'")
+    assert seen.page.input_value("#txt2img_seed input") == "41"
+    assert seen.page.input_value("#txt2img_steps input[type=number]") == "7"
+    assert seen.page.input_value("#txt2img_steps input[type=range]") == "7"
+
+
+def test_sizes_follow_aspect_model_and_swap(stage: Stage, visit: Open) -> None:
+    seen = visit(stage.address)
+    width, height = "#txt2img_width input", "#txt2img_height input"
+    seen.page.locator("#txt2img_aspect label", has_text="16:9").click()
+    seen.wait(f"document.querySelector('{width}').value === '168'")
+    assert seen.page.input_value(height) == "96"
+    seen.page.click("#txt2img_res_switch_btn")
+    seen.wait(f"document.querySelector('{width}').value === '96'")
+    seen.wait("document.querySelector('#txt2img_aspect input:checked')?.value === '9:16'")
+    seen.page.locator("#setting_sd_model_checkpoint input").click()
+    seen.page.get_by_role("option", name="big").click()
+    seen.wait(f"document.querySelector('{width}').value === '1024'")
+    assert seen.page.input_value("#txt2img_steps input[type=number]") == "30"
+    assert seen.page.locator(".chip", has_text="lighthouse").count() == 1
+
+
+def test_dice_and_reuse_of_the_seed(stage: Stage, visit: Open) -> None:
+    seen = visit(stage.address)
+    seen.write("a red circle")
+    seen.page.fill("#txt2img_seed input", "99")
+    seen.generate()
+    seen.page.wait_for_selector(".thumb")
+    seen.page.click("#txt2img_random_seed")
+    seen.wait("document.querySelector('#txt2img_seed input').value === '-1'")
+    seen.page.click("#txt2img_reuse_seed")
+    seen.wait("document.querySelector('#txt2img_seed input').value === '99'")
+
+
+def test_the_gallery_is_walked_with_the_keyboard_and_seen_large(stage: Stage, visit: Open) -> None:
+    seen = visit(stage.address)
+    for prompt in ("a red circle", "a blue square", "a green star"):
+        seen.write(prompt)
+        seen.generate()
+    seen.wait("document.querySelectorAll('.thumb').length === 3")
+    seen.wait(IDLE)
+    seen.page.locator(".thumb").first.click()
+    seen.page.keyboard.press("ArrowRight")
+    assert seen.page.locator("#html_info_txt2img .prompt").inner_text() == "a blue square"
+    seen.page.locator("img.shown").click()
+    seen.page.wait_for_selector("dialog.viewer[open] img")
+    seen.page.keyboard.press("ArrowRight")
+    assert seen.page.locator("dialog.viewer img").get_attribute("alt") == "a red circle"
+    seen.shoot("viewer")
+    seen.page.keyboard.press("Escape")
+    assert not seen.page.locator("dialog.viewer").is_visible()
+
+
+def test_a_phone_has_no_sideways_scroll_and_large_targets(stage: Stage, visit: Open) -> None:
+    seen = visit(stage.address, **PHONE)
+    seen.write("a red circle on a white background")
+    seen.page.locator("#txt2img_generate").tap()
+    seen.page.wait_for_selector(".thumb")
+    seen.wait(IDLE)
+    wide, high = seen.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert wide <= high
+    small = seen.page.evaluate(
+        "[...document.querySelectorAll('button, a.act, select')].filter((node) => node.offsetParent && "
+        "(node.offsetHeight < 40 || node.offsetWidth < 40)).map((node) => node.outerHTML.slice(0, 120))"
+    )
+    assert small == []
+    seen.shoot("phone", full_page=True)
+
+
+def test_dark_is_followed_and_can_be_switched(stage: Stage, visit: Open) -> None:
+    seen = visit(stage.address, color_scheme="dark")
+    seen.page.wait_for_selector(".empty h2")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    assert seen.page.evaluate(ground) == "rgb(20, 19, 16)"
+    seen.shoot("dark")
+    seen.page.click("#atelier_appearance button")
+    assert seen.page.evaluate(ground) == "rgb(250, 248, 245)"
+    seen.page.reload()
+    seen.page.wait_for_selector(".empty h2")
+    seen.wait(f"{ground} === 'rgb(250, 248, 245)'")
+
+
+def test_every_control_has_a_name(stage: Stage, visit: Open) -> None:
+    seen = visit(stage.address)
+    seen.page.wait_for_selector(".empty h2")
+    nameless = seen.page.evaluate(
+        "[...document.querySelectorAll('button, input, textarea, a')].filter((node) => node.offsetParent && "
+        "!(node.innerText || node.textContent || '').trim() && !node.getAttribute('aria-label') && "
+        "!node.labels?.length).map((node) => node.outerHTML.slice(0, 160))"
+    )
+    assert nameless == []
+
+
+def test_while_the_engine_loads_the_page_says_so_and_the_job_waits(tmp_path: Path, visit: Open) -> None:
+    from modules.ui.mount import mount
+
+    engine = FakeEngine()
+    studio = fake_studio(tmp_path, engine, ready=False)
+    with serving(mount(FastAPI(), studio)) as address:
+        seen = visit(address)
+        seen.page.wait_for_selector(".pill.busy")
+        assert "Loading torch and diffusers" in seen.page.locator(".pill").inner_text()
+        seen.write("a red circle on a white background")
+        seen.generate()
+        seen.wait("document.querySelector('.headline').textContent === 'Waiting for the studio'")
+        seen.shoot("loading")
+        studio.status.set("ready", "Ready")
+        seen.page.wait_for_selector(".thumb")
+        seen.page.wait_for_selector(".pill.ready")
+        studio.close()
+
+
+def test_sign_in_separates_people(tmp_path: Path, visit: Open) -> None:
+    from modules.ui.mount import mount
+
+    studio = fake_studio(tmp_path, auth=(("ada", "one"), ("bob", "two")))
+    with serving(mount(FastAPI(), studio)) as address:
+
+        def enter(name: str, password: str) -> Any:
+            seen = visit(address)
+            seen.page.get_by_label("username").fill(name)
+            seen.page.get_by_label("password").fill(password)
+            seen.page.get_by_role("button", name="Login").click()
+            seen.page.wait_for_selector("#txt2img_generate")
+            return seen
+
+        ada = enter("ada", "one")
+        ada.shoot("signed-in")
+        ada.write("a red circle on a white background")
+        ada.generate()
+        ada.page.wait_for_selector(".thumb")
+        source = ada.page.locator("img.shown").get_attribute("src")
+        bob = enter("bob", "two")
+        assert bob.thumbs() == 0
+        assert bob.page.request.get(source).status == 404
+        assert ada.page.request.get(source).status == 200
+        assert studio.queue.list()[0].owner == "ada"
+        studio.close()

@@ -1,0 +1,247 @@
+"""The desk and the handlers over the real queue: who sees, follows and stops what."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from gradio import Error
+
+from modules.support.paths import ROOT
+from modules.ui import form
+from modules.ui.desk import Desk
+from modules.ui.facts import facts_of
+from modules.ui.handlers import TROUBLE, Handlers
+from modules.ui.table import read_table
+from tests.ui.fakes import FakeEngine, fake_studio
+
+
+@dataclass
+class Room:
+    engine: FakeEngine
+    studio: Any
+    desk: Desk
+    handlers: Handlers
+
+    def values(self, prompt: str, **changes: Any) -> list[Any]:
+        shown = {**form.defaults(facts_of(self.studio.catalog, "pocket")), "prompt.text": prompt, **changes}
+        return [shown[name] for name in form.NAMES]
+
+    async def generate(self, prompt: str, *, user: str | None = None, session: str = "s", **changes: Any) -> list[Any]:
+        return [shown async for shown in self.handlers.generate(asks(user, session), *self.values(prompt, **changes))]
+
+
+def asks(user: str | None = None, session: str = "s") -> Any:
+    return SimpleNamespace(username=user, session_hash=session)
+
+
+def told(shown: list[Any]) -> list[dict[str, Any]]:
+    """What the stage was told, without the skips."""
+    return [stage for stage, _ in shown if "phase" in stage]
+
+
+@pytest.fixture
+def room(tmp_path) -> Iterator[Room]:
+    engine = FakeEngine()
+    studio = fake_studio(tmp_path, engine, lanes=2)
+    desk = Desk(studio)
+    yield Room(engine, studio, desk, Handlers(studio, desk, read_table(ROOT / "configs")))
+    studio.close()
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def test_generate_ends_with_the_picture_in_the_gallery(room):
+    room.engine.notes = ("The width was brought to 136.",)
+    shown = asyncio.run(room.generate("a red circle", **{"sampling.steps": 4, "seeds.seed": 9}))
+    last, gallery = shown[-1]
+    assert (last["phase"], last["progress"], last["notes"]) == ("done", 1.0, ["The width was brought to 136."])
+    assert [card["seed"] for card in gallery["pictures"]] == [9]
+    assert "path" not in gallery["pictures"][0]
+    request = room.engine.requests[0]
+    assert (request.prompt.text, request.sampling.steps) == ("a red circle", 4)
+    assert room.studio.queue.list()[0].owner == "local"
+
+
+def test_an_error_of_the_engine_becomes_its_sentence(room):
+    last = told(asyncio.run(room.generate("the impossible")))[-1]
+    assert last["phase"] == "failed"
+    assert last["error"] == "This model cannot draw the impossible; ask for something else."
+
+
+@pytest.mark.parametrize(
+    ("prompt", "changes", "sentence"),
+    [
+        ("x", {"sampling.steps": 5000}, "Steps is 5000; allowed is 1 to 1000."),
+        ("x", {"canvas.width": "wide"}, "Width is 'wide'; a number is needed."),
+        ("  ", {}, "The prompt is empty; write what you want to see."),
+    ],
+)
+def test_what_cannot_be_asked_for_is_said_before_anything_is_queued(room, prompt, changes, sentence):
+    (only,) = told(asyncio.run(room.generate(prompt, **changes)))
+    assert (only["phase"], only["error"]) == ("refused", sentence)
+    assert room.studio.queue.list() == []
+
+
+def test_a_fault_of_our_own_is_logged_and_told_without_its_insides(room, monkeypatch, caplog):
+    monkeypatch.setattr(room.desk, "submit", lambda *_: 1 / 0)
+    (only,) = told(asyncio.run(room.generate("x")))
+    assert only["error"] == TROUBLE
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_stop_cancels_the_own_job_and_no_other(room):
+    room.engine.hold.clear()
+
+    async def scene() -> tuple[list[Any], list[Any]]:
+        ada = asyncio.create_task(room.generate("a red circle", user="ada", session="a"))
+        bob = asyncio.create_task(room.generate("a blue circle", user="bob", session="b"))
+        await until(lambda: len(room.engine.requests) == 2)
+        assert await room.desk.stop("a", "ada")
+        shown = await ada
+        assert not await room.desk.stop("a", "ada")
+        assert not await room.desk.stop("c", "carol")
+        room.engine.hold.set()
+        return shown, await bob
+
+    ada, bob = asyncio.run(scene())
+    assert told(ada)[-1]["phase"] == "cancelled"
+    assert told(bob)[-1]["phase"] == "done"
+
+
+def test_a_page_cannot_stop_what_another_person_began_in_the_same_session(room):
+    room.engine.hold.clear()
+
+    async def scene() -> bool:
+        job = asyncio.create_task(room.generate("a red circle", user="ada", session="a"))
+        await until(lambda: room.engine.requests)
+        stopped = await room.desk.stop("a", "mallory")
+        room.engine.hold.set()
+        await job
+        return stopped
+
+    assert asyncio.run(scene()) is False
+
+
+def test_skip_leaves_the_batch_and_goes_on(room):
+    room.engine.hold.clear()
+
+    async def scene() -> list[Any]:
+        job = asyncio.create_task(room.generate("a red circle", **{"canvas.batch_count": 2, "sampling.steps": 3}))
+        await until(lambda: room.engine.requests)
+        assert await room.desk.skip("s", "local")
+        room.engine.hold.set()
+        return await job
+
+    last, gallery = asyncio.run(scene())[-1]
+    assert last["phase"] == "done"
+    assert len(gallery["pictures"]) == 1
+
+
+def test_a_second_press_joins_the_line_of_the_page(room):
+    room.engine.hold.clear()
+
+    async def scene() -> tuple[list[Any], list[Any]]:
+        first = asyncio.create_task(room.generate("a red circle"))
+        await until(lambda: room.engine.requests)
+        second = await room.generate("a blue circle")
+        await asyncio.sleep(0.3)
+        room.engine.hold.set()
+        return await first, second
+
+    first, second = asyncio.run(scene())
+    assert told(second) == []
+    ends = [stage["phase"] for stage in told(first) if stage["phase"] == "done"]
+    assert ends == ["done", "done"]
+    assert 1 in [stage["waiting"] for stage in told(first)]
+
+
+def test_a_page_opened_later_sees_the_running_job_and_its_result(room):
+    room.engine.hold.clear()
+
+    async def scene() -> list[Any]:
+        first = asyncio.create_task(room.generate("a red circle", session="desk"))
+        await until(lambda: room.engine.requests)
+        opened = asyncio.create_task(collect(room.handlers.open(asks(None, "phone"))))
+        await asyncio.sleep(0.3)
+        room.engine.hold.set()
+        await first
+        return await opened
+
+    shown = asyncio.run(scene())
+    assert told(shown)[0]["phase"] == "running"
+    assert told(shown)[-1]["phase"] == "done"
+    assert len(shown[-1][1]["pictures"]) == 1
+
+
+def test_a_page_opened_by_another_person_sees_nothing_of_it(room):
+    asyncio.run(room.generate("a red circle", user="ada"))
+    shown = asyncio.run(collect(room.handlers.open(asks("bob"))))
+    assert [gallery for _, gallery in shown] == [{"pictures": []}]
+
+
+def test_leaving_the_page_leaves_the_job_alone_and_no_trace_on_the_desk(room):
+    room.engine.hold.clear()
+
+    async def scene() -> None:
+        watching = room.handlers.generate(asks(), *room.values("a red circle"))
+        await anext(watching)
+        await anext(watching)
+        await watching.aclose()
+        assert room.desk._lines == {}
+        room.engine.hold.set()
+        await until(lambda: room.studio.queue.list()[0].state == "done")
+
+    asyncio.run(scene())
+
+
+def test_recall_gives_the_form_what_the_picture_was_drawn_with(room):
+    asyncio.run(room.generate("a red circle", **{"sampling.steps": 6, "seeds.seed": 77, "sampling.sampler": "Euler a"}))
+    (row,) = room.studio.pictures.list()
+    form_now = room.values("other words", **{"canvas.batch_size": 3})
+    back = dict(zip(form.NAMES, room.handlers.recall(SimpleNamespace(id=row.id), asks(), *form_now), strict=True))
+    assert (back["prompt.text"], back["sampling.steps"], back["seeds.seed"]) == ("a red circle", 6, 77)
+    assert (back["sampling.sampler"], back["canvas.width"], back["model.checkpoint"]) == ("Euler a", 128, "pocket")
+    assert back["canvas.batch_size"] == 3
+
+
+def test_recall_of_another_persons_picture_is_refused(room):
+    asyncio.run(room.generate("a red circle", user="ada"))
+    (row,) = room.studio.pictures.list()
+    with pytest.raises(Error, match="no longer in the gallery"):
+        room.handlers.recall(SimpleNamespace(id=row.id), asks("bob"), *room.values("x"))
+
+
+def test_another_model_brings_its_own_values(room):
+    *values, aspect, prompts = room.handlers.fit("big")
+    assert dict(zip(Handlers.FITTED, values, strict=True))["canvas.width"] == 1024
+    assert values[2:] == ["Euler", "Automatic", 30, 5.0]
+    assert aspect == "1:1"
+    assert "lighthouse" in prompts["prompts"][0]
+
+
+def test_the_status_line_follows_the_start(room):
+    room.studio.status.set("libraries", "Loading <torch>")
+
+    async def scene() -> list[str]:
+        lines = room.handlers.starting()
+        first = await anext(lines)
+        threading.Timer(0.1, room.studio.status.set, ("ready", "Ready")).start()
+        return [first, *[line async for line in lines]]
+
+    first, last = asyncio.run(scene())
+    assert "Loading &lt;torch&gt;" in first
+    assert 'class="pill ready"' in last
+
+
+async def collect(stream: AsyncIterator[Any]) -> list[Any]:
+    return [item async for item in stream]

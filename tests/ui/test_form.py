@@ -1,0 +1,110 @@
+"""The form against the declarations, in both directions."""
+
+from __future__ import annotations
+
+import pytest
+
+from modules.contracts.errors import InvalidRequest
+from modules.contracts.request import GenerationRequest, parameters
+from modules.ui import form
+from modules.ui.facts import choices_of, facts_of, size_for
+from tests.ui.fakes import FakeCatalog
+
+POCKET = facts_of(FakeCatalog(), "pocket")
+
+
+def values(**changes: object) -> list[object]:
+    shown = form.defaults(POCKET)
+    return [changes.get(name.replace(".", "_"), shown[name]) for name in form.NAMES]
+
+
+def test_every_offered_parameter_is_declared_and_has_an_id_of_its_own():
+    assert set(form.NAMES) <= {item.name for item in parameters()}
+    assert len(set(form.ELEM_IDS.values())) == len(form.NAMES)
+
+
+def test_values_land_in_the_right_fields():
+    request = form.compose(
+        values(
+            prompt_text="a red circle",
+            prompt_negative="blur",
+            sampling_sampler="Euler a",
+            sampling_steps=12,
+            sampling_cfg_scale=4,
+            canvas_width=256,
+            canvas_height=128,
+            seeds_seed=5,
+            canvas_batch_size=2,
+            canvas_batch_count=3,
+            prompt_clip_skip=2,
+            hires_enabled=True,
+            hires_scale=1.5,
+            model_checkpoint="big",
+        )
+    )
+    assert (request.prompt.text, request.prompt.negative, request.prompt.clip_skip) == ("a red circle", "blur", 2)
+    assert (request.sampling.sampler, request.sampling.steps, request.sampling.cfg_scale) == ("Euler a", 12, 4.0)
+    assert isinstance(request.sampling.cfg_scale, float)
+    assert (request.canvas.width, request.canvas.height) == (256, 128)
+    assert (request.canvas.batch_size, request.canvas.batch_count, request.seeds.seed) == (2, 3, 5)
+    assert (request.hires.enabled, request.hires.scale, request.model.checkpoint) == (True, 1.5, "big")
+
+
+def test_empty_inputs_take_the_declared_defaults():
+    request = form.compose([None] * len(form.NAMES))
+    assert request == GenerationRequest()
+
+
+def test_automatic_sampler_leaves_the_choice_to_the_model():
+    assert form.compose(values(sampling_sampler="")).sampling.sampler is None
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (2.5, "Steps is 2.5; a whole number is needed."),
+        ("many", "Steps is 'many'; a number is needed."),
+        ([1], "Steps is [1]; a number is needed."),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_named(given, sentence):
+    with pytest.raises(InvalidRequest) as caught:
+        form.compose(values(sampling_steps=given))
+    assert caught.value.message == sentence
+
+
+def test_spread_is_the_inverse_of_compose():
+    request = form.compose(values(prompt_text="x", seeds_seed=3, canvas_width=192, sampling_sampler="DDIM"))
+    assert form.compose(form.spread(request, POCKET)) == request
+
+
+def test_open_values_are_shown_as_what_the_model_will_take():
+    shown = form.defaults(facts_of(FakeCatalog(), "big"))
+    assert (shown["canvas.width"], shown["sampling.sampler"], shown["sampling.steps"]) == (1024, "Euler", 30)
+
+
+def test_facts_of_an_unknown_model_are_a_sentence_and_no_error():
+    facts = facts_of(FakeCatalog(), "nowhere to be found")
+    assert facts.name is None
+    assert "nowhere to be found" in str(facts.problem)
+    assert form.defaults(facts)["canvas.width"] == 512
+
+
+def test_broken_models_are_not_offered():
+    assert [value for _, value in choices_of(FakeCatalog(), "models")] == ["pocket", "big"]
+
+
+def test_an_unknown_catalogue_list_is_refused():
+    with pytest.raises(ValueError, match="spells"):
+        choices_of(FakeCatalog(), "spells")
+
+
+@pytest.mark.parametrize("aspect", ["1:1", "4:3", "3:4", "16:9", "9:16", "2:3"])
+@pytest.mark.parametrize("model", ["pocket", "big"])
+def test_sizes_keep_the_native_area_and_the_multiple(aspect, model):
+    facts = facts_of(FakeCatalog(), model)
+    width, height = size_for(aspect, facts)
+    wide, high = (int(part) for part in aspect.split(":"))
+    assert width % facts.multiple == height % facts.multiple == 0
+    assert width * height == pytest.approx(facts.native**2, rel=0.08)
+    assert width / height == pytest.approx(wide / high, rel=0.06)
