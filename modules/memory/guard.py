@@ -60,11 +60,13 @@ def attempt(
     work: Callable[[MemoryPlan], T],
     handler: DeviceHandler,
     note: Callable[[str], None] = lambda text: None,
+    used: Callable[[], MemoryPlan] | None = None,
 ) -> T:
     """`work(plan)`; when memory runs out, recover and do it once more with the next cheaper plan.
 
-    `work` has to leave nothing half-done behind when it raises. Raises `OutOfMemory` when the second try fails too or
-    no cheaper plan is left; any other error passes through.
+    `work` has to leave nothing half-done behind when it raises. When it refines the plan once it knows more, `used`
+    tells which one it really took, and the cheaper one is looked for from there. Raises `OutOfMemory` when the second
+    try fails too or no cheaper plan is left; any other error passes through.
     """
     try:
         return work(plan)
@@ -72,6 +74,7 @@ def attempt(
         if not is_out_of_memory(error, handler):
             raise
         recover(handler, error)
+        plan = used() if used is not None else plan
         cheaper = next_plan(plan, accelerator=handler.accelerator)
         if cheaper is None:
             raise out_of_memory(handler, plan, error) from None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modules.device.base import DeviceHandler
@@ -55,56 +57,75 @@ class SharedMeasures:
     """Measures on components that several lanes use at once.
 
     The first lane that asks for a set of measures on a set of components takes them; later ones join; the last one to
-    leave takes them back. Lanes that ask for different measures on the same components wait for one another, because
-    taking a measure changes modules that others may be computing with.
+    leave takes them back. Lanes whose wishes cannot stand together wait for one another, first come, first served,
+    because taking a measure changes modules that others may be computing with.
     """
 
     def __init__(self, registry: Registry[Measure] = MEASURES) -> None:
         self._registry = registry
         self._changed = threading.Condition()
-        self._held: dict[frozenset[int], _Holding] = {}
+        self._held: dict[_Wish, _Holding] = {}
+        self._waiting: list[_Wish] = []
 
     @contextlib.contextmanager
     def applied(self, measures: Iterable[str], components: Mapping[str, Any], handler: DeviceHandler) -> Iterator[None]:
         """`applied`, shared with the other lanes that use the same components."""
-        names = tuple(measures)
-        key = frozenset(id(module) for name, module in components.items() if cost.group_of(name))
-        self._enter(key, names, components, handler)
+        parts = (module for name, module in components.items() if module is not None and cost.group_of(name))
+        modules = frozenset(map(id, parts))
+        wish = _Wish(modules, tuple(measures))
+        self._enter(wish, components, handler)
         try:
             yield
         finally:
-            self._leave(key)
+            self._leave(wish)
 
-    def _enter(
-        self, key: frozenset[int], names: tuple[str, ...], components: Mapping[str, Any], handler: DeviceHandler
-    ) -> None:
+    def _enter(self, wish: _Wish, components: Mapping[str, Any], handler: DeviceHandler) -> None:
+        ticket = replace(wish)
         with self._changed:
-            while True:
-                holding = self._held.get(key)
-                clash = any(other != key and other & key for other in self._held)
-                if holding is not None and holding.names == names and not clash:
-                    holding.lanes += 1
-                    return
-                if holding is None and not clash:
-                    break
-                self._changed.wait()
-            # Under the lock on purpose: nobody may compute with modules that are being changed.
-            stack = contextlib.ExitStack()
-            stack.enter_context(applied(names, components, handler, self._registry))
-            self._held[key] = _Holding(names, stack)
+            self._waiting.append(ticket)
+            try:
+                self._changed.wait_for(lambda: not self._hindered(ticket))
+                if wish not in self._held:
+                    # Under the lock on purpose: nobody may compute with modules that are being changed.
+                    stack = contextlib.ExitStack()
+                    stack.enter_context(applied(wish.measures, components, handler, self._registry))
+                    self._held[wish] = _Holding(stack)
+                self._held[wish].lanes += 1
+            finally:
+                self._waiting = [other for other in self._waiting if other is not ticket]
+                self._changed.notify_all()
 
-    def _leave(self, key: frozenset[int]) -> None:
+    def _hindered(self, ticket: _Wish) -> bool:
+        """Whether somebody who holds measures, or waited earlier, cannot stand together with this wish."""
+        earlier = itertools.takewhile(lambda other: other is not ticket, self._waiting)
+        return any(ticket.clashes(other) for other in (*self._held, *earlier))
+
+    def _leave(self, wish: _Wish) -> None:
         with self._changed:
-            holding = self._held[key]
+            holding = self._held[wish]
             holding.lanes -= 1
             if holding.lanes == 0:
                 try:
                     holding.stack.close()
                 finally:
-                    del self._held[key]
+                    del self._held[wish]
                     self._changed.notify_all()
 
 
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """Measures on a set of modules, told by their ids; the lane that wishes keeps them alive."""
+
+    modules: frozenset[int]
+    measures: tuple[str, ...]
+
+    def clashes(self, other: _Wish) -> bool:
+        """Whether both at once would change modules that the other one uses."""
+        if not self.modules & other.modules:
+            return False
+        return self != other if self.measures == other.measures != () else self.measures != other.measures
+
+
 class _Holding:
-    def __init__(self, names: tuple[str, ...], stack: contextlib.ExitStack) -> None:
-        self.names, self.stack, self.lanes = names, stack, 1
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self.stack, self.lanes = stack, 0

@@ -98,7 +98,7 @@ def _finite(vae: Any, method: str, tensor: Any, run: Run, note: Note | None) -> 
         twin = widened(vae)
         # A copy: the first result may be an inference tensor, which cannot be written to.
         result = result.clone()
-        result[bad] = run_directly(twin, method, placed(twin, tensor[bad])).to("cpu", torch.float32)
+        result[bad] = run(twin, method, placed(twin, tensor[bad])).to("cpu", torch.float32)
         bad = ~torch.isfinite(result).flatten(1).all(1)
         precision = "float32"
     if bad.any():

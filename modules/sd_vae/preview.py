@@ -39,6 +39,10 @@ class Previewer:
         self._lock = threading.Lock()
         self._decoder: Callable[[Any], Any] | None = None
 
+    def prepare(self) -> None:
+        """Do now what the first preview would do: load TAESD, or fit colours to the VAE (one pass of its encoder)."""
+        self._ready()
+
     def preview(self, latents: Any) -> Any:
         """A PIL picture of the first of (N, C, h, w) latents; pictures of one batch stand side by side in a grid.
 
@@ -64,11 +68,13 @@ class Previewer:
         return buffer.getvalue()
 
     def _colours(self, latents: Any) -> Any:
+        return self._ready()(latents)
+
+    def _ready(self) -> Callable[[Any], Any]:
         with self._lock:
             if self._decoder is None:
                 self._decoder = self._make()
-            decoder = self._decoder
-        return decoder(latents)
+            return self._decoder
 
     def _make(self) -> Callable[[Any], Any]:
         found = linear.known(self._vae)

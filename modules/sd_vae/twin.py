@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-_PLAIN = (bool, int, float, str, tuple, type(None))
-
 
 def widened(vae: Any) -> Any:
     """A copy of `vae` in fp32 on the device where it computes. `vae` is not touched.
 
-    Takes over simple attributes of every layer as well (padding mode, tiling, slicing), which patches may have set;
-    not calls that were replaced.
+    Tiling and slicing are taken over as they are set. Changes of single layers are not: they may belong to a call of
+    another lane that runs at this moment, and whoever wants them for the twin applies them to it.
     """
     import torch
 
@@ -27,10 +25,9 @@ def widened(vae: Any) -> Any:
         for name, tensor in real_state(vae).items()
     }
     twin.load_state_dict(state, strict=True, assign=True)
-    for (_, layer), (_, copy) in zip(vae.named_modules(), twin.named_modules(), strict=True):
-        for name, value in vars(layer).items():
-            if name != "training" and not name.startswith("__") and isinstance(value, _PLAIN):
-                vars(copy)[name] = value
+    for name, value in vars(vae).items():
+        if name in ("use_slicing", "use_tiling") or name.startswith("tile_"):
+            vars(twin)[name] = value
     return twin.eval().requires_grad_(False)
 
 

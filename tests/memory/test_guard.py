@@ -52,6 +52,14 @@ def test_a_second_failure_is_reported_with_advice_and_the_figures():
     assert caught.value.status == 507
 
 
+def test_the_cheaper_plan_is_looked_for_from_the_one_that_was_really_taken():
+    taken = MemoryPlan(("model_offload", "vae_slicing", "vae_tiling"), 1 << 30, 8)
+    work = Work(MemoryError())
+    attempt(PLAN, work, RecordingHandler(), used=lambda: taken)
+    assert work.plans[1].measures == ("model_offload", "attention_slicing", "vae_slicing", "vae_tiling")
+    assert work.plans[1].max_batch == 4
+
+
 def test_with_nothing_left_to_save_the_first_failure_is_final():
     last = MemoryPlan(("sequential_offload", "attention_slicing", "vae_slicing", "vae_tiling"), 5 << 20, 1)
     work = Work(MemoryError())

@@ -284,6 +284,64 @@ def test_a_lane_with_other_measures_waits_for_the_first(components):
     assert seen == [(False, True)]
 
 
+def test_lanes_without_measures_never_wait_for_one_another(components):
+    shared, handler = SharedMeasures(), RecordingHandler()
+    other = {**components, "vae": parts.vae()}
+    with shared.applied([], components, handler), shared.applied([], other, handler):
+        pass
+
+
+def test_lanes_with_the_same_measures_but_another_vae_take_turns(components):
+    shared, handler = SharedMeasures(), RecordingHandler()
+    other = {**components, "vae": parts.vae()}
+    done = threading.Event()
+
+    def second():
+        with shared.applied(["model_offload"], other, handler):
+            draw(other)
+        done.set()
+
+    with shared.applied(["model_offload"], components, handler):
+        thread = threading.Thread(target=second)
+        thread.start()
+        draw(components)
+        assert not done.is_set()
+    thread.join(60)
+    assert done.is_set()
+
+
+def test_models_that_share_nothing_do_not_wait(components):
+    shared, handler = SharedMeasures(), RecordingHandler()
+    with (
+        shared.applied(["vae_slicing"], components, handler),
+        shared.applied(["vae_tiling"], {"vae": parts.vae()}, handler),
+    ):
+        pass
+
+
+def test_a_lane_that_waits_is_not_overtaken_by_those_that_come_later(components):
+    shared, handler, order = SharedMeasures(), RecordingHandler(), []
+
+    def lane(measures, name):
+        with shared.applied(measures, components, handler):
+            order.append(name)
+
+    def start(measures, name, waiting):
+        thread = threading.Thread(target=lane, args=(measures, name))
+        thread.start()
+        for _ in range(1000):
+            if len(shared._waiting) == waiting:
+                return thread
+            threading.Event().wait(0.005)
+        raise AssertionError("the lane did not wait")
+
+    with shared.applied([], components, handler):
+        threads = [start(["vae_tiling"], "tiled", 1), start([], "plain", 2)]
+    for thread in threads:
+        thread.join(10)
+    assert order == ["tiled", "plain"]
+
+
 def test_a_shared_measure_that_fails_to_start_holds_nothing(components):
     shared = SharedMeasures()
     with pytest.raises(KeyError), shared.applied(["magic"], components, RecordingHandler()):
