@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
@@ -23,6 +24,7 @@ from modules.sd_models.families import load_families, load_rules
 from modules.sd_models.folders import inspect_folder
 from modules.sd_models.hashes import SHORT, hash_model
 from modules.sd_models.hub import DownloadPlan, DownloadProgress, Hub
+from modules.sd_models.scan import find_checkpoints
 from modules.support.options import CORE_SETTINGS
 from modules.support.paths import Paths
 from modules.support.settings import Settings
@@ -81,19 +83,27 @@ def _list(found: argparse.Namespace, options: Options, paths: Paths) -> int:
     if found.json:
         _say(json.dumps([_row(entry) for entry in entries], indent=2, ensure_ascii=False))
         return 0
-    table = Table("name", "family", "layout", "size", "pixels", "type", "what is wrong with it")
+    table = Table("name", "family", "layout", "size", "pixels", "type")
     for entry in entries:
-        table.add_row(
-            entry.title,
-            entry.family or "–",
-            entry.layout,
-            _size(entry.size_bytes),
-            str(entry.native_size) if entry.family else "–",
-            str(entry.details.get("dtype", "–")),
-            entry.problem or "",
-        )
-    Console().print(table)
+        if entry.problem is None:
+            facts = (entry.family, entry.layout, _size(entry.size_bytes), str(entry.native_size))
+            table.add_row(escape(entry.title), *facts, str(entry.details.get("dtype", "–")))
+    console = Console(highlight=False)
+    console.print(table)
+    broken = [entry for entry in entries if entry.problem is not None]
+    if broken:
+        console.print("These cannot be used:")
+    for entry in broken:
+        console.print(f"  {entry.name}: {entry.problem}", markup=False, soft_wrap=True)
     return 0
+
+
+def _find(path: Path, paths: Paths) -> Path:
+    """The file that was named, or the checkpoint of that name among the models."""
+    if path.exists():
+        return path
+    by_name = (item.path for item in find_checkpoints(paths.models) if str(path) in (item.path.name, item.relative))
+    return next(by_name, path)
 
 
 def _row(entry: ModelEntry) -> dict[str, Any]:
@@ -113,7 +123,7 @@ def _row(entry: ModelEntry) -> dict[str, Any]:
 
 def _inspect(found: argparse.Namespace, options: Options, paths: Paths) -> int:
     rules = load_rules(paths.configs / "families.json")
-    path: Path = found.path
+    path = _find(found.path, paths)
     outcome: Outcome = inspect_folder(path, rules) if path.is_dir() else inspect_file(path, rules)
     answer: dict[str, Any] = {"file": path.name, "outcome": type(outcome).__name__.lower()}
     if isinstance(outcome, Recognised):
@@ -143,9 +153,9 @@ def _pull(found: argparse.Namespace, options: Options, paths: Paths) -> int:
         f"of which {_size(plan.missing)} have to be fetched.",
         highlight=False,
     )
-    if plan.missing and not found.yes and not found.json and sys.stdin.isatty():
-        if console.input("Fetch them? [y/N] ").strip().lower() not in ("y", "yes"):
-            return 1
+    is_asking = plan.missing and not found.yes and not found.json and sys.stdin.isatty()
+    if is_asking and console.input("Fetch them? [y/N] ").strip().lower() not in ("y", "yes"):
+        return 1
     target = _fetch(hub, plan, console)
     if found.json:
         row = {"id": plan.hub_id, "commit": plan.commit, "path": str(target), "bytes": plan.bytes}
@@ -167,7 +177,7 @@ def _fetch(hub: Hub, plan: DownloadPlan, console: Console) -> Path:
 
 
 def _convert(found: argparse.Namespace, options: Options, paths: Paths) -> int:
-    done = convert(found.path, found.output, force=found.force)
+    done = convert(_find(found.path, paths), found.output, force=found.force)
     if found.json:
         answer = {"target": str(done.target), "tensors": done.tensors}
         _say(json.dumps(answer | {"dropped": done.dropped, "replaced": done.replaced}, indent=2))

@@ -34,7 +34,9 @@ def unet(shapes: Shapes) -> dict[str, Any]:
             levels[-1].append(index)
     channels = [shapes[f"input_blocks.{level[-1]}.0.out_layers.3.weight"][0] for level in levels]
     depths = [count(shapes, rf"input_blocks\.{level[-1]}\.1\.transformer_blocks\.(\d+)\.") for level in levels]
-    return _unet_config(shapes, channels, depths, len(levels[0])) | {
+    middle = count(shapes, r"middle_block\.1\.transformer_blocks\.(\d+)\.")
+    return _unet_config(shapes, channels, depths, middle) | {
+        "layers_per_block": len(levels[0]),
         "in_channels": shapes["input_blocks.0.0.weight"][1],
         "out_channels": shapes["out.2.weight"][0],
         **_size_conditioning(shapes.get("label_emb.0.0.weight")),
@@ -47,14 +49,17 @@ def unet_diffusers(shapes: Shapes) -> dict[str, Any]:
     layers = count(shapes, r"down_blocks\.0\.resnets\.(\d+)\.")
     channels = [shapes[f"down_blocks.{level}.resnets.0.conv2.weight"][0] for level in levels]
     depths = [count(shapes, rf"down_blocks\.{level}\.attentions\.0\.transformer_blocks\.(\d+)\.") for level in levels]
-    return _unet_config(shapes, channels, depths, layers) | {
+    middle = count(shapes, r"mid_block\.attentions\.0\.transformer_blocks\.(\d+)\.")
+    return _unet_config(shapes, channels, depths, middle) | {
+        "layers_per_block": layers,
         "in_channels": shapes["conv_in.weight"][1],
         "out_channels": shapes["conv_out.weight"][0],
         **_size_conditioning(shapes.get("add_embedding.linear_1.weight")),
     }
 
 
-def _unet_config(shapes: Shapes, channels: list[int], depths: list[int], layers: int) -> dict[str, Any]:
+def _unet_config(shapes: Shapes, channels: list[int], depths: list[int], middle: int) -> dict[str, Any]:
+    """A level without attention takes the depth of the middle: diffusers builds the middle as deep as the last level."""
     context = next(shape[1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight"))
     linear = len(next(shape for name, shape in shapes.items() if name.endswith(".proj_in.weight"))) == 2
     heads: int | tuple[int, ...] = SD1_HEADS
@@ -63,9 +68,8 @@ def _unet_config(shapes: Shapes, channels: list[int], depths: list[int], layers:
     down = ["CrossAttnDownBlock2D" if depth else "DownBlock2D" for depth in depths]
     up = ["CrossAttnUpBlock2D" if depth else "UpBlock2D" for depth in reversed(depths)]
     return {
-        "layers_per_block": layers,
         "block_out_channels": tuple(channels),
-        "transformer_layers_per_block": tuple(max(1, depth) for depth in depths),
+        "transformer_layers_per_block": tuple(depth or middle or 1 for depth in depths),
         "cross_attention_dim": context,
         "attention_head_dim": heads,
         "use_linear_projection": linear,

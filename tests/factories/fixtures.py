@@ -68,3 +68,21 @@ def tiny_sd15_inpaint_file(tiny_models, tiny_sd15_inpaint_folder) -> Path:
 def tiny_sdxl_file(tiny_models, tiny_sdxl_folder) -> Path:
     """The SDXL model as a single file in LDM layout, with its sidecar folder."""
     return single_file(tiny_sdxl_folder, tiny_models / "tiny-sdxl-file.safetensors", "sdxl")
+
+
+@pytest.fixture(scope="session")
+def tiny_sd2_file(tiny_models, tiny_sd2_folder) -> Path:
+    """The SD 2.1 model as a single file in LDM layout, with its sidecar folder."""
+    return single_file(tiny_sd2_folder, tiny_models / "tiny-sd2-file.safetensors", "sd2")
+
+
+@pytest.fixture(scope="session")
+def tiny_sd3_file(tiny_models, tiny_sd3_folder) -> Path:
+    """The SD 3 model with its text encoders as a single file, with its sidecar folder."""
+    return single_file(tiny_sd3_folder, tiny_models / "tiny-sd3-file.safetensors", "sd3")
+
+
+@pytest.fixture(scope="session")
+def tiny_flux_file(tiny_models, tiny_flux_folder) -> Path:
+    """Flux's transformer as a single file; its sidecar folder holds VAE and text encoders."""
+    return single_file(tiny_flux_folder, tiny_models / "tiny-flux-file.safetensors", "flux")

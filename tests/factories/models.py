@@ -125,8 +125,13 @@ def tiny_sdxl(folder: Path, *, fp16: bool = False, shard: int | None = None) -> 
     return save(folder, "StableDiffusionXLPipeline", components, fp16=fp16, shard=shard)
 
 
-def tiny_sd3(folder: Path, *, t5: bool = True, fp16: bool = False, shard: int | None = None) -> Path:
-    """Stable Diffusion 3: three text encoders (two without T5), sixteen latent channels, flow matching."""
+def tiny_sd3(
+    folder: Path, *, t5: bool = True, medium: bool = False, fp16: bool = False, shard: int | None = None
+) -> Path:
+    """Stable Diffusion 3: three text encoders (two without T5), sixteen latent channels, flow matching.
+
+    `medium` is the layout of SD 3.5 medium: normalised queries and keys, a second attention in the first block.
+    """
     from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
 
     words = save_clip_tokenizer(folder / "tokenizer")
@@ -152,6 +157,8 @@ def tiny_sd3(folder: Path, *, t5: bool = True, fp16: bool = False, shard: int | 
                 caption_projection_dim=32,
                 pooled_projection_dim=64,
                 pos_embed_max_size=32,
+                qk_norm="rms_norm" if medium else None,
+                dual_attention_layers=(0,) if medium else (),
             ).eval(),
             "vae": _vae16(scale=1.5305, shift=0.0609),
             "scheduler": parts.flow_scheduler(3.0),

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.factories import ldm_keys
+from tests.factories import ldm_keys, transformer_keys
 
 
 def weights_of(folder: Path) -> dict[str, Any]:
@@ -70,7 +70,28 @@ def _sdxl(source: Path) -> dict[str, Any]:
     }
 
 
-WRITERS = {"sd15": _sd15, "sd2": _sd2, "sdxl": _sdxl}
+def _sd3(source: Path) -> dict[str, Any]:
+    """Everything in one file, as the original `incl_clips_t5xxl` file has it."""
+    vae = config_of(source / "vae")
+    parts = {
+        "model.diffusion_model.": transformer_keys.sd3(weights_of(source / "transformer")),
+        "first_stage_model.": ldm_keys.vae(weights_of(source / "vae"), len(vae["block_out_channels"])),
+        "text_encoders.clip_l.transformer.": ldm_keys.clip(weights_of(source / "text_encoder")),
+        "text_encoders.clip_g.transformer.": ldm_keys.clip(weights_of(source / "text_encoder_2")),
+    }
+    if (source / "text_encoder_3").is_dir():
+        parts["text_encoders.t5xxl.transformer."] = weights_of(source / "text_encoder_3")
+    return {prefix + name: value for prefix, weights in parts.items() for name, value in weights.items()}
+
+
+def _flux(source: Path) -> dict[str, Any]:
+    """The transformer alone, without any prefix, as Flux was published; the sidecar gets the other parts whole."""
+    return transformer_keys.flux(weights_of(source / "transformer"))
+
+
+WRITERS = {"sd15": _sd15, "sd2": _sd2, "sdxl": _sdxl, "sd3": _sd3, "flux": _flux}
+BESIDE = {"flux": ("vae", "text_encoder", "text_encoder_2")}
+"""Parts whose weights go into the sidecar folder."""
 
 
 def sidecar_of(target: Path) -> Path:
@@ -95,4 +116,6 @@ def single_file(
             copy = sidecar_of(target) / file.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)
+    for part in BESIDE.get(layout, ()):
+        shutil.copytree(source / part, sidecar_of(target) / part, dirs_exist_ok=True)
     return target

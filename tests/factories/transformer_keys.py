@@ -1,0 +1,135 @@
+"""Names of diffusers weights of SD 3's and Flux's transformers in the layout of the original code of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+
+def _swap(value: Any) -> Any:
+    import torch
+
+    scale, shift = value.chunk(2)
+    return torch.cat([shift, scale])
+
+
+def _joined(weights: Mapping[str, Any], prefix: str, names: tuple[str, ...], kind: str) -> Any:
+    import torch
+
+    return torch.cat([weights[f"{prefix}.{name}.{kind}"] for name in names])
+
+
+def sd3(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """The transformer of SD 3."""
+    named: dict[str, Any] = {"pos_embed": weights["pos_embed.pos_embed"]}
+    blocks = 1 + max(int(found[1]) for name in weights if (found := re.match(r"transformer_blocks\.(\d+)\.", name)))
+    for kind in ("weight", "bias"):
+        simple = {
+            "x_embedder.proj": "pos_embed.proj",
+            "t_embedder.mlp.0": "time_text_embed.timestep_embedder.linear_1",
+            "t_embedder.mlp.2": "time_text_embed.timestep_embedder.linear_2",
+            "y_embedder.mlp.0": "time_text_embed.text_embedder.linear_1",
+            "y_embedder.mlp.2": "time_text_embed.text_embedder.linear_2",
+            "context_embedder": "context_embedder",
+            "final_layer.linear": "proj_out",
+        }
+        named |= {f"{new}.{kind}": weights[f"{old}.{kind}"] for new, old in simple.items()}
+        named[f"final_layer.adaLN_modulation.1.{kind}"] = _swap(weights[f"norm_out.linear.{kind}"])
+        for block in range(blocks):
+            named |= _sd3_block(weights, block, kind, is_last=block == blocks - 1)
+    return named
+
+
+def _sd3_block(weights: Mapping[str, Any], block: int, kind: str, *, is_last: bool) -> dict[str, Any]:
+    old, new = f"transformer_blocks.{block}", f"joint_blocks.{block}"
+    named = {
+        f"{new}.x_block.attn.qkv.{kind}": _joined(weights, f"{old}.attn", ("to_q", "to_k", "to_v"), kind),
+        f"{new}.context_block.attn.qkv.{kind}": _joined(
+            weights, f"{old}.attn", ("add_q_proj", "add_k_proj", "add_v_proj"), kind
+        ),
+        f"{new}.x_block.attn.proj.{kind}": weights[f"{old}.attn.to_out.0.{kind}"],
+        f"{new}.x_block.adaLN_modulation.1.{kind}": weights[f"{old}.norm1.linear.{kind}"],
+        f"{new}.x_block.mlp.fc1.{kind}": weights[f"{old}.ff.net.0.proj.{kind}"],
+        f"{new}.x_block.mlp.fc2.{kind}": weights[f"{old}.ff.net.2.{kind}"],
+    }
+    context = weights[f"{old}.norm1_context.linear.{kind}"]
+    named[f"{new}.context_block.adaLN_modulation.1.{kind}"] = _swap(context) if is_last else context
+    named |= _sd35_block(weights, old, new, kind)
+    if not is_last:
+        named[f"{new}.context_block.attn.proj.{kind}"] = weights[f"{old}.attn.to_add_out.{kind}"]
+        named[f"{new}.context_block.mlp.fc1.{kind}"] = weights[f"{old}.ff_context.net.0.proj.{kind}"]
+        named[f"{new}.context_block.mlp.fc2.{kind}"] = weights[f"{old}.ff_context.net.2.{kind}"]
+    return named
+
+
+def _sd35_block(weights: Mapping[str, Any], old: str, new: str, kind: str) -> dict[str, Any]:
+    """What SD 3.5 has beyond SD 3: normalised queries and keys, and a second attention in some blocks."""
+    named: dict[str, Any] = {}
+    for target, source in {
+        "x_block.attn.ln_q": "attn.norm_q",
+        "x_block.attn.ln_k": "attn.norm_k",
+        "context_block.attn.ln_q": "attn.norm_added_q",
+        "context_block.attn.ln_k": "attn.norm_added_k",
+        "x_block.attn2.ln_q": "attn2.norm_q",
+        "x_block.attn2.ln_k": "attn2.norm_k",
+        "x_block.attn2.proj": "attn2.to_out.0",
+    }.items():
+        if f"{old}.{source}.{kind}" in weights:
+            named[f"{new}.{target}.{kind}"] = weights[f"{old}.{source}.{kind}"]
+    if f"{old}.attn2.to_q.{kind}" in weights:
+        named[f"{new}.x_block.attn2.qkv.{kind}"] = _joined(weights, f"{old}.attn2", ("to_q", "to_k", "to_v"), kind)
+    return named
+
+
+def flux(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """The transformer of Flux.1."""
+    named: dict[str, Any] = {}
+    embedders = {"time_in": "timestep_embedder", "vector_in": "text_embedder", "guidance_in": "guidance_embedder"}
+    for kind in ("weight", "bias"):
+        for new, old in embedders.items():
+            for number, layer in ((1, "in_layer"), (2, "out_layer")):
+                name = f"time_text_embed.{old}.linear_{number}.{kind}"
+                if name in weights:
+                    named[f"{new}.{layer}.{kind}"] = weights[name]
+        named[f"img_in.{kind}"] = weights[f"x_embedder.{kind}"]
+        named[f"txt_in.{kind}"] = weights[f"context_embedder.{kind}"]
+        named[f"final_layer.linear.{kind}"] = weights[f"proj_out.{kind}"]
+        named[f"final_layer.adaLN_modulation.1.{kind}"] = _swap(weights[f"norm_out.linear.{kind}"])
+    for name in weights:
+        if found := re.fullmatch(r"transformer_blocks\.(\d+)\.norm1\.linear\.(weight|bias)", name):
+            named |= _flux_double(weights, int(found[1]), found[2])
+        elif found := re.fullmatch(r"single_transformer_blocks\.(\d+)\.norm\.linear\.(weight|bias)", name):
+            named |= _flux_single(weights, int(found[1]), found[2])
+    return named
+
+
+def _flux_double(weights: Mapping[str, Any], block: int, kind: str) -> dict[str, Any]:
+    old, new = f"transformer_blocks.{block}", f"double_blocks.{block}"
+    named = {
+        f"{new}.img_mod.lin.{kind}": weights[f"{old}.norm1.linear.{kind}"],
+        f"{new}.txt_mod.lin.{kind}": weights[f"{old}.norm1_context.linear.{kind}"],
+        f"{new}.img_attn.qkv.{kind}": _joined(weights, f"{old}.attn", ("to_q", "to_k", "to_v"), kind),
+        f"{new}.txt_attn.qkv.{kind}": _joined(weights, f"{old}.attn", ("add_q_proj", "add_k_proj", "add_v_proj"), kind),
+        f"{new}.img_attn.proj.{kind}": weights[f"{old}.attn.to_out.0.{kind}"],
+        f"{new}.txt_attn.proj.{kind}": weights[f"{old}.attn.to_add_out.{kind}"],
+    }
+    for stream, feed in (("img", "ff"), ("txt", "ff_context")):
+        named[f"{new}.{stream}_mlp.0.{kind}"] = weights[f"{old}.{feed}.net.0.proj.{kind}"]
+        named[f"{new}.{stream}_mlp.2.{kind}"] = weights[f"{old}.{feed}.net.2.{kind}"]
+    norms = {"img": ("norm_q", "norm_k"), "txt": ("norm_added_q", "norm_added_k")}
+    for stream, (query, key) in norms.items():
+        named[f"{new}.{stream}_attn.norm.query_norm.scale"] = weights[f"{old}.attn.{query}.weight"]
+        named[f"{new}.{stream}_attn.norm.key_norm.scale"] = weights[f"{old}.attn.{key}.weight"]
+    return named
+
+
+def _flux_single(weights: Mapping[str, Any], block: int, kind: str) -> dict[str, Any]:
+    old, new = f"single_transformer_blocks.{block}", f"single_blocks.{block}"
+    return {
+        f"{new}.modulation.lin.{kind}": weights[f"{old}.norm.linear.{kind}"],
+        f"{new}.linear1.{kind}": _joined(weights, old, ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"), kind),
+        f"{new}.linear2.{kind}": weights[f"{old}.proj_out.{kind}"],
+        f"{new}.norm.query_norm.scale": weights[f"{old}.attn.norm_q.weight"],
+        f"{new}.norm.key_norm.scale": weights[f"{old}.attn.norm_k.weight"],
+    }
