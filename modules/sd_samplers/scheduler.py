@@ -66,6 +66,11 @@ class Stepping:
         """Generators for fresh noise, one per picture of the batch, for pipelines whose loop hands none to `step`."""
         self.generators = generators
 
+    def index_for_timestep(self, timestep: Any, schedule_timesteps: Any = None) -> int:
+        """The first call at that time step. Churn above the model's largest sigma makes several share one."""
+        times = self.timesteps if schedule_timesteps is None else schedule_timesteps
+        return int((times == timestep).nonzero()[0].item())
+
     def _lay(self, road: Sequence[float]) -> list[float]:
         """Take a road of sigmas and return the sigma of every model call along it."""
         self._road = tuple(float(sigma) for sigma in road)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -124,8 +125,14 @@ def align_your_steps(noise: NoiseTable, steps: int) -> Array:
 
 def beta(noise: NoiseTable, steps: int, alpha: float = 0.6, b: float = 0.6) -> Array:
     """Sigmas at even quantiles of a Beta(0.6, 0.6) distribution (arXiv:2407.12173): dense at both ends."""
-    share = np.array([beta_quantile(float(q), alpha, b) for q in 1 - np.linspace(0, 1, steps)])
+    share = np.array(_beta_shares(steps, alpha, b))
     return noise.smallest + share * (noise.largest - noise.smallest)
+
+
+@lru_cache(maxsize=64)
+def _beta_shares(steps: int, alpha: float, b: float) -> tuple[float, ...]:
+    """The quantiles of `beta`; a few milliseconds each, so they are remembered for every number of steps."""
+    return tuple(beta_quantile(float(q), alpha, b) for q in 1 - np.linspace(0, 1, steps))
 
 
 SCHEDULES: dict[str, Callable[..., Array]] = {
