@@ -9,18 +9,29 @@ import struct
 import zlib
 from typing import Any
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from modules.contracts.errors import InvalidRequest
 
-FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP")
 MAX_MEGAPIXELS = 64
 ORIENTATION = 0x0112
 """The EXIF tag that says which side is up."""
 
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings each of its values upright (EXIF 2.3, table of tag 274)."""
+
 UNREADABLE = (
     OSError, ValueError, SyntaxError, TypeError, IndexError, KeyError, EOFError, OverflowError,
-    struct.error, zlib.error, Image.DecompressionBombError, Image.DecompressionBombWarning,
+    RuntimeError, struct.error, zlib.error, Image.DecompressionBombError, Image.DecompressionBombWarning,
 )  # fmt: skip
 """What PIL raises for files that are no pictures, broken or meant to harm."""
 
@@ -48,34 +59,45 @@ def decode_base64(text: Any, name: str) -> bytes:
         raise InvalidRequest(f"{name} is not base64; send the picture as bare base64 or as a data URI.") from error
 
 
-def open_picture(data: bytes, name: str) -> Image.Image:
-    """The decoded picture. Raises `InvalidRequest` for anything that is none, is cut off, or is too large."""
+def open_picture(data: bytes, name: str) -> tuple[Image.Image, bool]:
+    """The decoded picture, upright, and whether it had to be turned for that.
+
+    Raises `InvalidRequest` for anything that is no picture, is cut off, or is too large.
+    """
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
         if image.width * image.height > MAX_MEGAPIXELS * 1_000_000:
             raise InvalidRequest(
                 f"{name} has {image.width} × {image.height} pixels; at most {MAX_MEGAPIXELS} megapixels are taken."
             )
         image.load()
+        turn = TURNS.get(_orientation(image))
+        return (image if turn is None else image.transpose(turn)), turn is not None
     except UnidentifiedImageError as error:
         raise InvalidRequest(f"{name} is not a picture; {', '.join(FORMATS)} are understood.") from error
     except UNREADABLE as error:
-        raise InvalidRequest(f"{name} is a broken picture: {error}.") from error
-    return image
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InvalidRequest(f"{name} is a broken picture: {reason}.") from error
+
+
+def _orientation(image: Image.Image) -> Any:
+    """Which side the camera says is up; a picture is not refused because of what is broken beside it."""
+    try:
+        return image.getexif().get(ORIENTATION)
+    except UNREADABLE:
+        return None
 
 
 def read_picture(text: Any, name: str) -> bytes:
     """A picture to start from: the client's own bytes once they were seen to be whole, turned upright if need be."""
     data = decode_base64(text, name)
-    image = open_picture(data, name)
-    if image.getexif().get(ORIENTATION, 1) == 1:
-        return data
-    return to_png(ImageOps.exif_transpose(image))
+    image, turned = open_picture(data, name)
+    return to_png(image) if turned else data
 
 
 def read_mask(text: Any, name: str) -> bytes:
     """A mask as grey PNG, white to be repainted. A picture that is transparent somewhere masks with its alpha."""
-    image = ImageOps.exif_transpose(open_picture(decode_base64(text, name), name))
+    image, _ = open_picture(decode_base64(text, name), name)
     if "A" in image.getbands() or "transparency" in image.info:
         alpha = image.convert("RGBA").getchannel("A")
         if alpha.getextrema() != (255, 255):
@@ -84,7 +106,9 @@ def read_mask(text: Any, name: str) -> bytes:
 
 
 def to_png(image: Image.Image) -> bytes:
-    """PNG, packed quickly."""
+    """PNG, packed quickly; colour spaces that PNG does not know become RGB."""
+    if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
+        image = image.convert("RGB")
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -171,13 +172,20 @@ def test_a_transparent_mask_masks_with_its_alpha(call, rig):
     assert (read.mode, read.getpixel((0, 0))) == ("L", 200)
 
 
-def test_a_photograph_is_turned_upright(call, rig):
-    from PIL import Image
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photograph_is_turned_upright(call, rig, orientation):
+    import numpy as np
+    from PIL import Image, ImageOps
 
     tag = Image.Exif()
-    tag[0x0112] = 6
-    call("img2img", init_images=[b64(picture((32, 64), form="JPEG", exif=tag))], steps=1)
-    assert opened(b64(rig.asked.image.images[0])).size == (64, 32)
+    tag[0x0112] = orientation
+    photograph = Image.linear_gradient("L").resize((32, 48)).rotate(10)
+    buffer = io.BytesIO()
+    photograph.save(buffer, "PNG", exif=tag)
+    call("img2img", init_images=[b64(buffer.getvalue())], steps=1)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(buffer.getvalue())))
+    assert (np.asarray(opened(b64(rig.asked.image.images[0]))) == np.asarray(upright)).all()
+    assert (rig.asked.image.images[0] == buffer.getvalue()) == (orientation == 1)
 
 
 def test_parameters_as_text_fill_what_the_body_leaves_out(call, rig):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
+
 import pytest
 
-from modules.contracts.errors import OutOfMemory
+from modules.api.images import open_picture, read_mask, read_picture
+from modules.contracts.errors import InvalidRequest, OutOfMemory
 from tests.api.fakes import b64, picture
 
 PICTURE = b64(picture())
@@ -115,3 +119,18 @@ def test_what_nobody_foresaw_is_a_500_with_an_id_that_is_in_the_log(client, rig,
     number = answer.json()["detail"].rstrip(".").rsplit(" ", 1)[1]
     assert number in caplog.text
     assert "secret detail" in caplog.text
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "AVIF"])
+def test_damaged_pictures_are_read_or_refused_and_nothing_else(form):
+    dice = random.Random(form)
+    whole = picture((24, 16), 3 if form == "GIF" else (1, 2, 3), "P" if form == "GIF" else "RGB", form)
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for _ in range(dice.choice((1, 3, 12))):
+            damaged[dice.randrange(len(damaged))] = dice.randrange(256)
+        if dice.random() < 0.3:
+            del damaged[dice.randrange(1, len(damaged)) :]
+        for read in (read_picture, read_mask):
+            with contextlib.suppress(InvalidRequest):
+                assert open_picture(read(b64(bytes(damaged)), "mask"), "mask")
