@@ -142,9 +142,12 @@ class StudioCatalog:
                 sign, size = signature(candidate.path)
             except OSError:
                 continue  # it went away while we looked
-            entry = self._entry(name, candidate, self._inspections.outcome(sign, candidate.path), size)
-            entries.append(entry)
+            outcome = self._inspections.outcome(sign, candidate.path)
             signatures[name] = sign
+            if not candidate.certain and not isinstance(outcome, Recognised):
+                continue
+            entry = self._entry(name, candidate, outcome, size)
+            entries.append(entry)
             calls[name] = keys_of(entry, candidate.relative)
         self._inspections.keep(tuple(signatures.values()))
         entries.sort(key=lambda entry: (entry.problem is not None, entry.name.casefold(), entry.name))

@@ -73,7 +73,7 @@ def inspect_header(header: Header, rules: Sequence[Rule], name: str) -> Outcome:
         return Broken(
             f"{name} holds weights that are quantised with scales of their own; full or half ones are needed."
         )
-    best: tuple[int, str] = (-1, "")
+    best: tuple[float, str] = (-1.0, "")
     for rule in rules:
         if rule.layout == "folder":
             continue
@@ -91,8 +91,9 @@ def below(shapes: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return {name[len(prefix) :]: value for name, value in shapes.items() if name.startswith(prefix)}
 
 
-def _likeness(rule: Rule, named: Shapes) -> int:
-    return sum(pattern in named for pattern in rule.has_all)
+def _likeness(rule: Rule, named: Shapes) -> float:
+    """The share of the rule's names that are there."""
+    return sum(pattern in named for pattern in rule.has_all) / len(rule.has_all)
 
 
 def _other_kind(shapes: Shapes) -> str | None:

@@ -59,7 +59,7 @@ def unet_diffusers(shapes: Shapes) -> dict[str, Any]:
 
 
 def _unet_config(shapes: Shapes, channels: list[int], depths: list[int], middle: int) -> dict[str, Any]:
-    """A level without attention takes the depth of the middle: diffusers builds the middle as deep as the last level."""
+    """A level without attention gets the depth of the middle: diffusers builds that as deep as the last level."""
     context = next(shape[1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight"))
     linear = len(next(shape for name, shape in shapes.items() if name.endswith(".proj_in.weight"))) == 2
     heads: int | tuple[int, ...] = SD1_HEADS

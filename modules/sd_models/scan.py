@@ -36,6 +36,8 @@ class Candidate:
     layout: Layout
     relative: str
     """Path below the folder it was found in, with forward slashes; another name for it."""
+    certain: bool = True
+    """Whether it stands where only models stand; otherwise it is listed only once it turns out to be one."""
 
 
 def find_checkpoints(models: Path) -> Iterator[Candidate]:
@@ -89,7 +91,7 @@ def find_files(models: Path, kind: str) -> Iterator[Path]:
 
 
 def find_snapshots(caches: Sequence[Path]) -> Iterator[Candidate]:
-    """Diffusers models in caches of the hub: of each repository the revision that `main` names, else the newest."""
+    """Models in caches of the hub: of each repository the revision that `main` names, else the newest."""
     seen: set[str] = set()
     for cache in caches:
         if not cache.is_dir():
@@ -97,9 +99,14 @@ def find_snapshots(caches: Sequence[Path]) -> Iterator[Candidate]:
         for repository in sorted(cache.glob("models--*--*")):
             hub_id = repository.name.removeprefix("models--").replace("--", "/", 1)
             snapshot = _snapshot(repository)
-            if snapshot is not None and hub_id not in seen and (snapshot / INDEX).is_file():
-                seen.add(hub_id)
+            if snapshot is None or hub_id in seen:
+                continue
+            seen.add(hub_id)
+            if (snapshot / INDEX).is_file():
                 yield Candidate(hub_id, snapshot, "hub", hub_id)
+                continue
+            for file in sorted(snapshot.glob(f"*{WEIGHTS}")):
+                yield Candidate(hub_id, file, "single_file", f"{hub_id}/{file.name}", certain=False)
 
 
 def _snapshot(repository: Path) -> Path | None:

@@ -1,0 +1,96 @@
+"""Safetensors files with names and shapes but no weights: sparse files that take no room on disk."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+BYTES = {"F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "I64": 8}
+
+
+def header_of(shapes: Mapping[str, tuple[int, ...]], dtype: str = "F16") -> dict[str, Any]:
+    """The header's JSON for tensors that lie one after the other."""
+    header: dict[str, Any] = {}
+    end = 0
+    for name, shape in shapes.items():
+        start, end = end, end + math.prod(shape) * BYTES[dtype]
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
+    return header
+
+
+def write_raw(path: Path, header: bytes, data: int) -> Path:
+    """A file with exactly this header and that many zero bytes of data."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as stream:
+        stream.write(len(header).to_bytes(8, "little") + header)
+        stream.truncate(8 + len(header) + data)
+    return path
+
+
+def write_weightless(
+    path: Path, shapes: Mapping[str, tuple[int, ...]], *, dtype: str = "F16", metadata: dict[str, str] | None = None
+) -> Path:
+    """A sound file of the given names and shapes; all weights are zero."""
+    header = header_of(shapes, dtype)
+    end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+    if metadata is not None:
+        header["__metadata__"] = metadata
+    return write_raw(path, json.dumps(header).encode(), end)
+
+
+def ldm_unet(context: int, channels: int = 4) -> dict[str, tuple[int, ...]]:
+    """The telling weights of a UNet in LDM naming."""
+    return {
+        "model.diffusion_model.input_blocks.0.0.weight": (320, channels, 3, 3),
+        "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight": (640, context),
+        "model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight": (1280, context),
+        "model.diffusion_model.out.2.weight": (4, 320, 3, 3),
+    }
+
+
+def ldm_xl(context: int, label: int, channels: int = 4) -> dict[str, tuple[int, ...]]:
+    """The telling weights of an SDXL-like UNet in LDM naming."""
+    return {**ldm_unet(context, channels), "model.diffusion_model.label_emb.0.0.weight": (1280, label)}
+
+
+def diffusers_unet(context: int, channels: int = 4, prefix: str = "unet.") -> dict[str, tuple[int, ...]]:
+    """The telling weights of a UNet in diffusers naming."""
+    return {
+        f"{prefix}conv_in.weight": (320, channels, 3, 3),
+        f"{prefix}mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight": (1280, context),
+        f"{prefix}conv_out.weight": (4, 320, 3, 3),
+    }
+
+
+LDM_VAE = {"first_stage_model.decoder.conv_in.weight": (512, 4, 3, 3), "first_stage_model.decoder.up.0.x": (1,)}
+LDM_CLIP = {"cond_stage_model.transformer.text_model.embeddings.token_embedding.weight": (49408, 768)}
+SD3 = {
+    "model.diffusion_model.x_embedder.proj.weight": (1536, 16, 2, 2),
+    "model.diffusion_model.context_embedder.weight": (1536, 4096),
+    "model.diffusion_model.pos_embed": (1, 36864, 1536),
+    "model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight": (4608, 1536),
+    "model.diffusion_model.joint_blocks.0.context_block.adaLN_modulation.1.weight": (9216, 1536),
+}
+FLUX = {
+    "img_in.weight": (3072, 64),
+    "txt_in.weight": (3072, 4096),
+    "vector_in.in_layer.weight": (3072, 768),
+    "double_blocks.0.img_attn.norm.key_norm.scale": (128,),
+    "single_blocks.0.linear1.weight": (21504, 3072),
+}
+FLUX_GUIDANCE = {"guidance_in.in_layer.weight": (3072, 256)}
+FLUX_DIFFUSERS = {
+    "x_embedder.weight": (3072, 64),
+    "transformer_blocks.0.attn.add_q_proj.weight": (3072, 3072),
+    "single_transformer_blocks.0.proj_mlp.weight": (12288, 3072),
+    "time_text_embed.text_embedder.linear_1.weight": (3072, 768),
+}
+SD3_DIFFUSERS = {
+    "pos_embed.proj.weight": (1536, 16, 2, 2),
+    "context_embedder.weight": (1536, 4096),
+    "transformer_blocks.0.attn.add_q_proj.weight": (1536, 1536),
+    "time_text_embed.text_embedder.linear_1.weight": (1536, 2048),
+}
