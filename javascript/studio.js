@@ -5,7 +5,7 @@
   "use strict";
   if (window.atelier) return;
 
-  const state = { told: {}, pictures: [], chosen: null, follow: true };
+  const state = { told: {}, pictures: [], chosen: null, follow: true, heard: Date.now(), lost: false };
   const redraws = new Set();
   const redraw = () => redraws.forEach((draw) => draw());
   const $ = (id) => document.getElementById(id);
@@ -43,6 +43,7 @@
     copy: "M9 9h10v11H9zM5 15V4h10",
     save: "M12 4v11m0 0 4-4m-4 4-4-4M5 20h14",
     sun: "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM12 2v2m0 16v2M2 12h2m16 0h2M5 5l1.4 1.4m11.2 11.2L19 19M5 19l1.4-1.4M17.6 6.4 19 5",
+    spark: "M12 3l1.8 5.2L19 10l-5.2 1.8L12 17l-1.8-5.2L5 10l5.2-1.8zM19 16v4m-2-2h4",
     left: "M15 5l-7 7 7 7",
     right: "M9 5l7 7-7 7",
     close: "M6 6l12 12M18 6 6 18",
@@ -50,6 +51,7 @@
   };
 
   const address = (picture, kind = "pictures") => new URL(`studio/${kind}/${picture.id}`, document.baseURI).href;
+  const SILENCE = 7000;
   const busy = () => ["queued", "running"].includes(state.told.phase);
 
   /** Set a field as if a person had typed it, so that Gradio hears of it. */
@@ -138,7 +140,8 @@
     function drawPicture() {
       const picture = chosen();
       const source = previewing() ? state.told.preview : picture ? address(picture) : "";
-      empty.hidden = Boolean(source) || busy();
+      empty.hidden = Boolean(source);
+      empty.classList.toggle("waiting", busy());
       shown.hidden = !source;
       shown.classList.toggle("unfinished", Boolean(previewing()));
       shown.classList.toggle("past", Boolean(busy() && state.follow && !state.told.preview));
@@ -154,7 +157,7 @@
       if (told.known) bar.setAttribute("aria-valuenow", share);
       else bar.removeAttribute("aria-valuenow");
       bar.firstChild.style.width = told.known ? `${share}%` : "";
-      headline.textContent = told.headline || "";
+      headline.textContent = state.lost ? "Connection lost, trying again" : told.headline || "";
       const more = told.waiting ? `${told.waiting} more waiting` : "";
       detail.textContent = [told.detail, more].filter(Boolean).join(" · ");
       canvas.setAttribute("aria-busy", busy());
@@ -195,14 +198,45 @@
     redraws.add(() => { drawPicture(); drawProgress(); drawDetails(); });
     const hear = () => {
       const told = props.value || {};
-      if (told.job && told.job !== state.told.job) state.follow = true;
+      const fresh = told.job && told.job !== state.told.job;
+      if (fresh) state.follow = true;
+      if (fresh) comeIntoView(canvas);
       state.told = told;
+      state.heard = Date.now();
+      state.lost = false;
       settle();
+      if (told.error) alert.scrollIntoView({ block: "nearest" });
     };
+    keepInTouch(send);
     watch("value", hear);
     ranges = props.ranges || {};
     enhance();
     hear();
+  }
+
+  /** On a phone the form may have scrolled the picture away; a new job brings it back. */
+  function comeIntoView(node) {
+    const { top, bottom } = node.getBoundingClientRect();
+    const narrow = matchMedia("(max-width: 820px)").matches;
+    if (narrow && (bottom < 120 || top > innerHeight - 160)) node.scrollIntoView({ block: "center", behavior: "smooth" });
+  }
+
+  /** While a job runs the studio speaks every two seconds. Silence means a lost line: try until it is back, then look
+      at the job again. The form and the job are untouched by all this. */
+  function keepInTouch(send) {
+    setInterval(async () => {
+      if (!busy() || Date.now() - state.heard < SILENCE) return;
+      state.lost = true;
+      redraw();
+      try {
+        const answer = await fetch(new URL("studio/logo.svg", document.baseURI), { method: "GET", cache: "no-store" });
+        if (!answer.ok) return;
+        state.heard = Date.now();
+        send("attach", {});
+      } catch {
+        // Still away; the next round tries again.
+      }
+    }, 2000);
   }
 
   /* ---- the gallery and the viewer --------------------------------------------------------------------------- */
@@ -258,8 +292,8 @@
       viewer.image = h("img", { alt: "" });
       const button = (label, path, act) => h(`button.over.${label.toLowerCase()}`, { type: "button", "aria-label": label, onclick: act }, icon(path));
       viewer.box = h("dialog.viewer", { "aria-label": "Picture" }, viewer.image,
-        button("Previous", ICONS.left, () => step(-1)), button("Next", ICONS.right, () => step(1)),
-        button("Close", ICONS.close, () => viewer.box.close()));
+        button("Close", ICONS.close, () => viewer.box.close()),
+        button("Previous", ICONS.left, () => step(-1)), button("Next", ICONS.right, () => step(1)));
       viewer.box.addEventListener("click", (event) => { if (event.target === viewer.box) viewer.box.close(); });
       viewer.box.addEventListener("keydown", (event) => {
         const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -282,12 +316,27 @@
   function raiseExamples(element, props, watch) {
     const row = h("div.chips", { role: "group", "aria-label": "Suggestions" });
     element.querySelector(".atelier-examples").append(row);
-    const draw = () => row.replaceChildren(...((props.value || {}).prompts || []).map((prompt) =>
-      h("button.chip", { type: "button", onclick: () => {
-        const field = document.querySelector("#txt2img_prompt textarea");
-        type(field, prompt);
-        field.focus();
-      } }, prompt)));
+    row.addEventListener("wheel", (event) => {
+      if (event.deltaX || row.scrollWidth <= row.clientWidth) return;
+      event.preventDefault();
+      row.scrollLeft += event.deltaY;
+    }, { passive: false });
+    const put = (prompt) => {
+      const field = document.querySelector("#txt2img_prompt textarea");
+      type(field, prompt);
+      if (matchMedia("(hover: hover)").matches) field.focus();
+    };
+    const draw = () => {
+      const prompts = (props.value || {}).prompts || [];
+      const surprise = () => {
+        const now = document.querySelector("#txt2img_prompt textarea").value;
+        const others = prompts.filter((prompt) => prompt !== now);
+        put(others[Math.floor(Math.random() * others.length)]);
+      };
+      row.replaceChildren(
+        h("button.chip.idea", { type: "button", onclick: surprise }, icon(ICONS.spark), "Surprise me"),
+        ...prompts.map((prompt) => h("button.chip", { type: "button", onclick: () => put(prompt) }, prompt)));
+    };
     watch("value", draw);
     draw();
   }
@@ -328,6 +377,9 @@
       number.addEventListener("input", () => { range.value = number.value; paint(range); });
       number.after(range);
     }
+    for (const button of document.querySelectorAll("button.icon:not([title])")) button.title = button.textContent.trim();
+    const go = $("txt2img_generate");
+    if (go && !go.title) go.title = "Ctrl + Enter";
   }
 
   function paint(range) {

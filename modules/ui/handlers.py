@@ -75,7 +75,7 @@ class Handlers:
                 yield shown
 
     async def open(self, request: gr.Request) -> AsyncGenerator[Shown, None]:
-        """A page was opened: the owner's pictures, and whatever of theirs is still being drawn."""
+        """A page was opened or has its line back: the owner's pictures, and what of theirs is still being drawn."""
         owner = owner_of(request)
         yield gr.skip(), await self._shelf(owner)
         async with aclosing(self._show(request, owner, await self._desk.unfinished(owner))) as showing:

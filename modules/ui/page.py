@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import zlib
 from typing import Any
 
 import gradio as gr
@@ -19,6 +20,16 @@ from modules.ui.table import read_table
 TITLE = "Atelier"
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 """Every event: no overlay over our own progress, no public endpoint, no second queue before the studio's own."""
+DRAFT = f"atelier-form-{zlib.crc32(','.join(NAMES).encode()):x}"
+"""Where a browser keeps what was last in the form; another set of inputs is another draft."""
+KEEP = f"""(...values) => {{
+  localStorage.setItem("{DRAFT}", JSON.stringify([window.gradio_config.username ?? null, ...values]));
+  return [];
+}}"""
+RESTORE = f"""(...values) => {{
+  const [person, ...kept] = JSON.parse(localStorage.getItem("{DRAFT}") ?? "[]");
+  return person === (window.gradio_config.username ?? null) && kept.length === values.length ? kept : values;
+}}"""
 
 
 class _Controls:
@@ -138,6 +149,7 @@ def _connect(page: gr.Blocks, inputs: Inputs, parts: _Controls, handlers: Handle
     parts.interrupt.click(handlers.interrupt, **QUIET)
     parts.skip.click(handlers.skip, **QUIET)
     parts.stage.recall(handlers.recall, form, form, **raw)
+    parts.stage.attach(handlers.open, None, show, **QUIET)
     fitting = [made[name] for name in handlers.FITTED]
     made["model.checkpoint"].input(
         handlers.fit, made["model.checkpoint"], [*fitting, parts.aspect, parts.examples], **raw
@@ -147,6 +159,7 @@ def _connect(page: gr.Blocks, inputs: Inputs, parts: _Controls, handlers: Handle
         handlers.resize, [parts.aspect, made["model.checkpoint"]], [made["canvas.width"], made["canvas.height"]], **raw
     )
     _connect_in_browser(made, parts)
+    page.load(None, form, form, js=RESTORE, **QUIET)
     page.load(handlers.open, None, show, **QUIET)
     page.load(handlers.starting, None, parts.status, **QUIET)
 
@@ -160,6 +173,8 @@ def _connect_in_browser(made: dict[str, Any], parts: _Controls) -> None:
     parts.reuse.click(None, seed, seed, js="(seed) => window.atelier.seed(seed)", **QUIET)
     for side in size:
         side.change(None, size, parts.aspect, js="(w, h) => window.atelier.aspect(w, h)", **QUIET)
+    form = [made[name] for name in NAMES]
+    gr.on([parts.generate.click, *(item.input for item in form)], None, form, None, js=KEEP, **QUIET)
     for name, component in made.items():
         if "slid" in (component.elem_classes or ()):
             follow = f"(value) => {{ window.atelier.slide('{ELEM_IDS[name]}', value); return []; }}"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from tests.browser.cable import Cable
 from tests.browser.conftest import PHONE, Open, serving
 from tests.ui.fakes import FakeEngine, fake_studio
 
@@ -70,7 +71,7 @@ def test_the_page_stands_without_complaint_and_asks_nobody_else(stage: Stage, vi
 
 def test_a_prompt_becomes_a_picture_with_its_parameters(stage: Stage, visit: Open) -> None:
     seen = visit(stage.address)
-    seen.page.locator(".chip").first.click()
+    seen.page.locator(".chip", has_text="red circle").click()
     assert seen.page.input_value("#txt2img_prompt textarea") == "a red circle on a white background"
     seen.page.keyboard.press("Control+Enter")
     seen.page.wait_for_selector(".thumb")
@@ -130,6 +131,33 @@ def test_reload_during_a_job_shows_it_again(stage: Stage, visit: Open) -> None:
     seen.wait(IDLE)
     assert len(stage.engine.requests) == 1
     assert seen.page.locator("#html_info_txt2img .prompt").inner_text() == "a pink circle on a blue background"
+
+
+def test_a_lost_line_is_told_and_mended(stage: Stage, visit: Open) -> None:
+    stage.engine.hold.clear()
+    cable = Cable(int(stage.address.rsplit(":", 1)[1]))
+    seen = visit(cable.address)
+    seen.write("a red circle on a pink background")
+    seen.generate()
+    seen.wait(BUSY)
+    cable.cut()
+    seen.wait("document.querySelector('.headline').textContent.startsWith('Connection lost')")
+    stage.engine.hold.set()
+    cable.mend()
+    seen.page.wait_for_selector(".thumb")
+    seen.wait(IDLE)
+    assert seen.page.input_value("#txt2img_prompt textarea") == "a red circle on a pink background"
+    assert len(stage.engine.requests) == 1
+    cable.close()
+
+
+def test_the_form_survives_a_reload(stage: Stage, visit: Open) -> None:
+    seen = visit(stage.address)
+    seen.write("half a thought")
+    seen.page.fill("#txt2img_steps input[type=number]", "33")
+    seen.page.reload()
+    seen.wait("document.querySelector('#txt2img_prompt textarea')?.value === 'half a thought'")
+    seen.wait("document.querySelector('#txt2img_steps input[type=range]')?.value === '33'")
 
 
 def test_an_error_is_one_sentence_and_the_next_try_works(stage: Stage, visit: Open) -> None:
