@@ -40,7 +40,8 @@ def load_vae(
     wanted, found = reference.get("latent_channels"), vae.config.latent_channels
     if wanted is not None and found != wanted:
         raise InvalidRequest(f"The VAE {entry.name!r} has {found} latent channels; this model needs one with {wanted}.")
-    return vae.to(device=device, dtype=kind).eval().requires_grad_(False)
+    # torch's own `to`: that of diffusers warns of precisions that were asked for here on purpose.
+    return torch.nn.Module.to(vae, device=device, dtype=kind).eval().requires_grad_(False)
 
 
 def _config(source: Mapping[str, Any] | Path | None) -> dict[str, Any]:

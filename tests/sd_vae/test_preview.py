@@ -62,6 +62,24 @@ def test_the_fit_is_exact_where_colours_are_linear_in_latents():
     assert linear.fit(vae).apply(latents)[0, :, 0, 0].tolist() == pytest.approx(RED, abs=0.01)
 
 
+def test_neighbours_have_their_say_and_the_border_repeats_itself():
+    # Nine rows for one channel: only the cell to the left counts.
+    rows = [(0.0, 0.0, 0.0)] * 9
+    rows[3] = (1.0, 0.5, 0.0)
+    cells = torch.tensor([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]]).view(1, 1, 2, 3)
+    found = linear.LinearMap(tuple(rows), (0.0, 0.0, 0.0), reach=1).apply(cells)
+    left = torch.tensor([[0.1, 0.1, 0.2], [0.4, 0.4, 0.5]])
+    assert torch.allclose(found[0, 0], left)
+    assert torch.allclose(found[0, 1], left / 2)
+
+
+def test_previews_can_be_prepared_before_the_first_step(monkeypatch):
+    previewer = Previewer({"vae": ColourBlocks()})
+    previewer.prepare()
+    monkeypatch.setattr(linear, "fit", lambda vae: pytest.fail("fitted again"))
+    previewer.preview(torch.zeros(1, 4, 2, 2))
+
+
 def test_a_fit_is_made_once_for_each_vae_and_kept_in_the_cache(tmp_path, monkeypatch):
     first = linear.fitted(ColourBlocks(), tmp_path)
     assert len(list((tmp_path / "previews").iterdir())) == 1
