@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,17 @@ def open_database(path: Path) -> Engine:
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
     event.listen(engine, "connect", _prepare)
+    return engine
+
+
+def open_private() -> Engine:
+    """A database of this process alone, for jobs that nobody could take up after it: it goes when the engine goes.
+
+    A command of the terminal uses it, so that it neither runs jobs that a server has left nor stands in its way.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="atelier-jobs-", ignore_cleanup_errors=True)
+    engine = open_database(Path(folder.name) / "jobs.sqlite3")
+    weakref.finalize(engine, folder.cleanup)
     return engine
 
 

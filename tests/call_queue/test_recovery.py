@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+from pathlib import Path
+
 import pytest
 from sqlalchemy import update
 
-from modules.call_queue.database import Tenancy, open_database
+from modules.call_queue.database import Tenancy, open_database, open_private
 from modules.call_queue.recovery import recover
 from modules.call_queue.store import LARGE_REQUEST, JobStore
 from modules.call_queue.tables import JOBS
@@ -180,3 +183,15 @@ def test_the_database_is_opened_for_several_threads(tmp_path):
     JobStore(engine)
     JobStore(engine)
     engine.dispose()
+
+
+def test_a_private_database_leaves_nothing_behind():
+    engine = open_private()
+    folder = Path(engine.url.database).parent
+    store = JobStore(engine)
+    store.add("a", "ann", wish())
+    assert store.claim().id == "a"
+    engine.dispose()
+    del store, engine
+    gc.collect()
+    assert not folder.exists()
