@@ -134,7 +134,9 @@ def findings(report: dict[str, Any]) -> Iterator[dict[str, str]]:
         if version is None and place["core"]:
             yield _finding(f"The package {name} is not in the environment.", "delete .venv, then python launch.py")
     if "problem" in report["hardware"]:
-        yield _finding(f"No device: {report['hardware']['problem']}.", "python launch.py, or another --device-id")
+        yield _finding(
+            f"No device: {report['hardware']['problem'].rstrip('.')}.", "python launch.py, or another --device-id"
+        )
     for name, space in report["disk"].items():
         if space["free"] < LITTLE_DISK:
             yield _finding(
