@@ -1,0 +1,81 @@
+"""The page of the real server: `python launch.py` with a data folder of its own and the model that ships with it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.browser.conftest import Open
+from tests.e2e.server import Server, running
+
+pytestmark = [pytest.mark.browser, pytest.mark.e2e]
+IDLE = "!document.body.classList.contains('atelier-busy')"
+PROMPT = "a red circle on a white background"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("real") / "data", "--offline") as started:
+        yield started
+
+
+def draw(seen: Any, prompt: str, seed: int) -> None:
+    before = seen.thumbs()
+    seen.write(prompt)
+    seen.page.fill("#txt2img_seed input", str(seed))
+    seen.generate()
+    seen.page.wait_for_function(f"document.querySelectorAll('.thumb').length > {before}", timeout=120_000)
+    seen.wait(IDLE)
+
+
+def test_first_visit_to_first_download(server: Server, visit: Open) -> None:
+    seen = visit(server.url)
+    draw(seen, PROMPT, 7)
+    info = seen.page.locator("#html_info_txt2img")
+    assert info.locator(".prompt").inner_text() == PROMPT
+    assert info.locator("div", has_text="Seed").last.locator("dd").inner_text() == "7"
+    with seen.page.expect_download() as caught:
+        seen.page.get_by_role("link", name="Download").click()
+    picture = Image.open(io.BytesIO(Path(caught.value.path()).read_bytes()))
+    assert picture.size == (128, 128)
+    assert picture.info["parameters"].startswith(PROMPT)
+    assert seen.complaints == []
+    assert seen.strangers() == []
+    seen.shoot("real")
+
+
+def test_the_recipe_of_a_picture_draws_it_again(server: Server, visit: Open) -> None:
+    seen = visit(server.url)
+    draw(seen, "a blue square on a yellow background", 11)
+    first = seen.page.request.get(seen.page.locator("img.shown").get_attribute("src")).body()
+    seen.write("something else")
+    seen.page.fill("#txt2img_seed input", "-1")
+    seen.page.get_by_role("button", name="Use these settings").click()
+    seen.wait("document.querySelector('#txt2img_seed input').value === '11'")
+    before = seen.thumbs()
+    seen.generate()
+    seen.page.wait_for_function(f"document.querySelectorAll('.thumb').length > {before}", timeout=120_000)
+    seen.wait(IDLE)
+    again = seen.page.request.get(seen.page.locator("img.shown").get_attribute("src")).body()
+    assert pixels(first) == pixels(again)
+
+
+def test_pictures_are_still_there_on_another_visit(server: Server, visit: Open) -> None:
+    seen = visit(server.url)
+    seen.page.wait_for_selector(".thumb")
+    assert seen.page.locator("img.shown").is_visible()
+
+
+def test_the_api_documents_itself_beside_the_page(server: Server, visit: Open) -> None:
+    seen = visit(server.url)
+    assert seen.page.request.get(f"{server.url}/docs").ok
+    assert "/sdapi/v1/txt2img" in seen.page.request.get(f"{server.url}/openapi.json").json()["paths"]
+
+
+def pixels(data: bytes) -> bytes:
+    return Image.open(io.BytesIO(data)).convert("RGB").tobytes()
