@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 VERSION = "0.1.0"
+CONFIGURATION_ERROR = 78
+"""EX_CONFIG: tells the supervisor that another start would end the same way."""
 STOP_SECONDS = 15.0
 """How long running jobs get to stop before the process ends."""
 
@@ -107,12 +109,16 @@ def _assemble(
     )
 
 
-def build_studio(options: Options, *, status: Status | None = None, start_engine: bool = True) -> Studio:
+def build_studio(
+    options: Options, *, status: Status | None = None, start_engine: bool = True, private: bool = False
+) -> Studio:
     """All services, wired, jobs of an earlier process taken up again.
 
     Returns at once; with `start_engine` the engine is built in the background, else with `Studio.start_engine`.
+    `private` gives the queue a job table of its own, so that a command of the terminal neither takes up what a server
+    has left nor stands in the way of one that runs.
     """
-    from modules.call_queue.database import open_database
+    from modules.call_queue.database import open_database, open_private
     from modules.call_queue.queue import CallQueue
     from modules.call_queue.store import JobStore
     from modules.outputs.store import DiskPictureStore
@@ -135,9 +141,10 @@ def build_studio(options: Options, *, status: Status | None = None, start_engine
         checkpoint=options.paths.checkpoint,
     )
     database = open_database(paths.database)
+    jobs = open_private() if private else database
     pictures = DiskPictureStore(database, paths.outputs, settings)
     room = EngineRoom(status)
-    queue = CallQueue(room.get, JobStore(database), bus, pictures, lanes=options.run.lanes)
+    queue = CallQueue(room.get, JobStore(jobs), bus, pictures, lanes=options.run.lanes)
 
     def assemble() -> None:
         room.build(lambda: _assemble(options, paths, settings, catalog, table))
@@ -148,11 +155,12 @@ def build_studio(options: Options, *, status: Status | None = None, start_engine
     def close() -> None:
         queue.stop(STOP_SECONDS)
         room.close()
-        database.dispose()
+        for engine in {database, jobs}:
+            engine.dispose()
 
+    queue.start()
     if start_engine:
         begin()
-    queue.start()
     return Studio(
         options=options,
         paths=paths,
@@ -222,7 +230,7 @@ class _Server:
         self._status = Status()
         self._opening = Opening(self._status, options.network.subpath)
         self._studio: Studio | None = None
-        self._failed = False
+        self._exit_status = 0
 
     async def run(self) -> int:
         """Serve until a signal comes; the process's exit status."""
@@ -247,7 +255,7 @@ class _Server:
         if self._studio is not None:
             await asyncio.to_thread(self._studio.close)
         await self._opening.close()
-        return int(self._failed)
+        return self._exit_status
 
     def _stand_up(self, server: uvicorn.Server, loop: asyncio.AbstractEventLoop) -> None:
         network = self._options.network
@@ -259,10 +267,14 @@ class _Server:
             asyncio.run_coroutine_threadsafe(self._opening.hand_over(application, lifespan), loop).result()
             log.info("the page stands at http://%s:%s%s", network.host, network.port, network.subpath)
             studio.start_engine()
+        except StudioError as error:
+            log.error("%s", error.message)
+            self._exit_status = CONFIGURATION_ERROR
+            server.should_exit = True
         except Exception:
             # Border of a thread: without this the port would answer "starting" for ever.
             log.exception("the studio could not be started")
-            self._failed = True
+            self._exit_status = 1
             server.should_exit = True
 
 

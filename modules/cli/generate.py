@@ -43,7 +43,7 @@ def run(command: Command) -> int:
 
     # The bar says what goes on; the log is for what went wrong.
     configure(json_lines=command.options.run.log_json, level=logging.WARNING)
-    studio = build_studio(command.options)
+    studio = build_studio(command.options, private=True)
     try:
         handle = studio.queue.submit(request, owner="cli")
         result = follow(handle, studio.status, console)

@@ -54,10 +54,15 @@ class Paths:
         return self.models / kind
 
     def ensure(self) -> Paths:
-        """Make the folders that the program writes to, the data folder for its owner only; returns itself."""
+        """Make the folders that the program writes to, the data folder for its owner only; returns itself.
+
+        Folders for the kinds of weights are made in the program's own models folder only: one that somebody points to
+        has an order of its own and may be read-only.
+        """
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         for folder in (self.outputs, self.cache):
             folder.mkdir(parents=True, exist_ok=True)
-        for kind in MODEL_KINDS:
-            self.models_of(kind).mkdir(parents=True, exist_ok=True)
+        if self.models == self.root / "models":
+            for kind in MODEL_KINDS:
+                self.models_of(kind).mkdir(parents=True, exist_ok=True)
         return self

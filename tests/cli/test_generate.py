@@ -68,7 +68,7 @@ def studio(monkeypatch):
     monkeypatch.setattr(root, "handlers", root.handlers[:])
     monkeypatch.setattr(root, "level", root.level)
     made = Studio()
-    monkeypatch.setitem(sys.modules, "modules.app", types.SimpleNamespace(build_studio=lambda options: made))
+    monkeypatch.setitem(sys.modules, "modules.app", types.SimpleNamespace(build_studio=lambda options, private: made))
     return made
 
 

@@ -32,11 +32,14 @@ def test_a_secret_file_is_never_readable_by_others(tmp_path):
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
 
 
-def test_paths_make_every_folder_that_is_written_to(tmp_path):
-    paths = Paths(tmp_path / "data", tmp_path / "models").ensure()
-    assert paths.outputs.is_dir()
-    assert paths.cache.is_dir()
-    assert all(paths.models_of(kind).is_dir() for kind in MODEL_KINDS)
+def test_paths_make_what_is_written_to_and_leave_the_models_of_others_alone(tmp_path):
+    own = Paths(tmp_path / "data", tmp_path / "models", tmp_path).ensure()
+    assert own.outputs.is_dir()
+    assert own.cache.is_dir()
+    assert all(own.models_of(kind).is_dir() for kind in MODEL_KINDS)
+    (tmp_path / "theirs").mkdir()
+    Paths(tmp_path / "data", tmp_path / "theirs", tmp_path).ensure()
+    assert list((tmp_path / "theirs").iterdir()) == []
 
 
 def test_the_registry_orders_by_before():
