@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,6 +50,10 @@ class MpsHandler(DeviceHandler):
 
     def name(self) -> str:
         return f"Apple {self.host.machine} GPU"
+
+    def driver(self) -> str:
+        # Metal comes with the system, and what it can compute changed with several of its versions.
+        return f"macOS {platform.mac_ver()[0] or 'unknown'}"
 
     def memory(self) -> MemoryInfo:
         total = int(self.space.recommended_max_memory())

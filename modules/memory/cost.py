@@ -143,7 +143,8 @@ def facts_of(components: Mapping[str, Any], facts: ModelFacts | None = None) -> 
     if vae is not None:
         channels = getattr(vae.config, "block_out_channels", None) or (64,)
         factor = 2 ** (len(channels) - 1)
-        facts = replace(facts, vae_width=channels[0], vae_bytes=_value_bytes(vae), latent_factor=factor)
+        tile = int(getattr(vae, "tile_sample_min_size", facts.vae_tile))
+        facts = replace(facts, vae_width=channels[0], vae_bytes=_value_bytes(vae), latent_factor=factor, vae_tile=tile)
     return facts
 
 

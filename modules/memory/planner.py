@@ -86,6 +86,18 @@ def _largest(
     return least
 
 
+def rests_in_main_memory(size_bytes: int, free: int | None, vram: VramMode, *, accelerator: bool = True) -> bool:
+    """Whether a model of that many bytes is to be loaded into main memory rather than onto the device.
+
+    So it is under `--medvram` and `--lowvram`, and when the weights alone would not fit into `free` bytes. Such a model
+    can compute under `model_offload` or `sequential_offload` only: plan for it with `vram` "medvram" at least, and do
+    not count its weights as memory of the device that it may use.
+    """
+    if not accelerator:
+        return False
+    return vram != "normal" or (free is not None and size_bytes > free * MARGIN)
+
+
 def next_plan(plan: MemoryPlan, *, accelerator: bool = True) -> MemoryPlan | None:
     """The next cheaper plan, to be tried once after memory ran out; None when there is nothing left to save.
 

@@ -58,11 +58,19 @@ def _numbers(vae: Any, like: Any) -> tuple[Any, Any, Any]:
     return shaped(mean), scale, shaped(spread)
 
 
+def computing_device(vae: Any) -> Any:
+    """The torch device on which the autoencoder computes, wherever its weights wait.
+
+    Offloading leaves a mark with `execution_device` on the module, or on its layers when they travel one by one.
+    """
+    if hasattr(vae, "_hf_hook"):
+        for layer in vae.modules():
+            device = getattr(getattr(layer, "_hf_hook", None), "execution_device", None)
+            if device is not None:
+                return device
+    return vae.device
+
+
 def placed(vae: Any, tensor: Any) -> Any:
     """The tensor where and in the precision in which the autoencoder computes, offloaded or not."""
-    mark = getattr(vae, "_hf_hook", None)
-    device = getattr(mark, "execution_device", None) or vae.device
-    if device.type == "meta":
-        # Under leaf-by-leaf offload the weights are away; each layer moves its own input.
-        return tensor.to(vae.dtype)
-    return tensor.to(device, vae.dtype)
+    return tensor.to(computing_device(vae), vae.dtype)

@@ -12,6 +12,7 @@ from typing import Any
 from modules.contracts.catalog import Family
 from modules.contracts.errors import BrokenModel
 from modules.sd_vae import linear
+from modules.sd_vae.codec import computing_device
 from modules.sd_vae.taesd import find_taesd, load_taesd
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ class Previewer:
         file = find_taesd(self._approx, self._family, int(self._vae.config.latent_channels))
         if file is not None:
             try:
-                return load_taesd(file, int(self._vae.config.latent_channels))
+                return load_taesd(file, int(self._vae.config.latent_channels), computing_device(self._vae))
             except BrokenModel as error:
                 log.warning("%s Previews use colours only.", error)
         return found.apply

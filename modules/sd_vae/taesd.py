@@ -32,19 +32,23 @@ def find_taesd(folder: Path | None, family: Family | None, channels: int) -> Pat
     return None
 
 
-def load_taesd(path: Path, channels: int) -> Callable[[Any], Any]:
-    """A decoder from latents to pictures in [0, 1], float32, on the CPU. Raises `BrokenModel`."""
+def load_taesd(path: Path, channels: int, device: Any = "cpu") -> Callable[[Any], Any]:
+    """A decoder from latents to pictures in [0, 1], float32 on the CPU; it computes in fp32 on `device`.
+
+    Raises `BrokenModel` for a file that is something else, or for another latent format.
+    """
     import torch
 
     decoder = _decoder(path)
     found = decoder.layers[0].weight.shape[1]
     if found != channels:
         raise BrokenModel(f"{path.name} decodes {found} latent channels; this model has {channels}.")
+    decoder.to(device)
     lock = threading.Lock()
 
     def decode(latents: Any) -> Any:
         with lock, torch.no_grad():
-            pictures = decoder(latents.detach().to("cpu", torch.float32))
+            pictures = decoder(latents.detach().to(device, torch.float32)).cpu()
             return (pictures / 2 + 0.5).clamp(0, 1).nan_to_num(0.5)
 
     return decode

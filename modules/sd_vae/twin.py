@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from modules.sd_vae.codec import computing_device
+
 
 def widened(vae: Any) -> Any:
     """A copy of `vae` in fp32 on the device where it computes. `vae` is not touched.
@@ -18,12 +20,8 @@ def widened(vae: Any) -> Any:
 
     with torch.device("meta"):
         twin = type(vae).from_config(vae.config)
-    mark = getattr(vae, "_hf_hook", None)
-    device = getattr(mark, "execution_device", None)
-    state = {
-        name: tensor.to(device=device or tensor.device, dtype=torch.float32, copy=True)
-        for name, tensor in real_state(vae).items()
-    }
+    device = computing_device(vae)
+    state = {name: tensor.to(device=device, dtype=torch.float32, copy=True) for name, tensor in real_state(vae).items()}
     twin.load_state_dict(state, strict=True, assign=True)
     for name, value in vars(vae).items():
         if name in ("use_slicing", "use_tiling") or name.startswith("tile_"):

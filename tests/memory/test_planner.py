@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from modules.contracts.plan import MemoryPlan
 from modules.memory.cost import MODEL, SEQUENTIAL, ModelBytes, ModelFacts, facts_of, predict
-from modules.memory.planner import ACCELERATOR_LADDER, CPU_LADDER, next_plan, plan_memory
+from modules.memory.planner import ACCELERATOR_LADDER, CPU_LADDER, next_plan, plan_memory, rests_in_main_memory
 
 MIB = 1 << 20
 SD15 = ModelBytes(denoiser=1640 * MIB, text_encoder=235 * MIB, vae=160 * MIB)
@@ -116,6 +116,21 @@ def test_offloading_whole_parts_replaces_the_text_encoder_on_the_cpu():
     assert plan.measures == ("model_offload", "vae_slicing", "vae_tiling")
 
 
+@pytest.mark.parametrize(
+    ("size", "free", "vram", "accelerator", "expected"),
+    [
+        (4000, 8000, "normal", True, False),
+        (7900, 8000, "normal", True, True),
+        (4000, None, "normal", True, False),
+        (4000, 80_000, "medvram", True, True),
+        (4000, 80_000, "lowvram", True, True),
+        (9000, 8000, "lowvram", False, False),
+    ],
+)
+def test_where_a_model_is_loaded(size, free, vram, accelerator, expected):
+    assert rests_in_main_memory(size, free, vram, accelerator=accelerator) is expected
+
+
 def test_facts_and_bytes_come_from_the_loaded_parts():
     from tests.factories import parts
 
@@ -129,6 +144,7 @@ def test_facts_and_bytes_come_from_the_loaded_parts():
     facts = facts_of(components)
     assert (facts.width, facts.bytes, facts.cells_per_token) == (32, 2, 1)
     assert (facts.vae_width, facts.vae_bytes, facts.latent_factor) == (32, 4, 8)
+    assert facts.vae_tile == components["vae"].tile_sample_min_size
     size = ModelBytes.of(components)
     assert size.denoiser == 2 * sum(tensor.numel() for tensor in components["unet"].parameters())
     assert size.vae == 4 * sum(tensor.numel() for tensor in components["vae"].parameters())

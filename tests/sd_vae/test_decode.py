@@ -6,25 +6,25 @@ import pytest
 import torch
 
 from modules.contracts.errors import InvalidRequest, StudioError
-from modules.sd_vae.codec import run_directly
+from modules.sd_vae.codec import computing_device, run_directly
 from modules.sd_vae.decode import decode, encode
-from tests.sd_vae.vaes import kinds, overflowing, scene, solid
+from tests.sd_vae.vaes import kind, overflowing, scene, solid
 
 KINDS = ("sd15", "sdxl", "playground", "sd3", "tiny")
 
 
 @pytest.fixture(scope="module")
 def vaes():
-    return kinds()
+    return {name: kind(name) for name in KINDS}
 
 
 def noise_of(*seeds):
     return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_shapes_range_and_place(vaes, kind):
-    vae = vaes[kind]
+@pytest.mark.parametrize("name", KINDS)
+def test_shapes_range_and_place(vaes, name):
+    vae = vaes[name]
     latents = encode(vae, scene(count=2), noise_of(1, 2))
     assert latents.shape == (2, vae.config.latent_channels, 8, 8)
     pictures = decode(vae, latents * 30)
@@ -36,7 +36,7 @@ def test_shapes_range_and_place(vaes, kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "wanted"),
+    ("name", "wanted"),
     [
         ("sd15", lambda z: z / 0.18215),
         ("sd3", lambda z: z / 1.5305 + 0.0609),
@@ -50,8 +50,8 @@ def test_shapes_range_and_place(vaes, kind):
         ),
     ],
 )
-def test_the_decoder_gets_latents_without_the_scale(vaes, kind, wanted):
-    vae, seen = vaes[kind], []
+def test_the_decoder_gets_latents_without_the_scale(vaes, name, wanted):
+    vae, seen = vaes[name], []
 
     def run(module, method, tensor):
         seen.append((module, method, tensor))
@@ -65,9 +65,9 @@ def test_the_decoder_gets_latents_without_the_scale(vaes, kind, wanted):
     assert torch.allclose(tensor, wanted(latents), atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_encoding_puts_on_the_scale_that_decoding_takes_off(vaes, kind):
-    vae, seen = vaes[kind], []
+@pytest.mark.parametrize("name", KINDS)
+def test_encoding_puts_on_the_scale_that_decoding_takes_off(vaes, name):
+    vae, seen = vaes[name], []
 
     def keep(module, method, tensor):
         seen.append(run_directly(module, method, tensor))
@@ -112,7 +112,7 @@ def test_latents_of_another_family_are_refused_with_both_numbers(vaes):
 
 def test_half_precision_is_taken_as_it_is_when_it_holds(vaes):
     notes = []
-    vae = kinds()["sd15"].to(torch.bfloat16)
+    vae = kind("sd15").to(torch.bfloat16)
     latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
     picture = decode(vae, latents, note=notes.append)
     assert notes == []
@@ -146,7 +146,7 @@ def test_without_the_wish_for_fp32_the_failure_is_an_error():
 
 
 def test_an_encoder_that_overflows_is_run_again_too():
-    vae, notes = kinds()["sd15"].half(), []
+    vae, notes = kind("sd15").half(), []
     with torch.no_grad():
         vae.encoder.conv_in.weight.fill_(60_000.0)
     latents = encode(vae, solid((1.0, 1.0, 1.0)), mode="argmax", note=notes.append)
@@ -183,4 +183,5 @@ def test_the_second_try_works_while_the_weights_are_offloaded():
     expected = decode(vae, latents)
     for measure in ("model_offload", "sequential_offload"):
         with applied([measure], {"vae": vae}, RecordingHandler()):
+            assert computing_device(vae) == torch.device("cpu")
             assert torch.allclose(decode(vae, latents), expected, atol=1e-5)

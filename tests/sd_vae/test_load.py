@@ -14,7 +14,7 @@ from modules.contracts.errors import BrokenModel, InvalidRequest, UnknownModel
 from modules.sd_vae.decode import decode, encode
 from modules.sd_vae.load import load_vae
 from tests.factories import ldm_keys, parts
-from tests.sd_vae.vaes import kinds, tiny
+from tests.sd_vae.vaes import kind, tiny
 
 
 def entry(path, problem=None):
@@ -23,7 +23,7 @@ def entry(path, problem=None):
 
 @pytest.fixture(scope="module")
 def vae():
-    return kinds()["sd15"]
+    return kind("sd15")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_a_diffusers_folder(folder, vae):
 
 
 def test_a_diffusers_folder_of_the_fp16_variant(vae, tmp_path):
-    kinds()["sd15"].half().save_pretrained(tmp_path / "half", variant="fp16")
+    kind("sd15").half().save_pretrained(tmp_path / "half", variant="fp16")
     found = load(tmp_path / "half", dtype=torch.float16)
     assert found.dtype == torch.float16
 
@@ -102,7 +102,7 @@ def test_without_a_reference_the_shapes_alone_are_enough(original, tmp_path):
 
 
 def test_sixteen_channels_without_quantising_convolutions(tmp_path):
-    source = kinds()["sd3"]
+    source = kind("sd3")
     source.save_pretrained(tmp_path / "source")
     tensors = load_file(tmp_path / "source" / "diffusion_pytorch_model.safetensors")
     save_file(ldm_keys.vae(tensors, 4), tmp_path / "a.safetensors")

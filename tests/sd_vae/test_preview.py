@@ -165,7 +165,7 @@ def sd15_family(channels=4):
 
 def known_vae():
     match = next(row for row in json.loads(linear.TABLE.read_text("utf-8"))["formats"] if row["id"] == "sd1")["match"]
-    return SimpleNamespace(config=SimpleNamespace(**match))
+    return SimpleNamespace(config=SimpleNamespace(**match), device=torch.device("cpu"))
 
 
 def published_names(decoder):

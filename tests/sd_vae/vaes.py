@@ -36,19 +36,26 @@ def faithful() -> Any:
     return vae
 
 
-def kinds() -> dict[str, Any]:
-    """One of each kind that the studio decodes with, by name."""
+KINDS: dict[str, dict[str, Any]] = {
+    "sd15": {},
+    "sdxl": {"scale": 0.13025, "force_upcast": True},
+    "playground": {"scale": 0.5, "latents_mean": [0.1, -0.2, 0.3, 0.4], "latents_std": [1.0, 2.0, 0.5, 1.5]},
+    "sd3": {
+        "latent_channels": 16,
+        "scale": 1.5305,
+        "shift": 0.0609,
+        "use_quant_conv": False,
+        "use_post_quant_conv": False,
+    },
+}
+
+
+def kind(name: str) -> Any:
+    """A fresh one of each kind that the studio decodes with; the same weights every time."""
+    if name == "tiny":
+        return tiny()
     with parts.seeded(5):
-        moved = {"latents_mean": [0.1, -0.2, 0.3, 0.4], "latents_std": [1.0, 2.0, 0.5, 1.5]}
-        return {
-            "sd15": parts.vae(),
-            "sdxl": parts.vae(scale=0.13025, force_upcast=True),
-            "playground": parts.vae(scale=0.5, **moved),
-            "sd3": parts.vae(
-                latent_channels=16, scale=1.5305, shift=0.0609, use_quant_conv=False, use_post_quant_conv=False
-            ),
-            "tiny": tiny(),
-        }
+        return parts.vae(**KINDS[name])
 
 
 def solid(colour: tuple[float, float, float], side: int = 64, count: int = 1) -> torch.Tensor:
