@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import struct
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -42,7 +44,10 @@ _TECHNICAL = frozenset(
     | {"progressive", "progression", "icc_profile", "chromaticity", "photoshop", "gamma", "transparency", "srgb", "xmp"}
     | {"XML:com.adobe.xmp", "interlace", "version", "extension", "mp", "mpoffset", PARAMETERS, RECIPE}
 )
-_BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, RuntimeError, MemoryError)
+_BROKEN = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, RuntimeError, MemoryError),
+    *(struct.error, zlib.error),
+)
 """What PIL's readers throw over damaged or hostile files."""
 
 
