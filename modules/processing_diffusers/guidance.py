@@ -11,7 +11,7 @@ def make_rescale(scale: float, amount: float) -> Callable[[torch.Tensor], torch.
     """CFG rescale (Lin et al., Common Diffusion Noise Schedules and Sample Steps are Flawed, 2024, section 3.4).
 
     The function takes a denoiser's output (unguided rows first, then guided ones) and gives one of the same shape in
-    which both halves are the rescaled result. Whatever scale the pipeline then mixes them with, they stay what they are.
+    which both halves are the rescaled result, so that whatever scale the pipeline mixes them with changes nothing.
     """
 
     def rescale(output: torch.Tensor) -> torch.Tensor:

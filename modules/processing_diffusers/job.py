@@ -1,4 +1,4 @@
-"""What the stages of one job share: the plan's run, the leased model, the lane's pipeline and way to the multiplexer."""
+"""What the stages of one job share: its run, the leased model, the lane's pipeline and way to the multiplexer."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def lane_class(name: str) -> type[Any]:
 
 
 def build_pipeline(name: str, parts: Mapping[str, Any], device: torch.device) -> Any:
-    """A pipeline of the class `name` with those parts; what it wants besides stays empty. The scheduler is set later."""
+    """A pipeline of the class `name` with those parts; what it wants besides stays empty, the scheduler too."""
     kind = lane_class(name)
     wanted = inspect.signature(kind.__init__).parameters
     arguments = {key: parts.get(key) for key in wanted if key not in ("self", "args", "kwargs")}

@@ -8,6 +8,7 @@ from PIL import Image, ImageFilter, ImageOps
 
 from modules.processing_diffusers.pictures import Size
 
+Floats = NDArray[np.float32]
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels; right and bottom are outside."""
 
@@ -22,9 +23,9 @@ def soften_mask(mask: Image.Image, size: Size, *, blur: int, invert: bool) -> Im
 
 
 def find_region(mask: Image.Image, padding: int, aspect: float) -> Box | None:
-    """The box round all non-black pixels, `padding` wider, brought to width / height = `aspect` as far as there is room.
+    """The box round all non-black pixels, `padding` wider; None when the mask is all black.
 
-    None when the mask is all black.
+    It is brought to width / height = `aspect` as far as there is room.
     """
     bounds = mask.getbbox()
     if bounds is None:
@@ -57,38 +58,35 @@ def spread_colours(image: Image.Image, mask: Image.Image) -> Image.Image:
     Push-pull: known pixels are averaged into ever coarser levels until every cell knows a colour, which is then carried
     back to the fine levels (Gortler et al., The Lumigraph, 1996, section 3.4).
     """
-    known = 1.0 - np.asarray(mask, np.float32)[..., None] / 255.0
-    known = np.where(known < 1.0, 0.0, 1.0).astype(np.float32)
+    known = (np.asarray(mask) == 0)[..., None].astype(np.float32)
     if not known.any():
         return image
     pixels = np.asarray(image, np.float32)
     filled = _pull(pixels * known, known)
-    return Image.fromarray(np.clip(filled + 0.5, 0, 255).astype(np.uint8), "RGB")
+    return Image.fromarray(np.clip(filled + 0.5, 0, 255).astype(np.uint8))
 
 
-def _pull(weighted: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+def _pull(weighted: Floats, weight: Floats) -> Floats:
+    """Colours for every cell from sums of known colours and their weights, of shape (H, W, 3) and (H, W, 1)."""
     height, width = weight.shape[:2]
-    colours: NDArray[np.float32] = weighted / np.maximum(weight, 1e-6)
+    colours = np.asarray(weighted / np.maximum(weight, 1e-6), np.float32)
     if (weight > 0).all() or (height == 1 and width == 1):
         return colours
-    coarse_colours, coarse_weight = _halve(weighted), _halve(weight)
-    coarse = _pull(coarse_colours, np.minimum(coarse_weight, 1.0) if coarse_weight.max() > 1 else coarse_weight)
-    lifted = Image.fromarray(np.clip(coarse + 0.5, 0, 255).astype(np.uint8), "RGB")
+    coarse = _pull(_halve(weighted), _halve(weight))
+    lifted = Image.fromarray(np.clip(coarse + 0.5, 0, 255).astype(np.uint8))
     smooth = np.asarray(lifted.resize((width, height), Image.Resampling.BILINEAR), np.float32)
-    share = np.minimum(weight, 1.0)
-    result: NDArray[np.float32] = colours * share + smooth * (1.0 - share)
-    return result
+    return (colours * weight + smooth * (1 - weight)).astype(np.float32)
 
 
-def _halve(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _halve(values: Floats) -> Floats:
     """Means of 2 x 2 cells; an odd edge is repeated."""
     height, width = values.shape[:2]
     padded = np.pad(values, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    mean: NDArray[np.float32] = padded.reshape(padded.shape[0] // 2, 2, padded.shape[1] // 2, 2, -1).mean(axis=(1, 3))
-    return mean
+    squares = padded.reshape(padded.shape[0] // 2, 2, padded.shape[1] // 2, 2, -1)
+    return np.asarray(squares.mean(axis=(1, 3)), np.float32)
 
 
-def cells_to_repaint(mask: Image.Image, factor: int) -> NDArray[np.float32]:
+def cells_to_repaint(mask: Image.Image, factor: int) -> Floats:
     """Shape (height / factor, width / factor): 1 for every latent cell with any pixel to repaint, else 0.
 
     Whole cells, so that the soft edge of the pixel mask lies within what was drawn anew.
@@ -96,11 +94,11 @@ def cells_to_repaint(mask: Image.Image, factor: int) -> NDArray[np.float32]:
     values = np.asarray(mask) > 0
     height, width = values.shape
     cells = values.reshape(height // factor, factor, width // factor, factor).any(axis=(1, 3))
-    return cells.astype(np.float32)
+    return np.asarray(cells, np.float32)
 
 
 def blend(drawn: Image.Image, original: Image.Image, mask: Image.Image) -> Image.Image:
     """`drawn` where the mask is white, `original` bit for bit where it is black, mixed between; all of one size."""
     share = np.asarray(mask, np.uint32)[..., None]
     mixed = (np.asarray(drawn, np.uint32) * share + np.asarray(original, np.uint32) * (255 - share) + 127) // 255
-    return Image.fromarray(mixed.astype(np.uint8), "RGB")
+    return Image.fromarray(mixed.astype(np.uint8))

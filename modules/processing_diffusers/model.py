@@ -1,4 +1,4 @@
-"""A resident model as the engine uses it: its parts, the targets of the multiplexer in front of them, known embeddings."""
+"""A resident model as the engine uses it: its parts, the multiplexer's targets before them, known embeddings."""
 
 from __future__ import annotations
 

@@ -50,8 +50,7 @@ def draw_more(pictures: Sequence[PicturePlan], shape: Shape, stream: str) -> tor
 
 
 def _draw(picture: PicturePlan, generator: torch.Generator, plan: NoisePlan) -> torch.Tensor:
-    channels, height, width = plan.shape
-    source = plan.shape if plan.source is None else (channels, *plan.source)
+    source = plan.shape if plan.source is None else (plan.shape[0], *plan.source)
     noise = torch.randn(source, generator=generator)
     if plan.strength > 0:
         variation = torch.randn(source, generator=make_generator(picture.subseed))

@@ -28,7 +28,7 @@ def decode_picture(data: bytes, label: str) -> Image.Image:
 
 
 def decode_mask(data: bytes, label: str) -> Image.Image:
-    """An upright mask of mode L, white where to repaint: the alpha channel where one says something, else brightness."""
+    """An upright mask of mode L, white where to repaint: the alpha channel where it is used, else brightness."""
     image = _open(data, label)
     if image.has_transparency_data:
         alpha = image.convert("RGBA").getchannel("A")
@@ -44,8 +44,9 @@ def _open(data: bytes, label: str) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data))
         if image.width * image.height > MAX_PIXELS:
+            most = MAX_PIXELS // 1_000_000
             raise InvalidRequest(
-                f"{label} has {image.width}x{image.height} pixels; at most {MAX_PIXELS // 1_000_000} million are allowed."
+                f"{label} has {image.width}x{image.height} pixels; at most {most} million are allowed."
             )
         image.load()
         return ImageOps.exif_transpose(image)

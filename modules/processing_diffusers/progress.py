@@ -1,4 +1,4 @@
-"""A running job: its clock, its events, its checks for cancellation. The only place that knows how to tell the world."""
+"""A running job: its clock, its events, its checks for cancellation."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class ScheduleTail:
     def __init__(
         self, scheduler: Any, steps: int, run: int, *, device: torch.device, arguments: Mapping[str, Any]
     ) -> None:
-        """`steps` is the length of the whole schedule; `arguments` are taken over as far as the scheduler knows them."""
+        """`steps` is the length of the whole schedule; of `arguments` the scheduler gets those that it knows."""
         known = inspect.signature(scheduler.set_timesteps).parameters
         scheduler.set_timesteps(steps, device=device, **{key: arguments[key] for key in arguments if key in known})
         self._scheduler = scheduler
@@ -61,9 +61,9 @@ class ScheduleTail:
         return result
 
     def start(self, latents: torch.Tensor | None, noise: torch.Tensor) -> torch.Tensor:
-        """What goes into the first step: pure noise at its scale, or `latents` with as much noise as that step wants."""
+        """What goes into the first step: noise at its scale, or `latents` with as much noise as that step wants."""
         if latents is None:
-            return noise * self._scheduler.init_noise_sigma
+            return noise * getattr(self._scheduler, "init_noise_sigma", 1.0)
         return self.add(latents, noise, self.timesteps[:1])
 
     def add(self, latents: torch.Tensor, noise: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:

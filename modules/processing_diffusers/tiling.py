@@ -11,7 +11,7 @@ import torch
 
 
 class CircularPadding:
-    """A patch of the multiplexer: holds for the calls that carry it only, so other lanes draw ordinary pictures meanwhile."""
+    """A patch of the multiplexer: holds for the calls that carry it only, so other lanes draw as ever meanwhile."""
 
     signature: Hashable = "circular-padding"
 

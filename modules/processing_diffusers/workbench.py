@@ -13,6 +13,7 @@ from modules.processing_diffusers.guidance import make_rescale
 from modules.processing_diffusers.lane_pipeline import LockedTokenizer, build_pipeline, lane_class
 from modules.processing_diffusers.model import DrawingModel
 from modules.processing_diffusers.multiplexer.stand_in import Port, StandIn
+from modules.processing_diffusers.multiplexer.text import TextStandIn
 from modules.processing_diffusers.stages.denoise import rescales_itself
 
 
@@ -28,7 +29,7 @@ def set_up_pipeline(model: DrawingModel, port: Port, plan: GenerationPlan) -> An
     text_device, text_dtype = model.place("text_encoder")
     words = replace(port, patches=())
     for key, target in model.text_encoders.items():
-        parts[key] = StandIn(target, words, device=text_device, dtype=text_dtype)
+        parts[key] = TextStandIn(target, words, device=text_device, dtype=text_dtype)
     for key, part in components.items():
         if key.startswith("tokenizer") and part is not None:
             parts[key] = LockedTokenizer(part, model.words)

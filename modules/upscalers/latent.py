@@ -16,7 +16,7 @@ MODES: dict[str, tuple[str, bool]] = {
 
 
 def enlarge_latents(latents: Any, cells: tuple[int, int], name: str) -> Any:
-    """(N, C, h, w) → (N, C, *cells) with `cells` as (height, width); `KeyError` for a name that is no latent upscaler."""
+    """(N, C, h, w) → (N, C, *cells), `cells` as (height, width); `KeyError` for a name that is no latent upscaler."""
     import torch
 
     mode, antialias = MODES[name]

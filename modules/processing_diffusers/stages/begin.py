@@ -153,7 +153,8 @@ def _mask_beginning(
     job: Job, pictures: Sequence[PicturePlan], material: Material, beginning: Beginning, inpaint: InpaintParams
 ) -> Beginning:
     mask, latents, device = material.mask, beginning.latents, beginning.noise.device
-    assert mask is not None and latents is not None
+    if mask is None or latents is None:
+        return beginning
     cells = torch.from_numpy(cells_to_repaint(mask, job.model.family.latent_factor))[None, None].to(device)
     if inpaint.fill == "latent noise":
         drawn = draw_more(pictures, tuple(latents.shape[1:]), "fill").to(device)
