@@ -16,6 +16,7 @@ from modules.sd_models.faults import blaming
 from modules.sd_models.folders import Part, holds_weights, read_parts, read_weights
 from modules.sd_models.header import read_json
 from modules.sd_models.tensors import Advance, group_of, kept_in_float32, read_tensors, total_bytes
+from modules.sd_models.vocabulary import check_words, read_tokenizer
 
 Progress = Callable[[float, str], None]
 """Called with a fraction from 0 to 1 and the part that is being read."""
@@ -67,6 +68,8 @@ def load_model(
     missing = [name for name in (family.denoiser, "vae") if name not in components]
     if missing:
         raise BrokenModel(f"{entry.name} lacks {' and '.join(missing)}.")
+    with blaming(entry.name, "tokenizer"):
+        check_words(components)
     return LoadedModel(entry, family, components, size_of(components), options)
 
 
@@ -103,9 +106,9 @@ def load_part(
     with blaming(folder.parent.name, part.name):
         if part.name == "scheduler":
             return find_scheduler(part.kind).from_config(read_json(folder / "scheduler_config.json"))
-        kind = find_class(part.kind)
         if part.name.startswith("tokenizer"):
-            return kind.from_pretrained(folder, local_files_only=True)
+            return read_tokenizer(part.kind, folder)
+        kind = find_class(part.kind)
         where = placement[group_of(part.name)]
         kept = kept_in_float32(kind, where)
         model = build_empty(kind, read_config(kind, folder))

@@ -20,7 +20,7 @@ from modules.sd_models.faults import blaming
 from modules.sd_models.header import read_json
 from modules.sd_models.sources import CONFIGS, Shapes, Source, Sources
 from modules.sd_models.tensors import Advance, group_of, kept_in_float32, read_tensors
-from modules.sd_models.vocabulary import make_tokenizer
+from modules.sd_models.vocabulary import make_tokenizer, read_tokenizer
 
 Progress = Callable[[float, str], None]
 DIMENSIONS: dict[tuple[str, str], Callable[[Shapes], dict[str, Any]]] = {
@@ -163,5 +163,5 @@ def _scheduler(sources: Sources, row: Mapping[str, Any], entry: ModelEntry) -> A
 def _tokenizer(sources: Sources, part: str, row: Mapping[str, Any]) -> Any:
     folder = sources.config_folder(part)
     if folder is not None:
-        return find_class(row["class"]).from_pretrained(folder, local_files_only=True)
+        return read_tokenizer(row["class"], folder)
     return make_tokenizer(row, CONFIGS, sources.folders)

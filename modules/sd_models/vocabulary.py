@@ -13,6 +13,35 @@ from modules.sd_models.components import find_class
 MERGES = "clip-merges.txt"
 T5_FOLDER = "t5-tokenizer"
 T5_FILES = ("tokenizer.json", "spiece.model")
+FILES = {
+    "CLIPTokenizer": (("tokenizer.json",), ("vocab.json", "merges.txt")),
+    "T5Tokenizer": (("tokenizer.json",), ("spiece.model",)),
+}
+"""What a tokenizer's folder has to hold, one of these; the libraries make an empty tokenizer of an empty folder."""
+
+
+def read_tokenizer(name: str, folder: Path) -> Any:
+    """The tokenizer of that class in a folder. Raises `BrokenModel` when the folder holds no vocabulary."""
+    kind = find_class(name)
+    ways = FILES[kind.__name__]
+    if not any(all((folder / file).is_file() for file in files) for files in ways):
+        raise BrokenModel(
+            f"{folder.name} holds no vocabulary; {' or '.join(' and '.join(way) for way in ways)} is needed"
+        )
+    return kind.from_pretrained(folder, local_files_only=True)
+
+
+def check_words(components: Mapping[str, Any]) -> None:
+    """Raise `BrokenModel` when a tokenizer knows more words than its text encoder has room for."""
+    for name, tokenizer in components.items():
+        encoder = components.get(f"text_encoder{name.removeprefix('tokenizer')}") if "tokenizer" in name else None
+        if encoder is None:
+            continue
+        words, room = max(tokenizer.get_vocab().values(), default=0) + 1, encoder.config.vocab_size
+        if words > room:
+            raise BrokenModel(
+                f"{name} knows {words} words and its text encoder has room for {room}; they do not belong together"
+            )
 
 
 def make_tokenizer(recipe: Mapping[str, Any], configs: Path, folders: Sequence[Path]) -> Any:

@@ -109,6 +109,7 @@ def single_file(
     from safetensors.torch import save_file
 
     weights = {name: value.contiguous() for name, value in WRITERS[layout](source).items()}
+    target.parent.mkdir(parents=True, exist_ok=True)
     save_file(weights, target, metadata={"format": "pt", **(metadata or {})})
     wanted = ("*/*.json", "*/*.txt") if configs else ("tokenizer*/*.json", "tokenizer*/*.txt")
     for pattern in wanted:

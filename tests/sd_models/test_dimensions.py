@@ -1,0 +1,173 @@
+"""The published models: configs derived from their real shapes equal the configs they were published with."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from modules.sd_models import dimensions
+from modules.sd_models.detect import inspect_header
+from modules.sd_models.families import load_rules
+from modules.sd_models.header import Header, TensorInfo
+from modules.support.paths import ROOT
+from tests.factories import ldm_keys, transformer_keys
+
+RULES = load_rules(ROOT / "configs" / "families.json")
+CROSS, PLAIN = "CrossAttnDownBlock2D", "DownBlock2D"
+SD = {"block_out_channels": (320, 640, 1280, 1280), "layers_per_block": 2, "in_channels": 4, "out_channels": 4}
+UNETS = {
+    "sd15": {**SD, "cross_attention_dim": 768, "attention_head_dim": 8},
+    "sd15-inpaint": {**SD, "in_channels": 9, "cross_attention_dim": 768, "attention_head_dim": 8},
+    "sd2": {
+        **SD,
+        "cross_attention_dim": 1024,
+        "attention_head_dim": (5, 10, 20, 20),
+        "use_linear_projection": True,
+    },
+    "sdxl": {
+        **SD,
+        "block_out_channels": (320, 640, 1280),
+        "cross_attention_dim": 2048,
+        "attention_head_dim": (5, 10, 20),
+        "use_linear_projection": True,
+        "transformer_layers_per_block": (1, 2, 10),
+        "down_block_types": (PLAIN, CROSS, CROSS),
+        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 2816,
+    },
+    "sdxl-refiner": {
+        **SD,
+        "block_out_channels": (384, 768, 1536, 1536),
+        "cross_attention_dim": 1280,
+        "attention_head_dim": (6, 12, 24, 24),
+        "use_linear_projection": True,
+        "transformer_layers_per_block": 4,
+        "down_block_types": (PLAIN, CROSS, CROSS, PLAIN),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 2560,
+    },
+}
+
+
+def empty(kind, config):
+    with torch.device("meta"):
+        return kind(**config)
+
+
+def shapes_of(weights):
+    return {name: tuple(value.shape) for name, value in weights.items()}
+
+
+@pytest.mark.parametrize("family", UNETS)
+def test_unets(family):
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+    model = empty(UNet2DConditionModel, UNETS[family])
+    weights = model.state_dict()
+    original = shapes_of(ldm_keys.unet(weights, model.config))
+    derived = dimensions.unet(original)
+    assert derived == dimensions.unet_diffusers(shapes_of(weights))
+    rebuilt = empty(UNet2DConditionModel, derived)
+    assert shapes_of(rebuilt.state_dict()) == shapes_of(weights)
+    for key in ("attention_head_dim", "addition_time_embed_dim", "down_block_types", "up_block_types"):
+        assert rebuilt.config[key] == model.config[key], key
+    prefixed = {f"model.diffusion_model.{name}": TensorInfo("F16", shape, 0, 0) for name, shape in original.items()}
+    assert inspect_header(Header(prefixed), RULES, "x").family == family
+
+
+def test_autoencoders():
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+    for changes in ({}, {"latent_channels": 16, "use_quant_conv": False, "use_post_quant_conv": False}):
+        config = {
+            "block_out_channels": (128, 256, 512, 512),
+            "down_block_types": ("DownEncoderBlock2D",) * 4,
+            "up_block_types": ("UpDecoderBlock2D",) * 4,
+            "layers_per_block": 2,
+            **changes,
+        }
+        model = empty(AutoencoderKL, config)
+        weights = model.state_dict()
+        derived = dimensions.vae(shapes_of(ldm_keys.vae(weights, 4)))
+        assert derived == dimensions.vae(shapes_of(weights))
+        assert shapes_of(empty(AutoencoderKL, derived).state_dict()) == shapes_of(weights)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"num_layers": 2, "num_attention_heads": 24, "caption_projection_dim": 1536, "pos_embed_max_size": 192},
+        {
+            "num_layers": 2,
+            "num_attention_heads": 24,
+            "caption_projection_dim": 1536,
+            "pos_embed_max_size": 384,
+            "dual_attention_layers": (0,),
+            "qk_norm": "rms_norm",
+        },
+    ],
+)
+def test_sd3(config):
+    from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
+
+    with torch.device("meta"):
+        weights = SD3Transformer2DModel(**config, sample_size=128, out_channels=16).state_dict()
+    derived = dimensions.sd3(shapes_of(transformer_keys.sd3(weights)))
+    with torch.device("meta"):
+        assert shapes_of(SD3Transformer2DModel(**derived, sample_size=128).state_dict()) == shapes_of(weights)
+    assert {key: derived[key] for key in config} == config
+    assert derived["joint_attention_dim"] == 4096
+
+
+def test_flux():
+    from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
+
+    with torch.device("meta"):
+        model = FluxTransformer2DModel(num_layers=1, num_single_layers=2, guidance_embeds=True)
+    derived = dimensions.flux(shapes_of(transformer_keys.flux(model.state_dict())))
+    assert derived["axes_dims_rope"] == (16, 56, 56)
+    for key in ("attention_head_dim", "num_attention_heads", "joint_attention_dim", "pooled_projection_dim"):
+        assert derived[key] == model.config[key]
+    with torch.device("meta"):
+        assert shapes_of(FluxTransformer2DModel(**derived).state_dict()) == shapes_of(model.state_dict())
+
+
+def test_text_encoders():
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection, T5Config, T5EncoderModel
+
+    large = CLIPTextConfig(
+        hidden_size=1280,
+        intermediate_size=5120,
+        num_hidden_layers=2,
+        num_attention_heads=20,
+        projection_dim=1280,
+        hidden_act="gelu",
+    )
+    with torch.device("meta"):
+        weights = CLIPTextModelWithProjection(large).state_dict()
+    for derived in (dimensions.clip(shapes_of(weights)), dimensions.open_clip(shapes_of(ldm_keys.open_clip(weights)))):
+        for key, value in derived.items():
+            assert getattr(large, key) == value, key
+    xxl = T5Config(d_model=4096, d_kv=64, d_ff=10240, num_layers=2, num_heads=64, feed_forward_proj="gated-gelu")
+    with torch.device("meta"):
+        weights = T5EncoderModel(xxl).state_dict()
+    for key, value in dimensions.t5(shapes_of(weights)).items():
+        assert getattr(xxl, key) == value, key
+
+
+def test_the_vocabulary_of_clip_is_clips():
+    """Token numbers that every CLIP has."""
+    from modules.sd_models.sources import CONFIGS, read_recipe
+    from modules.sd_models.vocabulary import make_tokenizer
+
+    parts = read_recipe("sdxl")["parts"]
+    first = make_tokenizer(parts["tokenizer"], CONFIGS, ())
+    assert first("a photo of a cat").input_ids == [49406, 320, 1125, 539, 320, 2368, 49407]
+    assert first("hello", padding="max_length").input_ids[-1] == 49407
+    second = make_tokenizer(parts["tokenizer_2"], CONFIGS, ())
+    assert second("hello", padding="max_length").input_ids[-1] == 0
+    assert (len(first), first.model_max_length) == (49408, 77)
