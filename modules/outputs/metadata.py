@@ -30,6 +30,9 @@ RECIPE = "atelier-recipe"
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif"}
 ENDINGS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "avif": ".avif"}
 
+SIDES = {"jpeg": 65_500, "webp": 16_383, "avif": 65_535}
+"""Longest side that a format can hold, in pixels."""
+
 MAX_BYTES = 256 * 2**20
 MAX_PIXELS = 89_000_000
 """Below the size at which PIL itself begins to warn of a decompression bomb."""
@@ -71,6 +74,10 @@ def encode(image: Image.Image, fmt: str, *, infotext: str, recipe: Mapping[str, 
     `UnsupportedFeature` for one that this build of PIL cannot write.
     """
     check_format(fmt)
+    if max(image.size) > SIDES.get(fmt, MAX_PIXELS):
+        raise UnsupportedFeature(
+            f"A side of {max(image.size)} pixels is too long for {fmt}, which ends at {SIDES[fmt]}."
+        )
     target = io.BytesIO()
     infotext = infotext.encode("utf-8", "replace").decode("utf-8")
     if fmt == "png":

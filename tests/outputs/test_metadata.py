@@ -225,6 +225,11 @@ def test_a_recipe_that_is_no_object_is_none():
         assert read_metadata(buffer.getvalue()).recipe is None
 
 
+def test_a_side_too_long_for_the_format_is_said():
+    with pytest.raises(UnsupportedFeature, match="ends at 16383"):
+        encode(Image.new("L", (16_384, 1)), "webp", infotext="", recipe={}, quality=90)
+
+
 def test_unknown_formats_are_refused():
     with pytest.raises(InvalidRequest, match="known are png, jpeg, webp, avif"):
         packed("tiff")
