@@ -129,6 +129,10 @@ class StudioCatalog:
             self._scanned = self._vaes = None
         self._scan()
 
+    def close(self) -> None:
+        """Stop hashing after the model that is being read; the catalogue can still be asked."""
+        self._hashes.forget_requests()
+
     def _scan(self) -> _Scanned:
         with self._lock:
             if self._scanned is None:

@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 from modules.sd_models.scan import WEIGHTS, weight_files
@@ -45,9 +46,10 @@ def _hash_file(path: Path) -> str:
 class HashStore:
     """Known hashes by signature. The thread runs only while there is something to do, at the lowest priority."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, compute: Callable[[Path], str] = hash_model) -> None:
         """`file` keeps the hashes between runs; one that cannot be read counts as empty."""
         self._file = file
+        self._compute = compute
         self._lock = threading.Condition()
         self._known: dict[str, str] | None = None
         self._failed: set[str] = set()
@@ -85,6 +87,11 @@ class HashStore:
             self._lock.wait_for(lambda: signature in self._table() or signature in self._failed, timeout)
             return self._table().get(signature)
 
+    def forget_requests(self) -> None:
+        """Compute nothing more than what is being computed now."""
+        with self._lock:
+            self._queue.clear()
+
     def _table(self) -> dict[str, str]:
         if self._known is None:
             try:
@@ -105,7 +112,7 @@ class HashStore:
                 signature = self._current
             found = None
             try:
-                found = hash_model(path)
+                found = self._compute(path)
             except OSError as error:
                 log.warning("%s could not be hashed: %s", path.name, error)
             with self._lock:
