@@ -16,7 +16,7 @@ from rich.table import Table
 
 from modules.bootstrap.options import Options
 from modules.contracts.catalog import ModelEntry
-from modules.contracts.errors import StudioError
+from modules.contracts.errors import InvalidRequest, StudioError
 from modules.sd_models.catalog import StudioCatalog
 from modules.sd_models.convert import convert
 from modules.sd_models.detect import Outcome, Recognised, inspect_file
@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     pull.add_argument("--revision", metavar="NAME", help="branch, tag or commit (main)")
     pull.add_argument("--file", action="append", default=[], metavar="GLOB", help="fetch these files only")
     pull.add_argument("--full", action="store_true", help="full precision where the hub has half too")
+    pull.add_argument("--token-file", type=Path, metavar="FILE", help="file with an access token (the stored one)")
     pull.add_argument("--endpoint", metavar="URL", help="another hub that speaks the same language")
     pull.add_argument("--yes", "-y", action="store_true", help="start without asking")
     turn = add("convert", _convert, "make a safetensors file of a pickled checkpoint, safely")
@@ -144,12 +145,12 @@ def _inspect(found: argparse.Namespace, options: Options, paths: Paths) -> int:
 
 
 def _pull(found: argparse.Namespace, options: Options, paths: Paths) -> int:
-    settings = Settings(CORE_SETTINGS, paths.data)
-    hub = Hub(paths.hub, token=settings["hub_token"], endpoint=found.endpoint, offline=options.run.offline)
+    hub = Hub(paths.hub, token=_token(found, paths), endpoint=found.endpoint, offline=options.run.offline)
     plan = hub.plan_download(found.id, found.revision, allow=found.file, full_precision=found.full)
     console = Console(stderr=True)
+    count = f"{len(plan.files)} file{'' if len(plan.files) == 1 else 's'}"
     console.print(
-        f"{plan.hub_id} at {plan.commit[:12]}: {len(plan.files)} files, {_size(plan.bytes)}, "
+        f"{plan.hub_id} at {plan.commit[:12]}: {count}, {_size(plan.bytes)}, "
         f"of which {_size(plan.missing)} have to be fetched.",
         highlight=False,
     )
@@ -163,6 +164,16 @@ def _pull(found: argparse.Namespace, options: Options, paths: Paths) -> int:
     else:
         console.print(f"It lies in {target}", highlight=False)
     return 0
+
+
+def _token(found: argparse.Namespace, paths: Paths) -> str:
+    """From the file that was named, else the stored secret. Never from the command line, which others can read."""
+    if found.token_file is None:
+        return str(Settings(CORE_SETTINGS, paths.data)["hub_token"])
+    try:
+        return str(found.token_file.read_text("utf-8").strip())
+    except (OSError, ValueError) as error:
+        raise InvalidRequest(f"The token cannot be read from {found.token_file}: {error}.") from error
 
 
 def _fetch(hub: Hub, plan: DownloadPlan, console: Console) -> Path:

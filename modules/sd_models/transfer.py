@@ -121,7 +121,7 @@ class Transfer:
     def _receive(self, answer: Any, partial: Path, here: int, advance: Callable[[int], None]) -> None:
         with partial.open("r+b" if here else "wb") as stream:
             stream.seek(here)
-            for block in answer.iter_bytes(BLOCK):
+            for block in answer.iter_bytes():  # as they come, so that little is lost when the connection breaks
                 if here + len(block) > self.file.size:
                     stream.truncate(0)
                     raise BrokenModel(f"The server sends more of {self.file.name} than its {self.file.size} bytes.")
