@@ -91,7 +91,7 @@ def _finite(vae: Any, method: str, tensor: Any, run: Run, note: Note | None) -> 
     if not bad.any():
         return result
     precision = str(vae.dtype).removeprefix("torch.")
-    if note is not None and vae.dtype != torch.float32:
+    if note is not None and vae.dtype.itemsize < torch.float32.itemsize:
         text = f"The VAE gave values that are not finite in {precision}; {method}d again in float32."
         log.warning("%s", text)
         note(text)
