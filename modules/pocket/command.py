@@ -1,0 +1,126 @@
+"""The command line of the pocket model: `train [STAGE...]`, `eval` and `sample`. Ends in an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from modules.pocket.journal import Budget
+from modules.pocket.sampling import GUIDANCE, MODEL, STEPS
+
+ROOT = Path(__file__).resolve().parents[2]
+WORK = ROOT / ".build" / "pocket"
+STAGES = ("scenes", "vae", "text", "latents", "unet", "decoder", "export")
+MINUTES = {"scenes": 10.0, "vae": 25.0, "text": 5.0, "latents": 10.0, "unet": 75.0, "decoder": 6.0, "export": 5.0}
+"""How long a stage trains, or may take, if the command line does not say."""
+
+SCENES = 24_576
+ENCODED = 20_480
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs one pocket command. 0: done; 1: stopped early, the same command goes on; 2: something needed is missing."""
+    arguments = _parser().parse_args(list(argv))
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    actions: dict[str, Callable[[argparse.Namespace], int]] = {"train": _train, "eval": _eval, "sample": _sample}
+    try:
+        return actions[arguments.action](arguments)
+    except OSError as error:
+        sys.stderr.write(f"pocket: {error}\n")
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="launch.py pocket", description="The small model of our own.")
+    actions = parser.add_subparsers(dest="action", required=True)
+    train = actions.add_parser("train", help="train stage by stage; stops and goes on at any point")
+    train.add_argument("stages", nargs="*", metavar="STAGE", help=f"of {', '.join(STAGES)}")
+    train.add_argument("--device", default="cpu", help="where to train, for instance cpu or cuda")
+    train.add_argument("--minutes", type=float, help="training time of each stage named")
+    train.add_argument("--threads", type=int, help="CPU threads; one is best beside other work")
+    train.add_argument("--work", type=Path, default=WORK, help="folder of checkpoints, logs and cached data")
+    train.add_argument("--out", type=Path, default=MODEL, help="folder of the exported model")
+    score = actions.add_parser("eval", help="judge pictures of held-out combinations; prints JSON")
+    score.add_argument("--model", type=Path, default=MODEL)
+    score.add_argument("--prompts", type=int, default=60)
+    score.add_argument("--steps", type=int, default=STEPS)
+    score.add_argument("--guidance", type=float, default=GUIDANCE)
+    score.add_argument("--out", type=Path, default=ROOT / "docs" / "pocket", help="folder of the contact sheet")
+    sample = actions.add_parser("sample", help="draw one prompt")
+    sample.add_argument("prompt")
+    sample.add_argument("--model", type=Path, default=MODEL)
+    sample.add_argument("--count", type=int, default=4)
+    sample.add_argument("--seed", type=int, default=0)
+    sample.add_argument("--out", type=Path, default=Path("pocket.png"), help="the PNG to write")
+    return parser
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    import torch
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    if unknown := [stage for stage in arguments.stages if stage not in STAGES]:
+        sys.stderr.write(f"pocket: no stage {unknown[0]!r}; there are {', '.join(STAGES)}\n")
+        return 2
+    for stage in arguments.stages or STAGES:
+        minutes = arguments.minutes or MINUTES[stage]
+        budget = Budget(minutes)
+        with budget.listening():
+            done, figures = _stage(stage, arguments, budget, minutes * 60)
+        sys.stdout.write(json.dumps({"stage": stage, "done": done, **figures}) + "\n")
+        sys.stdout.flush()
+        if not done or budget.asked:
+            return 1
+    return 0
+
+
+def _stage(stage: str, arguments: argparse.Namespace, budget: Budget, seconds: float) -> tuple[bool, dict[str, Any]]:
+    """(whether the stage has come to its end, figures to report)."""
+    from modules.pocket import dataset, decoder, export, latents, text, unet, vae
+
+    work, device = arguments.work, arguments.device
+    if stage == "scenes":
+        return dataset.make_scenes(work, SCENES, budget), {"scenes": SCENES}
+    if stage == "vae":
+        return True, vae.train_vae(work, budget, seconds, device=device)
+    if stage == "text":
+        figures = text.train_text(work, budget)
+        return figures["step"] >= text.STEPS, figures
+    if stage == "latents":
+        return latents.make_latents(work, ENCODED, budget), {"scenes": ENCODED}
+    if stage == "unet":
+        return True, unet.train_unet(work, budget, seconds, device=device)
+    if stage == "decoder":
+        return True, decoder.train_decoder(work, budget, seconds, device=device)
+    return True, {"bytes": export.export(work, arguments.out), "psnr": export.round_trip(work)}
+
+
+def _eval(arguments: argparse.Namespace) -> int:
+    from modules.pocket import evaluate
+    from modules.pocket.sampling import open_model, sheet
+
+    pipeline = open_model(arguments.model)
+    figures, pictures = evaluate.evaluate(pipeline, arguments.prompts, arguments.steps, arguments.guidance)
+    figures["further"] = evaluate.evaluate_further(pipeline)
+    figures["one_picture_seconds"] = evaluate.one_picture_seconds(pipeline, arguments.steps)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    sheet(pictures).save(arguments.out / "heldout.png", optimize=True)
+    evaluate.write_figures(arguments.out / "figures.json", figures)
+    sys.stdout.write(json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+def _sample(arguments: argparse.Namespace) -> int:
+    from modules.pocket.sampling import draw, open_model, sheet
+
+    pictures = draw(open_model(arguments.model), [arguments.prompt] * arguments.count, arguments.seed)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    sheet(pictures, columns=min(arguments.count, 8)).save(arguments.out)
+    sys.stdout.write(f"{arguments.out}\n")
+    return 0

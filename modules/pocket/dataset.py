@@ -1,0 +1,50 @@
+"""Stage "scenes": renders the training pictures once into a flat file that the later stages map into memory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modules.pocket.journal import Budget
+from modules.pocket.render import render
+from modules.pocket.sampling import sheet
+from modules.pocket.world import SIDE, draw_scene
+
+SEED = 1
+"""The data set that the shipped model is trained on."""
+
+
+def picture_file(folder: Path) -> Path:
+    """Where the pictures lie: uint8 of shape (count, SIDE, SIDE, 3) as .npy."""
+    return folder / "pictures.npy"
+
+
+def make_scenes(folder: Path, count: int, budget: Budget) -> bool:
+    """Renders `count` pictures of the data set SEED into `folder`; False where the budget ended first (start again).
+
+    Scenes are not stored: they follow from SEED and the index. A finished file of the right length is left alone.
+    The first sixty are also laid out on `folder`/scenes.png.
+    """
+    target = picture_file(folder)
+    if target.exists() and len(np.load(target, mmap_mode="r")) >= count:
+        return True
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = target.with_suffix(".part")
+    out = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=(count, SIDE, SIDE, 3))
+    for index in range(count):
+        if budget.over:
+            return False
+        out[index] = render(draw_scene(SEED, index))
+    out.flush()
+    os.replace(beside, target)
+    sheet(out[:60]).save(folder / "scenes.png")
+    return True
+
+
+def open_pictures(folder: Path) -> NDArray[np.uint8]:
+    """The pictures of the "scenes" stage, mapped. Raises FileNotFoundError where that stage has not been run."""
+    pictures: NDArray[np.uint8] = np.load(picture_file(folder), mmap_mode="r")
+    return pictures

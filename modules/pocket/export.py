@@ -1,0 +1,123 @@
+"""Stage "export": puts the trained parts together as a diffusers folder in the layout of Stable Diffusion 1.5."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from modules.pocket.dataset import SEED
+from modules.pocket.journal import load_checkpoint
+from modules.pocket.render import render
+from modules.pocket.text import load_text
+from modules.pocket.unet import BETAS, STEPS, build_unet, load_unet
+from modules.pocket.vae import load_vae, psnr
+from modules.pocket.world import draw_scene
+
+SIZE_LIMIT = 20 * 2**20
+"""Bytes that the exported folder may have in all."""
+
+
+def build_scheduler() -> Any:
+    """The default sampler, DPM-Solver++ 2M (arXiv:2211.01095), with the noise schedule for every sampler."""
+    from diffusers import DPMSolverMultistepScheduler
+
+    return DPMSolverMultistepScheduler(
+        num_train_timesteps=STEPS,
+        beta_start=BETAS[0],
+        beta_end=BETAS[1],
+        beta_schedule="linear",
+        prediction_type="v_prediction",
+        timestep_spacing="trailing",
+        steps_offset=1,
+    )
+
+
+def assemble_vae(folder: Path) -> Any:
+    """The autoencoder with whitened latents and, where that stage has been run, the refined decoder."""
+    vae = load_vae(folder)
+    if white := load_checkpoint(folder / "vae-white.pt"):
+        vae.load_state_dict(white)
+        vae.register_to_config(scaling_factor=1.0)
+    if refined := load_checkpoint(folder / "decoder.pt"):
+        vae.load_state_dict(refined["average"])
+    return vae
+
+
+def round_trip(folder: Path, count: int = 64) -> float:
+    """PSNR in decibels of `count` scenes that no stage has trained on, through encoder and decoder."""
+    scenes = [render(draw_scene(SEED + 1, index)) for index in range(count)]
+    return round(psnr(assemble_vae(folder), np.stack(scenes)), 2)
+
+
+def assemble(folder: Path) -> Any:
+    """The pipeline of the trained parts in float32; an untrained image network where there is no checkpoint of one."""
+    from diffusers import StableDiffusionPipeline
+
+    vae = assemble_vae(folder)
+    tokenizer, encoder = load_text(folder)
+    try:
+        unet = load_unet(folder)
+    except FileNotFoundError:
+        torch.manual_seed(0)
+        unet = build_unet()
+    return StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def export(folder: Path, target: Path) -> int:
+    """Writes the pipeline as float16 safetensors into `target`; returns its size in bytes.
+
+    A README.md that is there stays. The new folder is finished beside the old one and then takes its place.
+    Raises ValueError where it is larger than SIZE_LIMIT; `target` is then left as it was.
+    """
+    pipeline = assemble(folder).to(torch.float16)
+    beside = target.with_name(target.name + ".part")
+    shutil.rmtree(beside, ignore_errors=True)
+    pipeline.save_pretrained(str(beside), safe_serialization=True)
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copyfile(folder / "tokenizer" / name, beside / "tokenizer" / name)
+    _tidy(beside)
+    if (target / "README.md").exists():
+        shutil.copyfile(target / "README.md", beside / "README.md")
+    size = sum(path.stat().st_size for path in beside.rglob("*") if path.is_file())
+    if size > SIZE_LIMIT:
+        raise ValueError(f"{size} bytes are more than {SIZE_LIMIT}")
+    if target.exists():
+        shutil.rmtree(target)
+    os.replace(beside, target)
+    return size
+
+
+def _tidy(folder: Path) -> None:
+    """Takes out where a part was loaded from, which means nothing elsewhere, and opens the files for all to read.
+
+    The text encoder is noted as float32: transformers opens a model in the type noted, diffusers in float32 where
+    nobody says otherwise, and the two have to agree in one pipeline.
+    """
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(0o644)
+        if path.suffix != ".json":
+            continue
+        content = json.loads(path.read_text(encoding="utf-8"))
+        stale = [name for name in ("_name_or_path", "name_or_path", "is_local", "local_files_only") if name in content]
+        for name in stale:
+            del content[name]
+        if path.parent.name == "text_encoder":
+            content["dtype"] = "float32"
+        if stale or path.parent.name == "text_encoder":
+            path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

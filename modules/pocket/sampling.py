@@ -1,0 +1,57 @@
+"""Draws with an exported pocket model through the ordinary diffusers pipeline, and lays pictures out on sheets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+MODEL = Path(__file__).resolve().parents[2] / "models" / "pocket"
+STEPS = 20
+GUIDANCE = 4.0
+
+
+def open_model(folder: Path = MODEL) -> Any:
+    """The pipeline in `folder`, float32 on the CPU, read from disk only. Raises FileNotFoundError where nothing is there."""
+    if not (folder / "model_index.json").exists():
+        raise FileNotFoundError(folder / "model_index.json")
+    from diffusers import StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline.from_pretrained(str(folder), local_files_only=True)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def draw(
+    pipeline: Any, prompts: Sequence[str], seed: int, steps: int = STEPS, guidance: float = GUIDANCE, batch: int = 20
+) -> NDArray[np.uint8]:
+    """One picture for each prompt, uint8 of shape (prompts, 128, 128, 3).
+
+    Picture number i starts from seed + i whatever the batch, so single pictures can be drawn again.
+    """
+    import torch
+
+    pictures = []
+    for start in range(0, len(prompts), batch):
+        part = list(prompts[start : start + batch])
+        lots = [torch.Generator("cpu").manual_seed(seed + start + place) for place in range(len(part))]
+        made = pipeline(
+            part, num_inference_steps=steps, guidance_scale=guidance, generator=lots, height=128, width=128
+        ).images
+        pictures += [np.asarray(image.convert("RGB")) for image in made]
+    return np.stack(pictures)
+
+
+def sheet(pictures: NDArray[np.uint8], columns: int = 10) -> Image.Image:
+    """The pictures (n, h, w, 3) side by side in rows of `columns`, the last row filled up with grey."""
+    count, height, width, _ = pictures.shape
+    rows = -(-count // columns)
+    canvas = np.full((rows * height, columns * width, 3), 128, np.uint8)
+    for place, picture in enumerate(pictures):
+        y, x = divmod(place, columns)
+        canvas[y * height : (y + 1) * height, x * width : (x + 1) * width] = picture
+    return Image.fromarray(canvas)
