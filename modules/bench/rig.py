@@ -83,8 +83,10 @@ def rigged(options: Options, steps: int) -> Iterator[Rig]:
 def _bare_pipeline(folder: Path, size: int, steps: int) -> Callable[[int], None]:
     import torch
     from diffusers import DDIMScheduler, StableDiffusionPipeline
+    from diffusers.utils import logging as diffusers_logging
 
-    pipeline = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True)
+    diffusers_logging.disable_progress_bar()
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
 
