@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from typing import Any
@@ -78,6 +79,12 @@ class Border:
 
         try:
             await self._app(scope, receive, watch)
+        except asyncio.CancelledError:
+            # The server closes and waits no longer. The client is told; jobs go on at the next start.
+            if scope["type"] == "http" and not started:
+                sentence = "The studio is closing; a job that was under way goes on when it starts again."
+                await failure(503, "not_ready", sentence, {"Retry-After": RETRY_SECONDS})(scope, receive, send)
+            raise
         except Exception:  # border 'HTTP handler'
             if scope["type"] != "http" or started:
                 raise

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 
 from modules.call_queue.tracking import Tracker
-from modules.contracts.errors import StudioError
+from modules.contracts.errors import StudioError, restore
 from modules.contracts.events import TERMINAL, Event, JobCancelled, JobDone, JobFailed, JobQueued
-from modules.contracts.jobs import JobState
+from modules.contracts.jobs import JobRecord, JobState
 from modules.contracts.result import GenerationResult
 from modules.support.bus import EventBus
 
@@ -83,6 +83,21 @@ class Ticket:
                 self.outcome.set_exception(outcome)
             else:
                 self.outcome.set_result(outcome)
+
+
+def remember(record: JobRecord, bus: EventBus) -> Ticket:
+    """A closed ticket for a job that has ended and of which only the row is left."""
+    ticket = Ticket(record.id, record.owner, bus, inherited=True)
+    sentence = f"The pictures of job {record.id} are no longer in memory; those that were saved are in the gallery."
+    error = StudioError(sentence)
+    if record.state == "failed":
+        error = restore(record.error_kind or StudioError.kind, record.error or "The job failed.")
+        ticket.terminal = JobFailed(record.id, error.kind, error.message)
+    else:
+        ticket.terminal = JobDone(record.id) if record.state == "done" else JobCancelled(record.id)
+    ticket.tracker.end(record.state)
+    ticket.settle(error)
+    return ticket
 
 
 class Recent:

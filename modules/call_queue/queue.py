@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 from sqlalchemy.exc import SQLAlchemyError
 
 from modules.call_queue.database import Tenancy
-from modules.call_queue.handle import Handle, Recent, Ticket
+from modules.call_queue.handle import Handle, Recent, Ticket, remember
 from modules.call_queue.lanes import Conductor, Run, start_lane
 from modules.call_queue.recovery import recover
 from modules.call_queue.store import JobStore
@@ -138,17 +138,19 @@ class CallQueue:
             raise self._broken
 
     def handle(self, job_id: str) -> JobHandle | None:
-        """The handle of a job that waits, runs, or ended lately; None when its pictures are no longer in memory.
+        """The handle of a job that was submitted earlier, perhaps to an earlier process; None for an unknown id.
 
-        Pictures of older jobs that were saved are in the gallery.
+        When the pictures of a job that has ended are no longer in memory, waiting for it raises one clear sentence, or
+        the error that it ended with.
         """
         with self._change:
             ticket = self._known.get(job_id)
             if ticket is None:
                 record = self._store.get(job_id)
-                if record is None or record.state not in ("queued", "running"):
+                if record is None:
                     return None
-                ticket = self._adopt(job_id, record.owner)
+                waits = record.state in ("queued", "running")
+                ticket = self._adopt(job_id, record.owner) if waits else remember(record, self._bus)
         return Handle(ticket, self.cancel)
 
     def get(self, job_id: str) -> JobRecord | None:

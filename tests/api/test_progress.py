@@ -151,8 +151,9 @@ def test_a_start_that_takes_too_long_or_failed_is_a_503(make_rig, monkeypatch):
     assert rig.queue.list() == []
 
 
-def test_a_client_that_hangs_up_cancels_its_job(rig):
-    app = rig.application()
+def converse(rig, leave):
+    """Send a body, wait until the engine is at work, then `leave(request task, hang up)`; what was answered."""
+    app, answered = rig.application(), []
     rig.engine.hold()
 
     async def talk():
@@ -167,7 +168,7 @@ def test_a_client_that_hangs_up_cancels_its_job(rig):
             return {"type": "http.disconnect"}
 
         async def send(message):
-            pass
+            answered.append(message)
 
         headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
         scope = {
@@ -177,9 +178,22 @@ def test_a_client_that_hangs_up_cancels_its_job(rig):
         }  # fmt: skip
         request = asyncio.ensure_future(app(scope, receive, send))
         assert await asyncio.to_thread(rig.engine.entered.acquire, True, 10)
-        hang_up.set()
-        await asyncio.wait_for(request, 10)
+        leave(request, hang_up)
+        await asyncio.wait((request,), timeout=10)
+        assert request.done()
 
     asyncio.run(talk())
+    return answered
+
+
+def test_a_client_that_hangs_up_cancels_its_job(rig):
+    converse(rig, lambda request, hang_up: hang_up.set())
     rig.queue.handle("left").wait(10)
     assert rig.queue.get("left").state == "cancelled"
+
+
+def test_a_server_that_closes_says_so_and_leaves_the_job_alone(rig):
+    answered = converse(rig, lambda request, hang_up: request.cancel())
+    assert answered[0]["status"] == 503
+    assert "goes on when it starts again" in json.loads(answered[1]["body"])["detail"]
+    assert rig.queue.get("left").state == "running"

@@ -128,6 +128,8 @@ def test_a_connection_that_is_cut_cancels_its_job(rig):
     rig.bus.subscribe(lambda event: ended.set() if type(event).__name__ == "JobCancelled" else None)
     with serving(rig.application()) as port:
         with pytest.raises(httpx.ReadTimeout):
-            httpx.post(f"http://127.0.0.1:{port}/sdapi/v1/txt2img", json={"steps": 2}, timeout=0.3)
+            httpx.post(
+                f"http://127.0.0.1:{port}/sdapi/v1/txt2img", json={"steps": 2}, timeout=httpx.Timeout(30, read=0.3)
+            )
         assert ended.wait(10)
     assert rig.queue.list()[0].state == "cancelled"

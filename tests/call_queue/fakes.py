@@ -18,13 +18,16 @@ class FakeEngine:
     def __init__(self):
         self.gate = threading.Event()
         self.gate.set()
+        self.first_held = 0
         self.entered = threading.Semaphore(0)
-        """Released once for every run that reaches its first step."""
+        """Released once for every batch that reaches its first step."""
         self.seen = []
         self.fail = {}
         """Prompt → exception to raise."""
 
-    def hold(self):
+    def hold(self, batch=0):
+        """Make runs wait in that batch and the later ones."""
+        self.first_held = batch
         self.gate.clear()
 
     def let_go(self):
@@ -59,8 +62,9 @@ class FakeEngine:
         for step in range(1, steps + 1):
             if step == 1:
                 self.entered.release()
-            while not (self.gate.wait(0.01) or context.cancelled.is_set() or context.skipped.is_set()):
-                pass
+            while batch >= self.first_held and not self.gate.wait(0.01):
+                if context.cancelled.is_set() or context.skipped.is_set():
+                    break
             if context.cancelled.is_set():
                 return False
             if context.skipped.is_set():

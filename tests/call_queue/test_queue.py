@@ -153,14 +153,14 @@ def test_progress_follows_the_job(queue, engine):
 def test_a_running_job_that_is_cancelled_gives_what_was_finished(queue, engine, bus):
     heard = []
     with bus.listening(heard.append):
+        engine.hold(batch=1)
         handle = queue.submit(wish(count=3, steps=1), "ann")
         assert engine.entered.acquire(timeout=10)
-        engine.hold()
         assert engine.entered.acquire(timeout=10)
         assert queue.cancel(handle.id)
         result = handle.wait(10)
     assert result.interrupted
-    assert 1 <= len(result.pictures) < 3
+    assert [picture.index for picture in result.pictures] == [0]
     assert queue.get(handle.id).state == "cancelled"
     assert names(heard)[-1] == "JobCancelled"
     assert sum(isinstance(event, happened.TERMINAL) for event in heard) == 1
@@ -315,7 +315,8 @@ def test_pictures_of_ended_jobs_are_let_go_of(queue, engine, monkeypatch):
     queue.submit(wish(), "ann", job_id="last").wait(10)
     del handle
     gc.collect()
-    assert queue.handle(ids[0]) is None
+    with pytest.raises(StudioError, match="no longer in memory"):
+        queue.handle(ids[0]).wait(0)
     assert queue.get(ids[0]).state == "done"
 
 
@@ -326,7 +327,15 @@ def test_handles_of_recent_jobs_can_be_had_again(queue, store):
     store.add("ancient", "ann", wish())
     store.claim()
     store.finish("ancient", "done")
-    assert queue.handle("ancient") is None
+    assert names(queue.handle("ancient").iterate()) == ["JobDone"]
+    with pytest.raises(StudioError, match="those that were saved are in the gallery"):
+        queue.handle("ancient").wait(0)
+    store.add("broken", "ann", wish())
+    store.claim()
+    store.finish("broken", "failed", error=("out_of_memory", "Too large."))
+    with pytest.raises(OutOfMemory, match="Too large"):
+        queue.handle("broken").wait(0)
+    assert queue.handle("nobody") is None
     assert queue.progress("ancient").progress == 1.0
 
 
