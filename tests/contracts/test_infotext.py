@@ -93,6 +93,7 @@ def test_a_hostile_line_is_read_in_linear_work(line):
     parse(line)
 
 
+_keys = st.text("AbC3 -/", max_size=8).map(lambda middle: f"K{middle}z")
 _values = st.one_of(
     st.integers(),
     st.booleans(),
@@ -102,7 +103,7 @@ _values = st.one_of(
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.dictionaries(st.from_regex(r"\A[A-Za-z][A-Za-z0-9 \-/]{1,15}[A-Za-z0-9]\Z"), _values, min_size=3, max_size=8))
+@given(st.dictionaries(_keys, _values, min_size=3, max_size=8))
 def test_every_value_comes_back(fields):
     fields = {key: value for key, value in fields.items() if str(value) != key}
     fields = {"First key": 1, "Second key": 2, "Third key": 3, **fields}
