@@ -22,12 +22,13 @@ LOCAL = "local"
 class Desk:
     """The page's line to the queue. One per process; a `session` is one open page.
 
-    All methods run in the server's event loop, so the tables need no lock.
+    Pages are told apart by owner and session, because a browser chooses its session itself. All methods run in the
+    server's event loop, so the tables need no lock.
     """
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
-        self._lines: dict[str, deque[str]] = {}
+        self._lines: dict[tuple[str, str], deque[str]] = {}
         self._handles: dict[str, JobHandle] = {}
 
     async def submit(self, request: GenerationRequest, owner: str) -> str:
@@ -48,16 +49,17 @@ class Desk:
 
         return await asyncio.to_thread(ask)
 
-    async def follow(self, session: str, jobs: list[str]) -> AsyncGenerator[dict[str, Any], None]:
-        """Payloads for the stage until all jobs of that page have ended.
+    async def follow(self, session: str, owner: str, jobs: list[str]) -> AsyncGenerator[dict[str, Any], None]:
+        """Payloads for the stage until all jobs of that owner's page have ended.
 
         A page that is following already takes the jobs into its line, and this call gives nothing.
         """
-        line = self._lines.get(session)
+        page = (owner, session)
+        line = self._lines.get(page)
         if line is not None:
             line.extend(job for job in jobs if job not in line)
             return
-        line = self._lines[session] = deque(jobs)
+        line = self._lines[page] = deque(jobs)
         try:
             while line:
                 async with aclosing(self._follow_one(line[0], line)) as tellings:
@@ -65,7 +67,7 @@ class Desk:
                         yield told
                 line.popleft()
         finally:
-            del self._lines[session]
+            del self._lines[page]
 
     async def _follow_one(self, job_id: str, line: deque[str]) -> AsyncGenerator[dict[str, Any], None]:
         async with aclosing(follow(self._studio.queue, self._studio.bus, job_id)) as views:
@@ -102,6 +104,6 @@ class Desk:
         return job_id is not None and await asyncio.to_thread(self._studio.queue.skip, job_id)
 
     async def _current(self, session: str, owner: str) -> str | None:
-        line = self._lines.get(session)
+        line = self._lines.get((owner, session))
         unfinished = await self.unfinished(owner)
         return next((job_id for job_id in (*(line or ()), *unfinished) if job_id in unfinished), None)

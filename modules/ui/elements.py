@@ -64,7 +64,8 @@ def appearance() -> gr.HTML:
 def status_line(status: Status) -> str:
     """One pill: what the studio is doing at its start, as HTML."""
     mood = {"ready": "ready", "failed": "failed"}.get(status.phase, "busy")
+    words = html.escape(status.message)
     return (
-        f'<span class="pill {mood}" role="status" data-phase="{status.phase}">'
-        f'<span class="dot" aria-hidden="true"></span>{html.escape(status.message)}</span>'
+        f'<span class="pill {mood}" role="status" data-phase="{status.phase}" title="{words}">'
+        f'<span class="dot" aria-hidden="true"></span><span class="words">{words}</span></span>'
     )

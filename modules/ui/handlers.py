@@ -51,6 +51,12 @@ class Handlers:
         "sampling.cfg_scale",
     )
     """Parameters that another model sets anew."""
+    ABILITIES: ClassVar[dict[str, str]] = {
+        "prompt.negative": "negative_prompt",
+        "prompt.clip_skip": "clip_skip",
+        "canvas.tiling": "tiling",
+    }
+    """Parameters that are only there when the model's family has the ability."""
 
     def __init__(self, studio: Studio, desk: Desk, table: PageTable) -> None:
         self._studio = studio
@@ -84,7 +90,7 @@ class Handlers:
 
     async def _show(self, request: gr.Request, owner: str, jobs: list[str]) -> AsyncGenerator[Shown, None]:
         finished: dict[str, int] = {}
-        async with aclosing(self._desk.follow(str(request.session_hash), jobs)) as tellings:
+        async with aclosing(self._desk.follow(str(request.session_hash), owner, jobs)) as tellings:
             async for told in tellings:
                 known = finished.get(told["job"], 0)
                 finished[told["job"]] = told["pictures"]
@@ -110,12 +116,12 @@ class Handlers:
     async def interrupt(self, request: gr.Request) -> None:
         """Stop the job that this page shows."""
         if not await self._desk.stop(str(request.session_hash), owner_of(request)):
-            gr.Info("There is no job of yours to stop.")
+            gr.Info("There is no job of yours to stop.", title="Stop")
 
     async def skip(self, request: gr.Request) -> None:
         """Leave the current batch and go on with the next."""
         if not await self._desk.skip(str(request.session_hash), owner_of(request)):
-            gr.Info("There is no batch of yours to skip.")
+            gr.Info("There is no batch of yours to skip.", title="Skip")
 
     def recall(self, event: gr.EventData, request: gr.Request, *values: Any) -> list[Any]:
         """The parameters of a finished picture, back into the form; what infotext cannot say stays as it is there."""
@@ -127,10 +133,10 @@ class Handlers:
         except StudioError as error:
             raise gr.Error(error.message, print_exception=False) from error
         if unknown:
-            gr.Info(f"Left out, because this studio does not know it: {', '.join(unknown)}.")
+            gr.Info(f"Left out, because this studio does not know it: {', '.join(unknown)}.", title="Settings")
         facts = facts_of(self._studio.catalog, asked.model.checkpoint)
         if facts.problem:
-            gr.Warning(facts.problem)
+            gr.Warning(facts.problem, title="Model")
             facts = facts_of(self._studio.catalog, values[form.NAMES.index("model.checkpoint")])
         return form.spread(replace(asked, model=replace(asked.model, checkpoint=facts.name)), facts)
 
@@ -138,10 +144,15 @@ class Handlers:
         """Another model was chosen: its own size, sampler, steps and guidance, and prompts that suit it."""
         facts = facts_of(self._studio.catalog, checkpoint)
         if facts.problem:
-            gr.Warning(facts.problem)
+            gr.Warning(facts.problem, title="Model")
         values = form.defaults(facts)
         prompts = {"prompts": list(self._table.prompts_for(facts.name))}
-        return [*(values[name] for name in self.FITTED), self._table.aspects[0], prompts]
+        able = [
+            gr.update(visible=True) if facts.can(word) else gr.update(visible=False, value=values[name])
+            for name, word in self.ABILITIES.items()
+        ]
+        second = (gr.update(visible=True), gr.skip()) if facts.can("hires") else (gr.update(visible=False), False)
+        return [*(values[name] for name in self.FITTED), *able, *second, self._table.aspects[0], prompts]
 
     def refresh(self, checkpoint: str | None) -> Any:
         """Look at the model folders again and say what cannot be used, and why."""
@@ -149,7 +160,7 @@ class Handlers:
         catalog.refresh()
         for entry in catalog.models():
             if entry.problem is not None:
-                gr.Warning(f"{entry.name}: {entry.problem}")
+                gr.Warning(f"{entry.name}: {entry.problem}", title="Cannot be used")
         choices = choices_of(catalog, "models")
         names = [value for _, value in choices]
         kept = checkpoint if checkpoint in names else next(iter(names), None)

@@ -21,15 +21,20 @@ PLACEHOLDERS = {
 class Inputs:
     """The inputs of one page by declared name, each made on demand so that the layout decides the order."""
 
-    def __init__(self, declared: Mapping[str, Declared], catalog: Catalog, values: Mapping[str, Any]) -> None:
+    def __init__(
+        self, declared: Mapping[str, Declared], catalog: Catalog, values: Mapping[str, Any], absent: frozenset[str]
+    ) -> None:
+        """`values` by declared name; `absent` names those that the model cannot use, made but not shown."""
         self._declared = declared
         self._catalog = catalog
         self._values = values
+        self._absent = absent
         self.made: dict[str, Any] = {}
 
     def __call__(self, name: str, **appearance: Any) -> Any:
         """Make the input for that parameter in the current layout. `appearance` goes to the Gradio component."""
-        component = make_input(self._declared[name], self._choices(name), self._values.get(name), **appearance)
+        look = {"visible": name not in self._absent, **appearance}
+        component = make_input(self._declared[name], self._choices(name), self._values.get(name), **look)
         self.made[name] = component
         return component
 

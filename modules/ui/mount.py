@@ -62,7 +62,7 @@ def _mount_gradio(app: FastAPI, studio: Studio, path: str) -> None:
         auth_message=SIGN_IN,
         root_path=f"{network.subpath}{path}".rstrip("/") or None,
         allowed_paths=[],
-        show_error=True,
+        show_error=False,
         ssr_mode=False,
         enable_monitoring=False,
         pwa=False,

@@ -41,6 +41,7 @@ class _Controls:
     refresh: Any
     aspect: Any
     swap: Any
+    second: Any
     dice: Any
     reuse: Any
     examples: Any
@@ -56,7 +57,8 @@ def build_page(studio: Studio) -> gr.Blocks:
     """
     table = read_table(studio.paths.configs)
     facts = facts_of(studio.catalog, None)
-    inputs = Inputs(declarations(), studio.catalog, defaults(facts))
+    absent = frozenset(name for name, word in Handlers.ABILITIES.items() if not facts.can(word))
+    inputs = Inputs(declarations(), studio.catalog, defaults(facts), absent)
     parts = _Controls()
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
         _header(inputs, parts, studio)
@@ -68,7 +70,7 @@ def build_page(studio: Studio) -> gr.Blocks:
                 parts.stage = elements.stage({}, ranges)
                 parts.gallery = elements.gallery({"pictures": []})
             with gr.Column(elem_id="atelier_settings", min_width=0):
-                _settings(inputs, parts, table.aspects)
+                _settings(inputs, parts, table.aspects, facts.can("hires"))
         _connect(page, inputs, parts, Handlers(studio, Desk(studio), table))
     page.queue(default_concurrency_limit=None, api_open=False)
     _count_nothing(page)
@@ -104,7 +106,7 @@ def _words(inputs: Inputs, parts: _Controls, prompts: tuple[str, ...]) -> None:
         parts.interrupt = gr.Button("Stop", variant="stop", elem_id="txt2img_interrupt")
 
 
-def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...]) -> None:
+def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], hires: bool) -> None:
     parts.aspect = gr.Radio(list(aspects), label="Aspect", value=aspects[0], elem_id="txt2img_aspect", min_width=0)
     with gr.Row(elem_classes="size"):
         inputs("canvas.width")
@@ -130,7 +132,8 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...]) -> Non
         with gr.Row():
             inputs("prompt.clip_skip", elem_classes="slid")
             inputs("canvas.tiling")
-    with gr.Accordion("Second pass at a larger size", open=False, elem_id="txt2img_hr"):
+    parts.second = gr.Accordion("Second pass at a larger size", open=False, visible=hires, elem_id="txt2img_hr")
+    with parts.second:
         inputs("hires.enabled")
         with gr.Row():
             inputs("hires.upscaler")
@@ -150,9 +153,12 @@ def _connect(page: gr.Blocks, inputs: Inputs, parts: _Controls, handlers: Handle
     parts.skip.click(handlers.skip, **QUIET)
     parts.stage.recall(handlers.recall, form, form, **raw)
     parts.stage.attach(handlers.open, None, show, **QUIET)
-    fitting = [made[name] for name in handlers.FITTED]
+    fitting = [made[name] for name in (*handlers.FITTED, *handlers.ABILITIES)]
     made["model.checkpoint"].input(
-        handlers.fit, made["model.checkpoint"], [*fitting, parts.aspect, parts.examples], **raw
+        handlers.fit,
+        made["model.checkpoint"],
+        [*fitting, parts.second, made["hires.enabled"], parts.aspect, parts.examples],
+        **raw,
     )
     parts.refresh.click(handlers.refresh, made["model.checkpoint"], made["model.checkpoint"], **raw)
     parts.aspect.input(

@@ -29,13 +29,17 @@ FLAGS = [
 ]
 DESKTOP = {"width": 1440, "height": 900}
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
-PATIENCE = 30_000
+PATIENCE = 90_000
 """Milliseconds: other work shares the machine."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """One browser for the whole run; skips where none is installed."""
+    """One browser for a file of tests; skips where none is installed.
+
+    No longer than that: while playwright runs, this thread has a running event loop, and `asyncio.run` of other tests
+    would fail.
+    """
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
     if path is None:
         pytest.skip(f"no browser found; one of {', '.join(NAMES)} is needed on the PATH")

@@ -31,6 +31,7 @@ class Stage:
     def clear(self) -> None:
         """As after a fresh start."""
         self.engine.seconds_a_step = 0.02
+        self.engine.hold_from = 1
         self.engine.hold.set()
         for record in [*self.studio.queue.list(state="running"), *self.studio.queue.list(state="queued")]:
             self.studio.queue.cancel(record.id)
@@ -91,15 +92,17 @@ def test_a_prompt_becomes_a_picture_with_its_parameters(stage: Stage, visit: Ope
 
 
 def test_progress_and_previews_are_pushed_while_it_is_drawn(stage: Stage, visit: Open) -> None:
-    stage.engine.seconds_a_step = 0.15
+    stage.engine.hold.clear()
+    stage.engine.hold_from = 11
     seen = visit(stage.address)
     seen.write("a blue square on a yellow background")
     seen.generate()
-    seen.wait("document.querySelector('img.shown')?.src.startsWith('data:image/jpeg')")
-    seen.wait("Number(document.querySelector('.bar').getAttribute('aria-valuenow')) >= 30")
-    assert "Drawing, step" in seen.page.locator(".headline").inner_text()
-    assert "% · Atelier" in seen.page.title()
+    seen.wait("document.querySelector('.bar').getAttribute('aria-valuenow') === '50'")
+    assert seen.page.locator(".headline").inner_text() == "Drawing, step 10 of 20"
+    assert seen.page.title() == "50 % · Atelier"
+    assert seen.page.locator("img.shown").get_attribute("src").startswith("data:image/jpeg")
     seen.shoot("drawing")
+    stage.engine.hold.set()
     seen.wait(IDLE)
     seen.wait("document.querySelector('img.shown').src.includes('studio/pictures/')")
 
@@ -149,6 +152,21 @@ def test_a_lost_line_is_told_and_mended(stage: Stage, visit: Open) -> None:
     assert seen.page.input_value("#txt2img_prompt textarea") == "a red circle on a pink background"
     assert len(stage.engine.requests) == 1
     cable.close()
+
+
+def test_leaving_the_page_leaves_nobody_listening(stage: Stage, visit: Open) -> None:
+    stage.engine.hold.clear()
+    seen = visit(stage.address)
+    seen.write("a red circle on a white background")
+    seen.generate()
+    seen.wait(BUSY)
+    assert stage.studio.bus._listeners
+    seen.page.context.close()
+    deadline = time.monotonic() + 60
+    while stage.studio.bus._listeners and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not stage.studio.bus._listeners
+    assert stage.studio.queue.pending() == 1
 
 
 def test_the_form_survives_a_reload(stage: Stage, visit: Open) -> None:

@@ -169,10 +169,11 @@ def paint(prompt: str, width: int, height: int, seed: int) -> Image.Image:
 
 @dataclass
 class FakeEngine:
-    """Paints step by step. `hold` set lets it go on; cleared, it waits between steps."""
+    """Paints step by step. While `hold` is cleared it waits before step `hold_from` of each batch."""
 
     seconds_a_step: float = 0.0
     hold: threading.Event = field(default_factory=threading.Event)
+    hold_from: int = 1
     requests: list[GenerationRequest] = field(default_factory=list)
     notes: tuple[str, ...] = ()
 
@@ -205,7 +206,7 @@ class FakeEngine:
             if context.skipped.is_set():
                 context.skipped.clear()
                 return []
-            self._rest(context)
+            self._rest(context, step)
             share = step / sampling.steps
             buffer = io.BytesIO()
             blurred = target.filter(ImageFilter.GaussianBlur((1 - share) * width / 12))
@@ -222,9 +223,9 @@ class FakeEngine:
             done.append(picture)
         return done
 
-    def _rest(self, context: RunContext) -> None:
+    def _rest(self, context: RunContext, step: int) -> None:
         context.cancelled.wait(self.seconds_a_step)
-        while not self.hold.wait(0.05):
+        while step >= self.hold_from and not self.hold.wait(0.05):
             context.check()
 
     def _picture(self, request: GenerationRequest, index: int, image: Image.Image) -> Picture:

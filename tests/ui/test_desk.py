@@ -18,7 +18,7 @@ from modules.ui.desk import Desk
 from modules.ui.facts import facts_of
 from modules.ui.handlers import TROUBLE, Handlers
 from modules.ui.table import read_table
-from tests.ui.fakes import FakeEngine, fake_studio
+from tests.ui.fakes import FakeEngine, fake_studio, family
 
 
 @dataclass
@@ -151,18 +151,24 @@ def test_a_second_press_joins_the_line_of_the_page(room):
     room.engine.hold.clear()
 
     async def scene() -> tuple[list[Any], list[Any]]:
-        first = asyncio.create_task(room.generate("a red circle"))
+        first: list[Any] = []
+
+        async def watch() -> None:
+            async for shown in room.handlers.generate(asks(), *room.values("a red circle")):
+                first.append(shown)
+
+        watching = asyncio.create_task(watch())
         await until(lambda: room.engine.requests)
         second = await room.generate("a blue circle")
-        await asyncio.sleep(0.3)
+        await until(lambda: told(first)[-1]["waiting"] == 1)
         room.engine.hold.set()
-        return await first, second
+        await watching
+        return first, second
 
     first, second = asyncio.run(scene())
     assert told(second) == []
     ends = [stage["phase"] for stage in told(first) if stage["phase"] == "done"]
     assert ends == ["done", "done"]
-    assert 1 in [stage["waiting"] for stage in told(first)]
 
 
 def test_a_page_opened_later_sees_the_running_job_and_its_result(room):
@@ -171,11 +177,11 @@ def test_a_page_opened_later_sees_the_running_job_and_its_result(room):
     async def scene() -> list[Any]:
         first = asyncio.create_task(room.generate("a red circle", session="desk"))
         await until(lambda: room.engine.requests)
-        opened = asyncio.create_task(collect(room.handlers.open(asks(None, "phone"))))
-        await asyncio.sleep(0.3)
+        page = room.handlers.open(asks(None, "phone"))
+        opened = [await anext(page), await anext(page)]
         room.engine.hold.set()
         await first
-        return await opened
+        return [*opened, *await collect(page)]
 
     shown = asyncio.run(scene())
     assert told(shown)[0]["phase"] == "running"
@@ -223,10 +229,21 @@ def test_recall_of_another_persons_picture_is_refused(room):
 
 def test_another_model_brings_its_own_values(room):
     *values, aspect, prompts = room.handlers.fit("big")
-    assert dict(zip(Handlers.FITTED, values, strict=True))["canvas.width"] == 1024
-    assert values[2:] == ["Euler", "Automatic", 30, 5.0]
+    fitted, able = values[: len(Handlers.FITTED)], values[len(Handlers.FITTED) :]
+    assert fitted == [1024, 1024, "Euler", "Automatic", 30, 5.0]
+    assert [update["visible"] for update in able[:4]] == [True, True, True, True]
     assert aspect == "1:1"
     assert "lighthouse" in prompts["prompts"][0]
+
+
+def test_what_a_model_cannot_do_is_not_offered_and_forgotten(room, monkeypatch):
+    plain = family("sdxl", capabilities=frozenset({"tiling"}))
+    monkeypatch.setattr(room.studio.catalog, "family", lambda _: plain)
+    *_, negative, clip_skip, tiling, second, enabled, _, _ = room.handlers.fit("big")
+    assert (negative["visible"], negative["value"]) == (False, "")
+    assert (clip_skip["visible"], clip_skip["value"]) == (False, 1)
+    assert tiling["visible"] is True
+    assert (second["visible"], enabled) == (False, False)
 
 
 def test_the_status_line_follows_the_start(room):

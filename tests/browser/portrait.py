@@ -1,0 +1,48 @@
+"""Takes the picture of the page that README and docs show: `python -m tests.browser.portrait`, with the real model."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+from tests.browser.conftest import DESKTOP, FLAGS, NAMES
+from tests.e2e.server import ROOT, running
+
+TARGET = ROOT / "docs" / "images" / "studio.png"
+DRAWN = (
+    ("a white cross on a red background", 3),
+    ("an orange circle at sunset", 8),
+    ("a blue square on a yellow background", 5),
+    ("two purple hearts on a pink background", 2),
+    ("a green triangle on a black background", 4),
+    ("a red circle on a white background", 1),
+    ("a large yellow star under a blue sky", 6),
+)
+WAIT = 180_000
+
+
+def main() -> None:
+    """Draw the prompts one after the other and photograph the last one."""
+    browser_path = next(found for name in NAMES if (found := shutil.which(name)))
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder) / "data") as server, sync_playwright() as tool:
+        browser = tool.chromium.launch(executable_path=browser_path, args=FLAGS)
+        page = browser.new_page(viewport=DESKTOP)
+        page.goto(server.url)
+        for count, (prompt, seed) in enumerate(DRAWN, start=1):
+            page.fill("#txt2img_prompt textarea", prompt)
+            page.fill("#txt2img_seed input", str(seed))
+            page.click("#txt2img_generate")
+            page.wait_for_function(f"document.querySelectorAll('.thumb').length === {count}", timeout=WAIT)
+            page.wait_for_function("!document.body.classList.contains('atelier-busy')", timeout=WAIT)
+        page.mouse.move(700, 880)
+        page.wait_for_load_state("networkidle")
+        TARGET.parent.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=TARGET, animations="disabled")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
