@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import logging
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -211,7 +212,7 @@ def build_application(studio: Studio) -> FastAPI:
 
     from modules.api.app import add_api
 
-    application = FastAPI(title="Atelier", version=VERSION, root_path=studio.options.network.subpath)
+    application = FastAPI(title="Atelier", version=VERSION)
     add_api(application, studio)
     if studio.options.network.webui:
         from modules.ui.mount import mount
@@ -237,7 +238,16 @@ class _Server:
         import uvicorn
 
         network = self._options.network
-        server = uvicorn.Server(
+        close = self._close
+
+        class Server(uvicorn.Server):
+            """Closes the studio first, so that whoever waits for a picture is answered before connections are cut."""
+
+            async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+                await asyncio.to_thread(close)
+                await super().shutdown(sockets)
+
+        server = Server(
             uvicorn.Config(
                 self._opening,
                 host=network.host,
@@ -252,10 +262,12 @@ class _Server:
         loop = asyncio.get_running_loop()
         threading.Thread(target=self._stand_up, args=(server, loop), name="stand-up", daemon=True).start()
         await server.serve()
-        if self._studio is not None:
-            await asyncio.to_thread(self._studio.close)
         await self._opening.close()
         return self._exit_status
+
+    def _close(self) -> None:
+        if self._studio is not None:
+            self._studio.close()
 
     def _stand_up(self, server: uvicorn.Server, loop: asyncio.AbstractEventLoop) -> None:
         network = self._options.network
