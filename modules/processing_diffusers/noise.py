@@ -6,6 +6,7 @@ device, its neighbours in a batch, or its place in it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,13 +17,18 @@ from modules.contracts.plan import PicturePlan
 Shape = tuple[int, int, int]
 """Channels, height and width in latent cells."""
 
-_STREAMS = {"draw": 0, "encode": 1, "fill": 2}
+DRAW = "draw"
+"""The stream that plain diffusers would use."""
 
 
-def make_generator(seed: int, stream: str = "draw") -> torch.Generator:
-    """A CPU generator. Streams of one seed are unrelated; `draw` is the one that plain diffusers would use."""
+def make_generator(seed: int, stream: str = DRAW) -> torch.Generator:
+    """A CPU generator. Streams of one seed (`draw`, `encode`, `fill`) are unrelated."""
+    if stream != DRAW:
+        # torch's CPU generator looks at 32 bits of a seed only, so the name of the stream is mixed into these.
+        digest = hashlib.blake2b(f"{stream} {seed}".encode(), digest_size=4).digest()
+        seed = int.from_bytes(digest, "little")
     generator = torch.Generator("cpu")
-    generator.manual_seed(seed + (_STREAMS[stream] << 32))
+    generator.manual_seed(seed)
     return generator
 
 

@@ -43,7 +43,7 @@ def test_a_merged_call_that_does_not_fit_is_split(bench, parts):
     def fault(rows):
         sizes.append(rows)
         if rows > 2:
-            raise torch.OutOfMemoryError("more than two rows")
+            raise MemoryError("more than two rows")
 
     break_forward(parts["unet"], fault)
     together = in_threads([lambda r=request: bench.draw(r) for request in requests])
@@ -59,7 +59,7 @@ def test_a_job_that_does_not_fit_is_tried_once_more_with_a_cheaper_plan(bench, p
     def fault(rows):
         if failures:
             failures.pop()
-            raise torch.OutOfMemoryError("once")
+            raise MemoryError("once")
 
     break_forward(parts["unet"], fault)
     result = bench.draw(ask())
@@ -73,7 +73,7 @@ def test_finished_batches_are_not_drawn_again_by_the_second_try(bench, parts):
     def fault(rows):
         calls.append(rows)
         if len(calls) == 5:
-            raise torch.OutOfMemoryError("in the second batch")
+            raise MemoryError("in the second batch")
 
     break_forward(parts["unet"], fault)
     result = bench.draw(ask(steps=3, count=2))
@@ -83,7 +83,7 @@ def test_finished_batches_are_not_drawn_again_by_the_second_try(bench, parts):
 
 def test_a_job_that_never_fits_fails_with_advice_and_the_next_works(bench, parts):
     def fault(rows):
-        raise torch.OutOfMemoryError("never")
+        raise MemoryError("never")
 
     plain = parts["unet"].forward
     break_forward(parts["unet"], fault)
@@ -110,7 +110,7 @@ def test_a_decoder_that_gives_nan_is_an_error_with_words(bench, parts):
     parts["vae"].decode = lambda tensor, return_dict: (plain(tensor, return_dict=False)[0] * float("nan"),)
     bench.settings.update({"upcast_vae_on_nan": False})
     try:
-        with pytest.raises(StudioError, match="not finite"):
+        with pytest.raises(StudioError, match="NaN or infinity"):
             bench.draw(ask())
     finally:
         bench.settings.update({"upcast_vae_on_nan": True})
