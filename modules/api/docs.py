@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 
 router = APIRouter(include_in_schema=False)
+PARTS = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "redoc.standalone.js": "text/javascript",
+    "favicon.png": "image/png",
+}
+"""Files of the readers and their types; no other name is served."""
 OWN = ("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json")
 
 
@@ -29,14 +37,35 @@ def openapi(request: Request) -> dict[str, Any]:
 @router.get("/docs")
 def docs(request: Request) -> HTMLResponse:
     """The document to try out."""
-    return get_swagger_ui_html(openapi_url=_document(request), title=request.app.title)
+    return get_swagger_ui_html(
+        openapi_url=_own(request, "/openapi.json"),
+        title=request.app.title,
+        swagger_js_url=_own(request, "/docs/parts/swagger-ui-bundle.js"),
+        swagger_css_url=_own(request, "/docs/parts/swagger-ui.css"),
+        swagger_favicon_url=_own(request, "/docs/parts/favicon.png"),
+    )
 
 
 @router.get("/redoc")
 def redoc(request: Request) -> HTMLResponse:
     """The document to read."""
-    return get_redoc_html(openapi_url=_document(request), title=request.app.title)
+    return get_redoc_html(
+        openapi_url=_own(request, "/openapi.json"),
+        title=request.app.title,
+        redoc_js_url=_own(request, "/docs/parts/redoc.standalone.js"),
+        redoc_favicon_url=_own(request, "/docs/parts/favicon.png"),
+        with_google_fonts=False,
+    )
 
 
-def _document(request: Request) -> str:
-    return f"{request.scope.get('root_path', '').rstrip('/')}/openapi.json"
+@router.get("/docs/parts/{name}")
+def part(name: str) -> Response:
+    """A file that the two readers need. They come with an installed package, so that no other host is asked."""
+    kind = PARTS.get(name)
+    if kind is None:
+        raise HTTPException(404, "Not Found")
+    return Response((files("fastapi_offline") / "static" / name).read_bytes(), media_type=kind)
+
+
+def _own(request: Request, path: str) -> str:
+    return f"{request.scope.get('root_path', '').rstrip('/')}{path}"

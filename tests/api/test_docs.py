@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 def test_the_document_describes_fields_as_declared(client):
     document = client.get("/openapi.json").json()
@@ -19,6 +21,20 @@ def test_the_document_describes_fields_as_declared(client):
 def test_the_pages_for_reading_it_are_there(client):
     assert "/openapi.json" in client.get("/docs").text
     assert "/openapi.json" in client.get("/redoc").text
+
+
+def test_the_pages_ask_no_other_host(client):
+    for page in ("/docs", "/redoc"):
+        text = client.get(page).text
+        wanted = re.findall(r'(?:src|href)="([^"]+)"', text)
+        assert wanted
+        for address in wanted:
+            assert address.startswith("/"), address
+            answer = client.get(address)
+            assert answer.status_code == 200, address
+            assert len(answer.content) > 1000
+    assert client.get("/docs/parts/consts.py").status_code == 404
+    assert client.get("/docs/parts/..%2f__init__.py").status_code == 404
 
 
 def test_a_sub_path_shows_in_document_and_page(make_rig):
