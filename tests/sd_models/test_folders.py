@@ -55,7 +55,7 @@ def test_schnell_is_told_from_dev(tmp_path):
 
 
 def test_half_precision_and_shards_are_seen(tmp_path):
-    outcome = inspect_folder(models.tiny_sd15(tmp_path / "m", fp16=True, shard=2_000_000), RULES)
+    outcome = inspect_folder(models.tiny_flux(tmp_path / "m", fp16=True, shard=200_000), RULES)
     assert isinstance(outcome, Recognised)
     assert (outcome.facts["dtype"], outcome.facts["variant"]) == ("F16", "fp16")
     assert outcome.facts["files"] > 5

@@ -24,7 +24,6 @@ from tests.factories.single_files import sidecar_of, single_file
 TABLE = ROOT / "configs" / "families.json"
 RULES = load_rules(TABLE)
 FAMILIES = {family.id: family for family in load_families(TABLE)}
-NAMES = ["sd15", "sd15_inpaint", "sd2", "sdxl", "sd3", "flux"]
 
 
 def everywhere(dtype="float32"):
@@ -56,7 +55,7 @@ def assert_same_weights(first, second):
             assert torch.equal(ours[key], theirs[key]), (name, key)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["sd15", "sdxl", "sd3", "flux"])
 def test_a_folder_gives_what_the_library_gives(name, request):
     """The same weights and the same pictures as `from_pretrained` of diffusers."""
     from diffusers import DiffusionPipeline
@@ -74,14 +73,14 @@ def test_a_folder_gives_what_the_library_gives(name, request):
     assert text == theirs.tokenizer("a red circle").input_ids
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["sd15", "sd15_inpaint", "sdxl", "sd3", "flux"])
 def test_a_single_file_is_the_folder_it_was_made_of(name, request):
     assert_same_weights(
         load(request.getfixturevalue(f"tiny_{name}_folder")), load(request.getfixturevalue(f"tiny_{name}_file"))
     )
 
 
-@pytest.mark.parametrize("name", ["sd15_inpaint", "sd2"])
+@pytest.mark.parametrize("name", ["sd2"])
 def test_dimensions_are_read_off_the_shapes(name, request, tmp_path):
     """Without any config beside the file; only what shapes cannot tell, such as the native size, differs."""
     folder = request.getfixturevalue(f"tiny_{name}_folder")
@@ -141,9 +140,10 @@ def test_a_projection_that_a_file_leaves_out_changes_nothing(tmp_path, tiny_sd3_
     assert torch.equal(projection, torch.eye(32))
 
 
-def test_half_precision_and_shards_load_into_any_precision(tmp_path, tiny_sd15_folder):
-    half = load(models.tiny_sd15(tmp_path / "half", fp16=True, shard=2_000_000))
-    full = load(tiny_sd15_folder)
+def test_half_precision_and_shards_load_into_any_precision(tmp_path, tiny_flux_folder):
+    half = load(models.tiny_flux(tmp_path / "half", fp16=True, shard=200_000))
+    assert len(list((tmp_path / "half").rglob("*.fp16-*.safetensors"))) > 1
+    full = load(tiny_flux_folder)
     for name, part in modules_of(half).items():
         for key, value in part.state_dict().items():
             assert value.dtype == torch.float32
@@ -185,32 +185,31 @@ def test_the_size_is_that_of_the_weights(tiny_flux_folder):
     assert load(tiny_flux_folder, "bfloat16").size_bytes < 0.55 * model.size_bytes
 
 
-def test_progress_runs_from_nothing_to_all(tiny_sdxl_folder, tiny_sdxl_file):
-    for path in (tiny_sdxl_folder, tiny_sdxl_file):
+def test_progress_runs_from_nothing_to_all(tiny_sd3_folder, tiny_sd3_file):
+    for path in (tiny_sd3_folder, tiny_sd3_file):
         seen = []
         load(path, progress=lambda fraction, part, seen=seen: seen.append((fraction, part)))
         fractions = [fraction for fraction, _ in seen]
         assert fractions == sorted(fractions)
         assert fractions[-1] == pytest.approx(1.0)
-        assert {part for _, part in seen} == {"unet", "vae", "text_encoder", "text_encoder_2"}
+        assert {part for _, part in seen} > {"transformer", "vae", "text_encoder", "text_encoder_3"}
 
 
-def test_weights_do_not_depend_on_the_file_afterwards(tmp_path, tiny_sd15_folder):
-    folder = shutil.copytree(tiny_sd15_folder, tmp_path / "model")
+def test_weights_do_not_depend_on_the_file_afterwards(tmp_path, tiny_flux_folder):
+    folder = shutil.copytree(tiny_flux_folder, tmp_path / "model")
     model = load(folder)
-    before = model.components["unet"].conv_in.weight.clone()
-    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    before = [weight.clone() for weight in model.components["transformer"].parameters()]
+    file = folder / "transformer" / "diffusion_pytorch_model.safetensors"
     with file.open("r+b") as stream:
-        stream.seek(file.stat().st_size // 2)
+        stream.seek(file.stat().st_size // 4)
         stream.write(b"\xff" * (file.stat().st_size // 2))
-    assert torch.equal(model.components["unet"].conv_in.weight, before)
-    assert all(torch.isfinite(weight).all() for weight in model.components["unet"].parameters())
+    assert all(map(torch.equal, model.components["transformer"].parameters(), before))
 
 
-def test_loading_leaves_the_process_as_it_was(tiny_sd15_folder):
+def test_loading_leaves_the_process_as_it_was(tiny_flux_folder):
     before = torch.nn.Module.register_parameter, torch.get_default_dtype(), torch.get_default_device()
     state = torch.get_rng_state()
-    load(tiny_sd15_folder, "float16")
+    load(tiny_flux_folder, "float16")
     assert (torch.nn.Module.register_parameter, torch.get_default_dtype(), torch.get_default_device()) == before
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -247,7 +246,7 @@ def test_fifty_switches_leave_memory_where_it_was(tiny_flux_file, tiny_flux_fold
             entry.name, lambda entry=entry: load_model(entry, FAMILIES[entry.family], everywhere())
         ) as model:
             assert model.components["vae"].device.type == "cpu"
-        if turn % 3 == 2:
+        if turn % 9 == 8:
             del model
             figures.append(live_bytes())
     assert len(pool.resident()) == 2
@@ -255,9 +254,9 @@ def test_fifty_switches_leave_memory_where_it_was(tiny_flux_file, tiny_flux_fold
 
 
 @pytest.fixture
-def copy(tmp_path, tiny_sd15_folder):
-    """A copy of the tiny SD 1.5 that a test may break, with the entry it had when it was whole."""
-    folder = shutil.copytree(tiny_sd15_folder, tmp_path / "model")
+def copy(tmp_path, tiny_flux_folder):
+    """A copy of the tiny Flux that a test may break, with the entry it had when it was whole."""
+    folder = shutil.copytree(tiny_flux_folder, tmp_path / "model")
     return folder, entry_of(folder)
 
 
@@ -285,16 +284,16 @@ def test_a_scheduler_that_is_none_is_refused(copy):
 
 def test_a_config_of_other_widths_names_part_and_weight(copy):
     folder, entry = copy
-    change(folder / "unet" / "config.json", cross_attention_dim=512)
+    change(folder / "transformer" / "config.json", joint_attention_dim=64)
     message = refusal(entry)
-    assert message.startswith("model: unet: ")
+    assert message.startswith("model: transformer: ")
     assert "has the shape" in message
 
 
 def test_a_config_that_makes_no_sense_names_the_part(copy):
     folder, entry = copy
-    change(folder / "unet" / "config.json", down_block_types=["NoSuchBlock"] * 4)
-    assert refusal(entry).startswith("model: unet cannot be used")
+    change(folder / "vae" / "config.json", down_block_types=["NoSuchBlock"] * 4)
+    assert refusal(entry).startswith("model: vae cannot be used")
 
 
 def test_missing_weights_are_counted_and_named(copy):
