@@ -41,6 +41,9 @@ class PictureStore(Protocol):
     def read(self, picture_id: str) -> bytes | None:
         """The encoded file."""
 
+    def thumbnail(self, picture_id: str, side: int) -> bytes | None:
+        """The picture as WebP, its longest side at most `side` pixels; made once. None when there is no picture."""
+
     def list(
         self, *, owner: str | None = None, job_id: str | None = None, limit: int = 100, offset: int = 0
     ) -> Sequence[StoredPicture]:
