@@ -1,11 +1,18 @@
-"""Takes the picture of the page that README and docs show: `python -m tests.browser.portrait`, with the real model."""
+"""Takes the picture of the page that README and docs show, with the real server and the embedded model.
+
+`python -m tests.browser.portrait [FLAG …]`; flags go to `launch.py`.
+"""
 
 from __future__ import annotations
 
+import io
 import shutil
+import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from tests.browser.conftest import DESKTOP, FLAGS, NAMES
@@ -24,10 +31,13 @@ DRAWN = (
 WAIT = 180_000
 
 
-def main() -> None:
-    """Draw the prompts one after the other and photograph the last one."""
+def main(*flags: str) -> None:
+    """Draw the prompts one after the other and photograph the last one. `flags` go to the server."""
     browser_path = next(found for name in NAMES if (found := shutil.which(name)))
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder) / "data") as server, sync_playwright() as tool:
+    with ExitStack() as kit:
+        folder = kit.enter_context(tempfile.TemporaryDirectory())
+        server = kit.enter_context(running(Path(folder) / "data", *flags))
+        tool = kit.enter_context(sync_playwright())
         browser = tool.chromium.launch(executable_path=browser_path, args=FLAGS)
         page = browser.new_page(viewport=DESKTOP)
         page.goto(server.url)
@@ -40,9 +50,13 @@ def main() -> None:
         page.mouse.move(700, 880)
         page.wait_for_load_state("networkidle")
         TARGET.parent.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=TARGET, animations="disabled")
+        shot = Image.open(io.BytesIO(page.screenshot(animations="disabled"))).convert("RGB")
+        # 256 dithered colours make a third of the file that every clone carries, and look the same. Pillow dithers only
+        # towards a palette that it is given.
+        palette = shot.quantize(256, Image.Quantize.MEDIANCUT)
+        shot.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(TARGET, optimize=True)
         browser.close()
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

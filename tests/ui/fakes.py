@@ -133,6 +133,15 @@ class MemoryPictures:
     def read(self, picture_id: str) -> bytes | None:
         return self.files.get(picture_id)
 
+    def thumbnail(self, picture_id: str, side: int) -> bytes | None:
+        if picture_id not in self.files:
+            return None
+        with Image.open(io.BytesIO(self.files[picture_id])) as image:
+            image.thumbnail((side, side))
+            buffer = io.BytesIO()
+            image.convert("RGB").save(buffer, "WEBP")
+        return buffer.getvalue()
+
     def list(
         self, *, owner: str | None = None, job_id: str | None = None, limit: int = 100, offset: int = 0
     ) -> list[StoredPicture]:
