@@ -47,6 +47,8 @@ class EngineRoom:
 
     def __init__(self, status: Status) -> None:
         self._status = status
+        self._lock = threading.Lock()
+        self._closed = False
         self._coming: Future[DiffusersEngine] = Future()
         self.choice: DeviceChoice | None = None
 
@@ -55,39 +57,58 @@ class EngineRoom:
         return self._coming.result()
 
     def build(self, assemble: Callable[[], tuple[DeviceChoice, DiffusersEngine]]) -> None:
-        """Import, choose a device, load the default model; meant to run in a thread of its own."""
+        """Import, choose a device, load the default model; meant to run in a thread of its own. Never raises."""
+        self._status.set("libraries", "Loading torch and diffusers")
         try:
-            self._status.set("libraries", "Loading torch and diffusers")
             self.choice, engine = assemble()
-        except StudioError as error:
+        except Exception as error:
+            # Border of a thread: without it whoever waits for the engine would wait for ever.
             self._fail(error)
             return
-        except Exception as error:
-            log.exception("the engine could not be built")
-            self._fail(NotReady(f"The engine could not be built: {type(error).__name__}: {error}."))
-            return
-        self._coming.set_result(engine)
+        if self._keep(engine):
+            self._warm_up(engine)
+        else:
+            engine.close()
+
+    def _keep(self, engine: DiffusersEngine) -> bool:
+        with self._lock:
+            if not self._closed:
+                self._coming.set_result(engine)
+            return not self._closed
+
+    def _warm_up(self, engine: DiffusersEngine) -> None:
+        """Load the default model. When that fails the engine stays in service: another model may well work."""
+        self._status.set("model", "Loading the model")
         try:
-            self._status.set("model", "Loading the model")
             engine.warm_up()
         except StudioError as error:
-            # Another model may well work, so the engine stays in service.
             log.error("the default model could not be loaded: %s", error.message)
-            self._status.set("failed", error.message)
+            self._status.set("ready", f"Ready, but not with the default model: {error.message}")
+        except Exception as error:
+            # The same border; running out of memory, for one, comes in many types.
+            log.exception("the default model could not be loaded")
+            self._status.set("ready", f"Ready, but the default model failed to load: {type(error).__name__}.")
         else:
             self._status.set("ready", "Ready")
             log.info("ready to draw")
 
-    def _fail(self, error: StudioError) -> None:
+    def _fail(self, error: Exception) -> None:
+        if not isinstance(error, StudioError):
+            log.error("the engine could not be built", exc_info=error)
+            error = NotReady(f"The engine could not be built: {type(error).__name__}: {error}.")
         log.error("%s", error.message)
         self._status.set("failed", error.message)
-        self._coming.set_exception(error)
+        with self._lock:
+            if not self._closed:
+                self._coming.set_exception(error)
 
     def close(self) -> None:
-        """Release the engine, or turn away whoever still waits for it."""
-        if not self._coming.done():
-            self._coming.set_exception(NotReady("The studio is closing."))
-        elif self._coming.exception() is None:
+        """Release the engine, or turn away whoever still waits for it; one that comes later is closed at once."""
+        with self._lock:
+            self._closed = True
+            if not self._coming.done():
+                self._coming.set_exception(NotReady("The studio is closing."))
+        if self._coming.exception() is None:
             self._coming.result().close()
 
 
@@ -123,24 +144,13 @@ def build_studio(
     from modules.call_queue.queue import CallQueue
     from modules.call_queue.store import JobStore
     from modules.outputs.store import DiskPictureStore
-    from modules.sd_models.catalog import StudioCatalog
-    from modules.sd_models.families import load_families
     from modules.sd_samplers.table import load_table
-    from modules.upscalers.table import UPSCALERS
 
     paths = Paths(options.paths.data_dir, options.paths.models_dir).ensure()
     settings = Settings(CORE_SETTINGS, paths.data)
     bus, status = EventBus(), status or Status()
     table = load_table(paths.configs / "samplers.json")
-    catalog = StudioCatalog(
-        paths,
-        families=load_families(paths.configs / "families.json"),
-        samplers=table.samplers(),
-        schedulers=table.schedulers(),
-        upscalers=UPSCALERS,
-        default_model=lambda: settings["sd_model_checkpoint"] or None,
-        checkpoint=options.paths.checkpoint,
-    )
+    catalog = _catalog(options, paths, settings, table)
     database = open_database(paths.database)
     jobs = open_private() if private else database
     pictures = DiskPictureStore(database, paths.outputs, settings)
@@ -150,19 +160,13 @@ def build_studio(
     def assemble() -> None:
         room.build(lambda: _assemble(options, paths, settings, catalog, table))
 
-    def begin() -> None:
-        threading.Thread(target=assemble, name="engine-start", daemon=True).start()
-
     def close() -> None:
         queue.stop(STOP_SECONDS)
         room.close()
         for engine in {database, jobs}:
             engine.dispose()
 
-    queue.start()
-    if start_engine:
-        begin()
-    return Studio(
+    studio = Studio(
         options=options,
         paths=paths,
         settings=settings,
@@ -174,8 +178,28 @@ def build_studio(
         memory_report=lambda: _memory(room),
         device_report=lambda: _hardware(room),
         close=_once(close),
-        start_engine=_once(begin),
+        start_engine=_once(threading.Thread(target=assemble, name="engine-start", daemon=True).start),
         versions=versions(),
+    )
+    queue.start()
+    if start_engine:
+        studio.start_engine()
+    return studio
+
+
+def _catalog(options: Options, paths: Paths, settings: Settings, table: SamplerTable) -> StudioCatalog:
+    from modules.sd_models.catalog import StudioCatalog
+    from modules.sd_models.families import load_families
+    from modules.upscalers.table import UPSCALERS
+
+    return StudioCatalog(
+        paths,
+        families=load_families(paths.configs / "families.json"),
+        samplers=table.samplers(),
+        schedulers=table.schedulers(),
+        upscalers=UPSCALERS,
+        default_model=lambda: settings["sd_model_checkpoint"] or None,
+        checkpoint=options.paths.checkpoint,
     )
 
 
@@ -277,7 +301,8 @@ class _Server:
             application = build_application(studio)
             lifespan = application.router.lifespan_context(application)
             asyncio.run_coroutine_threadsafe(self._opening.hand_over(application, lifespan), loop).result()
-            log.info("the page stands at http://%s:%s%s", network.host, network.port, network.subpath)
+            port = server.servers[0].sockets[0].getsockname()[1] if server.servers else network.port
+            log.info("the page stands at http://%s:%s%s", network.host, port, network.subpath)
             studio.start_engine()
         except StudioError as error:
             log.error("%s", error.message)

@@ -9,7 +9,7 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ import uvicorn
 
 from modules.app import build_application, build_studio
 from modules.bootstrap.options import NetworkOptions, Options
-from modules.contracts.errors import NotReady
+from modules.contracts.errors import NotReady, UnsupportedFeature
 
 if TYPE_CHECKING:
     from modules.support.studio import Studio
@@ -72,7 +72,12 @@ def rigged(options: Options, steps: int) -> Iterator[Rig]:
             if not studio.status.wait(180):
                 raise NotReady(studio.status.message)
             entry = studio.catalog.find_model(None)
-            bare = _bare_pipeline(entry.path, entry.native_size, steps)
+            if entry.layout != "diffusers" or studio.catalog.family(entry.family or "").adapter != "sd":
+                raise UnsupportedFeature(
+                    f"{entry.name} is no diffusers folder of Stable Diffusion 1 or 2; bench needs one."
+                )
+            place = studio.device_report()["placements"]["denoiser"]
+            bare = _bare_pipeline(entry.path, entry.native_size, steps, place)
             yield Rig(studio, f"http://127.0.0.1:{port}", entry.native_size, steps, bare)
         finally:
             server.should_exit = True
@@ -80,13 +85,15 @@ def rigged(options: Options, steps: int) -> Iterator[Rig]:
             studio.close()
 
 
-def _bare_pipeline(folder: Path, size: int, steps: int) -> Callable[[int], None]:
+def _bare_pipeline(folder: Path, size: int, steps: int, place: Mapping[str, str]) -> Callable[[int], None]:
+    """The library's own pipeline where the studio draws, in the studio's precision."""
     import torch
     from diffusers import DDIMScheduler, StableDiffusionPipeline
     from diffusers.utils import logging as diffusers_logging
 
     diffusers_logging.disable_progress_bar()
-    pipeline = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    dtype = getattr(torch, place["dtype"])
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, dtype=dtype, local_files_only=True).to(place["device"])
     pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
 

@@ -114,8 +114,7 @@ class Settings:
                 raise InvalidRequest(f"There is no setting {key!r}.")
             accepted[key] = item.coerce(value)
         with self._lock:
-            self._values = {**self._values, **accepted}
-            self._store()
+            self._keep({**self._values, **accepted})
             watchers = list(self._watchers)
         for watcher in watchers:
             watcher(MappingProxyType(accepted))
@@ -125,19 +124,19 @@ class Settings:
         if self._declared[key].scope != "secret":
             raise ValueError(f"{key} is not a secret")
         with self._lock:
-            self._values = {**self._values, key: value}
-            self._store()
+            self._keep({**self._values, key: value})
 
     def watch(self, watcher: Callable[[Mapping[str, Any]], None]) -> None:
         """Call `watcher` with the accepted changes after each update."""
         self._watchers.append(watcher)
 
-    def _store(self) -> None:
-        if self._folder is None:
-            return
-        secret = {key for key, item in self._declared.items() if item.scope == "secret"}
-        plain = {key: value for key, value in self._values.items() if key not in secret}
-        hidden = {key: value for key, value in self._values.items() if key in secret}
-        write_text(self._folder / "settings.json", json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
-        if hidden:
-            write_text(self._folder / "secrets.json", json.dumps(hidden, indent=2) + "\n", mode=0o600)
+    def _keep(self, values: dict[str, Any]) -> None:
+        """Write first, believe afterwards: a full disk leaves memory and file as they were."""
+        if self._folder is not None:
+            secret = {key for key, item in self._declared.items() if item.scope == "secret"}
+            plain = {key: value for key, value in values.items() if key not in secret}
+            hidden = {key: value for key, value in values.items() if key in secret}
+            write_text(self._folder / "settings.json", json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
+            if hidden:
+                write_text(self._folder / "secrets.json", json.dumps(hidden, indent=2) + "\n", mode=0o600)
+        self._values = values

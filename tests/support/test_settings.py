@@ -36,6 +36,17 @@ def test_one_bad_value_refuses_the_whole_change(tmp_path):
     assert not (tmp_path / "settings.json").exists()
 
 
+def test_a_change_that_cannot_be_written_does_not_happen(tmp_path, monkeypatch):
+    def full(*arguments, **keywords):
+        raise OSError(28, "No space left on device")
+
+    settings = Settings(DECLARED, tmp_path)
+    monkeypatch.setattr("modules.support.settings.write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        settings.update({"steps": 44})
+    assert settings["steps"] == 20
+
+
 @pytest.mark.parametrize("value", ["twenty", 20.5, True, [1]])
 def test_a_value_of_another_type_is_refused(value):
     with pytest.raises(InvalidRequest, match="steps is"):
