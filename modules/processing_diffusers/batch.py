@@ -33,6 +33,7 @@ def draw_batch(job: Job, pictures: Sequence[PicturePlan], material: Material | N
             latents = _draw_hires(job, pictures, latents, plan.hires)
     with run.stage("decode"):
         images = decode_latents(job, latents)
+    job.port.rest()
     with run.stage("save"):
         repaint = None if material is None else material.repaint
         for picture, image in zip(pictures, images, strict=True):

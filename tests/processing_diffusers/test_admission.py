@@ -5,14 +5,15 @@ from __future__ import annotations
 from modules.processing_diffusers.multiplexer.admission import Admission, Lane
 
 
-def lane(last=None, waiting=False):
+def lane(last=None, waiting=False, cohort=None):
     made = Lane(None)
-    made.last, made.waiting = last, waiting
+    made.last, made.waiting, made.cohort = last, waiting, cohort
     return made
 
 
 def patience(admission, lanes, *, now=0.0, since=0.0, arrived=0.0):
-    return admission.patience("step", lanes, window=0.004, now=now, since=since, arrived=arrived)
+    group = [item for item in lanes if item.waiting and item.last == "step"]
+    return admission.patience("step", group, lanes, window=0.004, now=now, since=since, arrived=arrived)
 
 
 def test_a_lane_that_is_alone_never_waits():
@@ -26,6 +27,13 @@ def test_nobody_waits_for_lanes_that_do_something_else():
 
 def test_a_lane_between_two_equal_calls_is_waited_for():
     assert 0 < patience(Admission(), [lane("step", waiting=True), lane("step")]) <= 0.004
+
+
+def test_a_lane_released_together_with_the_caller_is_waited_for():
+    caller = lane("step", waiting=True, cohort=7)
+    assert patience(Admission(), [caller, lane("before", cohort=7)]) > 0
+    assert patience(Admission(), [caller, lane("before", cohort=6)]) <= 0
+    assert patience(Admission(), [caller, lane("before", cohort=7, waiting=True)]) <= 0
 
 
 def test_each_arrival_renews_the_wait_but_not_beyond_a_share_of_the_forward():

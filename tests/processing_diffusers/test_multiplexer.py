@@ -253,7 +253,7 @@ def test_many_lanes_that_come_go_and_die_all_get_their_own_results(multiplexer):
         assert (result is None) == (wanted is None)
         if wanted is not None:
             torch.testing.assert_close(result, wanted)
-    assert multiplexer.stats()["targets"]["adder"]["mean_lanes"] > 1.5
+    assert multiplexer.stats()["targets"]["adder"]["calls"] >= 16 * 3
 
 
 def test_a_closed_multiplexer_says_so():

@@ -43,6 +43,10 @@ class FamilyAdapter(ABC):
         """Arguments that set the guidance."""
         return {"guidance_scale": scale}
 
+    def dress(self, pipeline: Any) -> dict[str, Any]:
+        """Adapt a lane's pipeline to its model where its class does not; gives further arguments of its call."""
+        return {}
+
     def is_guided(self, scale: float) -> bool:
         """Whether negative prompts take part at this scale."""
         return scale > 1

@@ -7,14 +7,48 @@ from typing import Any
 
 import torch
 
+from modules.contracts.catalog import Family
 from modules.processing_diffusers.families.base import Embedding, FamilyAdapter, stack
 
 DEFAULT_LAYER = 2
 """SDXL was trained on the layer before the last; A1111's clip skip 1 and 2 both mean that one."""
+PLAIN = "StableDiffusionXLPipeline"
+POOLED = 1280
+"""Width of the pooled embedding."""
+REFINER_NUMBERS = 5
+"""Numbers of the refiner's size conditioning; the base model has six."""
+SCORES = (6.0, 2.5)
+"""Aesthetic score of what is wanted and of what is not, as the refiner's authors set them."""
+
+
+class RefinerIds:
+    """A pipeline's `_get_add_time_ids` for a refiner: size, corner of the cut, score; asked first for what is wanted."""
+
+    def __init__(self) -> None:
+        self._asked = 0
+
+    def __call__(self, original_size: Any, corner: Any, target_size: Any, dtype: torch.dtype, **named: Any) -> Any:
+        score = SCORES[self._asked % 2]
+        self._asked += 1
+        return torch.tensor([[*original_size, *corner, score]], dtype=dtype)
 
 
 class SdxlAdapter(FamilyAdapter):
     """Talks to `StableDiffusionXLPipeline` and `StableDiffusionXLInpaintPipeline`."""
+
+    def pipeline_name(self, family: Family) -> str:
+        """The refiner has no pipeline for words alone; it is given its beginning, so the plain one serves."""
+        return super().pipeline_name(family) if "txt2img" in family.pipelines or family.masked_channels else PLAIN
+
+    def dress(self, pipeline: Any) -> dict[str, Any]:
+        """A refiner is told how beautiful the picture is meant to be where the base model is told its size again."""
+        config = pipeline.unet.config
+        numbers = (config.projection_class_embeddings_input_dim - POOLED) // config.addition_time_embed_dim
+        if numbers != REFINER_NUMBERS:
+            return {}
+        pipeline._get_add_time_ids = RefinerIds()
+        # Both have to be given for the pipeline to ask a second time, for the negative side.
+        return {"negative_original_size": (1024, 1024), "negative_target_size": (1024, 1024)}
 
     def embed(self, pipeline: Any, texts: Sequence[str], clip_skip: int) -> list[Embedding]:
         """Both encoders get the same words."""

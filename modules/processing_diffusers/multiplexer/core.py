@@ -46,6 +46,7 @@ class Multiplexer:
         self._lanes: set[Lane] = set()
         self._admission = Admission()
         self._arrived = 0.0
+        self._forwards = 0
         self._closing = False
         self.figures = Figures()
         started = threading.Event()
@@ -69,7 +70,7 @@ class Multiplexer:
     def leave(self, lane: Lane) -> None:
         """The lane goes on to something else than its latest call; nobody waits for it until its next one."""
         with self._condition:
-            lane.last = None
+            lane.last = lane.cohort = None
             self._condition.notify()
 
     def call(
@@ -127,7 +128,13 @@ class Multiplexer:
                 patience = 0.0
                 if not full and not self._closing:
                     patience = self._admission.patience(
-                        key, self._lanes, window=self._window(), now=now, since=since, arrived=self._arrived
+                        key,
+                        [call.lane for call in group],
+                        self._lanes,
+                        window=self._window(),
+                        now=now,
+                        since=since,
+                        arrived=self._arrived,
                     )
                 if patience > 0:
                     self._condition.wait(patience)
@@ -158,8 +165,9 @@ class Multiplexer:
         seconds = time.monotonic() - started
         with self._condition:
             self._admission.measured(group[0].key, seconds)
+            self._forwards += 1
             for call in group:
-                call.lane.waiting = False
+                call.lane.waiting, call.lane.cohort = False, self._forwards
         self.figures.count(group[0].target.name, len(group), sum(call.samples for call in group), seconds)
         for call, output in zip(group, outputs, strict=True):
             call.result = output

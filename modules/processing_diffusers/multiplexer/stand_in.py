@@ -29,6 +29,10 @@ class Port:
         """Run `target` and wait for its output."""
         return self.multiplexer.call(self.lane, target, arguments, limit=self.limit, patches=self.patches)
 
+    def rest(self) -> None:
+        """Nothing heavy comes from this lane for a while, so nobody need wait for it."""
+        self.multiplexer.leave(self.lane)
+
 
 def target_of(module: Any, name: str) -> Target:
     """A target for a module's forward. Make one per loaded module: calls of different targets are never merged."""

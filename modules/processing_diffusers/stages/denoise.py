@@ -32,6 +32,7 @@ def denoise(job: Job, pass_plan: PassPlan, conditioning: dict[str, Any], beginni
         **conditioning,
         **adapter.guide(pass_plan.cfg_scale),
         **_rescale(job, pipeline),
+        **adapter.dress(pipeline),
         **(beginning.masked or {}),
         "width": pass_plan.width,
         "height": pass_plan.height,
