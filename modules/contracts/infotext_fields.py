@@ -112,7 +112,8 @@ def _resolved(plan: GenerationPlan, picture: PicturePlan) -> dict[str, Any]:
     values: dict[str, Any] = {
         "seeds.seed": picture.seed,
         "seeds.subseed": picture.subseed,
-        "sampling.steps": sampler.steps,
+        # What was asked for: a schedule of which only the end is run may have more.
+        "sampling.steps": plan.request.sampling.steps,
         "sampling.sampler": sampler.sampler,
         "sampling.scheduler": sampler.scheduler,
         "sampling.cfg_scale": plan.first.cfg_scale,
