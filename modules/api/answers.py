@@ -16,6 +16,9 @@ from modules.contracts.request import GenerationRequest
 from modules.contracts.result import GenerationResult, Picture
 from modules.outputs.metadata import encode
 
+SHORT = 10
+"""Digits of a hash that A1111 shows."""
+
 
 class TextToImageResponse(BaseModel):
     """Pictures from words."""
@@ -91,8 +94,8 @@ def describe(wish: Wish, result: GenerationResult, version: str) -> dict[str, An
         "face_restoration_model": None,
         "sd_model_name": resolved.get("model") or request.model.checkpoint,
         "sd_model_hash": resolved.get("model_hash"),
-        "sd_vae_name": request.model.vae,
-        "sd_vae_hash": None,
+        "sd_vae_name": resolved.get("vae"),
+        "sd_vae_hash": _vae_hash(first),
         "seed_resize_from_w": request.seeds.resize_from_width,
         "seed_resize_from_h": request.seeds.resize_from_height,
         "denoising_strength": strength(request),
@@ -114,6 +117,13 @@ def strength(request: GenerationRequest) -> float | None:
     if request.image is not None:
         return request.image.denoising_strength
     return request.hires.denoising_strength if request.hires.enabled else None
+
+
+def _vae_hash(picture: Picture | None) -> str | None:
+    """The short hash of the separate VAE that decoded the picture, from its recipe."""
+    vae = picture.recipe.get("vae") if picture is not None else None
+    sha256 = vae.get("sha256") if isinstance(vae, Mapping) else None
+    return sha256[:SHORT] if isinstance(sha256, str) else None
 
 
 def _encode(image: Any, infotext: str, recipe: Mapping[str, Any], wish: Wish) -> bytes:

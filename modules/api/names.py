@@ -10,6 +10,8 @@ from modules.contracts.errors import InvalidRequest, UnknownModel
 
 SAME = ("", "none", "automatic", "use same sampler", "use same scheduler", "use same checkpoint", "use same choices")
 """Words that stand for 'nothing special'."""
+OWN_VAE = "Automatic"
+"""The VAE that came with the checkpoint."""
 
 
 class SamplerNotFound(InvalidRequest):
@@ -58,14 +60,19 @@ def find_upscaler(catalog: Catalog, wanted: str) -> str:
 
 
 def find_vae(catalog: Catalog, wanted: str) -> str | None:
-    """Name of the VAE, with or without its ending; None for the checkpoint's own. Raises `UnknownModel`."""
-    if wanted.strip().casefold() in SAME:
+    """Name of the VAE, with or without its ending. Raises `UnknownModel`.
+
+    "Automatic" stands for the checkpoint's own, also where the settings name another; None says that nothing was asked.
+    """
+    if not wanted.strip():
         return None
+    if wanted.strip().casefold() in SAME:
+        return OWN_VAE
     name = wanted.strip().replace("\\", "/").rsplit("/", 1)[-1].casefold()
     for entry in catalog.vaes():
         if name in {entry.name.casefold(), entry.path.name.casefold(), PurePath(entry.name).stem.casefold()}:
             return entry.name
-    listed = ", ".join(["Automatic", *(entry.name for entry in catalog.vaes())])
+    listed = ", ".join([OWN_VAE, *(entry.name for entry in catalog.vaes())])
     raise UnknownModel(f"VAE {wanted!r} is not known. Known are: {listed}.")
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from modules.api.fields import sound_text
 from modules.api.messages import FAILURES
-from modules.api.names import find_checkpoint, find_vae
+from modules.api.names import OWN_VAE, find_checkpoint, find_vae
 from modules.api.services import Services
 from modules.contracts.errors import StudioError
 from modules.support.studio import Studio
@@ -46,7 +46,7 @@ def set_options(studio: Services, options: Annotated[dict[str, Any], Body(), Bef
         changes["sd_model_checkpoint"] = find_checkpoint(studio.catalog, wanted)
     vae = changes.get("sd_vae")
     if isinstance(vae, str):
-        changes["sd_vae"] = find_vae(studio.catalog, vae) or "Automatic"
+        changes["sd_vae"] = find_vae(studio.catalog, vae) or OWN_VAE
     studio.settings.update(changes, unknown="ignore")
 
 

@@ -57,6 +57,9 @@ def read_body(body: Values, mode: str, studio: Studio) -> Wish:
     unknown = sorted(set(overrides) - known - set(READ_BY_ANSWER))
     if unknown:
         notes.append(f"override_settings: {', '.join(unknown)} changed nothing.")
+    styles = groups["prompt"]["styles"]
+    if styles:
+        notes.append(f"styles: there are none in this version; {', '.join(styles)} changed nothing.")
     if body.get("restore_faces"):
         notes.append("restore_faces: there is no face restoration yet; faces are as drawn.")
     made = {name: GROUPS[name](**values) for name, values in groups.items()}

@@ -63,6 +63,21 @@ def test_the_format_follows_the_setting(call, rig):
     assert opened(call(steps=1)["images"][0]).format == "WEBP"
 
 
+def test_info_names_the_vae_that_was_used_and_not_the_one_asked_for(call, rig):
+    rig.engine.resolved, rig.engine.recipe = {"vae": "soft"}, {"vae": {"name": "soft", "sha256": "feedc0ffee" * 6}}
+    info = json.loads(call(steps=1)["info"])
+    assert (info["sd_vae_name"], info["sd_vae_hash"]) == ("soft", "feedc0ffee")
+    rig.engine.resolved, rig.engine.recipe = {"vae": None}, {"vae": None}
+    info = json.loads(call(steps=1, override_settings={"sd_vae": "Automatic"})["info"])
+    assert (info["sd_vae_name"], info["sd_vae_hash"]) == (None, None)
+
+
+def test_styles_that_are_not_there_are_told(call):
+    told = json.loads(call(steps=1, styles=["None", "Cinematic", "Noir"])["info"])["notes"]
+    assert "styles: there are none in this version; Cinematic, Noir changed nothing." in told
+    assert not [note for note in json.loads(call(steps=1, styles=["None"])["info"])["notes"] if "styles" in note]
+
+
 def test_pictures_need_not_be_sent(call):
     body = call(steps=1, send_images=False)
     assert body["images"] == []
@@ -219,7 +234,7 @@ def test_overrides_hold_for_their_request_alone(call, rig):
     assert any("no_such_option" in note for note in json.loads(body["info"])["notes"])
     assert dict(rig.settings.public())["sd_model_checkpoint"] == ""
     call(steps=1)
-    assert (rig.asked.model.checkpoint, rig.asked.model.vae, rig.asked.prompt.clip_skip) == ("pocket", None, 1)
+    assert (rig.asked.model.checkpoint, rig.asked.model.vae, rig.asked.prompt.clip_skip) == ("pocket", "Automatic", 1)
 
 
 def test_settings_are_the_defaults_of_requests(call, rig):
@@ -227,7 +242,8 @@ def test_settings_are_the_defaults_of_requests(call, rig):
     call(steps=1)
     assert (rig.asked.model.checkpoint, rig.asked.model.vae, rig.asked.prompt.clip_skip) == ("people/photo", "soft", 3)
     call(steps=1, clip_skip=1, override_settings={"sd_vae": "Automatic"})
-    assert (rig.asked.model.vae, rig.asked.prompt.clip_skip) == (None, 1)
+    # None would leave the choice to the settings again.
+    assert (rig.asked.model.vae, rig.asked.prompt.clip_skip) == ("Automatic", 1)
 
 
 def test_a_client_may_choose_the_id(call, rig, client):

@@ -24,6 +24,10 @@ class FakeEngine:
         self.seen = []
         self.fail = {}
         """Prompt → exception to raise."""
+        self.resolved = {}
+        """Further values of what was resolved."""
+        self.recipe = {}
+        """Further entries of every recipe."""
 
     def hold(self, batch=0):
         """Make runs wait in that batch and the later ones."""
@@ -51,7 +55,7 @@ class FakeEngine:
                     return self._result(request, pictures, interrupted=True)
                 continue
             for place in range(request.canvas.batch_size):
-                picture = draw(request, batch * request.canvas.batch_size + place)
+                picture = draw(request, batch * request.canvas.batch_size + place, self.recipe)
                 context.finished(picture)
                 context.emit(ImageReady(context.job_id, picture))
                 pictures.append(picture)
@@ -83,17 +87,19 @@ class FakeEngine:
             "sampling.sampler": request.sampling.sampler or "Euler",
             "sampling.steps": request.sampling.steps,
             "sampling.cfg_scale": request.sampling.cfg_scale,
+            **self.resolved,
         }
         return GenerationResult(tuple(pictures), resolved, ("A note.",), 0.1, interrupted)
 
 
-def draw(request, index):
+def draw(request, index, recipe):
     seed = request.seeds.seed + index
     size = (request.canvas.width or 64, request.canvas.height or 64)
     image = Image.new("RGB", size, (seed % 256, seed // 256 % 256, index))
     text = f"{request.prompt.text}\nSteps: {request.sampling.steps}, Sampler: {request.sampling.sampler}, Seed: {seed}"
     subseed = request.seeds.subseed + index
-    return Picture(index, image, seed, subseed, request.prompt.text, request.prompt.negative, text, {"seed": seed})
+    recipe = {"seed": seed, **recipe}
+    return Picture(index, image, seed, subseed, request.prompt.text, request.prompt.negative, text, recipe)
 
 
 class MemoryPictures:
