@@ -22,7 +22,7 @@ SCORES = (6.0, 2.5)
 
 
 class RefinerIds:
-    """A pipeline's `_get_add_time_ids` for a refiner: size, corner of the cut, score; asked first for what is wanted."""
+    """A refiner's `_get_add_time_ids`: size, corner of the cut, score; asked first for what is wanted."""
 
     def __init__(self) -> None:
         self._asked = 0
