@@ -52,11 +52,10 @@ def set_options(studio: Services, options: Annotated[dict[str, Any], Body(), Bef
 
 def _current(studio: Studio) -> tuple[str, str]:
     """Title and SHA-256 of the model that a request without a name gets; what the settings say where there is none."""
-    named = str(studio.settings["sd_model_checkpoint"])
     try:
-        entry = studio.catalog.find_model(named or None)
+        entry = studio.catalog.find_model(None)
     except StudioError:
-        return named, ""
+        return str(studio.settings["sd_model_checkpoint"]), ""
     return entry.title, entry.sha256 or ""
 
 

@@ -40,7 +40,9 @@ def read_body(body: Values, mode: str, studio: Studio) -> Wish:
     notes: list[str] = []
     overrides = _overrides(body)
     settings = {**studio.settings.public(), **{key: value for key, value in overrides.items() if value is not None}}
-    groups = _groups(body, mode, overrides, studio.settings.public())
+    # Which model is the default is the catalogue's to say: the command line may have named one.
+    defaults = {key: value for key, value in studio.settings.public().items() if key != "sd_model_checkpoint"}
+    groups = _groups(body, mode, overrides, defaults)
     _name_samplers(groups["sampling"], body, studio)
     groups["prompt"]["styles"] = tuple(name for name in groups["prompt"].get("styles", ()) if name != "None")
     groups["model"] = {

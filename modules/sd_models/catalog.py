@@ -53,6 +53,7 @@ class StudioCatalog:
     ) -> None:
         """`default_model` gives the name that the settings hold, if any. `checkpoint` is what `--ckpt` said.
 
+        `checkpoint` comes before what the settings held at the start, and behind what was chosen in them since.
         `checkpoint` may be a path, because it comes from whoever started the program; every other name may not.
         `hub_caches` None means our own cache and the one that the user's other programs share.
         """
@@ -61,6 +62,8 @@ class StudioCatalog:
         self._samplers, self._schedulers = tuple(samplers), tuple(schedulers)
         self._upscalers = tuple(upscalers)
         self._default_model, self._checkpoint = default_model, checkpoint
+        self._held_before = default_model() if checkpoint else None
+        self._flag_holds = checkpoint is not None
         self._hub_caches = hub_caches
         self._inspections = Inspections(paths.cache / "catalog.json", load_rules(paths.configs / "families.json"))
         self._hashes = HashStore(paths.cache / "hashes.json")
@@ -211,19 +214,23 @@ class StudioCatalog:
     def _default(self, scanned: _Scanned) -> ModelEntry:
         entries = self._hashed(scanned)
         chosen = self._default_model()
-        if chosen:
-            return look_up(chosen, entries, scanned.calls)
-        if self._checkpoint:
+        self._flag_holds = self._flag_holds and chosen == self._held_before
+        if self._checkpoint and self._flag_holds:
             path = Path(self._checkpoint).expanduser()
             by_path = [entry for entry in entries if path.exists() and entry.path.resolve() == path.resolve()]
             return by_path[0] if by_path else look_up(self._checkpoint, entries, scanned.calls)
+        if chosen:
+            return look_up(chosen, entries, scanned.calls)
         for entry in entries:
             if entry.name == POCKET:
                 return entry
         usable = [entry for entry in entries if entry.problem is None]
         if usable:
             return usable[0]
-        raise UnknownModel(f"There is no model yet; put one into {self._paths.models_of('checkpoints')}.")
+        # The folder's own place is nobody's business: this sentence reaches clients.
+        raise UnknownModel(
+            "There is no model yet; put one into the folder 'checkpoints' of the models folder, then look again."
+        )
 
 
 def _with_hash(entry: ModelEntry, sha256: str | None) -> ModelEntry:

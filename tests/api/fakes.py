@@ -36,11 +36,13 @@ class FakeCatalog:
             ModelEntry("torn", folder / "torn.safetensors", "single_file", None, 512, problem="torn is cut off."),
         )
         self.refreshed = 0
+        self.default = lambda: ""
 
     def models(self):
         return self.rows
 
     def find_model(self, name):
+        name = name or self.default()
         for entry in self.rows:
             known = {entry.name, entry.title, entry.short_hash, entry.sha256, None if entry is not self.rows[0] else ""}
             if (name or "") in known:
@@ -81,6 +83,7 @@ class Rig:
         self.status, self.settings = Status(), Settings(CORE_SETTINGS)
         self.settings.set_secret("hub_token", SECRET)
         self.catalog = FakeCatalog(folder)
+        self.catalog.default = lambda: self.settings["sd_model_checkpoint"]
         self.database = open_database(folder / "studio.sqlite3")
         store = JobStore(self.database)
         self.queue = CallQueue(lambda: self.engine, store, self.bus, self.pictures, lanes=lanes)

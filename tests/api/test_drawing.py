@@ -246,6 +246,14 @@ def test_settings_are_the_defaults_of_requests(call, rig):
     assert (rig.asked.model.vae, rig.asked.prompt.clip_skip) == ("Automatic", 1)
 
 
+def test_the_model_that_the_start_named_is_the_default(call, rig, client):
+    rig.settings.update({"sd_model_checkpoint": "pocket"})
+    rig.catalog.default = lambda: "people/photo"
+    call(steps=1)
+    assert rig.asked.model.checkpoint == "people/photo"
+    assert client.get("/sdapi/v1/options").json()["sd_model_checkpoint"] == "people/photo [0123456789]"
+
+
 def test_a_client_may_choose_the_id(call, rig, client):
     call(steps=1, force_task_id="task(abc)")
     assert rig.queue.get("task(abc)").state == "done"

@@ -185,24 +185,29 @@ def test_a_setting_never_becomes_a_path_either(house, tmp_path):
         house.catalog(default_model=lambda: str(outside)).find_model(None)
 
 
-def test_the_default_is_the_setting_then_the_flag_then_the_pocket(house, tmp_path):
+@pytest.mark.parametrize("held", ["", "a"])
+def test_the_default_is_the_flag_until_another_is_chosen_then_the_pocket(house, tmp_path, held):
     house.add("a.safetensors")
     house.add("b.safetensors", h.ldm_unet(1024))
     given = h.write_weightless(tmp_path / "elsewhere" / "given.safetensors", SD15)
-    chosen = ""
+    chosen = held
     catalog = house.catalog(default_model=lambda: chosen, checkpoint=str(given))
     assert catalog.find_model(None).name == "given"
     assert catalog.find_model("").path == given
     chosen = "b"
     assert catalog.find_model(None).name == "b"
+    chosen = "a"
+    assert catalog.find_model(None).name == "a"
+    assert house.catalog(default_model=lambda: "b").find_model(None).name == "b"
     house.pocket()
     assert house.catalog(default_model=lambda: None).find_model(None).name == "pocket"
     assert house.catalog(checkpoint="a.safetensors").find_model(None).name == "a"
 
 
 def test_without_any_model_it_says_where_to_put_one(house):
-    with pytest.raises(UnknownModel, match="checkpoints"):
+    with pytest.raises(UnknownModel, match="checkpoints") as caught:
         house.catalog().find_model(None)
+    assert str(house.paths.models) not in caught.value.message
 
 
 def test_nobody_else_takes_the_name_of_the_pocket_model(house):
