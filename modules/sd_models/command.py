@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from modules.bootstrap.options import Options
 from modules.contracts.catalog import ModelEntry
@@ -39,7 +39,7 @@ def run(argv: Sequence[str], options: Options) -> int:
     try:
         code: int = found.action(found, options, paths)
     except StudioError as error:
-        Console(stderr=True, highlight=False).print(error.message, markup=False)
+        Console(stderr=True, highlight=False).print(error.message, markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopped; a download goes on from here the next time.")
@@ -48,7 +48,7 @@ def run(argv: Sequence[str], options: Options) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="launch.py models", description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="launch.py models", description="Models: what there is.", allow_abbrev=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, action: Any, help: str) -> argparse.ArgumentParser:
@@ -84,7 +84,7 @@ def _list(found: argparse.Namespace, options: Options, paths: Paths) -> int:
     if found.json:
         _say(json.dumps([_row(entry) for entry in entries], indent=2, ensure_ascii=False))
         return 0
-    table = Table("name", "family", "layout", "size", "pixels", "type")
+    table = Table(Column("name", overflow="fold"), "family", "layout", "size", "pixels", "type")
     for entry in entries:
         if entry.problem is None:
             facts = (entry.family, entry.layout, _size(entry.size_bytes), str(entry.native_size))

@@ -75,7 +75,10 @@ def load_model(
 
 
 def unload(model: LoadedModel) -> None:
-    """Let go of every part. The memory is free once nobody else holds the parts; device caches are the caller's."""
+    """Let go of every part. The memory is free once nobody else holds the parts.
+
+    The caller empties the caches of the device afterwards; on a CPU most of the pages go back to the system only then.
+    """
     parts = [weakref.ref(part) for part in model.components.values() if hasattr(part, "parameters")]
     model.components.clear()
     # Parts have no cycles and go at once, unless a hook tied one. A collection stops all lanes for half a second.
