@@ -163,6 +163,7 @@ def build_studio(
     def close() -> None:
         queue.stop(STOP_SECONDS)
         room.close()
+        catalog.close()
         for engine in {database, jobs}:
             engine.dispose()
 

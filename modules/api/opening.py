@@ -23,8 +23,8 @@ PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Atelier is starting</title>
 <style>
-:root{color-scheme:light dark;--ink:#1d1b26;--dim:#6d6880;--ground:#f6f4fb;--bar:#7c5cff}
-@media (prefers-color-scheme:dark){:root{--ink:#f1eefb;--dim:#9b95b3;--ground:#14121c}}
+:root{color-scheme:light dark;--ink:#1d1a16;--dim:#6f675d;--ground:#faf8f5;--bar:#bd4219}
+@media (prefers-color-scheme:dark){:root{--ink:#f3efe9;--dim:#a39a8e;--ground:#141310;--bar:#ea7d55}}
 body{margin:0;min-height:100vh;display:grid;place-items:center;font:16px/1.5 system-ui,sans-serif;
 color:var(--ink);background:var(--ground)}
 main{width:min(24rem,80vw);text-align:center}
