@@ -53,10 +53,10 @@ def progress(
     waiting = studio.queue.pending(owner)
     if not waiting:
         return ProgressResponse()
-    oldest = studio.queue.list(owner=owner, state="queued")
+    oldest = studio.queue.list(owner=owner, state="queued", limit=1, oldest_first=True)
     if not oldest:
         return ProgressResponse()
-    state = ProgressState(job=oldest[-1].id, job_count=waiting)
+    state = ProgressState(job=oldest[0].id, job_count=waiting)
     return ProgressResponse(state=state, textinfo=f"Waiting; {waiting} of your jobs in the queue")
 
 

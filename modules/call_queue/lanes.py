@@ -93,7 +93,8 @@ class Conductor:
                 try:
                     self._pictures.save(picture, job_id=run.claim.id, owner=run.claim.owner, output=request.output)
                 except (OSError, SQLAlchemyError) as error:
-                    raise StudioError(f"Picture {picture.index} could not be saved: {error}.") from error
+                    log.exception("picture %d of job %s could not be saved", picture.index, run.claim.id)
+                    raise StudioError(f"Picture {picture.index} could not be saved: {_reason(error)}.") from error
             run.pictures.append(picture)
 
         return finished
@@ -102,9 +103,16 @@ class Conductor:
         if not (result.interrupted and run.context.cancelled.is_set()):
             self._end(run, "done", JobDone(run.claim.id, seconds), result)
         elif run.requeue and not run.cancel_asked:
-            self._store.release([run.claim.id])
+            self._put_back(run)
         else:
             self._end(run, "cancelled", JobCancelled(run.claim.id), result)
+
+    def _put_back(self, run: Run) -> None:
+        """Queue the job again. When the table does not take that, the next start does so, as after a crash."""
+        try:
+            self._store.release([run.claim.id])
+        except SQLAlchemyError:
+            log.exception("job %s could not be put back into the queue", run.claim.id)
 
     def _fail(self, run: Run, error: StudioError) -> None:
         event = JobFailed(run.claim.id, error.kind, error.message)
@@ -123,11 +131,18 @@ class Conductor:
             written = self._store.finish(run.claim.id, state, pictures=len(run.pictures), error=stored)
         except SQLAlchemyError as error:
             log.exception("the end of job %s could not be stored", run.claim.id)
-            reason = StudioError(f"The job ended, but that could not be stored: {error}.")
+            reason = StudioError(f"The job ended, but that could not be stored: {_reason(error)}.")
             run.ticket.close(JobFailed(run.claim.id, reason.kind, reason.message), reason)
             return
         if written:
             run.ticket.close(event, outcome)
+
+
+def _reason(error: OSError | SQLAlchemyError) -> str:
+    """Why, in words for clients: what the system says without the path, and never the statement that failed."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return "the database did not take it; the log says more"
 
 
 def start_lane(index: int, work: Callable[[int], None]) -> threading.Thread:

@@ -158,10 +158,15 @@ class CallQueue:
         return self._store.get(job_id)
 
     def list(
-        self, *, owner: str | None = None, state: JobState | None = None, limit: int = 100
+        self,
+        *,
+        owner: str | None = None,
+        state: JobState | None = None,
+        limit: int = 100,
+        oldest_first: bool = False,
     ) -> builtins.list[JobRecord]:
-        """Rows, newest first."""
-        return self._store.list(owner=owner, state=state, limit=limit)
+        """Rows, newest first unless `oldest_first`; `limit` cuts off the end of that order."""
+        return self._store.list(owner=owner, state=state, limit=limit, oldest_first=oldest_first)
 
     def progress(self, job_id: str) -> JobProgress | None:
         """Where that job stands; None when it is not known."""
@@ -222,15 +227,26 @@ class CallQueue:
         except StudioError as error:
             self._give_up(error)
             return
-        while (run := self._next(lane)) is not None:
-            try:
-                self._conductor.conduct(engine, run)
-            finally:
-                with self._change:
-                    self._running.pop(run.claim.id, None)
-                    if not self._stopping:
-                        self._retire(run.claim.id)
-                    self._change.notify_all()
+        while self._run_next(engine, lane):
+            pass
+
+    def _run_next(self, engine: Engine, lane: int) -> bool:
+        """Wait for a job and run it; False when the studio closes.
+
+        A function of its own, so that a lane that waits holds no pictures of the job before.
+        """
+        run = self._next(lane)
+        if run is None:
+            return False
+        try:
+            self._conductor.conduct(engine, run)
+        finally:
+            with self._change:
+                self._running.pop(run.claim.id, None)
+                if not self._stopping:
+                    self._retire(run.claim.id)
+                self._change.notify_all()
+        return True
 
     def _next(self, lane: int) -> Run | None:
         """Wait for a job and take it; None when the studio closes."""

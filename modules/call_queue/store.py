@@ -111,9 +111,17 @@ class JobStore:
             row = connection.execute(select(JOBS).where(JOBS.c.id == job_id)).first()
         return None if row is None else _record(row)
 
-    def list(self, *, owner: str | None = None, state: JobState | None = None, limit: int = 100) -> list[JobRecord]:
-        """Rows, newest first."""
-        query = select(JOBS).order_by(JOBS.c.number.desc()).limit(limit)
+    def list(
+        self,
+        *,
+        owner: str | None = None,
+        state: JobState | None = None,
+        limit: int = 100,
+        oldest_first: bool = False,
+    ) -> list[JobRecord]:
+        """Rows, newest first unless `oldest_first`."""
+        order = JOBS.c.number.asc() if oldest_first else JOBS.c.number.desc()
+        query = select(JOBS).order_by(order).limit(limit)
         if owner is not None:
             query = query.where(JOBS.c.owner == owner)
         if state is not None:

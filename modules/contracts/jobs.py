@@ -88,8 +88,22 @@ class JobQueue(Protocol):
     def get(self, job_id: str) -> JobRecord | None:
         """The stored row."""
 
-    def list(self, *, owner: str | None = None, state: JobState | None = None, limit: int = 100) -> Sequence[JobRecord]:
-        """Rows, newest first."""
+    def handle(self, job_id: str) -> JobHandle | None:
+        """The handle of a job that was submitted earlier, perhaps to an earlier process; None for an unknown id.
+
+        It keeps no pictures in memory before it is asked for. Waiting for one that has ended and whose pictures were
+        let go of raises a `StudioError` that says so, or the error that it ended with.
+        """
+
+    def list(
+        self,
+        *,
+        owner: str | None = None,
+        state: JobState | None = None,
+        limit: int = 100,
+        oldest_first: bool = False,
+    ) -> Sequence[JobRecord]:
+        """Rows, newest first unless `oldest_first`; `limit` cuts off the end of that order."""
 
     def progress(self, job_id: str) -> JobProgress | None:
         """Where that job stands; None when it is not known."""

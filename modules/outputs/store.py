@@ -13,6 +13,7 @@ under the same name. `sweep` settles claims whose job never came back.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -197,7 +198,7 @@ class DiskPictureStore:
             named = select(COLUMNS.number).where((COLUMNS.folder == day) & (COLUMNS.name == name))
             if (folder / name).stat().st_size == 0 and connection.execute(named).first() is None:
                 return name
-        raise FileExistsError(f"No name is free for '{stem}{ending}' in {folder}.")
+        raise FileExistsError(errno.EEXIST, "no name is free for it", str(folder / f"{stem}{ending}"))
 
     def _find(self, picture_id: str) -> Row[Any] | None:
         with self._engine.connect() as connection:

@@ -9,7 +9,6 @@ from contextlib import aclosing
 from typing import Any
 
 from modules.contracts.errors import InvalidRequest, StudioError
-from modules.contracts.jobs import JobHandle
 from modules.contracts.request import GenerationRequest
 from modules.support.studio import Studio
 from modules.ui.jobview import payload
@@ -29,14 +28,13 @@ class Desk:
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
         self._lines: dict[tuple[str, str], deque[str]] = {}
-        self._handles: dict[str, JobHandle] = {}
 
     async def submit(self, request: GenerationRequest, owner: str) -> str:
         """Store the job and return its id. Raises `StudioError` when it was refused."""
         if not request.prompt.text.strip() and not request.prompt.negative.strip():
             raise InvalidRequest("The prompt is empty; write what you want to see.")
         handle = await asyncio.to_thread(self._studio.queue.submit, request, owner)
-        self._handles[handle.id] = handle
+        # The handle is not kept: it would keep the pictures of a job that nobody follows to its end.
         return handle.id
 
     async def unfinished(self, owner: str) -> list[str]:
@@ -44,8 +42,8 @@ class Desk:
 
         def ask() -> list[str]:
             queue = self._studio.queue
-            rows = [*queue.list(owner=owner, state="running"), *queue.list(owner=owner, state="queued")]
-            return [row.id for row in sorted(rows, key=lambda row: row.created)]
+            running = queue.list(owner=owner, state="running", oldest_first=True)
+            return [row.id for row in (*running, *queue.list(owner=owner, state="queued", oldest_first=True))]
 
         return await asyncio.to_thread(ask)
 
@@ -83,14 +81,16 @@ class Desk:
 
     async def _outcome(self, job_id: str) -> dict[str, Any]:
         """Notes and error of an ended job."""
-        handle = self._handles.pop(job_id, None)
+        handle = await asyncio.to_thread(self._studio.queue.handle, job_id)
         if handle is None:
-            record = await asyncio.to_thread(self._studio.queue.get, job_id)
-            return {"error": record.error if record is not None else None}
+            return {"error": None}
         try:
             result = await handle.result()
         except StudioError as error:
-            return {"error": error.message}
+            record = await asyncio.to_thread(self._studio.queue.get, job_id)
+            # A job that ended well and long ago has lost its notes together with its pictures; that is no error.
+            ended_well = record is not None and record.state in ("done", "cancelled")
+            return {"error": None if ended_well else error.message}
         return {"notes": list(result.notes), "seconds": result.seconds}
 
     async def stop(self, session: str, owner: str) -> bool:

@@ -79,6 +79,18 @@ def test_a_waiting_job_is_not_idle(make_rig, crowd):
     assert [first.result(10).status_code, second.result(10).status_code] == [200, 200]
 
 
+def test_the_oldest_waiting_job_is_shown_however_many_wait(make_rig):
+    from modules.contracts.request import GenerationRequest
+
+    rig = make_rig(lanes=1, network=AUTH)
+    rig.engine.hold()
+    rig.queue.submit(GenerationRequest(), "ann")
+    assert rig.engine.entered.acquire(timeout=10)
+    waiting = [rig.queue.submit(GenerationRequest(), "bob").id for _ in range(103)]
+    state = rig.client().get("/sdapi/v1/progress", auth=("bob", "b")).json()["state"]
+    assert (state["job"], state["job_count"]) == (waiting[0], 103)
+
+
 def test_interrupt_stops_the_callers_jobs_and_nobody_elses(make_rig, crowd):
     rig = make_rig(network=AUTH)
     client = rig.client()

@@ -9,6 +9,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from modules.contracts import events as happened
 from modules.contracts.errors import DeviceUnavailable, InvalidRequest, NotReady, OutOfMemory, StudioError
@@ -213,9 +214,36 @@ def test_an_unforeseen_failure_is_one_sentence_for_the_caller_and_a_trace_in_the
 
 
 def test_a_picture_that_cannot_be_saved_fails_its_job(queue, pictures):
-    pictures.error = OSError(28, "No space left on device")
-    with pytest.raises(StudioError, match="could not be saved.*No space left"):
+    pictures.error = OSError(28, "No space left on device", "/home/ann/outputs/1.png")
+    with pytest.raises(StudioError, match=r"could not be saved: No space left on device\.$"):
         queue.submit(wish(), "ann").wait(10)
+
+
+def test_a_gallery_that_fails_tells_clients_no_statement(queue, pictures, caplog):
+    pictures.error = OperationalError("INSERT INTO pictures", {"infotext": "a cat"}, Exception("disk is full"))
+    with pytest.raises(StudioError, match="could not be saved: the database did not take it") as caught:
+        queue.submit(wish(), "ann").wait(10)
+    assert "INSERT" not in caught.value.message
+    assert "disk is full" in caplog.text
+
+
+def test_a_table_that_does_not_take_a_job_back_ends_no_lane(queue, engine, store, monkeypatch, caplog):
+    def fail(ids):
+        raise OperationalError("UPDATE jobs", {}, Exception("disk I/O error"))
+
+    monkeypatch.setattr(store, "release", fail)
+    died = []
+    monkeypatch.setattr(threading, "excepthook", died.append)
+    engine.hold()
+    handle = queue.submit(wish(), "ann")
+    assert engine.entered.acquire(timeout=10)
+    queue.stop(10)
+    with pytest.raises(NotReady):
+        handle.wait(10)
+    for lane in queue._threads:
+        lane.join(10)
+    assert died == []
+    assert f"job {handle.id} could not be put back" in caplog.text
 
 
 def test_what_is_out_of_bounds_is_refused_before_it_is_stored(queue):
@@ -257,6 +285,7 @@ def test_rows_are_listed_newest_first(queue):
     assert [record.id for record in queue.list()] == [handle.id for handle in handles[::-1]]
     assert [record.id for record in queue.list(owner="ann", limit=1)] == [handles[2].id]
     assert queue.list(state="failed") == []
+    assert [record.id for record in queue.list(oldest_first=True, limit=2)] == [handle.id for handle in handles[:2]]
 
 
 def test_a_job_waits_for_the_engine(make_queue, engine):

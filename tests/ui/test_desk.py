@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -12,6 +14,8 @@ from typing import Any
 import pytest
 from gradio import Error
 
+from modules.call_queue.handle import Recent
+from modules.contracts.events import ImageReady
 from modules.support.paths import ROOT
 from modules.ui import form
 from modules.ui.desk import Desk
@@ -208,6 +212,34 @@ def test_leaving_the_page_leaves_the_job_alone_and_no_trace_on_the_desk(room):
         await until(lambda: room.studio.queue.list()[0].state == "done")
 
     asyncio.run(scene())
+
+
+def test_a_job_that_nobody_follows_keeps_no_pictures(room, monkeypatch):
+    kept = Recent(jobs=0)
+    monkeypatch.setattr(room.studio.queue, "_recent", kept)
+    drawn: list[weakref.ref[Any]] = []
+    room.studio.bus.subscribe(
+        lambda event: drawn.append(weakref.ref(event.picture.image)) if isinstance(event, ImageReady) else None
+    )
+    request = form.compose(room.values("a red circle"))
+    ids = [asyncio.run(room.desk.submit(request, "local")) for _ in range(3)]
+    asyncio.run(until(lambda: all(room.studio.queue.get(job).state == "done" for job in ids)))
+
+    def gone() -> bool:
+        gc.collect()
+        return all(image() is None for image in drawn)
+
+    asyncio.run(until(gone))
+    assert len(drawn) == 3
+    (view,) = asyncio.run(collect(room.desk.follow("s", "local", ids[:1])))
+    assert (view["phase"], view["error"]) == ("done", None)
+
+
+def test_the_oldest_jobs_come_first_however_many_wait(room):
+    room.engine.hold.clear()
+    request = form.compose(room.values("a red circle"))
+    ids = [room.studio.queue.submit(request, "local").id for _ in range(106)]
+    assert asyncio.run(room.desk.unfinished("local"))[:4] == ids[:4]
 
 
 def test_recall_gives_the_form_what_the_picture_was_drawn_with(room):
