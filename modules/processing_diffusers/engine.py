@@ -82,7 +82,13 @@ class DiffusersEngine:
         interrupted = False
         try:
             with self._one_thread(), self.multiplexer.lane() as lane:
-                attempt(plan.memory, lambda memory: self._draw(run, memory, lane), self._choice.handler, run.note)
+                attempt(
+                    plan.memory,
+                    lambda memory: self._draw(run, memory, lane),
+                    self._choice.handler,
+                    run.note,
+                    used=lambda: run.plan.memory,
+                )
         except JobCancelled:
             interrupted = True
         except StudioError:

@@ -46,8 +46,6 @@ def resolve_request(
     check_megapixels(size, limit)
     first = _first_pass(request, family, size, around, notes)
     hires = _hires_pass(request, family, first, around, notes)
-    if hires is not None:
-        check_megapixels((hires.width, hires.height), limit, "The hires size")
     return GenerationPlan(
         request=request,
         mode=request.mode,
@@ -132,7 +130,12 @@ def _hires_pass(
     hires, sampling = request.hires, request.sampling
     if not hires.enabled or request.image is not None:
         return None
-    width, height = plan_hires((first.width, first.height), hires, family, notes).final
+    size = plan_hires((first.width, first.height), hires, family, notes)
+    width, height = size.final
+    limit = float(around.settings["max_megapixels"])
+    check_megapixels(size.final, limit, "The hires size")
+    # Two sides far from the first pass's ratio make what is cut much larger than what is kept.
+    check_megapixels(size.enlarged, limit, "To be cut to the hires size, the picture enlarged to")
     sampler = plan_hires_sampler(around.table, sampling, hires, family)
     scheduled, run = count_steps(hires.steps or sampling.steps, hires.denoising_strength, every=True)
     sampler = replace(sampler, steps=scheduled)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from modules.contracts.errors import InvalidRequest, OutOfMemory, StudioError, UnknownModel
+from modules.contracts.plan import MemoryPlan
 from modules.contracts.request import CanvasParams, HiresParams, ModelParams
 from tests.processing_diffusers.conftest import ask, in_threads, pixels
 
@@ -67,6 +68,23 @@ def test_a_job_that_does_not_fit_is_tried_once_more_with_a_cheaper_plan(bench, p
     assert any("tried again" in note for note in result.notes)
 
 
+def test_the_second_try_saves_more_than_the_first(bench, parts, monkeypatch):
+    """The first try plans anew once the model is there, and the cheaper plan starts from that one."""
+    tight = MemoryPlan(("attention_slicing", "vae_slicing"), 1, 4)
+    monkeypatch.setattr(bench.engine, "_plan_memory", lambda plan, model: tight)
+    failures = [True]
+
+    def fault(rows):
+        if failures:
+            failures.pop()
+            raise MemoryError("once")
+
+    break_forward(parts["unet"], fault)
+    memory = bench.draw(ask()).pictures[0].recipe["memory"]
+    assert set(tight.measures) < set(memory["measures"])
+    assert memory["max_batch"] == 2
+
+
 def test_finished_batches_are_not_drawn_again_by_the_second_try(bench, parts):
     calls = []
 
@@ -122,6 +140,11 @@ def test_a_decoder_that_gives_nan_is_an_error_with_words(bench, parts):
         (ask(sampler="Magic"), InvalidRequest, "Magic"),
         (ask(canvas=CanvasParams(8192, 8192)), InvalidRequest, "megapixels"),
         (ask(hires=HiresParams(True, 8.0), canvas=CanvasParams(2048, 2048)), InvalidRequest, "hires"),
+        (
+            ask(canvas=CanvasParams(8192, 64), hires=HiresParams(True, resize_width=64, resize_height=8192)),
+            InvalidRequest,
+            "1048576x8192",
+        ),
         (ask(canvas=CanvasParams(100000, 64)), InvalidRequest, "100000"),
         (ask(steps=-1), InvalidRequest, "Steps"),
         (ask(model="nowhere"), UnknownModel, "nowhere"),
