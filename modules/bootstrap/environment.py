@@ -53,6 +53,11 @@ class Environment:
         """Present while an installation runs; left behind, it says that one was cut short."""
         return self.folder / "atelier-installing"
 
+    @property
+    def lock(self) -> Path:
+        """Held while somebody works on the environment; beside it, because making it again empties the folder."""
+        return self.root / ".venv.lock"
+
     def _program(self, name: str) -> Path:
         return self.scripts / (f"{name}.exe" if os.name == "nt" else name)
 

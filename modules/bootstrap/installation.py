@@ -28,8 +28,8 @@ def ensure(environment: Environment, extras: tuple[str, ...], *, offline: bool, 
     names = (stamp.CORE, *extras)
     if not stamp.missing(environment, names):
         return
-    make(environment, say)
     with _alone(environment, say):
+        make(environment, say)
         todo = stamp.missing(environment, names)
         if todo:
             bring_uv(environment, offline=offline, say=say)
@@ -110,7 +110,7 @@ def _torch_backend(environment: Environment) -> str | None:
 @contextmanager
 def _alone(environment: Environment, say: Say) -> Iterator[None]:
     """One installation at a time in one environment; a second start waits. The system frees the lock of a dead one."""
-    with (environment.folder / "atelier-install.lock").open("a+b") as handle:
+    with environment.lock.open("a+b") as handle:
         if not _try_lock(handle.fileno()):
             say("Another start is installing; waiting for it")
             while not _try_lock(handle.fileno()):

@@ -3,6 +3,8 @@
 import json
 import os
 import sys
+import threading
+import time
 
 import pytest
 
@@ -169,3 +171,26 @@ def test_a_broken_environment_is_made_again(tmp_path):
     assert not (env.folder / "rubble").exists()
     place.make(env, said.append)
     assert len(said) == 1
+
+
+def test_two_first_starts_make_one_environment(workshop, monkeypatch):
+    """The second one waits for the first before it looks at the folder, so it cannot empty it under its hands."""
+    making = []
+
+    def make(environment, say):
+        if not making:
+            making.append("first")
+            second = threading.Thread(target=workshop.ensure)
+            second.start()
+            while "Another start is installing; waiting for it" not in workshop.said:
+                time.sleep(0.01)
+            making.append(second)
+        else:
+            making.append("second")
+
+    monkeypatch.setattr(installation, "make", make)
+    workshop.ensure()
+    making[1].join(20)
+    assert [step for step in making if isinstance(step, str)] == ["first", "second"]
+    assert workshop.environment.lock.parent == workshop.environment.root
+    assert sum(words[1] == "install" for words in workshop.asked()) == 1
