@@ -34,6 +34,10 @@ BARE = frozenset({"pocket", "test"})
 OPEN = frozenset({"bench", "models"})
 """Commands that take the shared flags and hand on what is left, their own --help included."""
 
+WORDLESS = frozenset({"serve", "doctor"})
+"""Commands that take flags alone."""
+
+USE_CPU = "--use-cpu"
 USAGE_ERROR = 2
 
 
@@ -59,6 +63,8 @@ def parse(argv: Sequence[str]) -> Command:
     name, words = _split(argv)
     if name in BARE:
         return Command(name, rest=tuple(words))
+    if name in WORDLESS:
+        words = _join_parts(words)
     parser = _parser(name)
     if name in OPEN:
         found, rest = parser.parse_known_args(words)
@@ -78,6 +84,22 @@ def _split(argv: Sequence[str]) -> tuple[str, list[str]]:
         sys.stderr.write(f"launch.py: '{words[0]}' is not a command; there are {', '.join(COMMANDS)}.\n")
         raise SystemExit(USAGE_ERROR)
     return words[0], words[1:]
+
+
+def _join_parts(words: Sequence[str]) -> list[str]:
+    """`--use-cpu all sd`, as A1111 takes it, becomes `--use-cpu all,sd`.
+
+    Only where a command has no words of its own: elsewhere the flag would swallow the prompt.
+    """
+    joined: list[str] = []
+    open_flag = False
+    for word in words:
+        if open_flag and not word.startswith("-") and joined[-1] != USE_CPU:
+            joined[-1] += f",{word}"
+            continue
+        open_flag = word == USE_CPU or (open_flag and not word.startswith("-"))
+        joined.append(word)
+    return joined
 
 
 def _parser(name: str) -> argparse.ArgumentParser:
@@ -119,7 +141,7 @@ def add_studio(parser: argparse.ArgumentParser) -> None:
     device = parser.add_argument_group("hardware")
     device.add_argument("--no-half", action="store_true", help="compute in 32 bits")
     device.add_argument(
-        "--use-cpu", nargs="+", metavar="PART", help=f"parts to keep on the CPU: {', '.join(opt.PARTS)}"
+        USE_CPU, action="append", metavar="PART,…", help=f"parts to keep on the CPU: {', '.join(opt.PARTS)}"
     )
     device.add_argument("--device-id", metavar="ID", help="which device, as the doctor lists them")
     memory = device.add_mutually_exclusive_group()

@@ -140,6 +140,8 @@ def _settle(
         large[group] = Placement(place.torch_device(), "float32" if exact else dtypes.large[group])
     if options.no_half:
         reasons.append("--no-half: everything is computed in fp32.")
+    for part in sorted(options.use_cpu - {"all", *_PART_OF_GROUP.values()}):
+        reasons.append(f"--use-cpu {part}: it changes nothing; this version has no such work.")
     for reason in reasons:
         log.info("%s", reason)
     return DeviceChoice(handler, here, tuple(reasons), large, cpu, report)

@@ -33,7 +33,7 @@ def test_network_flags(line, network):
     ("line", "options"),
     [
         ("--use-cpu all", Options(device=DeviceOptions(use_cpu=frozenset({"all"})))),
-        ("--use-cpu SD VAE", Options(device=DeviceOptions(use_cpu=frozenset({"sd", "vae"})))),
+        ("--use-cpu SD --use-cpu VAE", Options(device=DeviceOptions(use_cpu=frozenset({"sd", "vae"})))),
         ("--use-cpu te,esrgan", Options(device=DeviceOptions(use_cpu=frozenset({"text", "upscale"})))),
         ("--device-id 1 --no-half", Options(device=DeviceOptions(device_id="1", no_half=True))),
         ("--medvram", Options(device=DeviceOptions(vram="medvram"))),
@@ -45,6 +45,16 @@ def test_studio_flags_mean_the_same_in_every_command_that_has_them(line, options
     assert flags.parse(line.split()).options == options
     assert flags.parse(["doctor", *line.split()]).options == options
     assert flags.parse(["generate", "x", "-o", "x.png", *line.split()]).options == options
+
+
+def test_parts_may_stand_apart_as_in_a1111_where_no_other_words_are():
+    for line in ("--use-cpu all sd --medvram", "doctor --use-cpu all sd --medvram"):
+        device = flags.parse(line.split()).options.device
+        assert (device.use_cpu, device.vram) == (frozenset({"all", "sd"}), "medvram")
+    command = flags.parse(["generate", "--use-cpu", "all", "a fox", "-o", "x.png"])
+    assert command.arguments.prompt == "a fox"
+    assert command.options.device.use_cpu == frozenset({"all"})
+    assert flags.parse(["models", "--use-cpu", "all", "list"]).rest == ("list",)
 
 
 def test_folders_are_absolute_and_default_to_the_checkout(tmp_path, monkeypatch):
@@ -67,6 +77,8 @@ def test_folders_are_absolute_and_default_to_the_checkout(tmp_path, monkeypatch)
         ("--api-auth secret", "entry 1 is not user:password"),
         ("--api-auth a:b,c", "entry 2 is not user:password"),
         ("--use-cpu tail", "tail is not known; allowed are all, sd"),
+        ("--use-cpu all tail", "tail is not known; allowed are all, sd"),
+        ("--use-cpu", "argument --use-cpu: expected one argument"),
         ("--port 70000", "70000 is out of range; allowed are 0 to 65535"),
         ("--port many", "invalid int value: 'many'"),
         ("--lanes 0", "0 is too few; allowed is 1 or more"),

@@ -50,6 +50,14 @@ def test_reasons_are_logged(caplog):
     assert [record.message for record in caplog.records] == list(choice.reasons)
 
 
+def test_parts_that_are_not_there_yet_are_told(caplog):
+    with caplog.at_level("INFO"):
+        choice = choose(DeviceOptions(use_cpu=frozenset({"vae", "control", "upscale"})), None, handlers())
+    told = [record.message for record in caplog.records if "it changes nothing" in record.message]
+    assert [line.split(":")[0] for line in told] == ["--use-cpu control", "--use-cpu upscale"]
+    assert choice.placements["vae"].device == "cpu"
+
+
 @pytest.mark.parametrize(
     "failure",
     [
