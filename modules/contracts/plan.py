@@ -92,6 +92,8 @@ class GenerationPlan:
     memory: MemoryPlan
     notes: tuple[str, ...] = ()
     """Sentences for the person, e.g. that a size was brought to a legal one."""
+    encoded: tuple[tuple[int, int], ...] = ()
+    """Width and height of each given picture for the VAE, where they are resized as latents; else empty."""
 
     @property
     def pictures(self) -> tuple[PicturePlan, ...]:

@@ -134,7 +134,7 @@ class DiffusersEngine:
             draw_batches(job, self._version)
 
     def _plan_memory(self, plan: GenerationPlan, model: DrawingModel) -> MemoryPlan:
-        """Measures for the largest pass of the plan, from what the loaded model says of itself."""
+        """Measures for the largest pass or encoding of the plan, from what the loaded model says of itself."""
         handler = self._choice.handler
         facts = replace(
             model.facts,
@@ -143,12 +143,14 @@ class DiffusersEngine:
             max_rows=int(self._settings["max_batch"]),
             rows_per_picture=2 if model.adapter.is_guided(plan.first.cfg_scale) else 1,
         )
-        largest = max((plan.first, plan.hires or plan.first), key=lambda item: item.width * item.height)
+        passes = (plan.first, plan.hires or plan.first)
+        sizes = (*((item.width, item.height) for item in passes), *plan.encoded)
+        width, height = max(sizes, key=lambda size: size[0] * size[1])
         free = handler.memory().free
         return plan_memory(
             model.bytes,
-            largest.width,
-            largest.height,
+            width,
+            height,
             plan.request.canvas.batch_size,
             None if free is None else free + model.bytes.total,
             self._options.device.vram,

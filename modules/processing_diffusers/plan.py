@@ -17,7 +17,7 @@ from modules.contracts.request import MAX_SEED, GenerationRequest
 from modules.contracts.validation import validate
 from modules.processing_diffusers.pictures import decode_picture
 from modules.processing_diffusers.sampling import plan_hires_sampler, plan_sampler
-from modules.processing_diffusers.sizes import Size, check_megapixels, fit_size, plan_hires
+from modules.processing_diffusers.sizes import Size, check_megapixels, fit_encoded, fit_size, plan_hires
 from modules.sd_samplers.table import SamplerTable
 
 AUTOMATIC_VAE = frozenset({"", "automatic", "none"})
@@ -46,6 +46,7 @@ def resolve_request(
     check_megapixels(size, limit)
     first = _first_pass(request, family, size, around, notes)
     hires = _hires_pass(request, family, first, around, notes)
+    encoded = _encoded_sizes(request, family, limit, notes)
     return GenerationPlan(
         request=request,
         mode=request.mode,
@@ -58,6 +59,7 @@ def resolve_request(
         placement=placement,
         memory=memory,
         notes=tuple(notes),
+        encoded=encoded,
     )
 
 
@@ -95,6 +97,17 @@ def _wanted_size(request: GenerationRequest, model: ModelEntry) -> Size:
         return width or native, height or native
     given = decode_picture(request.image.images[0], "Picture 1").size
     return width or given[0], height or given[1]
+
+
+def _encoded_sizes(
+    request: GenerationRequest, family: Family, limit: float, notes: list[str]
+) -> tuple[tuple[int, int], ...]:
+    """Sizes at which given pictures go through the VAE when it is their latents that are resized."""
+    if request.image is None or request.inpaint is not None or request.image.resize_mode != "latent":
+        return ()
+    names = ((f"Picture {number}", data) for number, data in enumerate(request.image.images, 1))
+    given = [(name, decode_picture(data, name).size) for name, data in names]
+    return tuple(fit_encoded(size, family.latent_factor, limit, notes, name) for name, size in given)
 
 
 def _first_pass(

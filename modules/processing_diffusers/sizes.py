@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from modules.contracts.catalog import Family
@@ -22,6 +23,26 @@ def fit_size(wanted: Size, family: Family, notes: list[str], what: str = "The si
             f"as {family.label} draws multiples of {step} pixels."
         )
     return legal
+
+
+def fit_encoded(given: Size, factor: int, limit: float, notes: list[str], what: str) -> Size:
+    """The size of whole latent cells at which the VAE sees a given picture: its own, or near its ratio within `limit`.
+
+    `factor` is pixels per cell, `limit` is in megapixels. A picture that had to shrink is noted.
+    """
+    width, height = (max(round(side / factor), 1) * factor for side in given)
+    most = limit * 1e6
+    if width * height <= most:
+        return width, height
+    ratio = math.sqrt(most / (width * height))
+    short = max(int(min(width, height) * ratio / factor), 1) * factor
+    long = max(int(min(max(width, height) * ratio, most / short) / factor), 1) * factor
+    fitted = (long, short) if width >= height else (short, long)
+    notes.append(
+        f"{what} {given[0]}x{given[1]} was shrunk to {fitted[0]}x{fitted[1]} before it was encoded, "
+        f"as the setting max_megapixels allows {limit:g}."
+    )
+    return fitted
 
 
 def check_megapixels(size: Size, limit: float, what: str = "The size") -> None:

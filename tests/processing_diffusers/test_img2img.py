@@ -9,6 +9,8 @@ from PIL import Image, ImageDraw
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.events import StepDone
 from modules.contracts.request import CanvasParams, ImageParams, InpaintParams
+from modules.processing_diffusers import engine
+from modules.processing_diffusers.vae_part import VaePart
 from tests.processing_diffusers.conftest import ask, encode, pixels, speckled
 
 
@@ -59,6 +61,38 @@ def test_every_resize_mode_gives_the_size_asked_for(bench, mode):
     given = speckled(96, 40)
     picture = bench.draw(ask(image=ImageParams((encode(given),), 0.5, mode))).pictures[0]
     assert picture.image.size == (64, 64)
+
+
+def test_a_picture_resized_as_latents_is_encoded_within_the_limit_and_counted(bench, monkeypatch):
+    encoded, planned = [], []
+    plan_memory = engine.plan_memory
+
+    def watch(model_bytes, width, height, *rest):
+        planned.append((width, height))
+        return plan_memory(model_bytes, width, height, *rest)
+
+    monkeypatch.setattr(engine, "plan_memory", watch)
+    monkeypatch.setattr(VaePart, "encode", note_shape(encoded, VaePart.encode))
+    request = ask(image=ImageParams((encode(speckled(320, 160)),), 0.5, "latent"))
+    bench.settings.update({"max_megapixels": 0.02})
+    try:
+        result = bench.draw(request)
+    finally:
+        bench.settings.update({"max_megapixels": 17.0})
+    bench.draw(request)
+    assert encoded == planned == [(200, 96), (320, 160)]
+    assert result.pictures[0].image.size == (64, 64)
+    assert any("320x160 was shrunk to 200x96" in note for note in result.notes)
+
+
+def note_shape(seen, plain):
+    """`VaePart.encode` that remembers width and height."""
+
+    def encode_and_note(self, port, pictures, *given, **named):
+        seen.append((pictures.shape[3], pictures.shape[2]))
+        return plain(self, port, pictures, *given, **named)
+
+    return encode_and_note
 
 
 def test_without_a_size_the_picture_keeps_its_own(bench):

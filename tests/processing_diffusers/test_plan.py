@@ -11,7 +11,7 @@ from modules.contracts.catalog import Family
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.request import CanvasParams, GenerationRequest, HiresParams, SeedParams
 from modules.processing_diffusers.plan import count_steps, plan_pictures
-from modules.processing_diffusers.sizes import check_megapixels, fit_size, plan_hires
+from modules.processing_diffusers.sizes import check_megapixels, fit_encoded, fit_size, plan_hires
 
 
 def family(multiple=8):
@@ -86,3 +86,13 @@ def test_both_hires_sides_are_covered_and_cut():
 def test_too_many_pixels_are_refused():
     with pytest.raises(InvalidRequest, match=r"4\.2 megapixels"):
         check_megapixels((2048, 2048), 4.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [((100, 60), (96, 64)), ((8000, 4000), (1408, 704)), ((4000, 8000), (704, 1408)), ((80_000_000, 1), (125_000, 8))],
+)
+def test_pictures_are_encoded_within_the_limit(given, wanted):
+    notes = []
+    assert fit_encoded(given, 8, 1.0, notes, "Picture 1") == wanted
+    assert bool(notes) == (max(given) > 100)

@@ -122,15 +122,8 @@ def begin_from_picture(job: Job, pictures: Sequence[PicturePlan], material: Mate
 def _encode(job: Job, pictures: Sequence[PicturePlan], material: Material, in_latents: bool) -> torch.Tensor:
     images = material.images
     if in_latents:
-        factor = job.model.family.latent_factor
-        images = [
-            resize_picture(
-                image,
-                (max(round(image.width / factor), 1) * factor, max(round(image.height / factor), 1) * factor),
-                "stretch",
-            )
-            for image in images
-        ]
+        factor, sizes = job.model.family.latent_factor, job.plan.encoded
+        images = [resize_picture(image, size, "stretch") for image, size in zip(images, sizes, strict=True)]
         cells = (job.plan.first.height // factor, job.plan.first.width // factor)
         rows = [
             torch.nn.functional.interpolate(
