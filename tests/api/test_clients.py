@@ -109,6 +109,16 @@ def test_an_option_that_cannot_be_is_refused_and_changes_nothing(client, rig):
     assert (rig.settings["jpeg_quality"], rig.settings["save_txt"]) == (90, False)
 
 
+@pytest.mark.parametrize(("key", "high"), [("max_megapixels", 64), ("batch_window_ms", 1000), ("max_batch", 256)])
+def test_no_client_can_lift_a_limit_beyond_what_the_process_bears(client, rig, key, high):
+    before = rig.settings[key]
+    answer = client.post("/sdapi/v1/options", json={key: 10**9})
+    assert answer.status_code == 422
+    assert f"{key} is 1000000000" in answer.json()["detail"]
+    assert rig.settings[key] == before
+    assert client.post("/sdapi/v1/options", json={key: high}).status_code == 200
+
+
 def test_scripts_that_are_asked_for_nothing_are_let_be(call, rig):
     call(
         steps=1,
