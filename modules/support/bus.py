@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 
-from modules.contracts.events import TERMINAL, Event
+from modules.contracts.events import Event
 
 log = logging.getLogger(__name__)
 Listener = Callable[[Event], None]
@@ -59,44 +57,3 @@ class EventBus:
             yield
         finally:
             unsubscribe()
-
-    async def stream(self, job_id: str | None = None) -> AsyncIterator[Event]:
-        """Events from the first `__anext__` on; of one job when given, and then ending after its terminal event."""
-        loop = asyncio.get_running_loop()
-        pending: asyncio.Queue[Event] = asyncio.Queue()
-
-        def receive(event: Event) -> None:
-            if (job_id is None or event.job_id == job_id) and not loop.is_closed():
-                loop.call_soon_threadsafe(pending.put_nowait, event)
-
-        with self.listening(receive):
-            while True:
-                event = await pending.get()
-                yield event
-                if job_id is not None and isinstance(event, TERMINAL):
-                    return
-
-    def iterate(self, job_id: str) -> Iterator[Event]:
-        """Events of one job for a caller outside an event loop, ending after the terminal one.
-
-        Listening begins when this is called, not at the first `next`.
-        """
-        pending: queue.Queue[Event] = queue.Queue()
-
-        def receive(event: Event) -> None:
-            if event.job_id == job_id:
-                pending.put(event)
-
-        unsubscribe = self.subscribe(receive)
-
-        def drain() -> Iterator[Event]:
-            try:
-                while True:
-                    event = pending.get()
-                    yield event
-                    if isinstance(event, TERMINAL):
-                        return
-            finally:
-                unsubscribe()
-
-        return drain()

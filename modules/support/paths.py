@@ -31,7 +31,7 @@ class Paths:
 
     @property
     def cache(self) -> Path:
-        """Everything that can be made again: hashes, measurements, thumbnails."""
+        """Everything that can be made again: hashes, measurements."""
         return self.data / "cache"
 
     @property

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-import threading
 
-from modules.contracts.events import JobDone, JobQueued, StepDone
+from modules.contracts.events import JobDone, StepDone
 from modules.support.bus import EventBus
 from modules.support.log import JsonFormatter
 from modules.support.studio import Status
@@ -29,38 +27,6 @@ def test_listeners_hear_everything_in_order_and_a_failing_one_harms_nobody(caplo
     bus.publish(JobDone("a"))
     assert heard == events
     assert "deaf" in caplog.text
-
-
-def test_a_stream_of_one_job_ends_with_it():
-    bus = EventBus()
-
-    async def listen():
-        seen = []
-        stream = bus.stream("mine")
-        first = asyncio.ensure_future(anext(stream))
-        await asyncio.sleep(0)
-        threading.Thread(target=publish).start()
-        seen.append(await first)
-        async for event in stream:
-            seen.append(event)
-        return seen
-
-    def publish():
-        bus.publish(JobQueued("other"))
-        bus.publish(StepDone("mine", step=1))
-        bus.publish(JobDone("other"))
-        bus.publish(JobDone("mine"))
-        bus.publish(StepDone("mine", step=2))
-
-    assert asyncio.run(listen()) == [StepDone("mine", step=1), JobDone("mine")]
-
-
-def test_iteration_hears_what_was_published_before_the_first_next():
-    bus = EventBus()
-    events = bus.iterate("mine")
-    bus.publish(StepDone("mine", step=1))
-    bus.publish(JobDone("mine"))
-    assert list(events) == [StepDone("mine", step=1), JobDone("mine")]
 
 
 def test_json_lines_carry_extras_and_errors():
