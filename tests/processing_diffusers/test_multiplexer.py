@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
+import weakref
 
 import pytest
 import torch
@@ -209,6 +210,31 @@ def test_running_out_of_memory_splits_the_batch(multiplexer):
     assert results == [0, 2, 4, 6, 8]
     assert max(module.batches) <= 2
     assert multiplexer.stats()["splits"] >= 1
+
+
+def test_activations_of_a_failed_forward_are_gone_before_its_halves_are_run():
+    alive, seen = [], []
+
+    class Small(Adder):
+        def forward(self, sample, timestep):
+            activation = sample + 1
+            if sample.shape[0] > 1:
+                alive.append(weakref.ref(activation))
+                try:
+                    raise ValueError("the kernel's own words")
+                except ValueError:
+                    raise torch.OutOfMemoryError("too much")  # noqa: B904
+            return super().forward(sample, timestep)
+
+    made = Multiplexer(window=lambda: 0.05, release=lambda: seen.extend(ref() is None for ref in alive))
+    try:
+        pile_up(
+            made, Small(), [lambda make, v=v: make()(torch.full((1, 1), v), torch.tensor(0)) for v in (1.0, 2.0, 3.0)]
+        )
+    finally:
+        made.close()
+    assert len(seen) >= 2
+    assert all(seen)
 
 
 def test_one_call_that_does_not_fit_fails_alone(multiplexer):

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -156,12 +157,25 @@ class Multiplexer:
 
     def _run(self, group: list[Call]) -> None:
         """Run a group as one forward; on failure find out whose failure it is. Never raises."""
+        failure = self._try(group)
+        if failure is None:
+            return
+        if len(group) == 1:
+            self._fail(group[0], failure)
+            return
+        too_much, words = self._is_out_of_memory(failure), str(failure)
+        # The frames of a failed forward hold its activations, which would stand beside those of what is run now.
+        _let_go(failure)
+        failure = None
+        self._recover(group, too_much, words)
+
+    def _try(self, group: list[Call]) -> Exception | None:
+        """Run a group as one forward and hand out what it gave; else what it raised, with nobody served."""
         started = time.monotonic()
         try:
             outputs = self._forward(group)
         except Exception as error:  # the border of a lane: whatever a forward throws belongs to the lanes that asked
-            self._recover(group, error)
-            return
+            return error
         seconds = time.monotonic() - started
         with self._condition:
             self._admission.measured(group[0].key, seconds)
@@ -172,6 +186,7 @@ class Multiplexer:
         for call, output in zip(group, outputs, strict=True):
             call.result = output
             call.done.set()
+        return None
 
     def _forward(self, group: list[Call]) -> list[Any]:
         target = group[0].target
@@ -185,20 +200,16 @@ class Multiplexer:
             merged = {name: merge([call.arguments[name] for call in group], samples, name) for name in names}
             return split(target.function(**merged), samples)
 
-    def _recover(self, group: list[Call], error: Exception) -> None:
+    def _recover(self, group: list[Call], too_much: bool, words: str) -> None:
         """Too much for the memory: two halves. Any other failure: one by one, so that only the guilty lane fails."""
-        if len(group) == 1:
-            self._fail(group[0], error)
-            return
-        if self._is_out_of_memory(error):
-            del error
+        if too_much:
             self._release()
             self.figures.count_split()
             middle = len(group) // 2
             self._run(group[:middle])
             self._run(group[middle:])
             return
-        log.warning("a merged call of %d lanes failed (%s); running it lane by lane", len(group), error)
+        log.warning("a merged call of %d lanes failed (%s); running it lane by lane", len(group), words)
         for call in group:
             self._run([call])
 
@@ -207,3 +218,10 @@ class Multiplexer:
             call.lane.waiting = False
         call.error = error
         call.done.set()
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Empty the frames through which an error, and what it came from, passed."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
