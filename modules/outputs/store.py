@@ -32,6 +32,7 @@ from modules.contracts.result import Picture
 from modules.outputs.metadata import ENDINGS, MEDIA_TYPES, check_format, encode
 from modules.outputs.patterns import Naming, expand
 from modules.outputs.tables import METADATA, PICTURES
+from modules.outputs.thumbnails import Thumbnails
 from modules.support.atomic import write_bytes, write_text
 from modules.support.settings import Settings
 
@@ -43,11 +44,12 @@ COLUMNS = PICTURES.c
 class DiskPictureStore:
     """`PictureStore` over a folder and a SQLite database. Safe from several threads and processes."""
 
-    def __init__(self, engine: Engine, folder: Path, settings: Settings) -> None:
-        """`engine` is opened by the composition root; tables are made when missing."""
+    def __init__(self, engine: Engine, folder: Path, settings: Settings, *, cache: Path | None = None) -> None:
+        """`engine` is opened by the composition root; tables are made when missing. `cache` is for thumbnails."""
         self._engine = engine
         self._folder = folder
         self._settings = settings
+        self._thumbnails = Thumbnails(cache or folder.parent / "cache" / "thumbnails")
         METADATA.create_all(engine)
         self.sweep()
 
@@ -107,16 +109,27 @@ class DiskPictureStore:
             return [_stored(row) for row in connection.execute(query)]
 
     def delete(self, picture_id: str) -> bool:
-        """Remove file, text file and row; False when there is none."""
+        """Remove file, text file, thumbnails and row; False when there is none."""
         row = self._find(picture_id)
         if row is None:
             return False
         path = self._path(row)
         path.unlink(missing_ok=True)
         path.with_suffix(".txt").unlink(missing_ok=True)
+        self._thumbnails.forget(picture_id)
         with self._engine.begin() as connection:
             gone = connection.execute(delete(PICTURES).where(COLUMNS.number == row.number)).rowcount
         return bool(gone)
+
+    def thumbnail(self, picture_id: str, side: int) -> bytes | None:
+        """A WebP of at most `side` pixels along its longer edge, kept in the cache folder; None like `read`."""
+        if self._find(picture_id) is None:
+            return None
+        cached = self._thumbnails.get(picture_id, side)
+        if cached is not None:
+            return cached
+        data = self.read(picture_id)
+        return None if data is None else self._thumbnails.make(picture_id, side, data)
 
     def sweep(self) -> int:
         """Settle claims that no save works on any more; how many there were.

@@ -31,7 +31,7 @@ class Paths:
 
     @property
     def cache(self) -> Path:
-        """Everything that can be made again: hashes, measurements."""
+        """Everything that can be made again: hashes, measurements, thumbnails."""
         return self.data / "cache"
 
     @property

@@ -104,11 +104,13 @@ def test_lists_are_newest_first_and_can_be_narrowed(store):
 def test_deleting_removes_everything(place):
     store = open_store(place, save_txt=True)
     row = store.save(picture(), job_id="j", owner="me", output=PNG)
+    assert store.thumbnail(row.id, 64)
     assert [path.suffix for path in files(place)] == [".png", ".txt"]
     assert store.delete(row.id)
     assert not store.delete(row.id)
     assert files(place) == []
-    assert (store.get(row.id), store.read(row.id)) == (None, None)
+    assert (store.get(row.id), store.read(row.id), store.thumbnail(row.id, 64)) == (None, None, None)
+    assert not list((place / "cache").rglob("*.webp"))
 
 
 def test_the_text_file_is_a_wish(place):
@@ -126,6 +128,7 @@ def test_ids_tell_nothing_and_unknown_ones_find_nothing(store):
     for wrong in ("", "../../etc/passwd", "x' OR 1=1", "*"):
         assert store.get(wrong) is None
         assert store.read(wrong) is None
+        assert store.thumbnail(wrong, 64) is None
         assert not store.delete(wrong)
 
 
@@ -134,6 +137,17 @@ def test_a_file_that_somebody_took_away_is_none(store, place):
     files(place)[0].unlink()
     assert store.read(row.id) is None
     assert store.get(row.id) == row
+
+
+@pytest.mark.parametrize("side", [1, 16, 64, 1000, 10**9])
+def test_thumbnails_are_small_and_kept(store, place, side):
+    row = store.save(picture(image=image(size=(400, 200))), job_id="j", owner="me", output=PNG)
+    data = store.thumbnail(row.id, side)
+    with Image.open(io.BytesIO(data)) as opened:
+        assert opened.format == "WEBP"
+        assert max(opened.size) == min(max(side, 64), 400)
+    assert store.thumbnail(row.id, side) == data
+    assert len(list((place / "cache" / "thumbnails").iterdir())) == 1
 
 
 def test_a_name_in_the_way_is_not_overwritten(store, place):
