@@ -113,7 +113,7 @@ class UpscalerEntry:
 
 
 class Catalog(Protocol):
-    """What there is to choose from. Reading it never imports torch and never blocks on hashing."""
+    """What there is to choose from. Reading it never imports torch, and only `wait` waits for hashing."""
 
     def models(self) -> tuple[ModelEntry, ...]:
         """Usable models first, each group by name."""
@@ -123,6 +123,9 @@ class Catalog(Protocol):
 
         Raises `UnknownModel` (with near names) or `BrokenModel` (with the reason).
         """
+
+    def wait(self, entry: ModelEntry, timeout: float | None = None) -> ModelEntry:
+        """The entry with its hash, waiting for it up to `timeout` seconds; without one when it cannot be had."""
 
     def vaes(self) -> tuple[FileEntry, ...]:
         """Separate VAE files and folders."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 
 from modules.bootstrap.options import Options
-from modules.contracts.catalog import Catalog
+from modules.contracts.catalog import Catalog, ModelEntry
 from modules.contracts.errors import JobCancelled, StudioError
 from modules.contracts.plan import GenerationPlan, MemoryPlan
 from modules.contracts.request import GenerationRequest
@@ -40,6 +41,10 @@ from modules.support.paths import Paths
 from modules.support.settings import Settings
 
 log = logging.getLogger(__name__)
+SMALL_MODEL = 100 << 20
+"""Bytes below which a model is hashed before its first picture is finished."""
+SMALL_WAIT, LARGE_WAIT = 60.0, 2.0
+"""Seconds that a job's first finished picture waits for its model's hash, so that a stuck disk ends no lane."""
 
 
 class DiffusersEngine:
@@ -98,7 +103,7 @@ class DiffusersEngine:
             raise StudioError(f"Drawing failed with {type(error).__name__}: {error}.") from error
         return GenerationResult(
             pictures=tuple(run.pictures),
-            resolved=summarise(plan),
+            resolved=summarise(run.plan),
             notes=tuple(run.notes),
             seconds=run.elapsed,
             interrupted=interrupted,
@@ -121,6 +126,8 @@ class DiffusersEngine:
             stack.enter_context(self._measures.applied(memory.measures, components, self._choice.handler))
             patches = (self._tiling,) if plan.request.canvas.tiling else ()
             port = Port(self.multiplexer, lane, memory.max_batch, patches)
+            first_wait = SMALL_WAIT if plan.model.size_bytes < SMALL_MODEL else LARGE_WAIT
+            waits = itertools.chain((first_wait,), itertools.repeat(0.0))
             job = Job(
                 plan=plan,
                 run=run,
@@ -129,9 +136,15 @@ class DiffusersEngine:
                 port=port,
                 pipeline=set_up_pipeline(model, port, plan),
                 settings=self._settings.public(),
-                hashes={"model": plan.model.sha256, "vae": vae.sha256},
+                identify=lambda: self._identify(run, next(waits)),
             )
             draw_batches(job, self._version)
+
+    def _identify(self, run: Run, seconds: float) -> ModelEntry:
+        """The run's model with its hash, waiting up to `seconds` for it."""
+        if run.plan.model.sha256 is None:
+            run.plan = replace(run.plan, model=self._catalog.wait(run.plan.model, seconds))
+        return run.plan.model
 
     def _plan_memory(self, plan: GenerationPlan, model: DrawingModel) -> MemoryPlan:
         """Measures for the largest pass or encoding of the plan, from what the loaded model says of itself."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from modules.contracts.catalog import ModelEntry
 from modules.contracts.plan import GenerationPlan
 from modules.processing_diffusers.model import DrawingModel
 from modules.processing_diffusers.multiplexer.stand_in import Port
@@ -27,8 +28,8 @@ class Job:
     """The lane's shallow pipeline."""
     settings: Mapping[str, Any]
     """A snapshot."""
-    hashes: Mapping[str, str | None]
-    """SHA-256 by `model` and `vae`; None while not known."""
+    identify: Callable[[], ModelEntry]
+    """The plan's model with its hash, which the first call may wait for; without one when that would take long."""
 
     @property
     def vae_port(self) -> Port:

@@ -92,9 +92,10 @@ class StudioCatalog:
         return entry
 
     def wait(self, entry: ModelEntry, timeout: float | None = None) -> ModelEntry:
-        """The entry with its hash, waiting for it; without one when the files cannot be read or time runs out."""
-        sha256 = self._hashes.wait(self._scan().signatures[entry.name], entry.path, timeout)
-        return _with_hash(entry, sha256)
+        """The entry with its hash, waiting for it; without one when files are gone or unreadable, or time runs out."""
+        sign = self._scan().signatures.get(entry.name)
+        # A model may have left the folders while somebody draws with it.
+        return entry if sign is None else _with_hash(entry, self._hashes.wait(sign, entry.path, timeout))
 
     def vaes(self) -> tuple[FileEntry, ...]:
         """Separate VAE files and folders."""

@@ -100,3 +100,18 @@ def test_padding_is_put_back_also_when_the_block_fails():
         raise ValueError("stop")
     assert torch.equal(layers(image), before)
     assert [layer.padding_mode for layer in layers] == ["zeros", "zeros"]
+
+
+def test_the_very_first_picture_of_a_model_knows_its_hash(tmp_path, tiny_sd15_folder):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "tiny-sd15").symlink_to(tiny_sd15_folder)
+    bench = make_engine(tmp_path, tmp_path)
+    try:
+        assert bench.engine.resolve(ask()).model.sha256 is None
+        result = bench.draw(ask(steps=1))
+    finally:
+        bench.engine.close()
+    digest = result.pictures[0].recipe["model"]["sha256"]
+    assert len(digest) == 64
+    assert f"Model hash: {digest[:10]}" in result.pictures[0].infotext
+    assert result.resolved["model_hash"] == digest[:10]

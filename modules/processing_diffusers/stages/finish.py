@@ -21,14 +21,14 @@ def finish_picture(
     plan = job.plan
     if repaint is not None:
         image = repaint.put_back(image, picture.index % len(plan.batches[job.run.batch]))
-    hashes = job.hashes
+    model = job.identify()
     extra: dict[str, Any] = {}
     infotext = infotext_of(
         plan,
         picture,
-        model_hash=plan.model.short_hash,
+        model_hash=model.short_hash,
         vae_name=None if plan.vae is None else plan.vae.name,
-        vae_hash=_short(hashes.get("vae")),
+        vae_hash=_short(job.vae.sha256),
         version=version,
         extra=extra,
     )
@@ -36,7 +36,7 @@ def finish_picture(
         plan,
         picture,
         version=version,
-        hashes=hashes,
+        hashes={"model": model.sha256, "vae": job.vae.sha256},
         device=plan.placement["denoiser"].device,
         notes=tuple(job.run.notes),
     )
