@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from modules.bootstrap import variables
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge", "msedge")
 
 MAC = (
@@ -31,7 +33,7 @@ def find() -> str | None:
     if sys.platform == "darwin":
         places = [Path(place) for place in MAC]
     elif sys.platform == "win32":
-        roots = [os.environ.get(name) for name in ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA")]
+        roots = [variables.snapshot().get(name) for name in ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA")]
         places = [Path(root, place) for root in roots if root for place in WINDOWS]
     return next((str(place) for place in places if place.exists()), None)
 
@@ -45,9 +47,9 @@ def ensure(say: Callable[[str], None]) -> str | None:
     if may:
         say("Installing chromium for the browser tests")
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-        variables = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        quietly = {**variables.snapshot(), "DEBIAN_FRONTEND": "noninteractive"}
         for words in (("update", "-qq"), ("install", "-y", "-qq", "--no-install-recommends", "chromium")):
-            subprocess.run(["apt-get", *words], env=variables, **quiet)  # type: ignore[call-overload]
+            subprocess.run(["apt-get", *words], env=quietly, **quiet)  # type: ignore[call-overload]
         found = find()
     if not found:
         say(f"No browser was found, so the browser tests will be skipped; {ADVICE}.")

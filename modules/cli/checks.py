@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from modules.bootstrap.flags import Command
 from modules.bootstrap.options import ROOT
+from modules.bootstrap.variables import snapshot
 from modules.cli import browser
 
 BROWSER_VARIABLE = "ATELIER_BROWSER"
@@ -46,7 +46,7 @@ def pytest_with(arguments: Sequence[str]) -> Check:
 def run(command: Command) -> int:
     """0 when everything passed. All checks run even after one has failed; pytest's closing line ends the output."""
     found = browser.ensure(_say)
-    variables = {**os.environ, **({BROWSER_VARIABLE: found} if found else {})}
+    variables = {**snapshot(), **({BROWSER_VARIABLE: found} if found else {})}
     if command.rest:
         return run_check(pytest_with(command.rest), variables)
     failed = [check.name for check in static_checks() if run_check(check, variables)]

@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from modules.bootstrap.variables import snapshot
 from modules.contracts.errors import BrokenModel, InvalidRequest
 from modules.sd_models.header import read_header
 from modules.support.paths import ROOT
@@ -73,7 +74,8 @@ def convert(source: Path, target: Path | None = None, *, force: bool = False) ->
 
 def _run(source: Path, partial: Path) -> dict[str, list[str]]:
     line = [sys.executable, "-P", "-m", "modules.sd_models.unpickling", str(source), str(partial)]
-    variables = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {"PYTHONPATH": str(ROOT)}
+    passed_on = {name: value for name, value in snapshot().items() if name in PASSED_ON}
+    variables = passed_on | {"PYTHONPATH": str(ROOT)}
     try:
         done = subprocess.run(
             line, env=variables, cwd=ROOT, capture_output=True, text=True, timeout=TIME_LIMIT, check=False

@@ -8,12 +8,13 @@ out, and the hub's downloader in Rust is switched off.
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 import sys
 import threading
 from collections.abc import Callable
 from typing import Any
+
+from modules.bootstrap.variables import declare
 
 
 class OfflineError(PermissionError):
@@ -32,7 +33,7 @@ def forbid_network() -> None:
     with _ONCE:
         if is_forbidden():
             return
-        os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_XET="1", TRANSFORMERS_OFFLINE="1")
+        declare(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_XET="1", TRANSFORMERS_OFFLINE="1")
         # A loop in C resolves and connects unseen; whoever tries to import it takes asyncio's own instead.
         sys.modules["uvloop"] = None  # type: ignore[assignment]
         sys.addaudithook(_Guard())
