@@ -18,7 +18,7 @@ from modules.bootstrap import options as opt
 COMMANDS = {
     "serve": "open the page and the API (the default)",
     "generate": "draw a picture from a prompt into a file",
-    "models": "list, inspect, pull or convert models",
+    "models": "list, inspect, pull or convert models; keep the token for the hub",
     "doctor": "hardware, versions, memory, disk; what is missing and how to get it",
     "bench": "measure speed; without a name it lists the benchmarks",
     "pocket": "train, evaluate or sample the embedded model",

@@ -1,4 +1,4 @@
-"""`launch.py models`: list what there is, look into a file, fetch from the hub, convert a pickled checkpoint."""
+"""`launch.py models`: list what there is, look into a file, fetch from the hub, keep its token, convert a pickle."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.table import Column, Table
 
 from modules.bootstrap.options import Options
 from modules.contracts.catalog import ModelEntry
-from modules.contracts.errors import InvalidRequest, StudioError
+from modules.contracts.errors import StudioError
 from modules.sd_models.catalog import StudioCatalog
 from modules.sd_models.convert import convert
 from modules.sd_models.detect import Outcome, Recognised, inspect_file
@@ -24,10 +24,9 @@ from modules.sd_models.families import load_families, load_rules
 from modules.sd_models.folders import inspect_folder
 from modules.sd_models.hashes import SHORT, hash_model
 from modules.sd_models.hub import DownloadPlan, DownloadProgress, Hub
+from modules.sd_models.hub_token import find_token, forget_token, store_token
 from modules.sd_models.scan import find_checkpoints
-from modules.support.options import CORE_SETTINGS
 from modules.support.paths import Paths
-from modules.support.settings import Settings
 
 GIB = 2**30
 
@@ -69,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     pull.add_argument("--token-file", type=Path, metavar="FILE", help="file with an access token (the stored one)")
     pull.add_argument("--endpoint", metavar="URL", help="another hub that speaks the same language")
     pull.add_argument("--yes", "-y", action="store_true", help="start without asking")
+    keep = add("token", _token, "store the access token for the hub, read from standard input or a file")
+    keep.add_argument("--file", type=Path, metavar="FILE", help="file that holds it (standard input)")
+    keep.add_argument("--forget", action="store_true", help="take the stored one away")
     turn = add("convert", _convert, "make a safetensors file of a pickled checkpoint, safely")
     turn.add_argument("path", metavar="FILE", type=Path)
     turn.add_argument("-o", "--output", metavar="FILE", type=Path)
@@ -145,7 +147,9 @@ def _inspect(found: argparse.Namespace, options: Options, paths: Paths) -> int:
 
 
 def _pull(found: argparse.Namespace, options: Options, paths: Paths) -> int:
-    hub = Hub(paths.hub, token=_token(found, paths), endpoint=found.endpoint, offline=options.run.offline)
+    hub = Hub(
+        paths.hub, token=find_token(found.token_file, paths), endpoint=found.endpoint, offline=options.run.offline
+    )
     plan = hub.plan_download(found.id, found.revision, allow=found.file, full_precision=found.full)
     console = Console(stderr=True)
     count = f"{len(plan.files)} file{'' if len(plan.files) == 1 else 's'}"
@@ -166,14 +170,14 @@ def _pull(found: argparse.Namespace, options: Options, paths: Paths) -> int:
     return 0
 
 
-def _token(found: argparse.Namespace, paths: Paths) -> str:
-    """From the file that was named, else the stored secret. Never from the command line, which others can read."""
-    if found.token_file is None:
-        return str(Settings(CORE_SETTINGS, paths.data)["hub_token"])
-    try:
-        return str(found.token_file.read_text("utf-8").strip())
-    except (OSError, ValueError) as error:
-        raise InvalidRequest(f"The token cannot be read from {found.token_file}: {error}.") from error
+def _token(found: argparse.Namespace, options: Options, paths: Paths) -> int:
+    if found.forget:
+        forget_token(paths)
+    else:
+        store_token(found.file, paths)
+    said = "The token was forgotten." if found.forget else "The token is stored; models pull uses it."
+    _say(json.dumps({"stored": not found.forget}) if found.json else said)
+    return 0
 
 
 def _fetch(hub: Hub, plan: DownloadPlan, console: Console) -> Path:

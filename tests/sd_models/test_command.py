@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import os
 
 import pytest
 
@@ -74,6 +76,38 @@ def test_pull_takes_a_token_from_a_file(options, capsys, tmp_path):
         assert run([*line, "--token-file", str(tmp_path / "token")], options) == 0
         assert run([*line, "--token-file", str(tmp_path / "absent")], options) == 1
     assert "token cannot be read" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_pull_uses_the_stored_token(options, capsys, tmp_path, monkeypatch):
+    with serving(FakeHub({"m.safetensors": b"weights"}, token="s3cret-1")) as hub:
+        line = ["pull", "owner/model", "--endpoint", hub.endpoint, "--json"]
+        assert run(line, options) == 1
+        monkeypatch.setattr("sys.stdin", io.StringIO("s3cret-1\n"))
+        assert run(["token"], options) == 0
+        assert run(line, options) == 0
+    assert "s3cret-1" not in "".join(capsys.readouterr())
+    stored = tmp_path / "data" / "secrets.json"
+    assert json.loads(stored.read_text())["hub_token"] == "s3cret-1"
+    assert os.name == "nt" or stored.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_token_comes_from_a_file_and_can_be_forgotten(options, tmp_path):
+    (tmp_path / "token").write_text("from-file\n")
+    assert run(["token", "--file", str(tmp_path / "token")], options) == 0
+    stored = tmp_path / "data" / "secrets.json"
+    assert "from-file" in stored.read_text()
+    assert run(["token", "--forget"], options) == 0
+    assert "from-file" not in stored.read_text()
+
+
+@pytest.mark.parametrize("given", ["", "\n", "two words\n", "umlaut-ä\n"])
+def test_what_is_no_token_is_refused_without_repeating_it(options, capsys, tmp_path, monkeypatch, given):
+    monkeypatch.setattr("sys.stdin", io.StringIO(given))
+    assert run(["token"], options) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("The token has to be one word")
+    assert given.strip() == "" or given.strip() not in said
+    assert not (tmp_path / "data" / "secrets.json").exists()
 
 
 def test_pull_offline_says_what_to_do(options, capsys):
