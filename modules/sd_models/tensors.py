@@ -54,7 +54,9 @@ def _open(file: Path, rename: Callable[[str], str | None]) -> Iterable[tuple[str
                 if name is not None:
                     yield name, content.get_tensor(key)
     except (OSError, ValueError, _safetensors_error()) as error:
-        raise BrokenModel(f"{file.name} cannot be read: {error}") from error
+        # The reader's own words for a file that is gone hold its whole path, which is nobody's business.
+        reason = error.strerror or type(error).__name__ if isinstance(error, OSError) else error
+        raise BrokenModel(f"{file.name} cannot be read: {reason}.") from error
 
 
 def _safetensors_error() -> type[Exception]:

@@ -68,3 +68,9 @@ def test_names_that_torch_does_not_have_are_refused():
 def test_every_part_has_a_group():
     groups = {"unet": "denoiser", "transformer": "denoiser", "vae": "vae", "text_encoder_3": "text_encoder"}
     assert {part: group_of(part) for part in groups} == groups
+
+
+def test_a_file_that_is_gone_is_named_without_its_folder(tmp_path):
+    with pytest.raises(BrokenModel, match=r"gone.safetensors cannot be read") as caught:
+        read_tensors([tmp_path / "gone.safetensors"], FLOAT)
+    assert str(tmp_path) not in caught.value.message
