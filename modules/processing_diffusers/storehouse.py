@@ -15,7 +15,7 @@ from modules.processing_diffusers.model import DrawingModel
 from modules.processing_diffusers.vae_part import VaePart
 from modules.sd_models.hashes import hash_model
 from modules.sd_models.loader import load_model, unload
-from modules.sd_vae.load import load_vae
+from modules.sd_vae.load import load_vae, reference_key
 from modules.sd_vae.preview import Previewer
 from modules.support.paths import Paths
 from modules.support.settings import Settings
@@ -80,7 +80,8 @@ class Storehouse:
             module = load_vae(entry, placement.dtype, placement.device, config)
             return VaePart(module, entry.name, hash_model(entry.path))
 
-        with self._vaes.lease((*_key(entry.path, {"vae": placement}), model.family.id), load) as vae:
+        # A file that carries no scale of its own takes it from this model, so it is another VAE for other scales.
+        with self._vaes.lease((*_key(entry.path, {"vae": placement}), reference_key(config)), load) as vae:
             yield vae
 
     def _dispose(self, model: DrawingModel) -> None:

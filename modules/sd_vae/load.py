@@ -44,6 +44,11 @@ def load_vae(
     return torch.nn.Module.to(vae, device=device, dtype=kind).eval().requires_grad_(False)
 
 
+def reference_key(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What of a reference config decides how a file is loaded; equal keys give equal autoencoders."""
+    return tuple(repr(config.get(name)) for name in ("latent_channels", *SCALE_KEYS, GROUPS_KEY))
+
+
 def _config(source: Mapping[str, Any] | Path | None) -> dict[str, Any]:
     if source is None:
         return {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -69,6 +71,31 @@ def test_a_vae_by_request_changes_its_own_job_only(two_models):
     assert recipe["vae"]["name"] == "other"
     assert len(recipe["vae"]["sha256"]) == 64
     assert "VAE: other" in together[1].pictures[0].infotext
+
+
+def test_a_vae_without_a_scale_takes_that_of_each_model_it_draws_for(tmp_path, tiny_sd15_folder):
+    """Two models of one family whose latents differ in scale."""
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "vae").mkdir()
+    (tmp_path / "checkpoints" / "tiny-sd15").symlink_to(tiny_sd15_folder)
+    rescaled = tmp_path / "checkpoints" / "rescaled"
+    shutil.copytree(tiny_sd15_folder, rescaled)
+    config = rescaled / "vae" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text("utf-8")) | {"scaling_factor": 0.7}), "utf-8")
+    weights = tiny_sd15_folder / "vae" / "diffusion_pytorch_model.safetensors"
+    (tmp_path / "vae" / "bare.safetensors").symlink_to(weights)
+    bench = make_engine(tmp_path, tmp_path, sd_checkpoints_limit=2)
+    try:
+        for name, scale in (("tiny-sd15", 0.18215), ("rescaled", 0.7), ("tiny-sd15", 0.18215)):
+            plan = bench.engine.resolve(replace(ask(), model=ModelParams(name, "bare")))
+            house = bench.engine.storehouse
+            with (
+                house.lease(plan.model, plan.family, lambda share, part: None) as model,
+                house.lease_vae(plan.vae, model) as vae,
+            ):
+                assert vae.module.config.scaling_factor == scale
+    finally:
+        bench.engine.close()
 
 
 def seam(picture):
