@@ -68,6 +68,8 @@ def make_engine(folder: Path, models: Path, **settings) -> Bench:
     return Bench(engine, store, paths)
 
 
+CLOSE = 1e-4
+"""How much one value of a picture in [0, 1] may differ between jobs drawn together and alone."""
 FAMILIES = ("sd15", "sd15_inpaint", "sd2", "sdxl", "sd3", "flux")
 
 
@@ -95,6 +97,26 @@ def speckled(width=64, height=64, seed=0):
 def pixels(picture):
     """Values of a picture's image (or an image) that may be subtracted."""
     return np.asarray(getattr(picture, "image", picture), np.int16)
+
+
+@pytest.fixture
+def exact(monkeypatch):
+    """Until the test ends every image remembers the decoder's own numbers; gives the function that reads them.
+
+    They are in [0, 1] (3, H, W), fp32: eight bits would hide a difference of four thousandths.
+    """
+    from modules.processing_diffusers.stages import decode
+
+    plain = decode.to_images
+
+    def remember(pictures):
+        images = plain(pictures)
+        for image, values in zip(images, pictures, strict=True):
+            image.exact = values.clone()
+        return images
+
+    monkeypatch.setattr(decode, "to_images", remember)
+    return lambda result: result.pictures[0].image.exact
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
 from modules.contracts.errors import UnsupportedFeature
 from modules.contracts.request import CanvasParams, HiresParams, ImageParams, InpaintParams, PromptParams
-from tests.processing_diffusers.conftest import FAMILIES, ask, encode, in_threads, make_engine, pixels, speckled
+from tests.processing_diffusers.conftest import CLOSE, FAMILIES, ask, encode, in_threads, make_engine, pixels, speckled
 
 MODELS = [f"tiny-{family.replace('_', '-')}" for family in FAMILIES]
 
@@ -43,12 +44,12 @@ def test_text_to_image_from_its_own_seed(bench, model):
     assert (pixels(batch[0]) != pixels(batch[1])).any()
 
 
-def test_concurrent_jobs_are_merged_and_equal_those_alone(bench, model):
+def test_concurrent_jobs_are_merged_and_equal_those_alone(bench, model, exact):
     requests = [request_for(model, text=f"{seed} dots", seed=seed, steps=2 + seed) for seed in range(3)]
-    alone = [pixels(bench.draw(request).pictures[0]) for request in requests]
+    alone = [exact(bench.draw(request)) for request in requests]
     together = in_threads([lambda r=request: bench.draw(r) for request in requests])
     for lonely, result in zip(alone, together, strict=True):
-        assert abs(pixels(result.pictures[0]) - lonely).max() <= 1
+        torch.testing.assert_close(exact(result), lonely, rtol=0, atol=CLOSE)
 
 
 def test_image_to_image_stays_nearer_with_less_strength(bench, model):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 
 import pytest
+import torch
 
 from modules.contracts.errors import StudioError
 from modules.contracts.events import StepDone
 from modules.contracts.request import CanvasParams
 from modules.contracts.run import RunContext
-from tests.processing_diffusers.conftest import ask, in_threads, pixels
+from tests.processing_diffusers.conftest import CLOSE, ask, in_threads
 
 WORDS = ("a red circle", "a blue square", "a green star", "two dots", "a ring", "grey sky", "a line", "nothing")
 
@@ -23,19 +24,19 @@ def eight():
     ]
 
 
-def test_eight_concurrent_jobs_draw_what_they_draw_alone(bench):
+def test_eight_concurrent_jobs_draw_what_they_draw_alone(bench, exact):
     requests = eight()
-    alone = [pixels(bench.draw(request).pictures[0]) for request in requests]
+    alone = [exact(bench.draw(request)) for request in requests]
     bench.engine.multiplexer.figures.reset()
     together = in_threads([lambda r=request: bench.draw(r) for request in requests])
     for lonely, result in zip(alone, together, strict=True):
-        assert abs(pixels(result.pictures[0]) - lonely).max() <= 1
+        torch.testing.assert_close(exact(result), lonely, rtol=0, atol=CLOSE)
     assert bench.engine.stats()["targets"]["unet"]["mean_lanes"] > 1
 
 
-def test_a_job_cancelled_half_way_leaves_the_others_untouched(bench):
+def test_a_job_cancelled_half_way_leaves_the_others_untouched(bench, exact):
     requests = eight()
-    alone = [pixels(bench.draw(request).pictures[0]) for request in requests]
+    alone = [exact(bench.draw(request)) for request in requests]
     context = RunContext("doomed", previews=False)
     seen = []
 
@@ -54,7 +55,7 @@ def test_a_job_cancelled_half_way_leaves_the_others_untouched(bench):
     assert seen == [1, 2, 3, 4]
     for place, (lonely, result) in enumerate(zip(alone, together, strict=True)):
         if place != 5:
-            assert abs(pixels(result.pictures[0]) - lonely).max() <= 1
+            torch.testing.assert_close(exact(result), lonely, rtol=0, atol=CLOSE)
 
 
 def test_pictures_finished_before_a_cancellation_are_kept(bench):
@@ -103,13 +104,13 @@ def test_a_sink_that_fails_ends_only_its_own_job(bench):
     assert len(bench.draw(ask()).pictures) == 1
 
 
-def test_tiles_and_ordinary_pictures_drawn_together_stay_apart(bench):
+def test_tiles_and_ordinary_pictures_drawn_together_stay_apart(bench, exact):
     plain, tile = ask(seed=3, steps=5), ask(seed=3, steps=5, canvas=CanvasParams(64, 64, tiling=True))
-    alone = [pixels(bench.draw(request).pictures[0]) for request in (plain, tile)]
+    alone = [exact(bench.draw(request)) for request in (plain, tile)]
     assert (alone[0] != alone[1]).any()
     together = in_threads([lambda r=request: bench.draw(r) for request in (plain, tile) * 3])
     for place, result in enumerate(together):
-        assert abs(pixels(result.pictures[0]) - alone[place % 2]).max() <= 1
+        torch.testing.assert_close(exact(result), alone[place % 2], rtol=0, atol=CLOSE)
 
 
 def test_lanes_leave_no_threads_behind(bench):
