@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from modules.call_queue.handle import Ticket
 from modules.call_queue.store import Claim, JobStore
 from modules.contracts.errors import JobCancelled as Cancelled
-from modules.contracts.errors import StudioError
+from modules.contracts.errors import StudioError, reason_of
 from modules.contracts.events import JobCancelled, JobDone, JobFailed, JobStarted
 from modules.contracts.jobs import JobState
 from modules.contracts.pictures import PictureStore
@@ -141,7 +141,7 @@ class Conductor:
 def _reason(error: OSError | SQLAlchemyError) -> str:
     """Why, in words for clients: what the system says without the path, and never the statement that failed."""
     if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
+        return reason_of(error)
     return "the database did not take it; the log says more"
 
 

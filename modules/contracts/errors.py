@@ -118,3 +118,10 @@ def restore(kind: str, message: str) -> StudioError:
             return candidate(message)
         pending.extend(candidate.__subclasses__())
     return StudioError(message)
+
+
+def reason_of(error: Exception) -> str:
+    """Why something failed, fit for clients: of an `OSError` what the system says, without the path that it names."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return str(error).rstrip(".")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from modules.contracts.errors import BrokenModel
+from modules.contracts.errors import BrokenModel, reason_of
 from modules.contracts.plan import Placement
 
 Advance = Callable[[int], None]
@@ -55,8 +55,7 @@ def _open(file: Path, rename: Callable[[str], str | None]) -> Iterable[tuple[str
                     yield name, content.get_tensor(key)
     except (OSError, ValueError, _safetensors_error()) as error:
         # The reader's own words for a file that is gone hold its whole path, which is nobody's business.
-        reason = error.strerror or type(error).__name__ if isinstance(error, OSError) else error
-        raise BrokenModel(f"{file.name} cannot be read: {reason}.") from error
+        raise BrokenModel(f"{file.name} cannot be read: {reason_of(error)}.") from error
 
 
 def _safetensors_error() -> type[Exception]:

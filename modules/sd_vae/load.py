@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.contracts.catalog import FileEntry
-from modules.contracts.errors import BrokenModel, InvalidRequest, UnknownModel
+from modules.contracts.errors import BrokenModel, InvalidRequest, UnknownModel, reason_of
 from modules.sd_vae import shape
 
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
@@ -73,7 +73,7 @@ def _load_folder(entry: FileEntry) -> Any:
     try:
         config = _config(entry.path)
     except (OSError, ValueError) as error:
-        raise BrokenModel(f"The VAE folder {entry.name!r} has no readable config.json ({error}).") from error
+        raise BrokenModel(f"The VAE folder {entry.name!r} has no readable config.json ({reason_of(error)}).") from error
     name = str(config.get("_class_name", "AutoencoderKL"))
     if not name.startswith("Autoencoder") or not hasattr(diffusers, name):
         raise BrokenModel(f"The folder {entry.name!r} holds a {name}; a VAE is AutoencoderKL or AutoencoderTiny.")
@@ -165,7 +165,7 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         with safe_open(path, framework="pt", device="cpu") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise BrokenModel(f"{path.name} cannot be read: {error}.") from error
+        raise BrokenModel(f"{path.name} cannot be read: {reason_of(error)}.") from error
 
 
 def _tensors(path: Path) -> dict[str, Any]:
@@ -175,4 +175,4 @@ def _tensors(path: Path) -> dict[str, Any]:
     try:
         return dict(load_file(path, device="cpu"))
     except (SafetensorError, OSError) as error:
-        raise BrokenModel(f"{path.name} cannot be read: {error}.") from error
+        raise BrokenModel(f"{path.name} cannot be read: {reason_of(error)}.") from error

@@ -210,3 +210,10 @@ def test_a_sharded_folder(tmp_path):
     source.save_pretrained(tmp_path / "shards", max_shard_size="200KB")
     assert len(list((tmp_path / "shards").glob("*.safetensors"))) > 1
     assert_same(load(tmp_path / "shards"), source)
+
+
+def test_a_folder_without_its_config_is_named_without_its_place(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(BrokenModel, match="'folder' has no readable config.json") as caught:
+        load_vae(entry(tmp_path / "folder"), "float32", "cpu")
+    assert str(tmp_path) not in caught.value.message
