@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -38,6 +38,11 @@ class Family:
     """The denoiser takes mask and masked picture as extra channels."""
     capabilities: frozenset[str] = frozenset()
     """Words such as `negative_prompt`, `clip_skip`, `cfg_rescale`, `tiling`, `img2img`, `inpaint`, `hires`."""
+
+    def drawn_with(self, model: ModelEntry) -> Family:
+        """This family with the defaults that the model itself brings, where it brings any."""
+        own = model.details.get("defaults")
+        return replace(self, defaults={**self.defaults, **own}) if own else self
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def resolve_request(
     validate(request)
     notes: list[str] = []
     model = around.catalog.find_model(request.model.checkpoint)
-    family = around.catalog.family(str(model.family))
+    family = around.catalog.family(str(model.family)).drawn_with(model)
     check_features(request, family, notes)
     size = fit_size(_wanted_size(request, model), family, notes)
     limit = float(around.settings["max_megapixels"])

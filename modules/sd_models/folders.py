@@ -16,6 +16,8 @@ INDEX = "model_index.json"
 STEMS = ("diffusion_pytorch_model", "model")
 VARIANTS = ("", "fp16", "bf16")
 """Tried in this order: full precision is preferred where both are there."""
+DEFAULTS = "defaults.json"
+"""A file of ours that may stand beside the index: `sampler`, `scheduler`, `steps`, `cfg_scale` to draw with."""
 SIDECAR = ".config"
 """Ending of the folder beside a single file that holds its configs, its tokenizers and what else it lacks."""
 MAX_CELLS = 1024
@@ -129,6 +131,8 @@ def _recognised(
     if variant:
         facts["variant"] = variant
     facts.update(_config_facts(folder, parts))
+    if own := own_defaults(folder):
+        facts["defaults"] = own
     if "vae" not in parts:
         return Broken(f"{folder.name} lacks a vae; its {INDEX} names {', '.join(parts)}.")
     if fault := _context_fault(folder, family, facts, headers):
@@ -160,6 +164,21 @@ def _config_facts(folder: Path, parts: Mapping[str, Part]) -> dict[str, Any]:
     elif isinstance(pixels, int) and 0 < pixels <= MAX_CELLS * 8:
         facts["native_size"] = pixels
     return facts
+
+
+def own_defaults(folder: Path) -> dict[str, Any]:
+    """What the file DEFAULTS of a model's folder says it is best drawn with; what makes no sense is left out."""
+    try:
+        said = _optional(folder / DEFAULTS)
+    except BrokenModel:
+        return {}  # a wish that cannot be read does not make the model unusable
+    own: dict[str, Any] = {key: said[key] for key in ("sampler", "scheduler") if isinstance(said.get(key), str)}
+    steps, cfg = said.get("steps"), said.get("cfg_scale")
+    if isinstance(steps, int) and 1 <= steps <= 1000:
+        own["steps"] = steps
+    if isinstance(cfg, int | float) and 0 <= cfg <= 100:
+        own["cfg_scale"] = float(cfg)
+    return own
 
 
 def facts_beside(file: Path) -> dict[str, Any]:

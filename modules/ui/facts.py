@@ -23,7 +23,7 @@ class ModelFacts:
     multiple: int = 8
     """Width and height have to be multiples of this many pixels."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    """The family's `sampler`, `scheduler`, `steps`, `cfg_scale`."""
+    """The model's or else the family's `sampler`, `scheduler`, `steps`, `cfg_scale`."""
     capabilities: frozenset[str] | None = None
     """The family's words; None when there is no model, and then nothing is hidden."""
     problem: str | None = None
@@ -42,7 +42,7 @@ def facts_of(catalog: Catalog, name: str | None) -> ModelFacts:
         return ModelFacts(problem=error.message)
     if entry.family is None:
         return ModelFacts(name=entry.name, native=entry.native_size, problem=entry.problem)
-    family = catalog.family(entry.family)
+    family = catalog.family(entry.family).drawn_with(entry)
     return ModelFacts(
         name=entry.name,
         native=entry.native_size,
