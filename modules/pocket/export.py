@@ -19,6 +19,8 @@ from modules.pocket.unet import BETAS, STEPS, build_unet, load_unet
 from modules.pocket.vae import load_vae, psnr
 from modules.pocket.world import draw_scene
 
+DEFAULTS = {"sampler": "Euler a", "scheduler": "Automatic", "steps": 20, "cfg_scale": 2.0}
+"""What the studio draws this model with where a person says nothing: it obeys with little guidance."""
 SIZE_LIMIT = 20 * 2**20
 """Bytes that the exported folder may have in all."""
 
@@ -96,6 +98,7 @@ def export(folder: Path, target: Path) -> int:
     for name in ("vocab.json", "merges.txt"):
         shutil.copyfile(folder / "tokenizer" / name, beside / "tokenizer" / name)
     _tidy(beside)
+    (beside / "defaults.json").write_text(json.dumps(DEFAULTS, indent=2) + "\n", encoding="utf-8")
     if (target / "README.md").exists():
         shutil.copyfile(target / "README.md", beside / "README.md")
     size = sum(path.stat().st_size for path in beside.rglob("*") if path.is_file())
