@@ -201,6 +201,7 @@ def _catalog(options: Options, paths: Paths, settings: Settings, table: SamplerT
         upscalers=UPSCALERS,
         default_model=lambda: settings["sd_model_checkpoint"] or None,
         checkpoint=options.paths.checkpoint,
+        vae=options.paths.vae,
     )
 
 

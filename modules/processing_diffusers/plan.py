@@ -156,8 +156,13 @@ def _hires_pass(
 
 
 def find_vae(catalog: Catalog, name: str | None, settings: Mapping[str, Any]) -> FileEntry | None:
-    """The separate VAE that was asked for, by the request or else by the settings; None is the checkpoint's own."""
+    """The separate VAE that was asked for, by the request, else by the settings, else by whoever started the program.
+
+    None is the checkpoint's own.
+    """
     wanted = settings["sd_vae"] if name is None else name
+    if name is None and wanted.lower() in AUTOMATIC_VAE:
+        wanted = catalog.default_vae() or wanted
     if wanted.lower() in AUTOMATIC_VAE:
         return None
     entries = catalog.vaes()

@@ -49,12 +49,14 @@ class StudioCatalog:
         upscalers: Sequence[UpscalerEntry] = (),
         default_model: Callable[[], str | None] = lambda: None,
         checkpoint: str | None = None,
+        vae: str | None = None,
         hub_caches: Sequence[Path] | None = None,
     ) -> None:
         """`default_model` gives the name that the settings hold, if any. `checkpoint` is what `--ckpt` said.
 
         `checkpoint` comes before what the settings held at the start, and behind what was chosen in them since.
-        `checkpoint` may be a path, because it comes from whoever started the program; every other name may not.
+        `vae` is what `--vae` said. Both may be paths, because they come from whoever started the program; every other
+        name may not.
         `hub_caches` None means our own cache and the one that the user's other programs share.
         """
         self._paths = paths
@@ -65,6 +67,7 @@ class StudioCatalog:
         self._held_before = default_model() if checkpoint else None
         self._flag_holds = checkpoint is not None
         self._hub_caches = hub_caches
+        self._vae = Path(vae).expanduser() if vae and Path(vae).expanduser().exists() else vae
         self._inspections = Inspections(paths.cache / "catalog.json", load_rules(paths.configs / "families.json"))
         self._hashes = HashStore(paths.cache / "hashes.json")
         self._lock = threading.Lock()
@@ -101,8 +104,16 @@ class StudioCatalog:
         """Separate VAE files and folders."""
         with self._lock:
             if self._vaes is None:
-                self._vaes = list_files(self._paths.models, "vae")
+                found = list_files(self._paths.models, "vae")
+                given = self._vae
+                if isinstance(given, Path) and all(entry.path.resolve() != given.resolve() for entry in found):
+                    found = (*found, FileEntry(given.stem, given, "vae"))
+                self._vaes = found
             return self._vaes
+
+    def default_vae(self) -> str | None:
+        """Name of the VAE that `--vae` gave."""
+        return self._vae.name if isinstance(self._vae, Path) else self._vae
 
     def samplers(self) -> tuple[SamplerEntry, ...]:
         """All samplers in display order."""
