@@ -164,7 +164,7 @@ def test_a_second_press_joins_the_line_of_the_page(room):
         watching = asyncio.create_task(watch())
         await until(lambda: room.engine.requests)
         second = await room.generate("a blue circle")
-        await until(lambda: told(first)[-1]["waiting"] == 1)
+        await until(lambda: any(stage["waiting"] == 1 for stage in told(first)[-1:]))
         room.engine.hold.set()
         await watching
         return first, second
