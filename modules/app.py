@@ -200,8 +200,7 @@ def _catalog(options: Options, paths: Paths, settings: Settings, table: SamplerT
         schedulers=table.schedulers(),
         upscalers=UPSCALERS,
         default_model=lambda: settings["sd_model_checkpoint"] or None,
-        checkpoint=options.paths.checkpoint,
-        vae=options.paths.vae,
+        given=options.paths,
     )
 
 

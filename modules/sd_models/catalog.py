@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+from modules.bootstrap.options import PathOptions
 from modules.contracts.catalog import Family, FileEntry, ModelEntry, SamplerEntry, ScheduleEntry, UpscalerEntry
 from modules.contracts.errors import BrokenModel, UnknownModel
 from modules.sd_models.detect import Outcome, Recognised
@@ -32,6 +33,9 @@ class _Scanned:
     calls: Mapping[str, tuple[str, ...]]
 
 
+GIVEN_NOTHING = PathOptions()
+
+
 class StudioCatalog:
     """Implements `modules.contracts.catalog.Catalog`. Safe from any thread.
 
@@ -48,17 +52,16 @@ class StudioCatalog:
         schedulers: Sequence[ScheduleEntry] = (),
         upscalers: Sequence[UpscalerEntry] = (),
         default_model: Callable[[], str | None] = lambda: None,
-        checkpoint: str | None = None,
-        vae: str | None = None,
+        given: PathOptions = GIVEN_NOTHING,
         hub_caches: Sequence[Path] | None = None,
     ) -> None:
-        """`default_model` gives the name that the settings hold, if any. `checkpoint` is what `--ckpt` said.
+        """`default_model` gives the name that the settings hold, if any; `given` holds what `--ckpt` and `--vae` said.
 
-        `checkpoint` comes before what the settings held at the start, and behind what was chosen in them since.
-        `vae` is what `--vae` said. Both may be paths, because they come from whoever started the program; every other
-        name may not.
+        That checkpoint comes before what the settings held at the start, and behind what was chosen in them since.
+        Both may be paths, because they come from whoever started the program; every other name may not.
         `hub_caches` None means our own cache and the one that the user's other programs share.
         """
+        checkpoint, vae = given.checkpoint, given.vae
         self._paths = paths
         self._families = {family.id: family for family in families}
         self._samplers, self._schedulers = tuple(samplers), tuple(schedulers)

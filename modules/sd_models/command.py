@@ -79,9 +79,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(found: argparse.Namespace, options: Options, paths: Paths) -> int:
-    catalog = StudioCatalog(
-        paths, families=load_families(paths.configs / "families.json"), checkpoint=options.paths.checkpoint
-    )
+    catalog = StudioCatalog(paths, families=load_families(paths.configs / "families.json"), given=options.paths)
     entries = catalog.models()
     if found.json:
         _say(json.dumps([_row(entry) for entry in entries], indent=2, ensure_ascii=False))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from modules.bootstrap.options import PathOptions
 from modules.contracts.errors import BrokenModel, UnknownModel
 from modules.sd_models import inspections
 from modules.sd_models.catalog import StudioCatalog
@@ -191,7 +192,7 @@ def test_the_default_is_the_flag_until_another_is_chosen_then_the_pocket(house, 
     house.add("b.safetensors", h.ldm_unet(1024))
     given = h.write_weightless(tmp_path / "elsewhere" / "given.safetensors", SD15)
     chosen = held
-    catalog = house.catalog(default_model=lambda: chosen, checkpoint=str(given))
+    catalog = house.catalog(default_model=lambda: chosen, given=PathOptions(checkpoint=str(given)))
     assert catalog.find_model(None).name == "given"
     assert catalog.find_model("").path == given
     chosen = "b"
@@ -201,7 +202,7 @@ def test_the_default_is_the_flag_until_another_is_chosen_then_the_pocket(house, 
     assert house.catalog(default_model=lambda: "b").find_model(None).name == "b"
     house.pocket()
     assert house.catalog(default_model=lambda: None).find_model(None).name == "pocket"
-    assert house.catalog(checkpoint="a.safetensors").find_model(None).name == "a"
+    assert house.catalog(given=PathOptions(checkpoint="a.safetensors")).find_model(None).name == "a"
 
 
 def test_without_any_model_it_says_where_to_put_one(house):

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from modules.bootstrap.options import PathOptions
 from modules.contracts.errors import UnknownModel
 from modules.processing_diffusers.plan import find_vae
 from modules.sd_models.catalog import StudioCatalog
@@ -17,7 +18,9 @@ AUTOMATIC = {"sd_vae": "Automatic"}
 @pytest.fixture
 def make(tmp_path):
     def build(vae):
-        return StudioCatalog(Paths(tmp_path / "data", tmp_path / "models"), families=(), vae=vae, hub_caches=())
+        return StudioCatalog(
+            Paths(tmp_path / "data", tmp_path / "models"), families=(), given=PathOptions(vae=vae), hub_caches=()
+        )
 
     return build
 
