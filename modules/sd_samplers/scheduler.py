@@ -8,6 +8,7 @@ One object serves one call of one pipeline at a time; every lane has its own.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -127,8 +128,9 @@ class Stepping:
         self._step_index = index + 1
         return following, denoised
 
+    @abstractmethod
     def _denoised(self, output: torch.Tensor, x: torch.Tensor, sigma: float) -> torch.Tensor:
-        raise NotImplementedError
+        """The clean latents that the model's output means at `sigma`; each kind of model has its own formula."""
 
 
 class StudioEulerScheduler(Stepping, EulerDiscreteScheduler):
