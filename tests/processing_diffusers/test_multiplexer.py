@@ -307,3 +307,30 @@ def test_the_stand_in_computes_in_the_modules_precision_and_speaks_fp32():
         made.close()
     assert (seen["sample"], output.dtype, half.dtype) == (torch.bfloat16, torch.float32, torch.float32)
     assert float(seen["timestep"]) == 999
+
+
+def test_closing_does_not_wait_for_ever_for_a_forward_that_hangs():
+    made, module = Multiplexer(), Adder()
+    entered, release = threading.Event(), threading.Event()
+    plain = module.forward
+
+    def forward(*given, **named):
+        entered.set()
+        assert release.wait(20)
+        return plain(*given, **named)
+
+    module.forward = forward
+    results = []
+
+    def draw():
+        with made.lane() as lane:
+            results.append(stand(made, lane, module)(torch.ones(1, 2), torch.zeros(1))[0])
+
+    drawing = threading.Thread(target=draw)
+    drawing.start()
+    assert entered.wait(20)
+    made.close(patience=0.05)
+    assert drawing.is_alive()
+    release.set()
+    drawing.join(20)
+    assert torch.equal(results[0], torch.full((1, 2), 2.0)), "what was under way still came to its end"

@@ -23,6 +23,7 @@ from modules.processing_diffusers.multiplexer.figures import Figures
 from modules.processing_diffusers.multiplexer.merging import merge, split
 
 log = logging.getLogger(__name__)
+CLOSE_SECONDS = 5.0
 
 
 class Multiplexer:
@@ -96,12 +97,15 @@ class Multiplexer:
         """Figures since the start: see `Figures.report`."""
         return self.figures.report()
 
-    def close(self) -> None:
-        """Finish what is pending and end the thread."""
+    def close(self, patience: float = CLOSE_SECONDS) -> None:
+        """Finish what is pending and end the thread; after `patience` seconds a forward that goes on is left behind.
+
+        The thread is a daemon, so a long forward does not keep the process from ending.
+        """
         with self._condition:
             self._closing = True
             self._condition.notify()
-        self._thread.join()
+        self._thread.join(patience)
 
     def _serve(self, started: threading.Event) -> None:
         torch.get_num_threads()  # settles this thread's pool before a lane can lower the default for new threads
