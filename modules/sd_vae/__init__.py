@@ -1,1 +1,1 @@
-"""Floor F3: between latents and pictures: loading, swapping, decoding, encoding, previews."""
+"""Floor F3: between latents and pictures: loading, decoding, encoding, previews."""

@@ -91,11 +91,6 @@ class Previewer:
         return found.apply
 
 
-def encode_preview(latents: Any, previewer: Previewer, max_side: int = 512) -> bytes:
-    """JPEG bytes of a preview, at most `max_side` pixels on the longer side."""
-    return previewer.jpeg(latents, max_side)
-
-
 def _grid(pictures: Any) -> Any:
     """(N, 3, h, w) → (3, H, W): one row for up to three, then squares; empty places are black."""
     count, _, height, width = pictures.shape

@@ -21,8 +21,11 @@ def test_an_authorization_header_without_need_is_ignored(client):
         assert client.get("/sdapi/v1/options", headers={"authorization": header}).status_code == 200
 
 
-def test_unknown_fields_are_ignored(call):
-    call(steps=1, url="http://127.0.0.1", auth="a:b", hires_fix=True, nested={"a": [1]})
+def test_unknown_fields_are_ignored(call, rig):
+    call(steps=1, seed=5, subseed=6)
+    plain = rig.asked
+    call(steps=1, seed=5, subseed=6, url="http://127.0.0.1", auth="a:b", hires_fix=True, nested={"a": [1]})
+    assert rig.asked == plain
 
 
 def test_null_is_the_default(call, rig):

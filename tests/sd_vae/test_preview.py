@@ -13,7 +13,7 @@ from PIL import Image
 from modules.contracts.catalog import Family
 from modules.sd_vae import linear
 from modules.sd_vae.decode import encode
-from modules.sd_vae.preview import Previewer, encode_preview
+from modules.sd_vae.preview import Previewer
 from tests.factories import parts
 from tests.sd_vae.vaes import faithful, solid, tiny
 
@@ -131,7 +131,7 @@ def test_jpeg_has_the_size_of_the_picture_up_to_the_limit():
     previewer = Previewer({"vae": ColourBlocks()})
     latents = torch.zeros(1, 4, 6, 9)
     assert Image.open(io.BytesIO(previewer.jpeg(latents, 512))).size == (72, 48)
-    limited = Image.open(io.BytesIO(encode_preview(latents, previewer, 36)))
+    limited = Image.open(io.BytesIO(previewer.jpeg(latents, 36)))
     assert limited.size == (36, 24)
     assert limited.format == "JPEG"
 
