@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from modules.pocket.journal import Budget
 from modules.pocket.sampling import GUIDANCE, MODEL, STEPS
+from modules.training.journal import Budget
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / ".build" / "pocket"

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from modules.pocket.journal import Budget
 from modules.pocket.render import render
 from modules.pocket.sampling import sheet
 from modules.pocket.world import SIDE, draw_scene
+from modules.training.journal import Budget
 
 SEED = 1
 """The data set that the shipped model is trained on."""

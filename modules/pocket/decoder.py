@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from modules.pocket.dataset import open_pictures
-from modules.pocket.journal import Average, Budget, load_checkpoint
 from modules.pocket.latents import open_latents
-from modules.pocket.loop import Loop
-from modules.pocket.muon import Optimiser
 from modules.pocket.vae import load_vae, picture_loss, to_tensor
+from modules.training.journal import Average, Budget, load_checkpoint
+from modules.training.loop import Loop
+from modules.training.muon import Optimiser
 
 NOISE = 0.05
 """Standard deviation of the noise on latents of variance 1."""

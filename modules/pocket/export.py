@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from modules.pocket.dataset import SEED
-from modules.pocket.journal import load_checkpoint
 from modules.pocket.render import render
 from modules.pocket.text import load_text
 from modules.pocket.unet import BETAS, STEPS, build_unet, load_unet
 from modules.pocket.vae import load_vae, psnr
 from modules.pocket.world import draw_scene
+from modules.training.journal import load_checkpoint
 
 DEFAULTS = {"sampler": "Euler a", "scheduler": "Automatic", "steps": 20, "cfg_scale": 2.0}
 """What the studio draws this model with where a person says nothing: it obeys with little guidance."""

@@ -14,11 +14,11 @@ import torch
 
 from modules.pocket.captions import caption
 from modules.pocket.dataset import SEED, open_pictures
-from modules.pocket.journal import Budget, load_checkpoint, save_checkpoint
 from modules.pocket.text import WIDTH, embed, load_text
 from modules.pocket.tokens import LENGTH
 from modules.pocket.vae import load_vae, to_tensor
 from modules.pocket.world import draw_scene
+from modules.training.journal import Budget, load_checkpoint, save_checkpoint
 
 WORDINGS = 3
 """Captions kept for each scene."""

@@ -16,9 +16,9 @@ from torch.nn import functional
 
 from modules.pocket.captions import Caption, caption
 from modules.pocket.dataset import SEED
-from modules.pocket.journal import Budget, Log, load_checkpoint, save_checkpoint, warm_cosine
 from modules.pocket.tokens import LENGTH, encode, learn_merges, write_tokenizer
 from modules.pocket.world import COLOURS, COUNTS, PLACES, SHAPES, SIZES, SPECIAL_GROUNDS, Scene, draw_scene
+from modules.training.journal import Budget, Log, load_checkpoint, save_checkpoint, warm_cosine
 
 WIDTH = 128
 STEPS = 700

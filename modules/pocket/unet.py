@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from modules.pocket.journal import Average, Budget, load_checkpoint
 from modules.pocket.latents import WORDINGS, open_latents
-from modules.pocket.loop import Loop
-from modules.pocket.muon import Optimiser
 from modules.pocket.text import WIDTH
+from modules.training.journal import Average, Budget, load_checkpoint
+from modules.training.loop import Loop
+from modules.training.muon import Optimiser
 
 STEPS = 1000
 BETAS = (1e-4, 2e-2)

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from modules.pocket.dataset import open_pictures
-from modules.pocket.journal import Average, Budget, load_checkpoint
-from modules.pocket.loop import Loop
-from modules.pocket.muon import Optimiser
+from modules.training.journal import Average, Budget, load_checkpoint
+from modules.training.loop import Loop
+from modules.training.muon import Optimiser
 
 KL_WEIGHT = 3e-4
 

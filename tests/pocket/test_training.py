@@ -11,8 +11,8 @@ import torch
 
 from modules.pocket import dataset, decoder, export, latents, text, tokens, unet, vae
 from modules.pocket.command import run
-from modules.pocket.journal import Budget, load_checkpoint, save_checkpoint, warm_cosine
-from modules.pocket.muon import orthogonalise
+from modules.training.journal import Budget, load_checkpoint, save_checkpoint, warm_cosine
+from modules.training.muon import orthogonalise
 from modules.pocket.sampling import MODEL, open_model
 
 COUNT = 8

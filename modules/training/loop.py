@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from modules.pocket.journal import Average, Budget, Log, load_checkpoint, save_checkpoint, warm_cosine
-from modules.pocket.muon import Optimiser
+from modules.training.journal import Average, Budget, Log, load_checkpoint, save_checkpoint, warm_cosine
+from modules.training.muon import Optimiser
 
 SAVE_EVERY_S = 120.0
 LOG_EVERY = 25
