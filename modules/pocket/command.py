@@ -8,19 +8,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from modules.pocket.sampling import GUIDANCE, MODEL, STEPS
+from modules.pocket.stages.table import STAGES, Run
 from modules.training.journal import Budget
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / ".build" / "pocket"
-STAGES = ("scenes", "vae", "text", "latents", "unet", "decoder", "export")
-MINUTES = {"scenes": 10.0, "vae": 25.0, "text": 5.0, "latents": 10.0, "unet": 75.0, "decoder": 6.0, "export": 5.0}
-"""How long a stage trains, or may take, if the command line does not say."""
-
-SCENES = 24_576
-ENCODED = 20_480
 
 
 def run(argv: Sequence[str]) -> int:
@@ -39,9 +33,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="launch.py pocket", description="The small model of our own.")
     actions = parser.add_subparsers(dest="action", required=True)
     train = actions.add_parser("train", help="train stage by stage; stops and goes on at any point")
-    train.add_argument("stages", nargs="*", metavar="STAGE", help=f"of {', '.join(STAGES)}")
+    train.add_argument("stages", nargs="*", metavar="STAGE", help=f"of {', '.join(stage.name for stage in STAGES)}")
     train.add_argument("--device", default="cpu", help="where to train, for instance cpu or cuda")
-    train.add_argument("--minutes", type=float, help="training time of each stage named")
+    train.add_argument("--minutes", type=float, help="training time of each stage named, over all its runs")
+    train.add_argument("--stop-after", type=float, metavar="MINUTES", help="end this run of each stage earlier")
     train.add_argument("--threads", type=int, help="CPU threads; one is best beside other work")
     train.add_argument("--work", type=Path, default=WORK, help="folder of checkpoints, logs and cached data")
     train.add_argument("--out", type=Path, default=MODEL, help="folder of the exported model")
@@ -65,40 +60,21 @@ def _train(arguments: argparse.Namespace) -> int:
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    if unknown := [stage for stage in arguments.stages if stage not in STAGES]:
-        sys.stderr.write(f"pocket: no stage {unknown[0]!r}; there are {', '.join(STAGES)}\n")
+    rows = {stage.name: stage for stage in STAGES}
+    if unknown := [name for name in arguments.stages if name not in rows]:
+        sys.stderr.write(f"pocket: no stage {unknown[0]!r}; there are {', '.join(rows)}\n")
         return 2
-    for stage in arguments.stages or STAGES:
-        minutes = arguments.minutes or MINUTES[stage]
-        budget = Budget(minutes)
+    for name in arguments.stages or rows:
+        minutes = arguments.minutes or rows[name].minutes
+        budget = Budget(min(minutes, arguments.stop_after or minutes))
         with budget.listening():
-            done, figures = _stage(stage, arguments, budget, minutes * 60)
-        sys.stdout.write(json.dumps({"stage": stage, "done": done, **figures}) + "\n")
+            run = Run(arguments.work, arguments.out, budget, minutes * 60, arguments.device)
+            done, figures = rows[name].run(run)
+        sys.stdout.write(json.dumps({"stage": name, "done": done, **figures}) + "\n")
         sys.stdout.flush()
         if not done or budget.asked:
             return 1
     return 0
-
-
-def _stage(stage: str, arguments: argparse.Namespace, budget: Budget, seconds: float) -> tuple[bool, dict[str, Any]]:
-    """(whether the stage has come to its end, figures to report)."""
-    from modules.pocket import dataset, decoder, export, latents, text, unet, vae
-
-    work, device = arguments.work, arguments.device
-    if stage == "scenes":
-        return dataset.make_scenes(work, SCENES, budget), {"scenes": SCENES}
-    if stage == "vae":
-        return True, vae.train_vae(work, budget, seconds, device=device)
-    if stage == "text":
-        figures = text.train_text(work, budget)
-        return figures["step"] >= text.STEPS, figures
-    if stage == "latents":
-        return latents.make_latents(work, ENCODED, budget), {"scenes": ENCODED}
-    if stage == "unet":
-        return True, unet.train_unet(work, budget, seconds, device=device)
-    if stage == "decoder":
-        return True, decoder.train_decoder(work, budget, seconds, device=device)
-    return True, {"bytes": export.export(work, arguments.out), "psnr": export.round_trip(work)}
 
 
 def _eval(arguments: argparse.Namespace) -> int:

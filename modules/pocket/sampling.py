@@ -30,7 +30,7 @@ def open_model(folder: Path = MODEL) -> Any:
 def draw(
     pipeline: Any, prompts: Sequence[str], seed: int, steps: int = STEPS, guidance: float = GUIDANCE, batch: int = 20
 ) -> NDArray[np.uint8]:
-    """One picture for each prompt, uint8 of shape (prompts, 128, 128, 3).
+    """One picture of the model's native size for each prompt, uint8 of shape (prompts, side, side, 3).
 
     Picture number i starts from seed + i whatever the batch, so single pictures can be drawn again.
     """
@@ -40,9 +40,7 @@ def draw(
     for start in range(0, len(prompts), batch):
         part = list(prompts[start : start + batch])
         lots = [torch.Generator("cpu").manual_seed(seed + start + place) for place in range(len(part))]
-        made = pipeline(
-            part, num_inference_steps=steps, guidance_scale=guidance, generator=lots, height=128, width=128
-        ).images
+        made = pipeline(part, num_inference_steps=steps, guidance_scale=guidance, generator=lots).images
         pictures += [np.asarray(image.convert("RGB")) for image in made]
     return np.stack(pictures)
 

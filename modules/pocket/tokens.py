@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-LENGTH = 32
+LENGTH = 40
 """Tokens of a prompt with its start and end marks, the longest the text encoder takes."""
 
 START, END = "<|startoftext|>", "<|endoftext|>"

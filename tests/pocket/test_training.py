@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import numpy as np
 import pytest
 import torch
 
-from modules.pocket import dataset, decoder, export, latents, text, tokens, unet, vae
+from modules.pocket import tokens
 from modules.pocket.command import run
+from modules.pocket.sampling import open_model
+from modules.pocket.stages import decoder, export, latents, pictures, text, unet, vae
 from modules.training.journal import Budget, load_checkpoint, save_checkpoint, warm_cosine
 from modules.training.muon import orthogonalise
-from modules.pocket.sampling import MODEL, open_model
 
 COUNT = 8
+SIDES = (64, 128)
 
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
     """A training folder taken through all stages but the last, two steps each."""
     folder = tmp_path_factory.mktemp("pocket")
-    shutil.copytree(MODEL / "tokenizer", folder / "tokenizer")
-    assert dataset.make_scenes(folder, COUNT, Budget(1))
+    assert pictures.make_scenes(folder, COUNT, Budget(1))
     vae.train_vae(folder, Budget(1), 60, batch=2, max_steps=2)
     text.train_text(folder, Budget(1), total_steps=10, batch=4, max_steps=2)
-    assert latents.make_latents(folder, COUNT, Budget(1))
-    unet.train_unet(folder, Budget(1), 60, batch=2, max_steps=2)
+    assert latents.make_texts(folder, COUNT, Budget(1))
+    for side in SIDES:
+        assert latents.make_latents(folder, side, COUNT, Budget(1))
+    unet.train_unet(folder, Budget(1), 60, batch=4, max_steps=2, sides=SIDES)
     decoder.train_decoder(folder, Budget(1), 60, batch=2, max_steps=2)
     return folder
 
@@ -42,7 +44,7 @@ def weights(folder, name):
     [
         ("vae", lambda folder: vae.train_vae(folder, Budget(1), 60, batch=2, max_steps=2)),
         ("text", lambda folder: text.train_text(folder, Budget(1), total_steps=10, batch=4, max_steps=2)),
-        ("unet", lambda folder: unet.train_unet(folder, Budget(1), 60, batch=2, max_steps=2)),
+        ("unet", lambda folder: unet.train_unet(folder, Budget(1), 60, batch=4, max_steps=2, sides=SIDES)),
         ("decoder", lambda folder: decoder.train_decoder(folder, Budget(1), 60, batch=2, max_steps=2)),
     ],
 )
@@ -59,7 +61,7 @@ def test_a_stage_stops_and_goes_on(work, name, go_on):
 
 def test_a_spent_budget_changes_nothing_but_leaves_a_checkpoint(work):
     step, before = weights(work, "unet")
-    unet.train_unet(work, Budget(0), 60, batch=2)
+    unet.train_unet(work, Budget(0), 60, batch=4, sides=SIDES)
     assert weights(work, "unet")[0] == step
     assert torch.equal(weights(work, "unet")[1], before)
 
@@ -82,11 +84,33 @@ def test_whitening_centres_the_latents_and_decodes_the_same():
 
 
 def test_latents_lie_where_the_stage_says(work):
-    known, words = latents.open_latents(work)
-    assert known.shape == (COUNT, 4, 16, 16)
-    assert words.shape == (COUNT * latents.WORDINGS + 1, tokens.LENGTH, text.WIDTH)
-    assert torch.isfinite(known).all()
-    assert words.float().abs().sum() > 0
+    for side in SIDES:
+        store = latents.Encoded(work, side)
+        known, words = store.draw(np.random.default_rng(0), 6, drop=0.0)
+        assert len(store) == COUNT
+        assert known.shape == (6, 4, side // 8, side // 8)
+        assert words.shape == (6, tokens.LENGTH, text.WIDTH)
+        assert torch.isfinite(known).all()
+        assert words.abs().sum() > 0
+
+
+def test_an_interrupted_encoding_goes_on_where_it_was(work, monkeypatch):
+    monkeypatch.setattr(latents, "CHUNK", 4)
+    (work / "latents-64.pt").unlink()
+    whole = np.load(work / "latents-64.npy").copy()
+    spent = Budget(1)
+    encode = latents.encode_pictures
+
+    def stop_after_one(vae, pictures):
+        spent.asked = True
+        return encode(vae, pictures)
+
+    monkeypatch.setattr(latents, "encode_pictures", stop_after_one)
+    assert not latents.make_latents(work, 64, COUNT, spent)
+    assert len(latents.Encoded(work, 64)) == 4
+    assert latents.make_latents(work, 64, COUNT, Budget(1)) is True
+    assert len(latents.Encoded(work, 64)) == COUNT
+    assert np.allclose(np.load(work / "latents-64.npy"), whole, atol=0.05)
 
 
 def test_export_writes_a_folder_that_the_ordinary_loader_opens(work, tmp_path):

@@ -1,9 +1,9 @@
 """Stage "vae": the autoencoder between pictures and latents (AutoencoderKL of LDM, arXiv:2112.10752), from scratch.
 
 The world is flat colour with crisp edges, so the loss is L1 with extra weight on edges, on hue and on block averages,
-plus a small KL term; no discriminator and no perceptual network. Three steps of four see crops of half the side,
-which hold most of the edges at a quarter of the cost; the fourth sees whole pictures, because group norms see the
-whole field.
+plus a small KL term; no discriminator and no perceptual network. Two steps of four see crops of half the side, which
+hold most of the edges at a quarter of the cost; the others see whole pictures, at half size and as they are, because
+group norms see the whole field and both sizes are drawn later.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from modules.pocket.dataset import open_pictures
+from modules.pocket.stages.pictures import SIDE, open_pictures
 from modules.training.journal import Average, Budget, load_checkpoint
 from modules.training.loop import Loop
 from modules.training.muon import Optimiser
@@ -37,7 +37,7 @@ def build_vae() -> Any:
         latent_channels=4,
         norm_num_groups=4,
         mid_block_add_attention=False,
-        sample_size=128,
+        sample_size=SIDE,
     )
 
 
@@ -55,12 +55,14 @@ def picture_loss(made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     return off.abs().mean() + 0.5 * edges + 0.5 * hue + 0.5 * blocks
 
 
-def _batch(pictures: NDArray[np.uint8], lot: np.random.Generator, step: int, batch: int) -> torch.Tensor:
-    side = pictures.shape[1]
-    whole = step % 4 == 3
-    rows = np.sort(lot.integers(len(pictures), size=max(1, batch // 4) if whole else batch))
-    if whole:
+def draw_batch(pictures: NDArray[np.uint8], lot: np.random.Generator, step: int, batch: int) -> torch.Tensor:
+    """Pictures for one step, float32 (n, 3, h, w): crops of half the side, whole ones at half size, or whole ones."""
+    side, kind = pictures.shape[1], ("crop", "half", "crop", "whole")[step % 4]
+    rows = np.sort(lot.integers(len(pictures), size=max(1, batch // 4) if kind == "whole" else batch))
+    if kind == "whole":
         return to_tensor(pictures[rows])
+    if kind == "half":
+        return functional.avg_pool2d(to_tensor(pictures[rows]), 2)
     half = side // 2
     corners = lot.integers(0, side - half + 1, size=(len(rows), 2))
     return to_tensor(
@@ -87,7 +89,7 @@ def train_vae(
     loop.resume()
 
     def loss_of(step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        wanted = _batch(pictures, np.random.default_rng([11, step]), step, batch).to(device)
+        wanted = draw_batch(pictures, np.random.default_rng([11, step]), step, batch).to(device)
         loss, kl = _losses(vae, wanted)
         return loss + KL_WEIGHT * kl, {"kl": kl.item()}
 

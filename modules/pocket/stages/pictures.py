@@ -1,4 +1,7 @@
-"""Stage "scenes": renders the training pictures once into a flat file that the later stages map into memory."""
+"""Stage "scenes": renders the training pictures of the autoencoder into a flat file, mapped into memory later.
+
+Later stages render what they need themselves: a scene follows from SEED and its number, and is drawn at any side.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from modules.pocket.render import render
 from modules.pocket.sampling import sheet
-from modules.pocket.world import SIDE, draw_scene
+from modules.pocket.scenes.lot import draw_scene
+from modules.pocket.scenes.render import render
 from modules.training.journal import Budget
 
+SIDE = 256
+"""Native width and height of the family, in pixels."""
+
 SEED = 1
-"""The data set that the shipped model is trained on."""
+"""The data set that the shipped models are trained on."""
 
 
 def picture_file(folder: Path) -> Path:
@@ -37,7 +43,7 @@ def make_scenes(folder: Path, count: int, budget: Budget) -> bool:
     for index in range(count):
         if budget.over:
             return False
-        out[index] = render(draw_scene(SEED, index))
+        out[index] = render(draw_scene(SEED, index), SIDE)
     out.flush()
     os.replace(beside, target)
     sheet(out[:60]).save(folder / "scenes.png")

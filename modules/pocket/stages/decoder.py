@@ -7,15 +7,14 @@ noise on them teaches the decoder to put up with what sampling leaves behind.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from modules.pocket.dataset import open_pictures
-from modules.pocket.latents import open_latents
-from modules.pocket.vae import load_vae, picture_loss, to_tensor
-from modules.training.journal import Average, Budget, load_checkpoint
+from modules.pocket.stages.latents import encode_pictures, whitened_vae
+from modules.pocket.stages.pictures import open_pictures
+from modules.pocket.stages.vae import draw_batch, picture_loss
+from modules.training.journal import Average, Budget
 from modules.training.loop import Loop
 from modules.training.muon import Optimiser
 
@@ -23,36 +22,27 @@ NOISE = 0.05
 """Standard deviation of the noise on latents of variance 1."""
 
 
-def _white_vae(folder: Path) -> Any:
-    vae = load_vae(folder)
-    white = load_checkpoint(folder / "vae-white.pt")
-    if white is None:
-        raise FileNotFoundError(folder / "vae-white.pt")
-    vae.load_state_dict(white)
-    vae.decoder.requires_grad_(True)
-    return vae.train()
-
-
 def train_decoder(
     folder: Path,
     budget: Budget,
     total_seconds: float,
-    batch: int = 8,
+    batch: int = 32,
     max_steps: int | None = None,
     device: str = "cpu",
 ) -> dict[str, float]:
     """Trains until the budget or `max_steps` end, resuming from `folder`/decoder.pt; returns the last figures.
 
-    Raises FileNotFoundError where the "latents" stage has not begun.
+    Raises FileNotFoundError where the "vae" stage has not been run.
     """
-    pictures, (latents, _) = open_pictures(folder), open_latents(folder)
-    vae = _white_vae(folder).to(device)
-    loop = Loop("decoder", folder, vae, Optimiser(vae, muon_lr=0.006, adam_lr=6e-4), Average(vae, 0.98))
+    pictures, vae = open_pictures(folder), whitened_vae(folder).to(device)
+    vae.decoder.requires_grad_(True)
+    loop = Loop("decoder", folder, vae.train(), Optimiser(vae, muon_lr=0.006, adam_lr=6e-4), Average(vae, 0.98))
     loop.resume()
 
     def loss_of(step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        rows = np.sort(np.random.default_rng([19, step]).integers(len(latents), size=batch))
-        wanted, known = to_tensor(pictures[rows]).to(device), latents[rows].float().to(device)
+        wanted = draw_batch(pictures, np.random.default_rng([19, step]), step, batch)
+        known = encode_pictures(vae, wanted).to(device)
+        wanted = wanted.to(device)
         with torch.autocast(wanted.device.type, torch.bfloat16):
             made = vae.decode(known + NOISE * torch.randn_like(known)).sample
         return picture_loss(made.float(), wanted), {}

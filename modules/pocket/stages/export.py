@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from modules.pocket.dataset import SEED
-from modules.pocket.render import render
-from modules.pocket.text import load_text
-from modules.pocket.unet import BETAS, STEPS, build_unet, load_unet
-from modules.pocket.vae import load_vae, psnr
-from modules.pocket.world import draw_scene
+from modules.pocket.scenes.lot import draw_scene
+from modules.pocket.scenes.render import render
+from modules.pocket.stages.latents import whitened_vae
+from modules.pocket.stages.pictures import SEED, SIDE
+from modules.pocket.stages.text import load_text
+from modules.pocket.stages.unet import BETAS, STEPS, build_unet, load_unet
+from modules.pocket.stages.vae import psnr
 from modules.training.journal import load_checkpoint
 
 DEFAULTS = {"sampler": "Euler a", "scheduler": "Automatic", "steps": 20, "cfg_scale": 2.0}
 """What the studio draws this model with where a person says nothing: it obeys with little guidance."""
-SIZE_LIMIT = 20 * 2**20
+SIZE_LIMIT = 24 * 2**20
 """Bytes that the exported folder may have in all."""
 
 
@@ -47,10 +48,7 @@ def build_scheduler() -> Any:
 
 def assemble_vae(folder: Path) -> Any:
     """The autoencoder with whitened latents and, where that stage has been run, the refined decoder."""
-    vae = load_vae(folder)
-    if white := load_checkpoint(folder / "vae-white.pt"):
-        vae.load_state_dict(white)
-        vae.register_to_config(scaling_factor=1.0)
+    vae = whitened_vae(folder)
     if refined := load_checkpoint(folder / "decoder.pt"):
         vae.load_state_dict(refined["average"])
     return vae
@@ -58,7 +56,7 @@ def assemble_vae(folder: Path) -> Any:
 
 def round_trip(folder: Path, count: int = 64) -> float:
     """PSNR in decibels of `count` scenes that no stage has trained on, through encoder and decoder."""
-    scenes = [render(draw_scene(SEED + 1, index)) for index in range(count)]
+    scenes = [render(draw_scene(SEED + 1, index), SIDE) for index in range(count)]
     return round(psnr(assemble_vae(folder), np.stack(scenes)), 2)
 
 

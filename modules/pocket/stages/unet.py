@@ -3,18 +3,23 @@
 Flat colour is what averages of many latents say, so it survives noise that hides everything else: the schedule goes
 to a signal-to-noise ratio low enough to hide it too (DDPM's linear one), and the loss keeps its full weight there.
 At the other end it is cut as in min-SNR (arXiv:2303.09556).
+
+Composition is learned on pictures of half the side, which cost a quarter; the last part of the time is spent on
+pictures of the whole side, with some of half the side among them so that both stay usable.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from modules.pocket.latents import WORDINGS, open_latents
-from modules.pocket.text import WIDTH
+from modules.pocket.stages.latents import Encoded
+from modules.pocket.stages.pictures import SIDE
+from modules.pocket.stages.text import WIDTH
 from modules.training.journal import Average, Budget, load_checkpoint
 from modules.training.loop import Loop
 from modules.training.muon import Optimiser
@@ -23,20 +28,22 @@ STEPS = 1000
 BETAS = (1e-4, 2e-2)
 SNR_LIMIT = 5.0
 DROP = 0.1
-"""Share of samples that see the empty caption, for classifier-free guidance (arXiv:2207.12598)."""
+"""Share of samples that see the empty caption."""
+COARSE = 0.7
+"""Share of the time spent on half the side only."""
 
 
 def build_unet() -> Any:
-    """A fresh image network for 16 by 16 latents."""
+    """A fresh image network: four levels, attention on the second and third, 7.2 M parameters."""
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
-        sample_size=16,
+        sample_size=SIDE // 8,
         in_channels=4,
         out_channels=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        block_out_channels=(32, 96, 128),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(32, 64, 128, 160),
         layers_per_block=1,
         norm_num_groups=8,
         cross_attention_dim=WIDTH,
@@ -60,13 +67,16 @@ def loss_weight(level: torch.Tensor) -> torch.Tensor:
     return (SNR_LIMIT * (1 - level)).clamp(max=1.0)
 
 
-def _batch(latents: torch.Tensor, texts: torch.Tensor, step: int, batch: int) -> tuple[torch.Tensor, ...]:
-    lot = np.random.default_rng([17, step])
-    rows = lot.integers(len(latents), size=batch)
-    words = rows * WORDINGS + lot.integers(WORDINGS, size=batch)
-    words[lot.random(batch) < DROP] = len(texts) - 1
-    times = ((lot.permutation(batch) + lot.random(batch)) / batch * STEPS).astype(np.int64)
-    return latents[rows].float(), texts[words].float(), torch.from_numpy(times)
+def _times(lot: np.random.Generator, batch: int) -> torch.Tensor:
+    """Timesteps spread evenly over the schedule, in random order."""
+    return torch.from_numpy(((lot.permutation(batch) + lot.random(batch)) / batch * STEPS).astype(np.int64))
+
+
+def _choose(stores: list[Encoded], lot: np.random.Generator, done: float) -> Encoded:
+    """Which side a step sees when the share `done` of the training time is over; `stores` has half and whole side."""
+    if len(stores) == 1 or done < COARSE:
+        return stores[0]
+    return stores[int(lot.random() < 0.75)]
 
 
 def train_unet(
@@ -76,29 +86,38 @@ def train_unet(
     batch: int = 64,
     max_steps: int | None = None,
     device: str = "cpu",
+    sides: Sequence[int] = (SIDE // 2, SIDE),
 ) -> dict[str, float]:
     """Trains until the budget or `max_steps` end, resuming from `folder`/unet.pt; returns the last figures.
 
-    `total_seconds` is the whole training time over all resumptions, along which the learning rate falls.
+    `total_seconds` is the whole training time over all resumptions, along which the learning rate falls and the
+    share of large pictures rises. `batch` counts pictures of the smaller of `sides`; of larger ones there are fewer,
+    as many latent pixels in all.
     """
     from diffusers.models.attention_processor import AttnProcessor
 
-    latents, texts = open_latents(folder)
+    stores = [Encoded(folder, side) for side in sides]
     levels = signal_levels().to(device)
     torch.manual_seed(0)
     unet = build_unet().to(device)
     unet.set_attn_processor(AttnProcessor())  # the fused attention's backward pass is five times slower on a CPU
-    loop = Loop("unet", folder, unet, Optimiser(unet, muon_lr=0.02, adam_lr=2e-3), Average(unet, 0.995))
+    loop = Loop("unet", folder, unet, Optimiser(unet, muon_lr=0.02, adam_lr=2e-3), Average(unet, 0.998))
     loop.resume()
+    seen = dict.fromkeys(sides, 0)
 
     def loss_of(step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        clean, words, times = (each.to(device) for each in _batch(latents, texts, step, batch))
+        lot = np.random.default_rng([17, step])
+        store = _choose(stores, lot, (loop.before + budget.spent) / total_seconds)
+        size = max(1, round(batch * (sides[0] / store.side) ** 2))
+        seen[store.side] += size
+        clean, words = (each.to(device) for each in store.draw(lot, size, DROP))
+        times = _times(lot, size).to(device)
         level = levels[times]
         noisy, wanted = velocity(clean, torch.randn_like(clean), level)
         with torch.autocast(clean.device.type, torch.bfloat16):
             guess = unet(noisy, times, encoder_hidden_states=words, return_dict=False)[0]
         errors = (guess.float() - wanted).square().mean(dim=(1, 2, 3))
-        return (errors * loss_weight(level)).mean(), {"pictures": (step + 1) * batch}
+        return (errors * loss_weight(level)).mean(), {f"pictures_{side}": count for side, count in seen.items()}
 
     return loop.run(loss_of, budget, total_seconds, max_steps)
 

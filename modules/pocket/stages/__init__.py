@@ -1,0 +1,1 @@
+"""The stages in which the pocket family is trained, each resumable, on top of `modules.training`."""
