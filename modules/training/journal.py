@@ -103,3 +103,13 @@ class Average:
         decay = min(self._decay, (1 + step) / (10 + step))
         for name, value in module.state_dict().items():
             self.weights[name].lerp_(value.detach().float(), 1 - decay)
+
+    @contextmanager
+    def worn_by(self, module: Any) -> Iterator[None]:
+        """While inside, `module` has the averaged weights; afterwards its own again, to the bit."""
+        own = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        module.load_state_dict(self.weights)
+        try:
+            yield
+        finally:
+            module.load_state_dict(own)

@@ -6,7 +6,7 @@ orthogonal one, found by a few Newton-Schulz steps. Kernels of convolutions coun
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -66,17 +66,21 @@ class Muon(torch.optim.Optimizer):
             parameter.mul_(1 - lr * decay).add_(move.view_as(parameter), alpha=-lr * scale)
 
 
+EDGES = ("conv_in", "conv_out", "embedding", "quant_conv", "heads")
+"""Parts of the names of first and last layers and of embeddings, which are Adam's whatever their shape."""
+
+
 class Optimiser:
     """Muon and Adam side by side over one module, with one learning-rate factor."""
 
-    def __init__(self, module: Any, muon_lr: float, adam_lr: float) -> None:
-        """Inner matrices go to Muon; vectors, embeddings and the first and last layers to Adam."""
+    def __init__(self, module: Any, muon_lr: float, adam_lr: float, edges: Sequence[str] = EDGES) -> None:
+        """Inner matrices go to Muon; vectors, and whatever has one of `edges` in its name, to Adam."""
         inner: list[torch.Tensor] = []
         rest: list[torch.Tensor] = []
         for name, parameter in module.named_parameters():
             if not parameter.requires_grad:
                 continue
-            edge = any(word in name for word in ("conv_in", "conv_out", "embedding", "quant_conv", "heads"))
+            edge = any(word in name for word in edges)
             (rest if edge or parameter.ndim < 2 else inner).append(parameter)
         self._parts: list[torch.optim.Optimizer] = [torch.optim.Adam(rest, lr=adam_lr, betas=(0.9, 0.98))]
         if inner:
@@ -89,6 +93,11 @@ class Optimiser:
             for group, rate in zip(part.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             part.step()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets the gradients."""
+        for part in self._parts:
             part.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, Any]:
