@@ -15,8 +15,8 @@ INK: Rgb = (34, 32, 40)
 PAPER: Rgb = (250, 247, 240)
 """Of what is drawn with a pencil or a brush."""
 
-CONTRAST = 0.17
-"""Least distance in Oklab between a thing and what it stands before; yellow on white has 0.20, blue on purple 0.14."""
+CONTRAST = 0.18
+"""Least distance in Oklab between a thing and what it stands before; yellow on white has 0.20, blue on purple 0.16."""
 
 NEON_DARK: Rgb = (10, 9, 22)
 """What every ground is mixed with in neon."""
@@ -94,6 +94,8 @@ def dim(colour: Rgb) -> Rgb:
 
 def darken(colour: Rgb) -> Rgb:
     """A shade of it that is plainly seen upon it; black has none darker and stays."""
+    if colour[0] > 200 and colour[1] > 180 and colour[2] < 120:
+        return mix(colour, (168, 84, 8), 0.36)  # yellow that is mixed with black looks green
     return mix(colour, (16, 14, 30), 0.22 if sum(colour) > 600 else 0.30)
 
 

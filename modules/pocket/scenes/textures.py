@@ -14,7 +14,7 @@ def make_clouds(side: int, cells: int, seed: int) -> Image.Image:
     values = np.random.default_rng(seed).random((cells + 1, cells + 1), np.float32)
     field = np.asarray(Image.fromarray(values).resize((side, side), Image.Resampling.BICUBIC))
     low, high = float(field.min()), float(field.max())
-    return Image.fromarray(np.uint8((field - low) / (high - low) * 255))
+    return Image.fromarray(((field - low) / (high - low) * 255).astype(np.uint8))
 
 
 @lru_cache(maxsize=32)
@@ -23,7 +23,7 @@ def make_pigment(side: int, seed: int) -> Image.Image:
     layers = [np.asarray(make_clouds(side, cells, seed * 7 + cells), np.float32) for cells in (4, 9, 20)]
     field = layers[0] * 0.5 + layers[1] * 0.32 + layers[2] * 0.18
     low, high = float(field.min()), float(field.max())
-    return Image.fromarray(np.uint8((field - low) / (high - low) * 255))
+    return Image.fromarray(((field - low) / (high - low) * 255).astype(np.uint8))
 
 
 @lru_cache(maxsize=32)
@@ -33,10 +33,10 @@ def make_hatching(side: int, seed: int, degrees: float, lines: float) -> Image.I
     turn = np.radians(degrees)
     bend = np.asarray(make_clouds(side, 7, seed + 11), np.float32) / 255
     press = np.asarray(make_clouds(side, 12, seed + 12), np.float32) / 255
-    across = (x * np.sin(turn) + y * np.cos(turn)) * lines + bend * 1.6
+    across = (x * np.sin(turn) + y * np.cos(turn)) * lines + bend * 0.9
     wave = 0.5 + 0.5 * np.cos(2 * np.pi * across)
     field = np.clip(wave * 1.1 - 0.05, 0, 1) * (0.72 + 0.28 * press)
-    return Image.fromarray(np.uint8(field * 255))
+    return Image.fromarray((field * 255).astype(np.uint8))
 
 
 @lru_cache(maxsize=256)

@@ -20,7 +20,7 @@ def draw_sun(lot: Random) -> list[Part]:
         if make == "bars":
             ray = stroke([(0.72, 0), (0.8, 0), (0.94, 0)], 0.13)
         else:
-            ray = np.array([(0.66, -1.5 * half), (reach, 0), (0.66, 1.5 * half)])
+            ray = np.array([(0.55, -1.35 * half), (reach, 0), (0.55, 1.35 * half)])
         rays.append(rotate(ray, 360 * index / count))
     return [
         fill("main", *rays),
