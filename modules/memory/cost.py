@@ -26,7 +26,7 @@ DENOISER_LIVE = 26
 VAE_LIVE = 6
 SCORES = 4
 LEAF_BYTES = 64 << 20
-"""Room for the largest leaf that sequential offload brings to the device."""
+"""Room for the largest layer that sequential offload brings to the device, where it was not measured."""
 SLICING = "vae_slicing"
 TILING = "vae_tiling"
 ATTENTION = "attention_slicing"
@@ -42,6 +42,8 @@ class ModelBytes:
     denoiser: int
     text_encoder: int = 0
     vae: int = 0
+    layer: int = LEAF_BYTES
+    """What the largest layer holds by itself."""
 
     @property
     def total(self) -> int:
@@ -51,12 +53,13 @@ class ModelBytes:
     @classmethod
     def of(cls, components: Mapping[str, Any]) -> ModelBytes:
         """Measure loaded components by their names (`unet` or `transformer`, `text_encoder…`, `vae`)."""
-        sizes = {"denoiser": 0, "text_encoder": 0, "vae": 0}
+        sizes, layer = {"denoiser": 0, "text_encoder": 0, "vae": 0}, 0
         for name, module in components.items():
             group = group_of(name)
             if group is not None and hasattr(module, "parameters"):
                 sizes[group] += tensor_bytes(module)
-        return cls(**sizes)
+                layer = max(layer, *(tensor_bytes(part, recurse=False) for part in module.modules()))
+        return cls(**sizes, layer=layer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +98,9 @@ def group_of(name: str) -> str | None:
     return "vae" if name == "vae" else None
 
 
-def tensor_bytes(module: Any) -> int:
-    """Bytes of all parameters and buffers of a module, shared ones once."""
-    tensors: Iterable[Any] = (*module.parameters(), *module.buffers())
+def tensor_bytes(module: Any, *, recurse: bool = True) -> int:
+    """Bytes of all parameters and buffers of a module, shared ones once; without `recurse` only its own."""
+    tensors: Iterable[Any] = (*module.parameters(recurse), *module.buffers(recurse))
     return sum({id(tensor): tensor.numel() * tensor.element_size() for tensor in tensors}.values())
 
 
@@ -117,7 +120,7 @@ def predict(
     if facts.quadratic:
         decode += together * cells * cells * facts.vae_bytes * SCORES
     if SEQUENTIAL in measures:
-        return min(LEAF_BYTES, model.total) + max(denoise, decode)
+        return min(model.layer, model.total) + max(denoise, decode)
     if MODEL in measures:
         return max(model.text_encoder, model.denoiser + denoise, model.vae + decode)
     weights = model.total - (model.text_encoder if TEXT in measures else 0)

@@ -19,15 +19,22 @@ _MISSING = object()
 
 
 class ExecutionMark:
-    """Tells a diffusers pipeline on which device an offloaded module computes.
+    """Tells on which device an offloaded module computes, in the attribute `_hf_hook` that diffusers looks at."""
 
-    The pipeline reads `execution_device` of a module's `_hf_hook`; this is nothing but that attribute.
-    """
-
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, arrive: Callable[[], None] = lambda: None) -> None:
+        """`arrive` brings the weights to where they stay between calls."""
         import torch
 
         self.execution_device = torch.device(device)
+        self.arrive = arrive
+
+
+def summon(module: Any) -> None:
+    """Have an offloaded module's weights where the next call will use them, so that a change made now is seen by that
+    call and can be taken back after it. Nothing happens to a module that is not offloaded as a whole."""
+    mark = vars(module).get("_hf_hook")
+    if isinstance(mark, ExecutionMark):
+        mark.arrive()
 
 
 @contextlib.contextmanager

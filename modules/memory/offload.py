@@ -6,13 +6,15 @@ All of them serialise the calls they stand before with a lock: weights travel, s
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from modules.device.base import DeviceHandler
 from modules.memory.cost import group_of
-from modules.memory.entry import ExecutionMark, attribute, standing_before
+from modules.memory.entry import Around, ExecutionMark, attribute, standing_before
+from modules.memory.traveller import Traveller
 
 
 def modules_of(components: Mapping[str, Any], *groups: str) -> list[Any]:
@@ -46,46 +48,59 @@ class Seat:
         self._device = device
         self._empty_cache = empty_cache
         self._lock = threading.RLock()
-        self._sitting: Any = None
+        self._sitting: Traveller | None = None
 
-    def before(self, module: Any) -> Callable[..., Any]:
-        """What stands before the calls of `module`."""
+    def before(self, traveller: Traveller) -> Around:
+        """What stands before the calls of the module whose weights travel."""
 
         def around(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             from accelerate.utils import send_to_device
 
             with self._lock:
-                self._seat(module)
+                self.take(traveller)
                 return original(*send_to_device(args, self._device), **send_to_device(kwargs, self._device))
 
         return around
 
-    def _seat(self, module: Any) -> None:
-        if self._sitting is module:
-            return
-        if self._sitting is not None:
-            self._sitting.to("cpu")
-            self._empty_cache()
-        # Empty until the move is done: should it run out of memory, nobody counts as sitting.
-        self._sitting = None
-        module.to(self._device)
-        self._sitting = module
+    def take(self, traveller: Traveller) -> None:
+        """Give the place to `traveller`."""
+        with self._lock:
+            if self._sitting is not traveller:
+                self.clear()
+                traveller.go()
+                # Only now: should the journey run out of memory, nobody sits.
+                self._sitting = traveller
+
+    def clear(self) -> None:
+        """Send whoever sits there home."""
+        with self._lock:
+            if self._sitting is not None:
+                self._sitting.come_home()
+                self._sitting = None
+                self._empty_cache()
 
 
 @contextlib.contextmanager
 def model_offload(components: Mapping[str, Any], handler: DeviceHandler) -> Iterator[None]:
-    """Only the part that computes is on the device; the others wait in main memory."""
+    """Only the part that computes is on the device; the others wait in main memory.
+
+    A part stays until another one is called, so a patch that changes weights for one call has to `summon` it first.
+    """
     modules = modules_of(components, "denoiser", "text_encoder", "vae")
-    seat = Seat(handler.torch_device(), handler.empty_cache)
+    device = handler.torch_device()
+    seat = Seat(device, handler.empty_cache)
     with contextlib.ExitStack() as stack:
         stack.callback(handler.empty_cache)
         stack.enter_context(returning(modules))
         for module in modules:
             module.to("cpu")
         handler.empty_cache()
+        stack.callback(seat.clear)
         for module in modules:
-            stack.enter_context(attribute(module, "_hf_hook", ExecutionMark(handler.torch_device())))
-            stack.enter_context(standing_before(module, seat.before(module)))
+            traveller = Traveller(module, device)
+            mark = ExecutionMark(device, functools.partial(seat.take, traveller))
+            stack.enter_context(attribute(module, "_hf_hook", mark))
+            stack.enter_context(standing_before(module, seat.before(traveller)))
         yield
 
 
@@ -108,7 +123,7 @@ def text_encoder_cpu(components: Mapping[str, Any], handler: DeviceHandler) -> I
         yield
 
 
-def _on_cpu(module: Any, home: Any) -> Callable[..., Any]:
+def _on_cpu(module: Any, home: Any) -> Around:
     import torch
 
     lock = threading.RLock()

@@ -20,6 +20,7 @@ from modules.contracts.request import GenerationRequest
 from modules.contracts.result import GenerationResult
 from modules.contracts.run import RunContext
 from modules.device.select import DeviceChoice
+from modules.memory.cost import MODEL, SEQUENTIAL
 from modules.memory.guard import attempt
 from modules.memory.measures import SharedMeasures
 from modules.memory.planner import plan_memory
@@ -43,6 +44,8 @@ from modules.support.settings import Settings
 log = logging.getLogger(__name__)
 SMALL_MODEL = 100 << 20
 """Bytes below which a model is hashed before its first picture is finished."""
+OFFLOADING = frozenset({MODEL, SEQUENTIAL})
+"""Measures under which a model that rests in main memory can compute."""
 SMALL_WAIT, LARGE_WAIT = 60.0, 2.0
 """Seconds that a job's first finished picture waits for its model's hash, so that a stuck disk ends no lane."""
 
@@ -69,7 +72,7 @@ class DiffusersEngine:
             is_out_of_memory=choice.handler.is_out_of_memory,
             release=choice.handler.empty_cache,
         )
-        self.storehouse = Storehouse(choice, settings, paths)
+        self.storehouse = Storehouse(choice, settings, paths, options.device.vram)
         self._measures = SharedMeasures()
         self._tiling = CircularPadding()
 
@@ -118,11 +121,14 @@ class DiffusersEngine:
 
         with contextlib.ExitStack() as stack:
             model = stack.enter_context(self.storehouse.lease(plan.model, plan.family, loading))
-            if memory is plan.memory:
+            if plan.memory.predicted_peak is None or (model.rests and not OFFLOADING.intersection(memory.measures)):
+                # Nothing was known of the model until now, or it was loaded anew and rests where it did not before.
                 memory = self._plan_memory(plan, model)
+            if model.resting is not None and self._options.device.vram == "normal":
+                run.note(model.resting)
             run.plan = plan = replace(plan, memory=memory)
             vae = stack.enter_context(self.storehouse.lease_vae(plan.vae, model))
-            components = {**model.loaded.components, "vae": vae.module}
+            components = model.away_from_cpu({**model.loaded.components, "vae": vae.module}, self._choice)
             stack.enter_context(self._measures.applied(memory.measures, components, self._choice.handler))
             patches = (self._tiling,) if plan.request.canvas.tiling else ()
             port = Port(self.multiplexer, lane, memory.max_batch, patches)
@@ -159,16 +165,13 @@ class DiffusersEngine:
         passes = (plan.first, plan.hires or plan.first)
         sizes = (*((item.width, item.height) for item in passes), *plan.encoded)
         width, height = max(sizes, key=lambda size: size[0] * size[1])
-        free = handler.memory().free
-        return plan_memory(
-            model.bytes,
-            width,
-            height,
-            plan.request.canvas.batch_size,
-            None if free is None else free + model.bytes.total,
-            self._options.device.vram,
-            facts,
-        )
+        free, vram = handler.memory().free, self._options.device.vram
+        if model.rests and vram == "normal":
+            vram = "medvram"
+        if free is not None:
+            # What is there of its weights now is not in the way: the plan counts them.
+            free += model.bytes_on(handler.torch_device())
+        return plan_memory(model.bytes, width, height, plan.request.canvas.batch_size, free, vram, facts)
 
     @contextlib.contextmanager
     def _one_thread(self) -> Iterator[None]:

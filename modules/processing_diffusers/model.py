@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
 from modules.contracts.catalog import Family
 from modules.contracts.plan import Placement
-from modules.memory.cost import ModelBytes, ModelFacts, facts_of
+from modules.device.select import DeviceChoice
+from modules.memory.cost import ModelBytes, ModelFacts, facts_of, group_of
 from modules.processing_diffusers.embeddings import EmbeddingCache
 from modules.processing_diffusers.families.base import FamilyAdapter
 from modules.processing_diffusers.families.table import adapter_of
@@ -23,8 +25,17 @@ from modules.sd_vae.preview import Previewer
 class DrawingModel:
     """Built once per loaded model and shared by all lanes that draw with it."""
 
-    def __init__(self, loaded: LoadedModel, placement: Mapping[str, Placement], previewer: Previewer) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        placement: Mapping[str, Placement],
+        previewer: Previewer,
+        *,
+        resting: str | None = None,
+    ) -> None:
+        """`placement` says where parts compute. With `resting`, which says why, they wait in main memory."""
         self.loaded = loaded
+        self.resting = resting
         self.size_bytes = loaded.size_bytes
         self.family: Family = loaded.family
         self.placement = placement
@@ -47,6 +58,27 @@ class DrawingModel:
         """Device and precision of a group as torch objects."""
         placement = self.placement[group]
         return torch.device(placement.device), getattr(torch, placement.dtype)
+
+    @property
+    def rests(self) -> bool:
+        """Its parts wait in main memory and compute under offloading only."""
+        return self.resting is not None
+
+    def bytes_on(self, device: str) -> int:
+        """Bytes of its weights that are on that kind of device at this moment."""
+        kind = torch.device(device).type
+        parts = [part for name, part in self.loaded.components.items() if part is not None and group_of(name)]
+        tensors = {id(one): one for part in parts for one in (*part.parameters(), *part.buffers())}
+        return sum(one.numel() * one.element_size() for one in tensors.values() if one.device.type == kind)
+
+    def away_from_cpu(self, components: Mapping[str, Any], choice: DeviceChoice) -> dict[str, Any]:
+        """What of the components computes on the chosen device. Parts that were sent to the CPU need no measures, and
+        offloading would take them to the device all the same."""
+        if not choice.handler.accelerator:
+            return dict(components)
+        cpu = choice.cpu.torch_device()
+        groups = {group for group, place in self.placement.items() if place.device != cpu}
+        return {name: part for name, part in components.items() if group_of(name) in groups}
 
     def preview(self, port: Port, latents: torch.Tensor, side: int) -> bytes:
         """An encoded look at the denoiser's latents (pictures, C, H, W).

@@ -61,14 +61,10 @@ def _numbers(vae: Any, like: Any) -> tuple[Any, Any, Any]:
 def computing_device(vae: Any) -> Any:
     """The torch device on which the autoencoder computes, wherever its weights wait.
 
-    Offloading leaves a mark with `execution_device` on the module, or on its layers when they travel one by one.
+    Offloading leaves a mark with `execution_device` on the module.
     """
-    if hasattr(vae, "_hf_hook"):
-        for layer in vae.modules():
-            device = getattr(getattr(layer, "_hf_hook", None), "execution_device", None)
-            if device is not None:
-                return device
-    return vae.device
+    device = getattr(getattr(vae, "_hf_hook", None), "execution_device", None)
+    return vae.device if device is None else device
 
 
 def placed(vae: Any, tensor: Any) -> Any:

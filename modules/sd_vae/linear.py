@@ -142,7 +142,5 @@ def fingerprint(vae: Any) -> str:
 
 
 def _edges(vae: Any) -> Mapping[str, Any]:
-    from modules.sd_vae.twin import real_state
-
     words = ("conv_in", "conv_out", "quant_conv", "layers.0.")
-    return {name: tensor for name, tensor in real_state(vae).items() if any(word in name for word in words)}
+    return {name: tensor for name, tensor in vae.state_dict().items() if any(word in name for word in words)}

@@ -134,68 +134,9 @@ def test_a_measure_cannot_be_registered_twice():
         MEASURES.copy().add("vae_tiling", MEASURES["vae_tiling"])
 
 
-class Part(torch.nn.Module):
-    """A part that says where it is each time it is called, and where it was sent."""
-
-    def __init__(self, log, name):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.ones(1))
-        self.log, self.name = log, name
-
-    def to(self, device):
-        self.log.append((self.name, str(device)))
-        return self
-
-    def forward(self, x):
-        self.log.append((self.name, "runs"))
-        return x
-
-    decode = forward
-
-
-def test_model_offload_brings_one_part_at_a_time(monkeypatch):
-    log = []
-    handler = RecordingHandler()
-    monkeypatch.setattr(handler, "torch_device", lambda: "cpu:0")
-    components = {name: Part(log, name) for name in ("text_encoder", "unet", "vae")}
-    with applied(["model_offload"], components, handler):
-        del log[:]
-        for name in ("text_encoder", "unet", "unet"):
-            components[name](torch.zeros(1))
-        components["vae"].decode(torch.zeros(1))
-    assert log[:9] == [
-        ("text_encoder", "cpu:0"),
-        ("text_encoder", "runs"),
-        ("text_encoder", "cpu"),
-        ("unet", "cpu:0"),
-        ("unet", "runs"),
-        ("unet", "runs"),
-        ("unet", "cpu"),
-        ("vae", "cpu:0"),
-        ("vae", "runs"),
-    ]
-
-
 def test_an_offloaded_part_tells_a_pipeline_where_it_computes(components):
     with applied(["model_offload"], components, RecordingHandler()):
         assert components["unet"]._hf_hook.execution_device == torch.device("cpu")
-
-
-def test_sequential_offload_keeps_weights_away_between_calls(components):
-    weight = components["unet"].conv_in.weight
-    with applied(["sequential_offload"], components, RecordingHandler()):
-        assert components["unet"].conv_in.weight.device.type == "meta"
-        draw(components)
-        assert components["unet"].conv_in.weight.device.type == "meta"
-    assert components["unet"].conv_in.weight is weight
-
-
-def test_tied_weights_stay_tied_through_sequential_offload():
-    tied = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4))
-    tied[1].weight = tied[0].weight
-    with applied(["sequential_offload"], {"unet": tied}, RecordingHandler()):
-        tied(torch.zeros(1, 4))
-    assert tied[1].weight is tied[0].weight
 
 
 def test_an_fp16_text_encoder_is_widened_for_the_call_only():

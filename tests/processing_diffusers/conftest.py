@@ -35,8 +35,8 @@ class Bench:
         return self.engine.generate(request, context)
 
 
-def make_engine(folder: Path, models: Path, **settings) -> Bench:
-    """A fresh engine; `models` holds `checkpoints`."""
+def make_engine(folder: Path, models: Path, *, handler=None, options=None, **settings) -> Bench:
+    """A fresh engine; `models` holds `checkpoints`, `handler` is another device than the CPU."""
     from modules.device.cpu import CpuHandler
     from modules.device.select import choose
     from modules.processing_diffusers.engine import DiffusersEngine
@@ -49,7 +49,7 @@ def make_engine(folder: Path, models: Path, **settings) -> Bench:
     store.update({"batch_window_ms": 20.0, **settings})
     paths = Paths(folder / "data", models, ROOT).ensure()
     table = load_table(ROOT / "configs" / "samplers.json")
-    options = Options()
+    options = options or Options()
     catalog = StudioCatalog(
         paths,
         families=load_families(ROOT / "configs" / "families.json"),
@@ -59,10 +59,11 @@ def make_engine(folder: Path, models: Path, **settings) -> Bench:
         default_model=lambda: store["sd_model_checkpoint"] or "tiny-sd15",
         hub_caches=(),
     )
-    choice = choose(DeviceOptions(no_half=True), paths.cache, handlers=(CpuHandler(),))
+    handlers = (CpuHandler(),) if handler is None else (handler, CpuHandler())
+    choice = choose(DeviceOptions(no_half=True), paths.cache, handlers=handlers)
     # Tiny random models answer a change in the seventh digit with one in the third, and how a batch is cut decides the
     # seventh digit. In 64 bits that is out of the way, so what differs then is the engine's doing.
-    exact = {group: Placement("cpu", "float64") for group in choice.placements}
+    exact = {group: Placement(choice.handler.torch_device(), "float64") for group in choice.placements}
     choice = replace(choice, placements=exact, large=exact)
     engine = DiffusersEngine(catalog=catalog, table=table, choice=choice, settings=store, paths=paths, options=options)
     return Bench(engine, store, paths)

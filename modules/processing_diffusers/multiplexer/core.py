@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from modules.memory.entry import summon
 from modules.processing_diffusers.multiplexer.admission import Admission, Lane
 from modules.processing_diffusers.multiplexer.call import Call, Digests, Patch, Target
 from modules.processing_diffusers.multiplexer.figures import Figures
@@ -195,7 +196,10 @@ class Multiplexer:
     def _forward(self, group: list[Call]) -> list[Any]:
         target = group[0].target
         with ExitStack() as stack:
-            for patch in group[0].patches if target.module is not None else ():
+            patches = group[0].patches if target.module is not None else ()
+            if patches:
+                summon(target.module)
+            for patch in patches:
                 stack.enter_context(patch.applied(target.module))
             if len(group) == 1:
                 return [target.function(**group[0].arguments)]
