@@ -140,7 +140,7 @@ def upscalers(studio: Services) -> list[UpscalerItem]:
     rows = [
         UpscalerItem(name=entry.name, model_name=entry.path.name if entry.path else None, scale=entry.scale)
         for entry in studio.catalog.upscalers()
-        if not entry.latent and entry.name != "None"
+        if not entry.latent and entry.name != "None" and entry.problem is None
     ]
     return [UpscalerItem(name="None", scale=4.0), *rows]
 

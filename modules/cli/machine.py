@@ -23,6 +23,7 @@ PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "
 EXTRAS = {
     "test": "the checks and tests (launch.py test installs it)",
     "quant": "quantised weights",
+    "upscale": "upscalers that are models (spandrel)",
 }
 """Extras that have a lock, and what each is for."""
 

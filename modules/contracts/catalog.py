@@ -40,9 +40,10 @@ class Family:
     """Words such as `negative_prompt`, `clip_skip`, `cfg_rescale`, `tiling`, `img2img`, `inpaint`, `hires`."""
 
     def drawn_with(self, model: ModelEntry) -> Family:
-        """This family with the defaults that the model itself brings, where it brings any."""
-        own = model.details.get("defaults")
-        return replace(self, defaults={**self.defaults, **own}) if own else self
+        """This family with what the model itself says: its own defaults and the shape of its latents, if it does."""
+        details = model.details
+        shape = {name: details.get(name, getattr(self, name)) for name in ("latent_channels", "latent_factor")}
+        return replace(self, defaults={**self.defaults, **details.get("defaults", {})}, **shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,9 @@ class UpscalerEntry:
     latent: bool
     scale: float = 4.0
     path: Path | None = None
+    """The weights, for one that is a model."""
+    problem: str | None = None
+    """Why it cannot be used, as one sentence; None when it can."""
 
 
 class Catalog(Protocol):

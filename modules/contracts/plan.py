@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modules.contracts.catalog import Family, FileEntry, ModelEntry
+from modules.contracts.catalog import Family, FileEntry, ModelEntry, UpscalerEntry
 from modules.contracts.request import GenerationRequest, Mode
 
 
@@ -49,6 +49,8 @@ class PassPlan:
     """1 starts from pure noise; less keeps that much of the picture it starts from."""
     run: int | None = None
     """Steps really run, counted from the end of the sampler's schedule; None is all of them."""
+    upscaler: UpscalerEntry | None = None
+    """What brings the first pass to this size, for the second."""
 
     @property
     def steps(self) -> int:

@@ -25,6 +25,8 @@ LARGE_MODEL = 1 << 30
 """Bytes of weights from which a model counts as large: SD 1.5 is, the pocket model is not."""
 _PART_OF_GROUP = {"denoiser": "sd", "text_encoder": "text", "vae": "vae"}
 """What `--use-cpu` calls the groups."""
+_UPSCALERS = "upscale"
+"""What it calls upscalers, which are no part of a model and are placed by whoever loads them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,9 @@ def _settle(
         large[group] = Placement(place.torch_device(), "float32" if exact else dtypes.large[group])
     if options.no_half:
         reasons.append("--no-half: everything is computed in fp32.")
-    for part in sorted(options.use_cpu - {"all", *_PART_OF_GROUP.values()}):
+    if _UPSCALERS in options.use_cpu and handler.id != "cpu":
+        reasons.append(f"--use-cpu {_UPSCALERS}: upscalers that are models go to the CPU.")
+    for part in sorted(options.use_cpu - {"all", _UPSCALERS, *_PART_OF_GROUP.values()}):
         reasons.append(f"--use-cpu {part}: it changes nothing; this version has no such work.")
     for reason in reasons:
         log.info("%s", reason)

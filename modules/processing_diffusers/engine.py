@@ -36,6 +36,7 @@ from modules.processing_diffusers.progress import Run
 from modules.processing_diffusers.storehouse import Storehouse
 from modules.processing_diffusers.summary import summarise
 from modules.processing_diffusers.tiling import CircularPadding
+from modules.processing_diffusers.upscaler_part import UpscalerShelf
 from modules.processing_diffusers.workbench import set_up_pipeline
 from modules.sd_samplers.table import SamplerTable
 from modules.support.paths import Paths
@@ -73,6 +74,7 @@ class DiffusersEngine:
             release=choice.handler.empty_cache,
         )
         self.storehouse = Storehouse(choice, settings, paths, options.device.vram)
+        self.upscalers = UpscalerShelf(choice, settings, options.device)
         self._measures = SharedMeasures()
         self._tiling = CircularPadding()
 
@@ -142,6 +144,7 @@ class DiffusersEngine:
                 port=port,
                 pipeline=set_up_pipeline(model, port, plan),
                 settings=self._settings.public(),
+                upscalers=self.upscalers,
                 identify=lambda: self._identify(run, next(waits)),
             )
             draw_batches(job, self._version)
@@ -200,3 +203,4 @@ class DiffusersEngine:
         """Release models, threads and device memory."""
         self.multiplexer.close()
         self.storehouse.empty()
+        self.upscalers.empty()

@@ -11,6 +11,7 @@ from modules.contracts.plan import GenerationPlan
 from modules.processing_diffusers.model import DrawingModel
 from modules.processing_diffusers.multiplexer.stand_in import Port
 from modules.processing_diffusers.progress import Run
+from modules.processing_diffusers.upscaler_part import UpscalerShelf
 from modules.processing_diffusers.vae_part import VaePart
 
 
@@ -28,6 +29,7 @@ class Job:
     """The lane's shallow pipeline."""
     settings: Mapping[str, Any]
     """A snapshot."""
+    upscalers: UpscalerShelf
     identify: Callable[[], ModelEntry]
     """The plan's model with its hash, which the first call may wait for; without one when that would take long."""
 

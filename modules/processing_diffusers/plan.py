@@ -19,6 +19,8 @@ from modules.processing_diffusers.pictures import decode_picture
 from modules.processing_diffusers.sampling import plan_hires_sampler, plan_sampler
 from modules.processing_diffusers.sizes import Size, check_megapixels, fit_encoded, fit_size, plan_hires
 from modules.sd_samplers.table import SamplerTable
+from modules.upscalers.spandrel_model import check_upscaler
+from modules.upscalers.table import find_upscaler
 
 AUTOMATIC_VAE = frozenset({"", "automatic", "none"})
 
@@ -152,7 +154,9 @@ def _hires_pass(
     sampler = plan_hires_sampler(around.table, sampling, hires, family)
     scheduled, run = count_steps(hires.steps or sampling.steps, hires.denoising_strength, every=True)
     sampler = replace(sampler, steps=scheduled)
-    return PassPlan(width, height, sampler, first.cfg_scale, hires.denoising_strength, run)
+    upscaler = find_upscaler(hires.upscaler, around.catalog.upscalers())
+    check_upscaler(upscaler)
+    return PassPlan(width, height, sampler, first.cfg_scale, hires.denoising_strength, run, upscaler)
 
 
 def find_vae(catalog: Catalog, name: str | None, settings: Mapping[str, Any]) -> FileEntry | None:

@@ -19,6 +19,7 @@ from modules.sd_models.hashes import SHORT, HashStore
 from modules.sd_models.inspections import Inspections
 from modules.sd_models.names import keys_of, look_up
 from modules.sd_models.scan import Candidate, find_checkpoints, find_snapshots, signature, unique_names
+from modules.sd_models.upscalers import list_upscalers
 from modules.support.paths import Paths
 
 POCKET = "pocket"
@@ -76,6 +77,7 @@ class StudioCatalog:
         self._lock = threading.Lock()
         self._scanned: _Scanned | None = None
         self._vaes: tuple[FileEntry, ...] | None = None
+        self._upscaler_files: tuple[UpscalerEntry, ...] | None = None
 
     def models(self) -> tuple[ModelEntry, ...]:
         """Usable models first, each group by name. Hashes that are not known yet are computed in the background."""
@@ -127,8 +129,11 @@ class StudioCatalog:
         return self._schedulers
 
     def upscalers(self) -> tuple[UpscalerEntry, ...]:
-        """Latent and image upscalers."""
-        return self._upscalers
+        """Latent and image upscalers, then those that are files, by name."""
+        with self._lock:
+            if self._upscaler_files is None:
+                self._upscaler_files = list_upscalers(self._paths.models, self._paths.pocket / "upscalers")
+            return (*self._upscalers, *self._upscaler_files)
 
     def families(self) -> tuple[Family, ...]:
         """All known families."""
@@ -144,7 +149,7 @@ class StudioCatalog:
     def refresh(self) -> None:
         """Look at the folders again."""
         with self._lock:
-            self._scanned = self._vaes = None
+            self._scanned = self._vaes = self._upscaler_files = None
         self._scan()
 
     def close(self) -> None:

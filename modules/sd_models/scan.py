@@ -19,7 +19,7 @@ KIND_FOLDERS = {
     "lora": ("lora", "Lora", "LyCORIS"),
     "embeddings": ("embeddings",),
     "controlnet": ("controlnet", "ControlNet"),
-    "upscalers": ("upscalers", "ESRGAN", "RealESRGAN", "SwinIR"),
+    "upscalers": ("upscalers", "ESRGAN", "RealESRGAN", "SwinIR", "DAT", "HAT", "BSRGAN", "ScuNET", "upscale_models"),
     "text-encoders": ("text-encoders", "text_encoder"),
 }
 """Folders of the other kinds, ours first, then those that A1111 and its kin use."""

@@ -19,6 +19,8 @@ CORE_SETTINGS: tuple[Setting, ...] = (
     Setting("live_preview_size", 512, "Largest side of a preview", "preview", minimum=64, maximum=2048),
     Setting("upcast_vae_on_nan", True, "Decode again in fp32 when the VAE gives NaN", "model"),
     Setting("img2img_fix_steps", False, "Do all steps in image to image, whatever the strength", "sampling"),
+    Setting("ESRGAN_tile", 256, "Tile of upscalers, pixels; 0 never cuts", "upscaling", minimum=0, maximum=2048),
+    Setting("ESRGAN_tile_overlap", 32, "Overlap of these tiles, pixels", "upscaling", minimum=0, maximum=256),
     Setting("batch_window_ms", 4.0, "Wait before a merged call, ms", "serving", "admin", minimum=0, maximum=1000),
     Setting("max_batch", 16, "Largest merged batch", "serving", "admin", minimum=1, maximum=256),
     Setting("max_megapixels", 17.0, "Largest picture, megapixels", "serving", "admin", minimum=0.01, maximum=64),

@@ -61,7 +61,7 @@ def choices_of(catalog: Catalog, kind: str) -> Choices:
     if kind == "schedulers":
         return [(entry.label, entry.label) for entry in catalog.schedulers()]
     if kind == "upscalers":
-        return [(entry.name, entry.name) for entry in catalog.upscalers()]
+        return [(entry.name, entry.name) for entry in catalog.upscalers() if entry.problem is None]
     if kind == "vaes":
         return [("Automatic", ""), *((entry.name, entry.name) for entry in catalog.vaes() if entry.problem is None)]
     raise ValueError(f"The catalogue has no list {kind!r}.")

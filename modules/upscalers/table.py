@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from modules.contracts.catalog import UpscalerEntry
 from modules.contracts.errors import InvalidRequest
 
@@ -18,10 +20,10 @@ UPSCALERS: tuple[UpscalerEntry, ...] = (
 )
 
 
-def find_upscaler(name: str) -> UpscalerEntry:
+def find_upscaler(name: str, entries: Sequence[UpscalerEntry] = UPSCALERS) -> UpscalerEntry:
     """The upscaler of that name in any case; `InvalidRequest` lists the known ones."""
-    for entry in UPSCALERS:
+    for entry in entries:
         if entry.name.casefold() == name.strip().casefold():
             return entry
-    known = ", ".join(entry.name for entry in UPSCALERS)
+    known = ", ".join(entry.name for entry in entries if entry.problem is None)
     raise InvalidRequest(f"There is no upscaler {name!r}; known are {known}.")

@@ -63,7 +63,13 @@ class FakeCatalog:
         return tuple(ScheduleEntry(label.lower().replace(" ", "_"), label) for label in labels)
 
     def upscalers(self):
-        return (UpscalerEntry("Latent", True), UpscalerEntry("Latent (nearest)", True), UpscalerEntry("Lanczos", False))
+        return (
+            UpscalerEntry("Latent", True),
+            UpscalerEntry("Latent (nearest)", True),
+            UpscalerEntry("Lanczos", False),
+            UpscalerEntry("net-x2", False, 2.0, Path("/models/upscalers/net-x2.safetensors")),
+            UpscalerEntry("old", False, 4.0, Path("/models/upscalers/old.pth"), "old.pth is a pickle."),
+        )
 
     def families(self):
         return ()

@@ -38,7 +38,9 @@ def test_samplers_and_schedules(get):
 
 
 def test_upscalers_are_two_lists(get):
-    assert [row["name"] for row in get("upscalers")] == ["None", "Lanczos"]
+    assert [row["name"] for row in get("upscalers")] == ["None", "Lanczos", "net-x2"]
+    assert [row["scale"] for row in get("upscalers")] == [4.0, 4.0, 2.0]
+    assert get("upscalers")[2]["model_name"] == "net-x2.safetensors"
     assert get("latent-upscale-modes") == [{"name": "Latent"}, {"name": "Latent (nearest)"}]
 
 

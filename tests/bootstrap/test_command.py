@@ -66,7 +66,12 @@ def test_a_failed_installation_is_one_sentence(monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("argv", "extras"),
-    [(["models"], ()), (["test"], ("test",)), (["--extra", "quant"], ("quant",))],
+    [
+        (["models"], ()),
+        (["test"], ("test",)),
+        (["--extra", "quant"], ("quant",)),
+        (["--extra", "upscale", "--extra", "quant"], ("upscale", "quant")),
+    ],
 )
 def test_extras_that_a_start_asks_for(monkeypatch, argv, extras):
     seen = []

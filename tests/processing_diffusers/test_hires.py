@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
-from modules.contracts.errors import InvalidRequest, UnsupportedFeature
+import pytest
+import torch
+
+from modules.contracts.errors import BrokenModel, InvalidRequest, UnsupportedFeature
 from modules.contracts.events import StageStarted, StepDone
 from modules.contracts.request import HiresParams
 from modules.upscalers.table import UPSCALERS
-from tests.processing_diffusers.conftest import ask, pixels
+from tests.factories.upscalers import write_compact
+from tests.processing_diffusers.conftest import ask, link_models, make_engine, pixels
 
 
 def hires(**changes):
@@ -72,6 +76,80 @@ def test_a_first_pass_kept_whole_comes_back_larger(bench):
     other = pixels(bench.draw(ask(seed=9)).pictures[0])
     shrunk = large.reshape(64, 2, 64, 2, 3).mean(axis=(1, 3))
     assert abs(shrunk.mean() - small.mean()) <= abs(other.mean() - small.mean()) + 20
+
+
+@pytest.fixture(scope="module")
+def with_networks(tmp_path_factory, request):
+    """An engine whose models folder holds upscalers: one repeats pixels, one makes them redder as well."""
+    models = link_models(tmp_path_factory.mktemp("upscaling"), request, ["sd15"])
+    write_compact(models / "ESRGAN" / "plain-x2.safetensors", 2)
+    write_compact(models / "upscalers" / "redder-x2.safetensors", 2, (0.25, 0.0, 0.0))
+    (models / "upscalers" / "cut.safetensors").write_bytes(b"nonsense")
+    bench = make_engine(tmp_path_factory.mktemp("upscaling-engine"), models)
+    yield bench
+    bench.engine.close()
+
+
+def enlarged(bench, upscaler, scale=2.0, **changes):
+    """What the second pass draws over, seen through one that changes nothing."""
+    wish = hires(scale=scale, upscaler=upscaler, denoising_strength=0.0)
+    return pixels(bench.draw(ask(hires=wish, **changes)).pictures[0]).astype(float)
+
+
+def test_a_network_of_a_file_enlarges_the_first_pass(with_networks):
+    pytest.importorskip("spandrel")
+    nearest, plain = enlarged(with_networks, "Nearest"), enlarged(with_networks, "plain-x2")
+    assert abs(plain - nearest).max() <= 1
+    redder = enlarged(with_networks, "redder-x2")
+    assert abs(redder - nearest).mean() > 1
+    # Applied twice, then brought to size: three times as large is more than one network makes.
+    assert enlarged(with_networks, "redder-x2", scale=3.0).shape == (192, 192, 3)
+
+
+@pytest.fixture
+def forwards(with_networks, monkeypatch):
+    """What networks are given until the test ends."""
+    pytest.importorskip("spandrel")
+    from modules.upscalers.spandrel_model import UpscalerModel
+
+    seen, plain = [], UpscalerModel.forward
+
+    def watched(self, tensor):
+        seen.append(tensor)
+        return plain(self, tensor)
+
+    with_networks.engine.upscalers.empty()
+    monkeypatch.setattr(UpscalerModel, "forward", watched)
+    yield seen
+    with_networks.engine.upscalers.empty()
+
+
+def test_tiles_change_nothing_and_each_is_as_large_as_the_setting_says(with_networks, forwards):
+    whole = enlarged(with_networks, "redder-x2")
+    assert [tuple(tensor.shape) for tensor in forwards] == [(1, 3, 64, 64)]
+    forwards.clear()
+    with_networks.settings.update({"ESRGAN_tile": 32, "ESRGAN_tile_overlap": 8})
+    tiled = enlarged(with_networks, "redder-x2")
+    with_networks.settings.update({"ESRGAN_tile": 256, "ESRGAN_tile_overlap": 32})
+    assert abs(whole - tiled).max() <= 1
+    assert [tuple(tensor.shape) for tensor in forwards] == 9 * [(1, 3, 32, 32)]
+
+
+def test_a_seamless_picture_goes_on_at_the_opposite_edge(with_networks, forwards):
+    canvas = replace(ask().canvas, tiling=True)
+    wish = hires(scale=2.0, upscaler="plain-x2")
+    picture = with_networks.draw(ask(canvas=canvas, hires=wish)).pictures[0]
+    assert picture.image.size == (128, 128)
+    padded = forwards[0]
+    assert padded.shape == (1, 3, 128, 128)  # 64 and an overlap of 32 on each side
+    assert torch.equal(padded[..., :32], padded[..., 64:96])
+
+
+def test_a_file_that_is_none_is_refused_before_anything_is_drawn(with_networks):
+    with pytest.raises(BrokenModel, match=r"cut\.safetensors"):
+        with_networks.engine.resolve(ask(hires=hires(upscaler="cut")))
+    with pytest.raises(InvalidRequest, match="known are .*plain-x2, .*redder-x2"):
+        with_networks.engine.resolve(ask(hires=hires(upscaler="SwinIR")))
 
 
 def test_what_cannot_be_done_is_said(bench):

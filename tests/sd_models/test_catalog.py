@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from modules.bootstrap.options import PathOptions
+from modules.contracts.catalog import UpscalerEntry
 from modules.contracts.errors import BrokenModel, UnknownModel
 from modules.sd_models import inspections
 from modules.sd_models.catalog import StudioCatalog
 from modules.sd_models.families import load_families
 from modules.support.paths import ROOT, Paths
 from tests.factories import headers as h
+from tests.factories.upscalers import write_compact
 
 SD15 = h.ldm_unet(768) | h.LDM_VAE | h.LDM_CLIP
 
@@ -313,12 +315,24 @@ def test_vaes_are_listed_with_what_is_wrong(house):
     assert "models convert" in found["old.vae"]
 
 
+def test_upscaler_files_come_behind_the_table_and_appear_on_refresh(house):
+    catalog = house.catalog(upscalers=[UpscalerEntry("Lanczos", latent=False)])
+    before = [entry.name for entry in catalog.upscalers()]
+    write_compact(house.paths.models / "ESRGAN" / "late-x2.safetensors", 2)
+    assert [entry.name for entry in catalog.upscalers()] == before
+    catalog.refresh()
+    found = {entry.name: entry for entry in catalog.upscalers()}
+    assert before[0] == "Lanczos" == next(iter(found))
+    assert found["late-x2"].scale == 2
+    assert found.keys() - before == {"late-x2"}
+
+
 def test_tables_are_handed_out(house):
-    from modules.contracts.catalog import SamplerEntry, ScheduleEntry, UpscalerEntry
+    from modules.contracts.catalog import SamplerEntry, ScheduleEntry
 
     sampler, schedule, upscaler = SamplerEntry("S", (), False), ScheduleEntry("k", "K"), UpscalerEntry("U", True)
     catalog = house.catalog(samplers=[sampler], schedulers=[schedule], upscalers=[upscaler])
-    assert (catalog.samplers(), catalog.schedulers(), catalog.upscalers()) == ((sampler,), (schedule,), (upscaler,))
+    assert (catalog.samplers(), catalog.schedulers(), catalog.upscalers()[0]) == ((sampler,), (schedule,), upscaler)
     assert catalog.family("sdxl").adapter == "sdxl"
     assert "sd15" in [family.id for family in catalog.families()]
     with pytest.raises(KeyError, match="known are sd15"):

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from PIL import Image
 
+from modules.contracts.catalog import UpscalerEntry
 from modules.contracts.plan import PassPlan, PicturePlan
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.noise import make_generator
@@ -17,26 +19,38 @@ from modules.processing_diffusers.stages.prepare import Beginning
 from modules.processing_diffusers.tensors import to_tensor
 from modules.upscalers.image import enlarge_image
 from modules.upscalers.latent import enlarge_latents
-from modules.upscalers.table import find_upscaler
 
 
 def enlarge(job: Job, pictures: Sequence[PicturePlan], latents: torch.Tensor, hires: PassPlan) -> Beginning:
-    """Latents at the hires size with fresh noise of the same seeds. Raises `InvalidRequest` for an unknown upscaler."""
+    """Latents at the hires size with fresh noise of the same seeds. Raises `BrokenModel` for a file that is none."""
     first, wish = job.plan.first, job.plan.request.hires
     size = plan_hires((first.width, first.height), wish, job.model.family, [])
-    upscaler = find_upscaler(wish.upscaler)
+    upscaler = hires.upscaler
+    if upscaler is None:
+        raise ValueError("A second pass without an upscaler.")
     if upscaler.latent:
         factor = job.model.family.latent_factor
         cells = (size.enlarged[1] // factor, size.enlarged[0] // factor)
         enlarged = _cut(enlarge_latents(latents, cells, upscaler.name), size, factor)
     else:
-        images = [enlarge_image(image, size.enlarged, upscaler.name) for image in decode_latents(job, latents)]
+        images = _larger(job, decode_latents(job, latents), size.enlarged, upscaler)
         left, top = (size.enlarged[0] - size.final[0]) // 2, (size.enlarged[1] - size.final[1]) // 2
         cut = [image.crop((left, top, left + size.final[0], top + size.final[1])) for image in images]
         generators = [make_generator(picture.seed, "encode") for picture in pictures]
         enlarged = job.vae.encode(job.vae_port, to_tensor(cut), generators, note=job.run.note)
     beginning = begin_from_nothing(job, pictures, hires)
     return replace(beginning, latents=enlarged.to(beginning.noise.device))
+
+
+def _larger(
+    job: Job, images: Sequence[Image.Image], size: tuple[int, int], upscaler: UpscalerEntry
+) -> list[Image.Image]:
+    """The pictures at that size, by interpolation or by a network."""
+    if upscaler.path is None:
+        return [enlarge_image(image, size, upscaler.name) for image in images]
+    wrap = job.plan.request.canvas.tiling
+    with job.upscalers.lease(upscaler) as network:
+        return [network.enlarge(job.port, image, size, job.run.check, wrap=wrap) for image in images]
 
 
 def _cut(latents: torch.Tensor, size: HiresSize, factor: int) -> torch.Tensor:
