@@ -80,7 +80,7 @@ def draw_pencil(scene: Scene, side: int) -> Image.Image:
     ground = Image.fromarray(draw_ground(scene.ground, side))
     hatching = make_hatching(side, scene.ground.variant % 4, 20, 40).point(make_curve(128, 182))
     picture = Image.composite(ground, Image.new("RGB", ground.size, PAPER), hatching)
-    strokes = make_hatching(side, 5, -52, 40).point(make_curve(186, 255))
+    strokes = make_hatching(side, 5, -52, 40).point(make_curve(160, 255))
     for thing in list_upward(scene):
         main = COLOURS[thing.colour]
         graphite = mix(darken(main), (52, 50, 58), 0.6)
@@ -88,9 +88,9 @@ def draw_pencil(scene: Scene, side: int) -> Image.Image:
         for part in place_parts(thing, side):
             area = shake_part(part, side, thing, 0.012)
             mask = cover_part(area, side)
-            picture.paste(PAPER, mask.box, mask.cover)
-            cover = ImageChops.multiply(mask.cover, strokes.crop(mask.box))
-            picture.paste(find_paint(part.role, main), mask.box, cover)
+            paint = find_paint(part.role, main)
+            picture.paste(mix(PAPER, paint, 0.4), mask.box, mask.cover)
+            picture.paste(paint, mask.box, ImageChops.multiply(mask.cover, strokes.crop(mask.box)))
             if part.lined:
                 for seed in (0, 1):
                     line = trace_part(shake_part(part, side, thing, 0.03, seed), side, width)
@@ -116,7 +116,7 @@ def draw_watercolour(scene: Scene, side: int) -> Image.Image:
             if part.lined:
                 inside = mask.cover.filter(ImageFilter.GaussianBlur(soft * 3.6))
                 rim = ImageChops.subtract(cover, inside).point(make_curve(0, 255))
-                picture.paste(darken(paint), mask.box, rim)
+                picture.paste(darken(darken(paint)), mask.box, rim)
     return picture
 
 

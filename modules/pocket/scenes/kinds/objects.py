@@ -12,14 +12,14 @@ from modules.pocket.scenes.shapes import Part, arc, box, ellipse, fill, mirror, 
 
 def draw_house(lot: Random) -> list[Part]:
     """A house with a door and one or two windows, with or without a chimney."""
-    eaves = lot.uniform(-0.22, -0.08)
+    eaves = lot.uniform(-0.26, -0.16)
     parts: list[Part] = []
     if lot.random() < 0.55:
         x = lot.choice((-0.5, 0.36))
         parts.append(fill("dark", box(x, -0.82, x + 0.2, -0.1)))
     parts.append(fill("main", box(-0.72, eaves, 0.72, 0.86)))
-    over = lot.uniform(0.84, 0.96)
-    parts.append(fill("dark", [(-over, eaves + 0.06), (0, -0.92), (over, eaves + 0.06)]))
+    over = lot.uniform(0.84, 0.94)
+    parts.append(fill("dark", [(-over, eaves + 0.06), (0, -0.84), (over, eaves + 0.06)]))
     door = lot.choice((-0.46, -0.14, 0.2))
     parts.append(fill("wood", box(door, 0.34, door + 0.28, 0.86)))
     parts.append(fill("spark", ellipse(door + 0.22, 0.6, 0.03, 0.03), lined=False))
