@@ -25,3 +25,25 @@ def make_rescale(scale: float, amount: float) -> Callable[[torch.Tensor], torch.
         return torch.cat([mixed, mixed])
 
     return rescale
+
+
+PLUS_SHARE = 1 / 12.5
+"""Part of the CFG scale that CFG++ guides with, as in A1111: its own scale lies between 0 and 1, 7 stands for 0.56."""
+
+
+def make_plus(scale: float, tell: Callable[[torch.Tensor], None]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Guidance of CFG++ (arXiv:2406.08070): mixes with a share of the scale and tells what was said without guidance.
+
+    Takes and gives what `make_rescale`'s function does. Without guidance (scale 1 and below) it changes and tells
+    nothing.
+    """
+
+    def guide(output: torch.Tensor) -> torch.Tensor:
+        if scale <= 1:
+            return output
+        free, bound = output.chunk(2)
+        tell(free)
+        mixed = free + scale * PLUS_SHARE * (bound - free)
+        return torch.cat([mixed, mixed])
+
+    return guide

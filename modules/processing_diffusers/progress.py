@@ -29,9 +29,13 @@ class Run:
         self.batch = 0
         self.finished_batches = 0
         self.started = time.monotonic()
-        self._step = 0
+        self._before = 0.0
+        """Steps of this batch that ended with an earlier pass."""
+        self._done = 0.0
+        """Steps of this batch so far; a part of one where a sampler tells of it."""
+        self._earlier = 0.0
+        """Steps of earlier batches that were run here, for the pace."""
         self._stepping_since: float | None = None
-        self._steps_timed = 0
 
     def note(self, sentence: str) -> None:
         """Tell the person something, once."""
@@ -66,7 +70,8 @@ class Run:
     def batch_of(self, number: int) -> Iterator[None]:
         """One batch. A skipped one counts as finished; one that failed may be begun again."""
         self.batch = number
-        self._step = 0
+        self._earlier += self._done
+        self._before = self._done = 0.0
         try:
             yield
         except BatchSkipped:
@@ -74,22 +79,27 @@ class Run:
         self.finished_batches = number + 1
 
     def begin_steps(self) -> None:
-        """The denoiser starts; used for the estimate of the time left."""
+        """A pass through the denoiser starts."""
+        self._before = self._done
         if self._stepping_since is None:
             self._stepping_since = time.monotonic()
 
-    def step_done(self) -> None:
-        """One step of the sampler ended."""
-        self._step += 1
-        self._steps_timed += 1
+    def step_done(self, done: float) -> None:
+        """`done` of the steps of this pass are behind."""
+        self._done = self._before + done
         plan, batches = self.plan, len(self.plan.batches)
         steps = max(plan.total_steps // batches, 1)
-        progress = min((self.batch + self._step / steps) / batches, 1.0)
+        progress = min((self.batch + self._done / steps) / batches, 1.0)
         left = None
-        if self._stepping_since is not None:
-            pace = (time.monotonic() - self._stepping_since) / self._steps_timed
-            left = pace * max(steps * batches - self.batch * steps - self._step, 0)
+        behind = self._earlier + self._done
+        if self._stepping_since is not None and behind > 0:
+            pace = (time.monotonic() - self._stepping_since) / behind
+            left = pace * max(steps * batches - self.batch * steps - self._done, 0)
         self.context.emit(StepDone(self.context.job_id, self._step, steps, self.batch, batches, progress, left))
+
+    @property
+    def _step(self) -> int:
+        return int(self._done + 1e-9)
 
     def preview(self, data: bytes, media_type: str) -> None:
         """Show how far it has come."""

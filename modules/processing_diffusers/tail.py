@@ -24,16 +24,40 @@ class ScheduleTail:
     ) -> None:
         """`steps` is the length of the whole schedule; of `arguments` the scheduler gets those that it knows."""
         known = inspect.signature(scheduler.set_timesteps).parameters
-        scheduler.set_timesteps(steps, device=device, **{key: arguments[key] for key in arguments if key in known})
+        named = {key: arguments[key] for key in arguments if key in known}
+        scheduler.set_timesteps(steps, device=device, skip=steps - run, **named)
         self._scheduler = scheduler
         self.config = scheduler.config
         self.denoised: torch.Tensor | None = None
         """What the model took the finished latents to be at the latest step, in the denoiser's layout."""
-        self.order = int(getattr(scheduler, "order", 1))
-        # Every step but the last costs `order` model calls, each with a time step of its own.
-        self._skipped = (steps - run) * self.order
-        self.timesteps = scheduler.timesteps[self._skipped :]
+        self.order = int(scheduler.order)
+        self.timesteps = scheduler.timesteps
+        self._run = run
         self.set_begin_index(0)
+
+    @property
+    def one_by_one(self) -> bool:
+        """Pictures of a batch have to be drawn one after the other, as each has steps of its own."""
+        return bool(self._scheduler.course.method.open)
+
+    @property
+    def plus(self) -> bool:
+        """The sampler is CFG++, and `hear` is to be told what the denoiser says without guidance."""
+        return bool(self._scheduler.course.method.plus)
+
+    def hear(self, unguided: torch.Tensor) -> None:
+        """The denoiser's newest answer without guidance, before the step that it belongs to."""
+        self._scheduler.unguided = unguided
+
+    def steps_done(self, index: int) -> float | None:
+        """How many of the steps run are done after the model call `index`; None where a step is not finished by it.
+
+        Whole steps for samplers that know their way; what finds its way as it goes tells of parts of a step, too.
+        """
+        done = self._scheduler.share_done(index + 1) * self._run
+        if self.one_by_one:
+            return done
+        return float(int(done + 1e-9)) if (index + 1) % self.order == 0 or index + 1 == len(self.timesteps) else None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["_scheduler"], name)
@@ -50,8 +74,7 @@ class ScheduleTail:
 
     def set_begin_index(self, index: int = 0) -> None:
         """Where the pipeline's loop begins, counted within the tail."""
-        if hasattr(self._scheduler, "set_begin_index"):
-            self._scheduler.set_begin_index(self._skipped + index)
+        self._scheduler.set_begin_index(index)
 
     def step(self, *given: Any, **named: Any) -> Any:
         """One step of the scheduler; what it does not take (such as `generator`) was given to it when it was built."""

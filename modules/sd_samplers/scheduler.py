@@ -19,6 +19,7 @@ from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteSchedule
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from diffusers.utils.torch_utils import randn_tensor
 
+from modules.sd_samplers.itinerary import OpenTimesteps
 from modules.sd_samplers.schedules import AYS_SD, NoiseTable, sigmas_for
 from modules.sd_samplers.solvers import Method
 from modules.sd_samplers.walk import Solver, Stochasticity, Walk
@@ -45,7 +46,9 @@ class Stepping:
 
     `timesteps` has one entry for every model call and `sigmas` the noise level at which each is made, and a last 0. A
     sampler with two calls a step has `order` 2 and 2 n - 1 entries for n steps. Pipelines cut that list in image to
-    image at multiples of `order`, which is why every step but the last costs the same number of calls.
+    image at multiples of `order`, which is why every step but the last costs the same number of calls. Methods whose
+    plan depends on where it begins (`Method.whole`) are laid from there instead: see `skip` of `set_timesteps`. With
+    `Method.open` both lists grow as the walk goes on.
     """
 
     order: int
@@ -59,9 +62,14 @@ class Stepping:
         self.course = course
         self.order = course.method.calls
         self.generators: Generators = None
+        self.unguided: torch.Tensor | None = None
+        """What the model answered to the latest call without guidance; whoever guides it says so before `step`."""
+        self._first = 0
+        self._place = 0.0
         self._solver: Solver | None = None
         self._road: tuple[float, ...] = ()
         self._template: Any = None
+        self._free: Any = None
 
     def bind_generators(self, generators: Generators) -> None:
         """Generators for fresh noise, one per picture of the batch, for pipelines whose loop hands none to `step`."""
@@ -69,27 +77,68 @@ class Stepping:
 
     def index_for_timestep(self, timestep: Any, schedule_timesteps: Any = None) -> int:
         """The first call at that time step. Churn above the model's largest sigma makes several share one."""
+        if self.course.method.open:
+            return 0
         times = self.timesteps if schedule_timesteps is None else schedule_timesteps
         return int((times == timestep).nonzero()[0].item())
 
-    def _lay(self, road: Sequence[float]) -> list[float]:
-        """Take a road of sigmas and return the sigma of every model call along it."""
+    def _lay(self, road: Sequence[float], skip: int, device: Any) -> None:
+        """Take a road of sigmas, to be walked from step `skip` on, and name every model call along it."""
         self._road = tuple(float(sigma) for sigma in road)
-        self._solver = None
-        solver = self._solve(0, lambda: 0.0)
-        calls: list[float] = []
+        self._first, self._place, self._solver, self.unguided = skip, self._road[skip], None, None
+        solver = self._solve(skip, lambda: 0.0)
+        calls = [next(solver)[1]]
+        if self.course.method.open:
+            self._walked = OpenTimesteps(device)
+            self.timesteps, self.sigmas = self._walked, torch.zeros(1)
+            self._go_on_at(calls[0])
+            return
         try:
-            _, sigma = next(solver)
             while True:
-                calls.append(sigma)
-                _, sigma = solver.send((0.0, 0.0))
+                calls.append(solver.send((0.0, 0.0))[1])
         except StopIteration:
-            return calls
+            self.sigmas = torch.tensor([*calls, 0.0], dtype=torch.float32)
+            self.timesteps = torch.tensor(self._times(calls), dtype=torch.float32, device=device)
+
+    @abstractmethod
+    def _times(self, sigmas: Sequence[float]) -> Any:
+        """The time steps by which the model knows those sigmas."""
+
+    def _go_on_at(self, sigma: float) -> None:
+        """An open walk asks the model next at that sigma."""
+        self.sigmas = torch.cat([self.sigmas[:-1], torch.tensor([sigma, 0.0], dtype=torch.float32)])
+        self._walked.append(float(self._times([sigma])[0]))
+
+    def share_done(self, calls: int) -> float:
+        """How much of the way lies behind after that many model calls, 0 to 1.
+
+        Calls are all alike where they are known beforehand; an open walk goes by the log of sigma.
+        """
+        if not self.course.method.open:
+            return calls / len(self.timesteps)
+        start, end = self._road[self._first], self._road[-2]
+        if self._place == 0.0 or start == end:
+            return float(self._place == 0.0)
+        return math.log(start / self._place) / math.log(start / end)
 
     def _solve(self, first: int, noise: Any) -> Solver:
         course = self.course
-        walk = Walk(self._road, noise, flow=self.flow, first=first, amounts=course.amounts)
+        walk = Walk(
+            self._road,
+            noise,
+            flow=self.flow,
+            first=first,
+            amounts=course.amounts,
+            reached=self._reach,
+            unguided=self._unguided,
+        )
         return course.method.solve(walk)
+
+    def _reach(self, sigma: float) -> None:
+        self._place = sigma
+
+    def _unguided(self, denoised: Any) -> Any:
+        return denoised if self._free is None else self._free
 
     def _noise(self) -> torch.Tensor:
         """Standard normal noise like the latents; each picture's comes from its own generator."""
@@ -117,16 +166,34 @@ class Stepping:
         x = sample.to(torch.float32)
         self._template = x
         if self._solver is None:
-            self._solver = self._solve(index // self.order, self._noise)
+            self._solver = self._solve(self._first + self._begun(index, x) // self.order, self._noise)
             next(self._solver)
-        denoised = self._denoised(model_output.to(torch.float32), x, float(self.sigmas[index]))
+        sigma = float(self.sigmas[index])
+        denoised = self._denoised(model_output.to(torch.float32), x, sigma)
+        free, self.unguided = self.unguided, None
+        self._free = None if free is None else self._denoised(free.to(torch.float32), x, sigma)
         try:
-            following, _ = self._solver.send((x, denoised))
+            following, coming = self._solver.send((x, denoised))
+            if self.course.method.open:
+                self._go_on_at(coming)
         except StopIteration as finished:
-            following = finished.value
+            following, self._place = finished.value, 0.0
         self._template = None
         self._step_index = index + 1
         return following, denoised
+
+    def _begun(self, index: int, x: torch.Tensor) -> int:
+        """The call that a walk begins with. Raises `ValueError` where the method cannot begin there or with that."""
+        method = self.course.method
+        if method.whole and index > 0:
+            raise ValueError(
+                f"This sampler cannot be entered at call {index}; lay its way from there with `skip` of set_timesteps."
+            )
+        if method.open and x.shape[0] > 1:
+            raise ValueError(
+                f"{x.shape[0]} pictures were given to a sampler whose steps follow one picture; draw them one by one."
+            )
+        return index
 
     @abstractmethod
     def _denoised(self, output: torch.Tensor, x: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -158,8 +225,9 @@ class StudioEulerScheduler(Stepping, EulerDiscreteScheduler):
         timesteps: Sequence[float] | None = None,
         sigmas: Sequence[float] | None = None,
         mu: float | None = None,
+        skip: int = 0,
     ) -> None:
-        """Lay out the calls for that many steps of the course's schedule.
+        """Lay out the calls for that many steps of the course's schedule, those of the first `skip` steps left out.
 
         `timesteps` and `sigmas` of a pipeline only tell the number of steps; `mu` has no meaning here.
         """
@@ -167,13 +235,14 @@ class StudioEulerScheduler(Stepping, EulerDiscreteScheduler):
         course, table = self.course, self.noise_table
         shape = {} if course.rho is None else {"rho": course.rho}
         discard = course.discard_penultimate
-        calls = self._lay(sigmas_for(course.schedule, table, steps, discard_penultimate=discard, **shape).tolist())
+        road = sigmas_for(course.schedule, table, steps, discard_penultimate=discard, **shape).tolist()
+        self._lay(road, skip, device)
         self.num_inference_steps = steps
-        self.sigmas = torch.tensor([*calls, 0.0], dtype=torch.float32)
-        times = 0.25 * np.log(calls) if self._continuous() else table.time_at(np.asarray(calls))
-        self.timesteps = torch.tensor(times, dtype=torch.float32, device=device)
         self._step_index = None
         self._begin_index = None
+
+    def _times(self, sigmas: Sequence[float]) -> Any:
+        return 0.25 * np.log(sigmas) if self._continuous() else self.noise_table.time_at(np.asarray(sigmas))
 
     def _continuous(self) -> bool:
         config = self.config
@@ -229,8 +298,9 @@ class StudioFlowScheduler(Stepping, FlowMatchEulerDiscreteScheduler):
         sigmas: Sequence[float] | None = None,
         mu: float | None = None,
         timesteps: Sequence[float] | None = None,
+        skip: int = 0,
     ) -> None:
-        """Lay out the calls for that many steps. Sigmas of the pipeline are used by `automatic` only."""
+        """As `StudioEulerScheduler.set_timesteps`. Sigmas of the pipeline are used by `automatic` only."""
         steps = _count(num_inference_steps, timesteps, sigmas)
         course = self.course
         super().set_timesteps(None if sigmas is not None else steps, device=device, sigmas=sigmas, mu=mu)
@@ -241,10 +311,12 @@ class StudioFlowScheduler(Stepping, FlowMatchEulerDiscreteScheduler):
             discard = course.discard_penultimate
             table = self.noise_table(mu)
             road = sigmas_for(course.schedule, table, steps, discard_penultimate=discard, **shape).tolist()
-        calls = self._lay(road)
+        self._lay(road, skip, device)
         self.num_inference_steps = steps
-        self.sigmas = torch.tensor([*calls, 0.0], dtype=torch.float32)
-        self.timesteps = (self.sigmas[:-1] * self.config.num_train_timesteps).to(device)
+
+    def _times(self, sigmas: Sequence[float]) -> Any:
+        # Rounded as diffusers does it, so that the model is told the same.
+        return (torch.tensor(sigmas, dtype=torch.float32) * self.config.num_train_timesteps).tolist()
 
     def _denoised(self, output: torch.Tensor, x: torch.Tensor, sigma: float) -> torch.Tensor:
         return x - output * sigma

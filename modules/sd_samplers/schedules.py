@@ -63,9 +63,13 @@ class NoiseTable:
 
 def karras(noise: NoiseTable, steps: int, rho: float = 7.0) -> Array:
     """Equation 5 of Karras et al. (arXiv:2206.00364): even steps in the rho-th root of sigma."""
-    ramp = np.linspace(0, 1, steps)
-    high, low = noise.largest ** (1 / rho), noise.smallest ** (1 / rho)
-    return np.asarray((high + ramp * (low - high)) ** rho)
+    return np.asarray(karras_between(noise.largest, noise.smallest, steps, rho))
+
+
+def karras_between(largest: float, smallest: float, steps: int, rho: float = 7.0) -> list[float]:
+    """`karras` between two given sigmas, both among the result."""
+    high, low = largest ** (1 / rho), smallest ** (1 / rho)
+    return [float((high + part * (low - high)) ** rho) for part in np.linspace(0, 1, steps)]
 
 
 def exponential(noise: NoiseTable, steps: int) -> Array:

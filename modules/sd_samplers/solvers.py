@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from modules.sd_samplers import solvers_exponential, solvers_ode, solvers_sde
+from modules.sd_samplers import solvers_exponential, solvers_ode, solvers_restart, solvers_sde, solvers_single
 from modules.sd_samplers.walk import Solver, Walk
 
 
@@ -15,6 +15,12 @@ class Method:
 
     solve: Callable[[Walk], Solver]
     calls: int = 1
+    whole: bool = False
+    """Its plan depends on where it begins, so it is laid from there and cannot be entered in the middle."""
+    open: bool = False
+    """It chooses where to ask next by what the model answered, for one picture at a time."""
+    plus: bool = False
+    """It is CFG++: guided by a small share of the scale, and told what the model says without guidance."""
 
 
 SOLVERS: dict[str, Method] = {
@@ -36,4 +42,8 @@ SOLVERS: dict[str, Method] = {
     "dpmpp_2m_sde_heun": Method(solvers_sde.dpmpp_2m_sde_heun),
     "dpmpp_3m_sde": Method(solvers_sde.dpmpp_3m_sde),
     "lcm": Method(solvers_sde.lcm),
+    "ddim_cfgpp": Method(solvers_ode.ddim_cfgpp, plus=True),
+    "dpm_fast": Method(solvers_single.dpm_fast, whole=True),
+    "dpm_adaptive": Method(solvers_single.dpm_adaptive, whole=True, open=True),
+    "restart": Method(solvers_restart.restart, 2, whole=True),
 }

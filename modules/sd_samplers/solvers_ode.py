@@ -23,6 +23,18 @@ def euler(walk: Walk) -> Solver:
     return x
 
 
+def ddim_cfgpp(walk: Walk) -> Solver:
+    """DDIM with CFG++, algorithm 2 of arXiv:2406.08070: what is denoised is guided, what is noised again is not.
+
+    One call a step. Without guidance it is `euler`.
+    """
+    x: Any = None
+    for _, start, end in walk.steps():
+        x, denoised = yield x, start
+        x = denoised * walk.alpha(end) + (x - walk.unguided(denoised) * walk.alpha(start)) * (end / start)
+    return x
+
+
 def heun(walk: Walk) -> Solver:
     """Heun's method; arXiv:2206.00364, algorithm 2. Two calls a step, one in the last."""
     x: Any = None

@@ -18,7 +18,8 @@ Solver = Generator[tuple[Any, float], tuple[Any, Any], Any]
 
 The x that comes back is the one that went out, unless the pipeline changed it in between (inpainting blends it with the
 original). The first x is None: it is the pipeline that holds the initial noise. Sigmas never depend on x, so a solver
-that is fed zeros tells where the model will be asked.
+that is fed zeros tells where the model will be asked; those that find their way as they go (`solvers.Method.open`) are
+the exception.
 """
 
 MAX_CHURN = math.sqrt(2) - 1
@@ -48,6 +49,10 @@ class Walk:
     flow: bool = False
     first: int = 0
     amounts: Stochasticity = field(default_factory=Stochasticity)
+    reached: Callable[[float], None] = lambda sigma: None
+    """Told by solvers that find their way as they go: the sigma that they are at for good."""
+    unguided: Callable[[Any], Any] = lambda denoised: denoised
+    """The newest answer without guidance, given the one with it; the same where there is no guidance."""
 
     def steps(self) -> Iterator[tuple[int, float, float]]:
         """Index, sigma to come from and sigma to go to, of every step still to be made."""

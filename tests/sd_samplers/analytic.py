@@ -59,7 +59,14 @@ def answer(scheduler: Any, latents: torch.Tensor, timestep: Any, kind: str) -> t
 
 
 def walk(scheduler: Any, start: torch.Tensor, generators: Any = None, kind: str = "epsilon") -> torch.Tensor:
-    """The loop of a pipeline: from unit noise to the finished latents."""
+    """The loop of a pipeline: from unit noise to the finished latents; one by one where the sampler needs that."""
+    if scheduler.course.method.open and len(start) > 1:
+        found = []
+        for place in range(len(start)):
+            scheduler.set_timesteps(scheduler.num_inference_steps)
+            row = slice(place, place + 1)
+            found.append(walk(scheduler, start[row], generators and generators[row], kind))
+        return torch.cat(found)
     kind = "flow" if scheduler.flow else kind
     latents = start if kind == "flow" else start * scheduler.init_noise_sigma
     for timestep in scheduler.timesteps:

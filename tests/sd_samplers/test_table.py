@@ -27,6 +27,7 @@ def test_a1111s_names_are_there():
     names = [entry.name for entry in TABLE.samplers()]
     assert names[0] == "DPM++ 2M"
     assert {"Euler a", "Euler", "Heun", "DPM2 a", "DPM++ 2M SDE Heun", "DDIM", "UniPC", "LCM", "PLMS"} <= set(names)
+    assert {"DPM fast", "DPM adaptive", "Restart", "IPNDM_V", "DDIM CFG++"} <= set(names)
     labels = [entry.label for entry in TABLE.schedulers()]
     assert labels[:5] == ["Automatic", "Uniform", "Karras", "Exponential", "Polyexponential"]
     assert {"SGM Uniform", "KL Optimal", "Align Your Steps", "Simple", "Normal", "DDIM", "Beta"} <= set(labels)
@@ -57,6 +58,10 @@ def test_rows_say_what_a1111_says():
         ("k_euler_a", None, ("Euler a", "Uniform")),
         ("k_dpmpp_2m", None, ("DPM++ 2M", "Karras")),
         ("DDIM", None, ("DDIM", "DDIM")),
+        ("DDIM CFG++", None, ("DDIM CFG++", "DDIM")),
+        ("k_dpm_fast", None, ("DPM fast", "Uniform")),
+        ("DPM adaptive Karras", None, ("DPM adaptive", "Karras")),
+        ("Restart", None, ("Restart", "Karras")),
         ("DPM++ 2M SDE", "automatic", ("DPM++ 2M SDE", "Exponential")),
         (None, None, ("Euler a", "Uniform")),
         ("", "Karras", ("Euler a", "Karras")),
@@ -78,9 +83,7 @@ def test_flow_models_keep_automatic():
     assert resolve("Euler", "Beta", flow=True) == ("Euler", "Beta")
 
 
-@pytest.mark.parametrize(
-    "name", ["Eular", "DPM++ 2M Caras", "DPM fast", "DPM adaptive", "Restart", "Karras", "DPM++ 2M "]
-)
+@pytest.mark.parametrize("name", ["Eular", "DPM++ 2M Caras", "DPM slow", "Karras", "DPM++ 2M "])
 def test_an_unknown_sampler_lists_the_known_ones(name):
     if name.strip() == "DPM++ 2M":
         assert resolve(name)[0] == "DPM++ 2M"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +78,16 @@ class StandIn:
         if self._guide is None:
             return output
         return (self._guide(output[0]), *output[1:])
+
+    @contextlib.contextmanager
+    def guided_by(self, guide: Callable[[torch.Tensor], torch.Tensor] | None) -> Iterator[None]:
+        """Let another `guide` see the output for a while; None changes nothing."""
+        before = self._guide
+        self._guide = guide or before
+        try:
+            yield
+        finally:
+            self._guide = before
 
     def cache_context(self, name: str) -> contextlib.AbstractContextManager[None]:
         """Lanes share the module, so none of them may switch a state inside it."""

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from modules.contracts.plan import PassPlan
+from modules.processing_diffusers.guidance import make_plus
 from modules.processing_diffusers.job import Job
-from modules.processing_diffusers.stages.prepare import Beginning
+from modules.processing_diffusers.stages.prepare import Beginning, row_of
 from modules.processing_diffusers.tail import ScheduleTail
 from modules.sd_samplers.build import build_scheduler
 
@@ -17,15 +18,32 @@ from modules.sd_samplers.build import build_scheduler
 def denoise(job: Job, pass_plan: PassPlan, conditioning: dict[str, Any], beginning: Beginning) -> torch.Tensor:
     """Latents of shape (pictures, C, H, W) in fp32 after all steps of the pass.
 
-    Cancellation and skipping take effect within one step.
+    Pictures are drawn together, or one after the other where the sampler needs that. Cancellation and skipping take
+    effect within one model call.
     """
     if pass_plan.steps == 0 and beginning.latents is not None:
         return beginning.latents
-    adapter = job.model.adapter
+    job.run.begin_steps()
     tail = _lay_schedule(job, pass_plan, beginning)
+    count = beginning.noise.shape[0]
+    if count == 1 or not tail.one_by_one:
+        return _walk(job, pass_plan, conditioning, beginning, StepWatcher(job, pass_plan, tail))
+    drawn = []
+    for place in range(count):
+        only = beginning.only(place)
+        watcher = StepWatcher(job, pass_plan, _lay_schedule(job, pass_plan, only), (place, count))
+        drawn.append(_walk(job, pass_plan, row_of(conditioning, place, count), only, watcher))
+    return torch.cat(drawn)
+
+
+def _walk(
+    job: Job, pass_plan: PassPlan, conditioning: dict[str, Any], beginning: Beginning, watcher: StepWatcher
+) -> torch.Tensor:
+    """One call of the pipeline along the watcher's schedule."""
+    adapter, tail = job.model.adapter, watcher.tail
     noise = adapter.pack(beginning.noise)
     latents = None if beginning.latents is None else adapter.pack(beginning.latents)
-    watcher = StepWatcher(job, pass_plan, tail, Blend.of(job, beginning, latents, noise))
+    watcher.blend = Blend.of(job, beginning, latents, noise)
     pipeline = job.pipeline
     pipeline.scheduler = tail
     arguments = {
@@ -43,8 +61,9 @@ def denoise(job: Job, pass_plan: PassPlan, conditioning: dict[str, Any], beginni
         "return_dict": False,
         "callback_on_step_end": watcher,
     }
-    job.run.begin_steps()
-    result = pipeline(**arguments)[0]
+    guide = make_plus(pass_plan.cfg_scale, tail.hear) if tail.plus else None
+    with getattr(pipeline, job.model.family.denoiser).guided_by(guide):
+        result = pipeline(**arguments)[0]
     return adapter.unpack(result.float(), *beginning.noise.shape[-2:])
 
 
@@ -103,10 +122,11 @@ class Blend:
 class StepWatcher:
     """Called by the pipeline after each model call."""
 
-    def __init__(self, job: Job, pass_plan: PassPlan, tail: ScheduleTail, blend: Blend | None) -> None:
-        self._job, self._pass, self._tail, self._blend = job, pass_plan, tail, blend
-        self._calls = len(tail.timesteps)
-        self._steps = 0
+    def __init__(self, job: Job, pass_plan: PassPlan, tail: ScheduleTail, portion: tuple[int, int] = (0, 1)) -> None:
+        """`portion` is which of how many pictures of the batch it watches, where they are drawn one by one."""
+        self._job, self._pass, self.tail, self._portion = job, pass_plan, tail, portion
+        self.blend: Blend | None = None
+        self._seen = 0
         self._every = int(job.settings["show_progress_every_n_steps"]) if job.run.context.previews else 0
 
     def __call__(self, pipeline: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -114,18 +134,20 @@ class StepWatcher:
         job = self._job
         job.run.check()
         latents = tensors["latents"]
-        if self._blend is not None:
-            latents = self._blend.after(self._tail, index, latents)
-        if (index + 1) % self._tail.order == 0 or index + 1 == self._calls:
-            job.run.step_done()
-            self._steps += 1
-            if self._every and self._steps % self._every == 0 and index + 1 < self._calls:
+        if self.blend is not None:
+            latents = self.blend.after(self.tail, index, latents)
+        done = self.tail.steps_done(index)
+        if done is not None:
+            place, count = self._portion
+            job.run.step_done((place * self._pass.steps + done) / count)
+            if self._every and int(done) // self._every > self._seen and index + 1 < len(self.tail.timesteps):
+                self._seen = int(done) // self._every
                 self._preview(latents)
         return {"latents": latents}
 
     def _preview(self, latents: torch.Tensor) -> None:
         job = self._job
-        clean = self._tail.denoised if self._tail.denoised is not None else latents
+        clean = self.tail.denoised if self.tail.denoised is not None else latents
         factor = job.model.family.latent_factor
         cells = job.model.adapter.unpack(clean.float(), self._pass.height // factor, self._pass.width // factor)
         job.run.preview(job.model.preview(job.port, cells.cpu(), int(job.settings["live_preview_size"])), "image/jpeg")

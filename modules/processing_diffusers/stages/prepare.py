@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,6 +26,25 @@ class Beginning:
     """1 where to draw anew, 0 where to keep `latents`; None draws everything."""
     masked: dict[str, Any] | None = None
     """Further arguments of a pipeline whose denoiser sees mask and masked picture."""
+
+    def only(self, place: int) -> Beginning:
+        """The beginning of one picture of the batch."""
+        row, count = slice(place, place + 1), self.noise.shape[0]
+        return replace(
+            self,
+            noise=self.noise[row],
+            generators=self.generators[row],
+            latents=None if self.latents is None else self.latents[row],
+            masked=None if self.masked is None else row_of(self.masked, place, count),
+        )
+
+
+def row_of(arguments: Mapping[str, Any], place: int, count: int) -> dict[str, Any]:
+    """Arguments of a pipeline's call for one picture out of `count`: that row of every tensor that has one for each."""
+    return {
+        key: value[place : place + 1] if isinstance(value, torch.Tensor) and value.shape[0] == count else value
+        for key, value in arguments.items()
+    }
 
 
 def latent_shape(job: Job, pass_plan: PassPlan) -> Shape:

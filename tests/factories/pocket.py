@@ -1,0 +1,42 @@
+"""An engine over the model that ships, on the CPU in fp32, as a person without a graphics card runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from modules.bootstrap.options import DeviceOptions, Options
+from modules.support.options import CORE_SETTINGS
+from modules.support.paths import ROOT, Paths
+from modules.support.settings import Settings
+
+POCKET = ROOT / "models" / "pocket"
+
+
+def make_pocket_engine(folder: Path, **settings: Any) -> Any:
+    """A fresh engine whose only model is `models/pocket`; data goes under `folder`."""
+    from modules.device.cpu import CpuHandler
+    from modules.device.select import choose
+    from modules.processing_diffusers.engine import DiffusersEngine
+    from modules.sd_models.catalog import StudioCatalog
+    from modules.sd_models.families import load_families
+    from modules.sd_samplers.build import shipped_table
+    from modules.upscalers.table import UPSCALERS
+
+    store = Settings(CORE_SETTINGS)
+    store.update({"batch_window_ms": 20.0, **settings})
+    (folder / "models" / "checkpoints").mkdir(parents=True)
+    (folder / "models" / "checkpoints" / "pocket").symlink_to(POCKET)
+    paths = Paths(folder / "data", folder / "models", ROOT).ensure()
+    table = shipped_table()
+    catalog = StudioCatalog(
+        paths,
+        families=load_families(ROOT / "configs" / "families.json"),
+        samplers=table.samplers(),
+        schedulers=table.schedulers(),
+        upscalers=UPSCALERS,
+        default_model=lambda: "pocket",
+        hub_caches=(),
+    )
+    choice = choose(DeviceOptions(no_half=True), paths.cache, handlers=(CpuHandler(),))
+    return DiffusersEngine(catalog=catalog, table=table, choice=choice, settings=store, paths=paths, options=Options())
