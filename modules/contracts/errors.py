@@ -9,6 +9,10 @@
     ├── DeviceUnavailable     the named hardware is not here (HTTP 503)
     ├── NotReady              the studio is still starting (HTTP 503)
     ├── JobCancelled          somebody asked the job to stop (HTTP 409)
+    ├── NotSignedIn           nobody knows who asks (HTTP 401)
+    ├── NotAllowed            it belongs to somebody else, or needs another role (HTTP 403)
+    ├── OverLimit             credits, rate or queue depth are used up, with the seconds to wait (HTTP 429)
+    ├── TimedOut              the job's deadline passed, or it ran for longer than it was to (HTTP 504)
     ├── ScriptFailed          a script threw (HTTP 500)
     └── ExtensionFailed       an extension threw (HTTP 500)
 
@@ -95,6 +99,38 @@ class JobCancelled(StudioError):
 
     kind = "job_cancelled"
     status = 409
+
+
+class NotSignedIn(StudioError):
+    """A name and password, a token or a session is needed and none that is known was given."""
+
+    kind = "not_signed_in"
+    status = 401
+
+
+class NotAllowed(StudioError):
+    """What was asked for belongs to somebody else or needs another role."""
+
+    kind = "not_allowed"
+    status = 403
+
+
+class OverLimit(StudioError):
+    """Something is used up for now. `retry_after` is when it may be tried again, in seconds from now."""
+
+    kind = "over_limit"
+    status = 429
+
+    def __init__(self, message: str, *, retry_after: float = 60.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class TimedOut(StudioError):
+    """A job's deadline passed, or it ran for longer than it was to."""
+
+    kind = "timed_out"
+    status = 504
 
 
 class ScriptFailed(StudioError):

@@ -1,0 +1,1 @@
+"""Accounts: users, roles, tokens, sessions, tiers, and the ledger of what everybody has used."""

@@ -1,0 +1,136 @@
+"""Lets jobs in within the limits of their owner's tier, charges them, and settles what they did not use."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+
+from sqlalchemy import Connection, Engine, delete, func, insert, select
+
+from modules.accounts import ledger
+from modules.accounts.tables import STARTS, TIERS, USERS
+from modules.accounts.tiers import FREE, from_json
+from modules.contracts.accounts import Allowance, Tier, Wish
+from modules.contracts.errors import InvalidRequest, OverLimit
+
+MINUTE = 60.0
+SLACK = 1e-6
+"""Rounding that is forgiven when credits are compared."""
+
+
+class LedgerGate:
+    """`Gate` over the database. One transaction asks and charges, so two requests cannot use the same credits."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
+        """`clock` gives seconds since 1970; the tables exist already."""
+        self._engine = engine
+        self._clock = clock
+
+    def admit(self, owner: str, wish: Wish, job_id: str, pending: int) -> None:
+        """Charge `owner`. Raises `InvalidRequest` or `OverLimit`, having charged nothing."""
+        now = self._clock()
+        with self._engine.begin() as connection:
+            _serialise(connection, owner)
+            if ledger.charge_of(connection, job_id) is not None:
+                return
+            tier = tier_of(connection, owner)
+            _check_wish(tier, wish)
+            if tier.queue_depth is not None and pending >= tier.queue_depth:
+                raise OverLimit(
+                    f"{pending} jobs of yours wait or run; the tier {tier.name} allows {tier.queue_depth}.",
+                    retry_after=10.0,
+                )
+            _check_rate(connection, owner, tier, wish.pictures, now)
+            _check_credits(_allowance(connection, owner, tier, now), wish.credits, now)
+            connection.execute(insert(STARTS).values(owner=owner, moment=now, pictures=wish.pictures))
+            ledger.write(connection, owner, now, "charge", -wish.credits, job_id)
+
+    def settle(self, job_id: str, share: float) -> None:
+        """Give back what the missing pictures cost."""
+        with self._engine.begin() as connection:
+            charge = ledger.charge_of(connection, job_id)
+            if charge is not None:
+                back = -charge.credits * (1 - min(max(share, 0.0), 1.0))
+                ledger.write(connection, charge.owner, self._clock(), "refund", back, job_id)
+
+    def reconcile(self, unfinished: frozenset[str]) -> int:
+        """Give back charges of jobs that are gone; for the start, after a crash."""
+        with self._engine.begin() as connection:
+            lost = [row for row in ledger.unsettled(connection) if row.job_id not in unfinished]
+            for row in lost:
+                note = "the job was lost"
+                ledger.write(connection, row.owner, self._clock(), "refund", -row.credits, row.job_id, note)
+        return len(lost)
+
+    def allowance(self, owner: str) -> Allowance:
+        """What is left."""
+        with self._engine.connect() as connection:
+            return _allowance(connection, owner, tier_of(connection, owner), self._clock())
+
+
+def tier_of(connection: Connection, owner: str) -> Tier:
+    """The tier of the account of that name; the one without limits where there is none, and for admins."""
+    user = connection.execute(select(USERS.c.tier, USERS.c.role).where(USERS.c.name == owner)).first()
+    if user is None or user.role == "admin":
+        return FREE
+    row = connection.execute(select(TIERS).where(TIERS.c.name == user.tier)).first()
+    return FREE if row is None else from_json(row.name, row.limits)
+
+
+def _serialise(connection: Connection, owner: str) -> None:
+    """Lets one request of an owner in at a time: SQLite has one writer; PostgreSQL locks the account's row."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.execute(select(USERS.c.id).where(USERS.c.name == owner).with_for_update())
+
+
+def _check_wish(tier: Tier, wish: Wish) -> None:
+    if tier.max_pixels is not None and wish.pixels > tier.max_pixels:
+        raise InvalidRequest(f"A picture of {wish.pixels} pixels; the tier {tier.name} allows {tier.max_pixels}.")
+    if tier.max_steps is not None and wish.steps > tier.max_steps:
+        raise InvalidRequest(f"{wish.steps} steps; the tier {tier.name} allows {tier.max_steps}.")
+    if tier.models and not any(fnmatchcase(wish.model, pattern) for pattern in tier.models):
+        allowed = ", ".join(tier.models)
+        raise InvalidRequest(f"The tier {tier.name} does not allow the model {wish.model!r}; it allows {allowed}.")
+    if tier.pictures_per_minute is not None and wish.pictures > tier.pictures_per_minute:
+        most = tier.pictures_per_minute
+        raise InvalidRequest(f"{wish.pictures} pictures at once; the tier {tier.name} allows {most} a minute.")
+
+
+def _check_rate(connection: Connection, owner: str, tier: Tier, pictures: int, now: float) -> None:
+    connection.execute(delete(STARTS).where(STARTS.c.owner == owner, STARTS.c.moment <= now - MINUTE))
+    if tier.pictures_per_minute is None:
+        return
+    query = select(func.coalesce(func.sum(STARTS.c.pictures), 0), func.min(STARTS.c.moment))
+    done, first = connection.execute(query.where(STARTS.c.owner == owner)).one()
+    if done + pictures > tier.pictures_per_minute:
+        wait = max(1.0, first + MINUTE - now)
+        raise OverLimit(
+            f"{done} pictures in the last minute; the tier {tier.name} allows {tier.pictures_per_minute}.",
+            retry_after=wait,
+        )
+
+
+def _check_credits(left: Allowance, credits: float, now: float) -> None:
+    for name, value, most, end in (
+        ("today", left.left_today, left.tier.credits_per_day, ledger.day_end(now)),
+        ("this month", left.left_this_month, left.tier.credits_per_month, ledger.month_end(now)),
+    ):
+        if value is None or credits <= value + SLACK:
+            continue
+        if most is not None and credits > most + SLACK and value <= most:
+            raise InvalidRequest(f"It costs {credits:.1f} credits; the tier {left.tier.name} has {most:.0f} in all.")
+        raise OverLimit(f"It costs {credits:.1f} credits, and {value:.1f} are left {name}.", retry_after=end - now)
+
+
+def _allowance(connection: Connection, owner: str, tier: Tier, now: float) -> Allowance:
+    today = ledger.used(connection, owner, ledger.day_start(now))
+    month = ledger.used(connection, owner, ledger.month_start(now))
+    left_today, left_month = tier.credits_per_day, tier.credits_per_month
+    if left_today is not None:
+        left_today = max(0.0, left_today + ledger.granted(connection, owner, ledger.day_start(now)) - today)
+    if left_month is not None:
+        left_month = max(0.0, left_month + ledger.granted(connection, owner, ledger.month_start(now)) - month)
+    return Allowance(tier, today, month, left_today, left_month)

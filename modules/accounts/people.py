@@ -1,0 +1,217 @@
+"""Users, their tokens and their sessions, in the database."""
+
+from __future__ import annotations
+
+import re
+import time
+import unicodedata
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from modules.accounts import secrets
+from modules.accounts.tables import SESSIONS, TIERS, TOKENS, USERS
+from modules.contracts.accounts import ROLES, ApiToken, Caller, Role, User
+from modules.contracts.errors import InvalidRequest
+
+SESSION_SECONDS = 30 * 86400.0
+NAME = re.compile(r"[\w.@+-]{1,64}")
+RESERVED = frozenset({"local"})
+"""Owner of everything that was made while there were no accounts."""
+NOTE_USE_EVERY = 60.0
+"""A token's last use is written down this often at most, in seconds."""
+
+
+class People:
+    """Everything about who somebody is. Safe from several threads and processes."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
+        """`clock` gives seconds since 1970; the tables exist already."""
+        self._engine = engine
+        self._clock = clock
+        self._proven = secrets.Proven()
+
+    def any(self) -> bool:
+        """Whether there is an account at all."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(USERS.c.id).limit(1)).first() is not None
+
+    def by_password(self, name: str, password: str) -> Caller | None:
+        """Who has that name and password, and is not disabled."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(USERS).where(USERS.c.folded == _fold(name))).first()
+        if not self._proven.fits(row.password if row else None, password) or row is None or row.disabled:
+            return None
+        return Caller(row.name, row.role, "password")
+
+    def by_token(self, text: str) -> Caller | None:
+        """Whose token that is, unless it has expired or its user is disabled."""
+        now = self._clock()
+        query = select(USERS.c.name, USERS.c.role, TOKENS.c.id, TOKENS.c.used).join_from(TOKENS, USERS)
+        query = query.where(TOKENS.c.digest == secrets.digest(text), ~USERS.c.disabled)
+        query = query.where((TOKENS.c.expires.is_(None)) | (TOKENS.c.expires > now))
+        with self._engine.connect() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        if row.used is None or now - row.used > NOTE_USE_EVERY:
+            with self._engine.begin() as connection:
+                connection.execute(update(TOKENS).where(TOKENS.c.id == row.id).values(used=now))
+        return Caller(row.name, row.role, "token")
+
+    def by_session(self, text: str) -> Caller | None:
+        """Who was given that session, unless it has ended or its user is disabled."""
+        query = select(USERS.c.name, USERS.c.role).join_from(SESSIONS, USERS)
+        query = query.where(SESSIONS.c.digest == secrets.digest(text), SESSIONS.c.expires > self._clock())
+        with self._engine.connect() as connection:
+            row = connection.execute(query.where(~USERS.c.disabled)).first()
+        return None if row is None else Caller(row.name, row.role, "session")
+
+    def sign_in(self, caller: Caller) -> str:
+        """A new session's text; sessions that have ended go."""
+        text, now = secrets.new_session(), self._clock()
+        with self._engine.begin() as connection:
+            user = _row(connection, caller.name)
+            connection.execute(delete(SESSIONS).where(SESSIONS.c.expires <= now))
+            values = {"digest": secrets.digest(text), "user_id": user.id, "expires": now + SESSION_SECONDS}
+            connection.execute(insert(SESSIONS).values(values))
+        return text
+
+    def sign_out(self, text: str) -> None:
+        """End that session."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(SESSIONS).where(SESSIONS.c.digest == secrets.digest(text)))
+
+    def add(self, name: str, password: str, role: Role, tier: str) -> User:
+        """A new account. Raises `InvalidRequest` for what cannot be."""
+        name = unicodedata.normalize("NFC", name)
+        if NAME.fullmatch(name) is None or _fold(name) in RESERVED:
+            raise InvalidRequest(
+                f"A user's name has 1 to 64 letters, digits or . _ @ + -, not {name!r}; nor is it local."
+            )
+        values = {"id": uuid.uuid4().hex, "name": name, "folded": _fold(name), "tier": tier, "disabled": False}
+        values |= {"role": _checked(role), "password": secrets.hash_password(password), "created": self._clock()}
+        try:
+            with self._engine.begin() as connection:
+                _check_tier(connection, tier)
+                connection.execute(insert(USERS).values(values))
+                _keep_an_admin(connection)
+                return _user(_row(connection, name))
+        except IntegrityError as error:
+            raise InvalidRequest(f"There is a user {name!r} already.") from error
+
+    def change(self, name: str, values: dict[str, Any]) -> User:
+        """Change columns of an account; `password` comes in the clear. Raises `InvalidRequest` for what cannot be."""
+        with self._engine.begin() as connection:
+            user = _row(connection, name)
+            if "role" in values:
+                _checked(values["role"])
+            if "tier" in values:
+                _check_tier(connection, values["tier"])
+            if "password" in values:
+                values = {**values, "password": secrets.hash_password(values["password"])}
+            if values:
+                connection.execute(update(USERS).where(USERS.c.id == user.id).values(values))
+            _keep_an_admin(connection)
+            if "password" in values or values.get("disabled"):
+                connection.execute(delete(SESSIONS).where(SESSIONS.c.user_id == user.id))
+            return _user(_row(connection, name))
+
+    def remove(self, name: str) -> bool:
+        """The account with tokens and sessions. Raises `InvalidRequest` for the last admin beside other users."""
+        with self._engine.begin() as connection:
+            user = connection.execute(select(USERS).where(USERS.c.folded == _fold(name))).first()
+            if user is None:
+                return False
+            for table in (TOKENS, SESSIONS):
+                connection.execute(delete(table).where(table.c.user_id == user.id))
+            connection.execute(delete(USERS).where(USERS.c.id == user.id))
+            _keep_an_admin(connection)
+        return True
+
+    def all(self) -> list[User]:
+        """By name."""
+        with self._engine.connect() as connection:
+            return [_user(row) for row in connection.execute(select(USERS).order_by(USERS.c.folded))]
+
+    def one(self, name: str) -> User | None:
+        """The account of that name."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(USERS).where(USERS.c.folded == _fold(name))).first()
+        return None if row is None else _user(row)
+
+    def add_token(self, user: str, label: str, days: float | None) -> tuple[ApiToken, str]:
+        """A token for that user, with its text."""
+        text, now = secrets.new_token(), self._clock()
+        if days is not None and not 0 < days <= 36_500:
+            raise InvalidRequest(f"A token lasts above 0 and at most 36500 days, not {days}.")
+        values = {"id": uuid.uuid4().hex, "digest": secrets.digest(text), "label": label[:200], "created": now}
+        with self._engine.begin() as connection:
+            owner = _row(connection, user)
+            values |= {"user_id": owner.id, "expires": None if days is None else now + days * 86400, "used": None}
+            connection.execute(insert(TOKENS).values(values))
+        return _token(owner.name, values), text
+
+    def tokens(self, user: str) -> Sequence[ApiToken]:
+        """Oldest first."""
+        query = select(USERS.c.name, TOKENS).join_from(TOKENS, USERS).where(USERS.c.folded == _fold(user))
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.order_by(TOKENS.c.created, TOKENS.c.id)).mappings()
+            return [_token(row["name"], row) for row in rows]
+
+    def remove_token(self, token_id: str, user: str | None) -> bool:
+        """Whether there was one, of that user where one is named."""
+        query = delete(TOKENS).where(TOKENS.c.id == token_id)
+        if user is not None:
+            owners = select(USERS.c.id).where(USERS.c.folded == _fold(user))
+            query = query.where(TOKENS.c.user_id.in_(owners))
+        with self._engine.begin() as connection:
+            return connection.execute(query).rowcount > 0
+
+
+def _fold(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()
+
+
+def _row(connection: Connection, name: str) -> Row[Any]:
+    row = connection.execute(select(USERS).where(USERS.c.folded == _fold(name))).first()
+    if row is None:
+        raise InvalidRequest(f"There is no user {name!r}.")
+    return row
+
+
+def _check_tier(connection: Connection, tier: str) -> None:
+    names = [row.name for row in connection.execute(select(TIERS.c.name).order_by(TIERS.c.name))]
+    if tier not in names:
+        raise InvalidRequest(f"There is no tier {tier!r}; there are {', '.join(names)}.")
+
+
+def _checked(role: Role) -> Role:
+    if role not in ROLES:
+        raise InvalidRequest(f"There is no role {role!r}; there are {', '.join(ROLES)}.")
+    return role
+
+
+def _keep_an_admin(connection: Connection) -> None:
+    """Without an admin nobody could make one again but in the terminal; without any user everybody may."""
+    users = connection.execute(select(func.count()).select_from(USERS)).scalar_one()
+    admins = select(func.count()).select_from(USERS).where(USERS.c.role == "admin", ~USERS.c.disabled)
+    if users and not connection.execute(admins).scalar_one():
+        raise InvalidRequest("There would be users and no admin; make an admin first.")
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _user(row: Row[Any]) -> User:
+    return User(row.id, row.name, row.role, row.tier, datetime.fromtimestamp(row.created, UTC), row.disabled)
+
+
+def _token(user: str, row: Any) -> ApiToken:
+    created = datetime.fromtimestamp(row["created"], UTC)
+    return ApiToken(row["id"], user, row["label"], created, _moment(row["expires"]), _moment(row["used"]))

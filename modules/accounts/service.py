@@ -1,0 +1,133 @@
+"""`Accounts` over the database: the one object that the composition root hands to the fronts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sqlalchemy import Engine, delete, insert, select
+
+from modules.accounts import ledger
+from modules.accounts.gate import LedgerGate
+from modules.accounts.people import People
+from modules.accounts.tables import TIERS
+from modules.accounts.tiers import AT_FIRST, check, from_json, to_json
+from modules.contracts.accounts import Allowance, ApiToken, Caller, LedgerEntry, Role, Tier, User
+from modules.contracts.errors import InvalidRequest
+from modules.support.migration import migrate
+
+SCRIPTS = Path(__file__).with_name("migrations")
+HEAD = "accounts_1"
+
+
+class StoredAccounts:
+    """See the protocol. Safe from several threads and processes; `gate` is what the queue asks."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
+        """Makes or renews the tables in the database of `engine`; `clock` gives seconds since 1970."""
+        migrate(engine, "accounts", SCRIPTS, head=HEAD, first_table="users")
+        self._engine = engine
+        self._clock = clock
+        self._people = People(engine, clock)
+        self.gate = LedgerGate(engine, clock)
+        with engine.begin() as connection:
+            known = {row.name for row in connection.execute(select(TIERS.c.name))}
+            for tier in AT_FIRST:
+                if not known:
+                    connection.execute(insert(TIERS).values(name=tier.name, limits=to_json(tier)))
+
+    @property
+    def open(self) -> bool:
+        """There are no accounts."""
+        return not self._people.any()
+
+    def by_password(self, name: str, password: str) -> Caller | None:
+        """Who has that name and password."""
+        return self._people.by_password(name, password)
+
+    def by_token(self, text: str) -> Caller | None:
+        """Whose token that is."""
+        return self._people.by_token(text)
+
+    def by_session(self, text: str) -> Caller | None:
+        """Whose session that is."""
+        return self._people.by_session(text)
+
+    def sign_in(self, caller: Caller) -> str:
+        """A new session's text."""
+        return self._people.sign_in(caller)
+
+    def sign_out(self, text: str) -> None:
+        """End a session."""
+        self._people.sign_out(text)
+
+    def add_user(self, name: str, password: str, *, role: Role = "user", tier: str = "standard") -> User:
+        """A new account; the first one has to be an admin's."""
+        return self._people.add(name, password, role, tier)
+
+    def change_user(
+        self,
+        name: str,
+        *,
+        password: str | None = None,
+        role: Role | None = None,
+        tier: str | None = None,
+        disabled: bool | None = None,
+    ) -> User:
+        """Changes what is given."""
+        given = {"password": password, "role": role, "tier": tier, "disabled": disabled}
+        return self._people.change(name, {key: value for key, value in given.items() if value is not None})
+
+    def remove_user(self, name: str) -> bool:
+        """The account goes; what it made stays."""
+        return self._people.remove(name)
+
+    def users(self) -> Sequence[User]:
+        """By name."""
+        return self._people.all()
+
+    def user(self, name: str) -> User | None:
+        """The account of that name."""
+        return self._people.one(name)
+
+    def add_token(self, user: str, label: str, *, days: float | None = None) -> tuple[ApiToken, str]:
+        """A new token and its text."""
+        return self._people.add_token(user, label, days)
+
+    def tokens(self, user: str) -> Sequence[ApiToken]:
+        """Oldest first."""
+        return self._people.tokens(user)
+
+    def remove_token(self, token_id: str, user: str | None = None) -> bool:
+        """Whether there was one."""
+        return self._people.remove_token(token_id, user)
+
+    def tiers(self) -> Sequence[Tier]:
+        """By name."""
+        with self._engine.connect() as connection:
+            return [from_json(row.name, row.limits) for row in connection.execute(select(TIERS).order_by(TIERS.c.name))]
+
+    def set_tier(self, tier: Tier) -> None:
+        """Add or replace a tier."""
+        check(tier)
+        with self._engine.begin() as connection:
+            connection.execute(delete(TIERS).where(TIERS.c.name == tier.name))
+            connection.execute(insert(TIERS).values(name=tier.name, limits=to_json(tier)))
+
+    def allowance(self, owner: str) -> Allowance:
+        """What is left for that owner."""
+        return self.gate.allowance(owner)
+
+    def grant(self, owner: str, credits: float, note: str) -> LedgerEntry:
+        """Give or take back credits for this month."""
+        if not abs(credits) < float("inf") or credits == 0:
+            raise InvalidRequest(f"A grant is a number of credits other than 0, not {credits}.")
+        with self._engine.begin() as connection:
+            ledger.write(connection, owner, self._clock(), "grant", credits, note=note[:500])
+            return ledger.lines(connection, owner, 1)[0]
+
+    def ledger(self, owner: str | None = None, *, limit: int = 100) -> Sequence[LedgerEntry]:
+        """Newest first."""
+        with self._engine.connect() as connection:
+            return ledger.lines(connection, owner, limit)

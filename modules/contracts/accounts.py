@@ -1,0 +1,207 @@
+"""Who may do what, and how much of it: users, roles, tiers, credits. `modules.accounts` keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+Role = Literal["admin", "user", "guest"]
+"""An admin sees and changes everything; a user has jobs, pictures and settings of their own; a guest may only draw."""
+
+ROLES: tuple[Role, ...] = ("admin", "user", "guest")
+Proof = Literal["local", "password", "token", "session"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """What somebody may use. None does not limit; no model patterns allow every model."""
+
+    name: str
+    credits_per_day: float | None = None
+    """Days and months are those of UTC. One credit is one megapixel-step."""
+    credits_per_month: float | None = None
+    pictures_per_minute: int | None = None
+    max_pixels: int | None = None
+    """Of one picture, after a hires pass."""
+    max_steps: int | None = None
+    queue_depth: int | None = None
+    """Jobs that wait or run at the same time."""
+    models: tuple[str, ...] = ()
+    """Shell patterns of model names."""
+    weight: float = 1.0
+    """The owner's part of the lanes while others wait too."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody with an account."""
+
+    id: str
+    name: str
+    """Unique without regard to case; owner of jobs and pictures."""
+    role: Role
+    tier: str
+    created: datetime
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ApiToken:
+    """A key for a program. Its text is known to its owner only."""
+
+    id: str
+    user: str
+    """Name of the user."""
+    label: str
+    created: datetime
+    expires: datetime | None = None
+    used: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever makes a request."""
+
+    name: str
+    role: Role
+    proof: Proof
+
+    @property
+    def is_admin(self) -> bool:
+        """May see and change what belongs to others."""
+        return self.role == "admin"
+
+    def may_touch(self, owner: str) -> bool:
+        """Whether what belongs to `owner` is the caller's to see and change."""
+        return self.is_admin or self.name == owner
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One line of the account book. Lines are added, never changed."""
+
+    number: int
+    owner: str
+    moment: datetime
+    kind: Literal["charge", "refund", "grant"]
+    credits: float
+    """Negative for a charge, positive for what comes back or is given."""
+    job_id: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What somebody has left. None is without limit."""
+
+    tier: Tier
+    used_today: float
+    used_this_month: float
+    left_today: float | None
+    left_this_month: float | None
+    """Grants of the month included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a job would use, as far as limits are concerned."""
+
+    credits: float
+    """Megapixel-steps over all pictures."""
+    pictures: int
+    pixels: int
+    """Of the largest picture."""
+    steps: int
+    model: str
+
+
+class Gate(Protocol):
+    """What the queue asks before it stores a job and tells when one has ended."""
+
+    def admit(self, owner: str, wish: Wish, job_id: str, pending: int) -> None:
+        """Charge `owner` for the job, who has `pending` others that wait or run. Asked again for the same job: nothing.
+
+        Raises `InvalidRequest` for what the tier never allows, `OverLimit` for what it does not allow now; nothing is
+        charged then.
+        """
+
+    def settle(self, job_id: str, share: float) -> None:
+        """The job has ended and the `share` of its pictures, 0 to 1, was made: give back the rest. Once is enough."""
+
+    def reconcile(self, unfinished: frozenset[str]) -> int:
+        """Give back the whole charge of jobs that nobody settled and that are not `unfinished`; returns how many."""
+
+
+class Accounts(Protocol):
+    """Users and their keys."""
+
+    @property
+    def open(self) -> bool:
+        """There are no accounts, so that everybody on this machine is the admin `local`."""
+
+    def by_password(self, name: str, password: str) -> Caller | None:
+        """Who has that name and password; None, after the same time, when nobody does."""
+
+    def by_token(self, text: str) -> Caller | None:
+        """Whose token that is, unless it has expired."""
+
+    def by_session(self, text: str) -> Caller | None:
+        """Who signed in and was given that session, unless it has ended."""
+
+    def sign_in(self, caller: Caller) -> str:
+        """A new session's secret text, for a cookie."""
+
+    def sign_out(self, text: str) -> None:
+        """End that session."""
+
+    def add_user(self, name: str, password: str, *, role: Role = "user", tier: str = "standard") -> User:
+        """Raises `InvalidRequest` for a name that is taken or odd, a short password, an unknown tier."""
+
+    def change_user(
+        self,
+        name: str,
+        *,
+        password: str | None = None,
+        role: Role | None = None,
+        tier: str | None = None,
+        disabled: bool | None = None,
+    ) -> User:
+        """Changes what is given. A new password and `disabled` end all sessions; tokens of a disabled user rest.
+
+        Raises `InvalidRequest` for an unknown user and when no admin would be left.
+        """
+
+    def remove_user(self, name: str) -> bool:
+        """Account, tokens and sessions go; jobs, pictures and ledger stay under the name. False when there is none."""
+
+    def users(self) -> Sequence[User]:
+        """By name."""
+
+    def user(self, name: str) -> User | None:
+        """The account of that name."""
+
+    def add_token(self, user: str, label: str, *, days: float | None = None) -> tuple[ApiToken, str]:
+        """A new token and its text, which nobody can learn later. Raises `InvalidRequest` for an unknown user."""
+
+    def tokens(self, user: str) -> Sequence[ApiToken]:
+        """Oldest first."""
+
+    def remove_token(self, token_id: str, user: str | None = None) -> bool:
+        """False when there is none of that id, or it belongs to another user than the one named."""
+
+    def tiers(self) -> Sequence[Tier]:
+        """By name."""
+
+    def set_tier(self, tier: Tier) -> None:
+        """Add or replace. Raises `InvalidRequest` for values that cannot be."""
+
+    def allowance(self, owner: str) -> Allowance:
+        """What is left for whoever has that name; an owner without account has the tier without limits."""
+
+    def grant(self, owner: str, credits: float, note: str) -> LedgerEntry:
+        """Give credits beyond the tier's, for this day and this month; negative takes them back."""
+
+    def ledger(self, owner: str | None = None, *, limit: int = 100) -> Sequence[LedgerEntry]:
+        """Newest first."""

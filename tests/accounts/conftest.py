@@ -1,0 +1,35 @@
+"""Accounts over a fresh database, with a clock that the test moves."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import create_engine
+
+from modules.accounts.service import StoredAccounts
+
+
+class Clock:
+    """Seconds since 1970; noon of 10 March 2026 at first."""
+
+    def __init__(self) -> None:
+        self.now = 1_773_144_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def database(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path / 'studio.sqlite3'}", connect_args={"check_same_thread": False})
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def accounts(database, clock):
+    return StoredAccounts(database, clock)
