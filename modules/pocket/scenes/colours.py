@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
 
 from modules.pocket.scenes.vocabulary import COLOURS
@@ -79,12 +78,12 @@ def measure_distance(one: Rgb, other: Rgb) -> float:
     return float(sum((a - b) ** 2 for a, b in zip(first, second, strict=True)) ** 0.5)
 
 
-def list_contrasting(grounds: Iterable[Rgb], least: float = CONTRAST) -> list[str]:
+@lru_cache(maxsize=1024)
+def list_contrasting(grounds: tuple[Rgb, ...], least: float = CONTRAST) -> tuple[str, ...]:
     """Names of the colours that stand out from every one of the given colours."""
-    before = tuple(grounds)
-    return [
-        name for name, value in COLOURS.items() if all(measure_distance(value, ground) >= least for ground in before)
-    ]
+    return tuple(
+        name for name, value in COLOURS.items() if all(measure_distance(value, ground) >= least for ground in grounds)
+    )
 
 
 def dim(colour: Rgb) -> Rgb:

@@ -64,7 +64,7 @@ def list_candidates(name: str) -> list[Combination]:
         return [
             (kind, colour, ground)
             for kind, ground in product(FIGURES, COLOURS)
-            for colour in list_contrasting([COLOURS[ground]])
+            for colour in list_contrasting((COLOURS[ground],))
         ]
     if name == "place":
         return list(product(KINDS, COLOURS, SIDES))

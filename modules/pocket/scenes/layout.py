@@ -108,10 +108,15 @@ def find_arc(count: int, lot: np.random.Generator) -> np.ndarray:
 
 def find_scatter(count: int, lot: np.random.Generator) -> np.ndarray:
     """Centres anywhere, but far enough apart for things that can be told from one another."""
-    apart = 2 * GROUP_RADII[count] * 0.84 + GAP
+    apart = (2 * GROUP_RADII[count] * 0.84 + GAP) ** 2
     edge = GROUP_RADII[count] * 0.84 + MARGIN
-    while True:
-        points = lot.uniform(edge, 1 - edge, (count, 2))
-        gaps = np.hypot(*(points[:, None] - points[None]).transpose(2, 0, 1)) + 9 * np.eye(count)
-        if float(gaps.min()) >= apart:
-            return points
+    points: list[tuple[float, float]] = []
+    tries = 0
+    while len(points) < count:
+        x, y = lot.uniform(edge, 1 - edge, 2).tolist()
+        if all((x - a) ** 2 + (y - b) ** 2 >= apart for a, b in points):
+            points.append((x, y))
+        tries += 1
+        if tries % 24 == 0 and len(points) < count:
+            points.clear()  # the first ones have left no room for the rest
+    return np.array(points)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from modules.pocket.scenes.colours import NEON_COLOURS, Rgb, dim, list_contrasting, measure_distance
+from modules.pocket.scenes.colours import NEON_COLOURS, dim, list_contrasting, measure_distance
 from modules.pocket.scenes.grounds import list_colours
 from modules.pocket.scenes.heldout import is_held_out
 from modules.pocket.scenes.layout import CORES, Spot, find_group, find_pair, find_place
@@ -42,10 +42,10 @@ def draw_scene(seed: int, index: int) -> Scene:
 
 def list_colours_before(ground: Ground, style: str) -> list[str]:
     """The colours in which a thing stands out from a ground that is drawn in a style."""
-    grounds: Sequence[Rgb] = list_colours(ground)
+    grounds = list_colours(ground)
     if style != "neon":
-        return list_contrasting(grounds)
-    return [name for name in list_contrasting([dim(colour) for colour in grounds]) if name in NEON_COLOURS]
+        return list(list_contrasting(grounds))
+    return [name for name in list_contrasting(tuple(dim(colour) for colour in grounds)) if name in NEON_COLOURS]
 
 
 def plain_scene(
@@ -152,7 +152,7 @@ def _draw_pair(lot: np.random.Generator) -> Scene | None:
     if not colours or first == second:
         return None
     colour = _pick(colours, lot)
-    others = [name for name in list_contrasting([COLOURS[colour]]) if name in colours]
+    others = [name for name in list_contrasting((COLOURS[colour],)) if name in colours]
     if not others:
         return None
     spots = find_pair(relation, second, lot)

@@ -78,9 +78,9 @@ def shake_part(part: Part, side: int, thing: Thing, amount: float, seed: int = 0
 def draw_pencil(scene: Scene, side: int) -> Image.Image:
     """Coloured pencils on paper: hatched areas under lines that were drawn twice."""
     ground = Image.fromarray(draw_ground(scene.ground, side))
-    hatching = make_hatching(side, scene.ground.variant % 4, 20, 40).point(make_curve(128, 182))
+    hatching = make_hatching(side, scene.ground.variant % 4, 20, 46).point(make_curve(140, 184))
     picture = Image.composite(ground, Image.new("RGB", ground.size, PAPER), hatching)
-    strokes = make_hatching(side, 5, -52, 40).point(make_curve(160, 255))
+    strokes = make_hatching(side, 5, -52, 46).point(make_curve(150, 255))
     for thing in list_upward(scene):
         main = COLOURS[thing.colour]
         graphite = mix(darken(main), (52, 50, 58), 0.6)
@@ -111,11 +111,12 @@ def draw_watercolour(scene: Scene, side: int) -> Image.Image:
             paint = find_paint(part.role, main)
             mask = cover_part(shake_part(part, side, thing, 0.024), side, 4 * soft)
             cover = mask.cover.filter(ImageFilter.GaussianBlur(soft))
-            picture.paste(PAPER, mask.box, cover)
-            picture.paste(paint, mask.box, ImageChops.multiply(cover, pigment.crop(mask.box)))
+            size = cover.size
+            wet = Image.composite(Image.new("RGB", size, paint), Image.new("RGB", size, PAPER), pigment.crop(mask.box))
+            picture.paste(wet, mask.box, cover)
             if part.lined:
                 inside = mask.cover.filter(ImageFilter.GaussianBlur(soft * 3.6))
-                rim = ImageChops.subtract(cover, inside).point(make_curve(0, 255))
+                rim = ImageChops.subtract(cover, inside).point(make_curve(0, 560))
                 picture.paste(darken(darken(paint)), mask.box, rim)
     return picture
 

@@ -33,7 +33,7 @@ def make_hatching(side: int, seed: int, degrees: float, lines: float) -> Image.I
     turn = np.radians(degrees)
     bend = np.asarray(make_clouds(side, 7, seed + 11), np.float32) / 255
     press = np.asarray(make_clouds(side, 12, seed + 12), np.float32) / 255
-    across = (x * np.sin(turn) + y * np.cos(turn)) * lines + bend * 0.9
+    across = (x * np.sin(turn) + y * np.cos(turn)) * lines + bend * 0.6
     wave = 0.5 + 0.5 * np.cos(2 * np.pi * across)
     field = np.clip(wave * 1.1 - 0.05, 0, 1) * (0.72 + 0.28 * press)
     return Image.fromarray((field * 255).astype(np.uint8))
@@ -41,5 +41,5 @@ def make_hatching(side: int, seed: int, degrees: float, lines: float) -> Image.I
 
 @lru_cache(maxsize=256)
 def make_curve(low: int, high: int) -> tuple[int, ...]:
-    """A table that maps 0…255 evenly onto low…high, for `Image.point`."""
-    return tuple(round(low + (high - low) * value / 255) for value in range(256))
+    """A table that maps 0…255 evenly onto low…high, cut at 255, for `Image.point`."""
+    return tuple(min(255, round(low + (high - low) * value / 255)) for value in range(256))
