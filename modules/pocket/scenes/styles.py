@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,7 +128,7 @@ def draw_pixel_art(scene: Scene, side: int) -> Image.Image:
     if scene.ground.kind not in ("plain", "checkerboard"):
         picture = picture.point(make_steps(12))
     for thing in list_upward(scene):
-        for part in place_parts(thing, CELLS):
+        for part in place_parts(replace(thing, angle=0.0), CELLS):  # a tilted edge is a ragged one here
             mask = cover_part(part, CELLS)
             least = 118 if part.lined else 96
             picture.paste(find_paint(part.role, COLOURS[thing.colour]), mask.box, mask.cover.point(make_step(least)))
