@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
+from typing import Any
 
+from modules.bootstrap.options import OptionError, parse_attention
 from modules.contracts.catalog import Catalog, SamplerEntry, ScheduleEntry
 from modules.contracts.errors import InvalidRequest, UnknownModel
 
 SAME = ("", "none", "automatic", "use same sampler", "use same scheduler", "use same checkpoint", "use same choices")
 """Words that stand for 'nothing special'."""
+ATTENTION = "Automatic"
+"""The word of the setting for what the start or the libraries choose."""
 OWN_VAE = "Automatic"
 """The VAE that came with the checkpoint."""
 
@@ -47,6 +51,19 @@ def find_scheduler(catalog: Catalog, wanted: str) -> str:
             return entry.label
     listed = ", ".join(entry.label for entry in catalog.schedulers())
     raise InvalidRequest(f"Scheduler {wanted!r} is not known. Known are: {listed}.")
+
+
+def find_attention(hardware: Mapping[str, Any], wanted: str) -> str:
+    """The setting's word for a way of attention, from its name or A1111's. Raises `InvalidRequest` when it is not
+    known, or not offered by the device where that is known; `hardware` is `Studio.device_report`."""
+    try:
+        name = parse_attention(wanted) or ATTENTION
+    except OptionError as error:
+        raise InvalidRequest(str(error)) from error
+    offered = hardware.get("attention", (name,))
+    if name not in offered:
+        raise InvalidRequest(f"The attention {name!r} is not available here; available are {', '.join(offered)}.")
+    return name
 
 
 def find_upscaler(catalog: Catalog, wanted: str) -> str:

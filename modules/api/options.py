@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from modules.api.fields import sound_text
 from modules.api.messages import FAILURES
-from modules.api.names import OWN_VAE, find_checkpoint, find_vae
+from modules.api.names import OWN_VAE, find_attention, find_checkpoint, find_vae
 from modules.api.services import Services
 from modules.contracts.errors import StudioError
 from modules.support.studio import Studio
@@ -44,6 +44,9 @@ def set_options(studio: Services, options: Annotated[dict[str, Any], Body(), Bef
     wanted = options.get("sd_model_checkpoint")
     if isinstance(wanted, str) and wanted and wanted != _current(studio)[0]:
         changes["sd_model_checkpoint"] = find_checkpoint(studio.catalog, wanted)
+    attention = changes.get("cross_attention_optimization")
+    if isinstance(attention, str):
+        changes["cross_attention_optimization"] = find_attention(studio.device_report(), attention)
     vae = changes.get("sd_vae")
     if isinstance(vae, str):
         changes["sd_vae"] = find_vae(studio.catalog, vae) or OWN_VAE
@@ -78,6 +81,10 @@ def get_flags(studio: Services) -> dict[str, Any]:
         "no_half": device.no_half,
         "medvram": device.vram == "medvram",
         "lowvram": device.vram == "lowvram",
+        "attention": device.attention,
+        "xformers": device.attention == "xformers",
+        "opt_sdp_attention": device.attention == "sdp",
+        "opt_split_attention": device.attention == "sliced",
         "lanes": run.lanes,
         "offline": run.offline,
         "version": studio.versions.get("atelier"),

@@ -147,6 +147,10 @@ def add_studio(parser: argparse.ArgumentParser) -> None:
     memory = device.add_mutually_exclusive_group()
     memory.add_argument("--medvram", action="store_true", help="move whole models out of video memory when idle")
     memory.add_argument("--lowvram", action="store_true", help="move single layers; slow, smallest memory")
+    attention = device.add_mutually_exclusive_group()
+    attention.add_argument("--attention", metavar="NAME", help=f"how it is computed: {', '.join(opt.ATTENTIONS)}")
+    for flag, name in opt.ATTENTION_FLAGS.items():
+        attention.add_argument(flag, dest="attention", action="store_const", const=name, help=f"--attention {name}")
     run = parser.add_argument_group("process")
     run.add_argument("--offline", action="store_true", help="open no socket but loopback, ever")
     run.add_argument("--lanes", type=int, default=opt.RunOptions.lanes, metavar="N", help="jobs drawn at a time (8)")
@@ -222,7 +226,11 @@ def _options(found: argparse.Namespace) -> opt.Options:
             vae=found.vae,
         ),
         device=opt.DeviceOptions(
-            use_cpu=opt.parse_parts(found.use_cpu), device_id=found.device_id, no_half=found.no_half, vram=vram
+            use_cpu=opt.parse_parts(found.use_cpu),
+            device_id=found.device_id,
+            no_half=found.no_half,
+            vram=vram,
+            attention=None if found.attention is None else opt.parse_attention(found.attention),
         ),
         run=run,
     )

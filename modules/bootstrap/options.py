@@ -16,6 +16,43 @@ API_ONLY_PORT = 7861
 VramMode = Literal["normal", "medvram", "lowvram"]
 
 
+ATTENTIONS = (
+    "sdp",
+    "sdp-flash",
+    "sdp-efficient",
+    "sdp-cudnn",
+    "sdp-math",
+    "xformers",
+    "flash",
+    "sage",
+    "sliced",
+    "plain",
+)
+"""Ways to compute attention that `--attention` may name; which of them a device offers is found at the start."""
+
+ATTENTION_ALIASES = {
+    "sdp-no-mem": "sdp-flash",
+    "doggettx": "sliced",
+    "sub-quadratic": "sliced",
+    "v1": "sliced",
+    "invokeai": "sliced",
+    "none": "plain",
+}
+"""A1111's names of cross-attention optimisations, and what they are here: all of its own split ones are one."""
+
+ATTENTION_FLAGS = {
+    "--xformers": "xformers",
+    "--opt-sdp-attention": "sdp",
+    "--opt-sdp-no-mem-attention": "sdp-flash",
+    "--opt-split-attention": "sliced",
+    "--opt-split-attention-v1": "sliced",
+    "--opt-split-attention-invokeai": "sliced",
+    "--opt-sub-quad-attention": "sliced",
+    "--disable-opt-split-attention": "plain",
+}
+"""A1111's flags for attention, and the name that each stands for."""
+
+
 class OptionError(ValueError):
     """A flag, or two flags together, ask for what cannot be. The message names the flag, the value and the way out."""
 
@@ -53,6 +90,8 @@ class DeviceOptions:
     device_id: str | None = None
     no_half: bool = False
     vram: VramMode = "normal"
+    attention: str | None = None
+    """One of ATTENTIONS; None leaves the choice to the setting."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +162,16 @@ def parse_parts(words: list[str] | None) -> frozenset[str]:
     if unknown:
         raise OptionError(f"--use-cpu: {', '.join(unknown)} is not known; allowed are {', '.join(PARTS)}.")
     return parts
+
+
+def parse_attention(text: str) -> str | None:
+    """One of ATTENTIONS from a name, an alias or a label as A1111 writes it (`sdp - scaled dot product`); None for
+    `Automatic`. Raises OptionError for a name that is not known."""
+    name = text.partition(" - ")[0].strip().lower()
+    name = ATTENTION_ALIASES.get(name, name)
+    if name not in (*ATTENTIONS, "automatic"):
+        raise OptionError(f"The attention '{text}' is not known; allowed are Automatic, {', '.join(ATTENTIONS)}.")
+    return None if name == "automatic" else name
 
 
 def parse_subpath(text: str) -> str:

@@ -81,9 +81,10 @@ def hardware(options: Options) -> dict[str, Any]:
     except ImportError as error:
         return {"problem": f"the hardware cannot be examined without {error.name}"}
     try:
-        return dict(hardware_report(choose(options.device, options.paths.data_dir / "cache")))
+        found = dict(hardware_report(choose(options.device, options.paths.data_dir / "cache")))
     except StudioError as error:
         return {"problem": error.message}
+    return {**found, "attention_wanted": options.device.attention}
 
 
 def memory() -> dict[str, int]:
@@ -134,10 +135,7 @@ def findings(report: dict[str, Any]) -> Iterator[dict[str, str]]:
     for name, version in report["packages"].items():
         if version is None and place["core"]:
             yield _finding(f"The package {name} is not in the environment.", "delete .venv, then python launch.py")
-    if "problem" in report["hardware"]:
-        yield _finding(
-            f"No device: {report['hardware']['problem'].rstrip('.')}.", "python launch.py, or another --device-id"
-        )
+    yield from _about_hardware(report["hardware"])
     for name, space in report["disk"].items():
         if space["free"] < LITTLE_DISK:
             yield _finding(
@@ -152,6 +150,16 @@ def findings(report: dict[str, Any]) -> Iterator[dict[str, str]]:
         )
     if report["programs"]["browser"] is None:
         yield _finding("No Chromium was found; the browser tests need one.", browser.ADVICE)
+
+
+def _about_hardware(found: dict[str, Any]) -> Iterator[dict[str, str]]:
+    if "problem" in found:
+        yield _finding(f"No device: {found['problem'].rstrip('.')}.", "python launch.py, or another --device-id")
+        return
+    wanted = found.get("attention_wanted")
+    if wanted and wanted not in found["attention"]:
+        offered = ", ".join(found["attention"])
+        yield _finding(f"The attention {wanted!r} is not available on this device.", f"--attention, one of {offered}")
 
 
 def _finding(what: str, how: str) -> dict[str, str]:

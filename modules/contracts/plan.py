@@ -75,6 +75,8 @@ class MemoryPlan:
     predicted_peak: int | None = None
     max_batch: int = 16
     """Largest merged batch of the denoiser."""
+    attention: str = "Automatic"
+    """How attention is computed; Automatic is as the libraries choose."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from modules.device.attention import AUTOMATIC, available_attentions
 from modules.device.base import DeviceHandler
 from modules.device.ram import host_memory, process_memory
 from modules.device.select import DeviceChoice
@@ -35,7 +36,7 @@ def hardware_report(choice: DeviceChoice) -> dict[str, Any]:
             "usable": list(choice.report.usable),
             "speed": {name: round(speed, 3) for name, speed in choice.report.speed.items()},
         },
-        "attention": list(handler.attention_backends()),
+        "attention": [AUTOMATIC, *available_attentions(handler)],
         "placements": {group: asdict(place) for group, place in choice.placements.items()},
         "large_models": {group: asdict(place) for group, place in choice.large.items()},
         "reasons": list(choice.reasons),

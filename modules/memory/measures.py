@@ -10,8 +10,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from modules.contracts.plan import MemoryPlan
+from modules.device.attention import AUTOMATIC, WAYS
 from modules.device.base import DeviceHandler
-from modules.memory import cost, offload, sequential, slicing
+from modules.memory import attention, cost, offload, sequential, slicing
 from modules.support.registry import Registry
 
 Measure = Callable[[Mapping[str, Any], DeviceHandler], AbstractContextManager[None]]
@@ -27,7 +29,16 @@ def default_measures() -> Registry[Measure]:
     registry.add(cost.ATTENTION, slicing.attention_slicing)
     registry.add(cost.SLICING, slicing.vae_slicing)
     registry.add(cost.TILING, slicing.vae_tiling)
+    for name in WAYS:
+        registry.add(attention.measure_of(name), attention.computing_in(name))
     return registry
+
+
+def names_of(plan: MemoryPlan) -> tuple[str, ...]:
+    """The measures of a plan in the order in which they are taken: the way of attention first, as slicing to save
+    memory may have to change it again."""
+    way = () if plan.attention == AUTOMATIC else (attention.measure_of(plan.attention),)
+    return (*way, *plan.measures)
 
 
 MEASURES = default_measures()

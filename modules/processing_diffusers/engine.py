@@ -19,10 +19,11 @@ from modules.contracts.plan import GenerationPlan, MemoryPlan
 from modules.contracts.request import GenerationRequest
 from modules.contracts.result import GenerationResult
 from modules.contracts.run import RunContext
+from modules.device.attention import AUTOMATIC, check_attention
 from modules.device.select import DeviceChoice
 from modules.memory.cost import MODEL, SEQUENTIAL
 from modules.memory.guard import attempt
-from modules.memory.measures import SharedMeasures
+from modules.memory.measures import SharedMeasures, names_of
 from modules.memory.planner import plan_memory
 from modules.processing_diffusers.batch import draw_batches
 from modules.processing_diffusers.job import Job
@@ -68,6 +69,7 @@ class DiffusersEngine:
         self._catalog, self._table, self._choice = catalog, table, choice
         self._settings, self._options, self._version = settings, options, version
         self._threads = torch.get_num_threads()
+        check_attention(options.device.attention or AUTOMATIC, choice.handler)
         self.multiplexer = Multiplexer(
             window=lambda: float(settings["batch_window_ms"]) / 1000,
             is_out_of_memory=choice.handler.is_out_of_memory,
@@ -83,7 +85,15 @@ class DiffusersEngine:
         around = Surroundings(self._settings.public(), self._catalog, self._table)
         model = self._catalog.find_model(request.model.checkpoint)
         placement = self.storehouse.placement_of(model)
-        return resolve_request(request, around, placement, MemoryPlan(max_batch=int(around.settings["max_batch"])))
+        memory = MemoryPlan(max_batch=int(around.settings["max_batch"]), attention=self._attention())
+        return resolve_request(request, around, placement, memory)
+
+    def _attention(self) -> str:
+        """What the setting says, or else the start. Raises `UnsupportedFeature` when the device does not offer it."""
+        chosen = str(self._settings["cross_attention_optimization"])
+        if chosen == AUTOMATIC:
+            chosen = self._options.device.attention or AUTOMATIC
+        return check_attention(chosen, self._choice.handler)
 
     def generate(self, request: GenerationRequest, context: RunContext) -> GenerationResult:
         """Draw all pictures. What was finished before a cancellation is returned with `interrupted` set."""
@@ -131,7 +141,7 @@ class DiffusersEngine:
             run.plan = plan = replace(plan, memory=memory)
             vae = stack.enter_context(self.storehouse.lease_vae(plan.vae, model))
             components = model.away_from_cpu({**model.loaded.components, "vae": vae.module}, self._choice)
-            stack.enter_context(self._measures.applied(memory.measures, components, self._choice.handler))
+            stack.enter_context(self._measures.applied(names_of(memory), components, self._choice.handler))
             patches = (self._tiling,) if plan.request.canvas.tiling else ()
             port = Port(self.multiplexer, lane, memory.max_batch, patches)
             first_wait = SMALL_WAIT if plan.model.size_bytes < SMALL_MODEL else LARGE_WAIT
@@ -174,7 +184,8 @@ class DiffusersEngine:
         if free is not None:
             # What is there of its weights now is not in the way: the plan counts them.
             free += model.bytes_on(handler.torch_device())
-        return plan_memory(model.bytes, width, height, plan.request.canvas.batch_size, free, vram, facts)
+        found = plan_memory(model.bytes, width, height, plan.request.canvas.batch_size, free, vram, facts)
+        return replace(found, attention=plan.memory.attention)
 
     @contextlib.contextmanager
     def _one_thread(self) -> Iterator[None]:

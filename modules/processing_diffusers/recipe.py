@@ -56,6 +56,7 @@ def write_recipe(
         "hires": None if plan.hires is None else _describe_pass(plan.hires),
         "device": device,
         "placement": {group: asdict(placement) for group, placement in plan.placement.items()},
+        "attention": plan.memory.attention,
         "memory": {"measures": list(plan.memory.measures), "max_batch": plan.memory.max_batch},
         "parameters": _parameters(plan),
         "notes": list(notes),

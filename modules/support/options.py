@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modules.bootstrap.options import ATTENTIONS
 from modules.support.settings import Setting
 
 CORE_SETTINGS: tuple[Setting, ...] = (
@@ -17,6 +18,15 @@ CORE_SETTINGS: tuple[Setting, ...] = (
     Setting("return_grid", True, "Grid of several pictures in the answer", "saving"),
     Setting("show_progress_every_n_steps", 2, "Preview every N steps, 0 never", "preview", minimum=0, maximum=100),
     Setting("live_preview_size", 512, "Largest side of a preview", "preview", minimum=64, maximum=2048),
+    Setting(
+        "cross_attention_optimization",
+        "Automatic",
+        "Attention",
+        "model",
+        "admin",
+        choices=("Automatic", *ATTENTIONS),
+        help="How attention is computed; Automatic takes what the start named, else what the libraries choose.",
+    ),
     Setting("upcast_vae_on_nan", True, "Decode again in fp32 when the VAE gives NaN", "model"),
     Setting("img2img_fix_steps", False, "Do all steps in image to image, whatever the strength", "sampling"),
     Setting("ESRGAN_tile", 256, "Tile of upscalers, pixels; 0 never cuts", "upscaling", minimum=0, maximum=2048),

@@ -96,6 +96,7 @@ class Rig:
         self.queue.start()
         if ready:
             self.status.set("ready", "Ready")
+        self.hardware = {}
         memory = {"ram": {"free": 1, "used": 2, "total": 3}, "cuda": {"error": "There is no CUDA device."}}
         self.studio = Studio(
             options=Options(
@@ -109,7 +110,7 @@ class Rig:
             queue=self.queue,
             pictures=self.pictures,
             memory_report=lambda: memory,
-            device_report=dict,
+            device_report=lambda: self.hardware,
             close=self.close,
             start_engine=lambda: None,
             versions={"atelier": "0.1.0"},

@@ -96,3 +96,21 @@ def test_neither_secrets_nor_folders_are_handed_out(make_rig, tmp_path):
 def test_flags_are_named_as_a1111_names_them(get):
     flags = get("cmd-flags")
     assert (flags["api"], flags["lowvram"], flags["port"], flags["listen"]) == (True, False, 7860, False)
+
+
+def test_the_way_of_attention_may_be_named_as_a1111_names_it(rig, client):
+    def set_to(name):
+        return client.post("/sdapi/v1/options", json={"cross_attention_optimization": name})
+
+    assert set_to("sdp - scaled dot product").status_code == 200
+    assert rig.settings["cross_attention_optimization"] == "sdp"
+    rig.hardware["attention"] = ["Automatic", "sdp", "sliced"]
+    assert set_to("Doggettx").status_code == 200
+    assert client.get("/sdapi/v1/options").json()["cross_attention_optimization"] == "sliced"
+    refused = set_to("xformers")
+    assert refused.status_code == 422
+    assert "available are Automatic, sdp, sliced" in refused.text
+    assert set_to("magic").status_code == 422
+    assert rig.settings["cross_attention_optimization"] == "sliced"
+    assert set_to("automatic").status_code == 200
+    assert rig.settings["cross_attention_optimization"] == "Automatic"

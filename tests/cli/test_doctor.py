@@ -69,6 +69,11 @@ def test_nothing_is_found_on_a_healthy_machine(report):
         (lambda r: r["memory"].update(free=2**30), "Only 1.0 GiB of memory", "--medvram"),
         (lambda r: r["programs"].update(browser=None), "No Chromium", "apt-get install chromium"),
         (lambda r: r["models"].update(pocket=None), "embedded model is not there", "pocket train"),
+        (
+            lambda r: r["hardware"].update(attention_wanted="xformers"),
+            "attention 'xformers' is not",
+            "one of Automatic",
+        ),
         (lambda r: r["hardware"].update(problem="gone"), "No device: gone", "--device-id"),
     ],
 )
