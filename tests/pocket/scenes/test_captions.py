@@ -17,7 +17,7 @@ from modules.pocket.scenes.scene import Ground, Scene, Thing
 @lru_cache(maxsize=1)
 def write_many() -> tuple[tuple[Scene, Caption], ...]:
     lot = np.random.default_rng(2)
-    scenes = [draw_scene(21, index) for index in range(1000)]
+    scenes = [draw_scene(21, index) for index in range(700)]
     return tuple((scene, caption(scene, lot)) for scene in scenes)
 
 
