@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import logging
+import platform
 import socket
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from modules.bootstrap.options import Options
-from modules.contracts.errors import NotReady, StudioError
+from modules.bootstrap.options import Options, is_loopback
+from modules.contracts.accounts import Accounts
+from modules.contracts.errors import InvalidRequest, NotReady, StudioError, reason_of
 from modules.support.bus import EventBus
 from modules.support.log import configure
 from modules.support.options import CORE_SETTINGS
@@ -95,12 +97,21 @@ class EngineRoom:
     def _fail(self, error: Exception) -> None:
         if not isinstance(error, StudioError):
             log.error("the engine could not be built", exc_info=error)
-            error = NotReady(f"The engine could not be built: {type(error).__name__}: {error}.")
+            error = NotReady(f"The engine could not be built: {type(error).__name__}: {reason_of(error)}.")
         log.error("%s", error.message)
         self._status.set("failed", error.message)
         with self._lock:
             if not self._closed:
                 self._coming.set_exception(error)
+
+    def unload(self) -> None:
+        """Let go of all models. Nothing to do before there is an engine."""
+        if self._coming.done() and self._coming.exception() is None:
+            self._coming.result().unload()
+
+    def reload(self) -> None:
+        """Load the default model, waiting for the engine. Raises what hinders either."""
+        self._coming.result().warm_up()
 
     def close(self) -> None:
         """Release the engine, or turn away whoever still waits for it; one that comes later is closed at once."""
@@ -140,7 +151,9 @@ def build_studio(
     `private` gives the queue a job table of its own, so that a command of the terminal neither takes up what a server
     has left nor stands in the way of one that runs.
     """
-    from modules.call_queue.database import open_database, open_private
+    from modules.accounts.door import Door
+    from modules.accounts.service import StoredAccounts
+    from modules.call_queue.database import open_database, open_private, open_server
     from modules.call_queue.queue import CallQueue
     from modules.call_queue.store import JobStore
     from modules.outputs.store import DiskPictureStore
@@ -151,11 +164,14 @@ def build_studio(
     bus, status = EventBus(), status or Status()
     table = load_table(paths.configs / "samplers.json")
     catalog = _catalog(options, paths, settings, table)
-    database = open_database(paths.database)
+    address = options.paths.database_url
+    database = open_database(paths.database) if address is None else open_server(address)
     jobs = open_private() if private else database
     pictures = DiskPictureStore(database, paths.outputs, settings)
+    accounts = StoredAccounts(database)
+    check_strangers(options, accounts)
     room = EngineRoom(status)
-    queue = CallQueue(room.get, JobStore(jobs), bus, pictures, lanes=options.run.lanes)
+    queue = CallQueue(room.get, JobStore(jobs, machine=platform.node()), bus, pictures, lanes=options.run.lanes)
 
     def assemble() -> None:
         room.build(lambda: _assemble(options, paths, settings, catalog, table))
@@ -176,8 +192,12 @@ def build_studio(
         catalog=catalog,
         queue=queue,
         pictures=pictures,
+        accounts=accounts,
+        door=Door(accounts, options.network.api_auth),
         memory_report=lambda: _memory(room),
         device_report=lambda: _hardware(room),
+        unload_models=room.unload,
+        reload_model=room.reload,
         close=_once(close),
         start_engine=_once(threading.Thread(target=assemble, name="engine-start", daemon=True).start),
         versions=versions(),
@@ -188,12 +208,22 @@ def build_studio(
     return studio
 
 
+def check_strangers(options: Options, accounts: Accounts) -> None:
+    """Refuses to serve other machines while nothing asks them who they are. Raises `InvalidRequest`."""
+    network = options.network
+    if not is_loopback(network.host) and not network.api_auth and accounts.open:
+        raise InvalidRequest(
+            f"--host {network.host} lets other machines in, and nothing asks them who they are; make an account "
+            "(python launch.py users add NAME --role admin), add --api-auth USER:PASSWORD, or keep to 127.0.0.1."
+        )
+
+
 def _catalog(options: Options, paths: Paths, settings: Settings, table: SamplerTable) -> StudioCatalog:
     from modules.sd_models.catalog import StudioCatalog
     from modules.sd_models.families import load_families
     from modules.upscalers.table import UPSCALERS
 
-    return StudioCatalog(
+    catalog = StudioCatalog(
         paths,
         families=load_families(paths.configs / "families.json"),
         samplers=table.samplers(),
@@ -202,6 +232,13 @@ def _catalog(options: Options, paths: Paths, settings: Settings, table: SamplerT
         default_model=lambda: settings["sd_model_checkpoint"] or None,
         given=options.paths,
     )
+
+    def changed(changes: Mapping[str, Any]) -> None:
+        if "sd_model_checkpoint" in changes:
+            catalog.displace_given()
+
+    settings.watch(changed)
+    return catalog
 
 
 def _memory(room: EngineRoom) -> Mapping[str, Any]:

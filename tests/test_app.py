@@ -6,9 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from modules.app import EngineRoom
+from modules.app import EngineRoom, _catalog
+from modules.bootstrap.options import Options, PathOptions
 from modules.contracts.errors import BrokenModel, DeviceUnavailable, NotReady
+from modules.sd_samplers.table import load_table
+from modules.support.options import CORE_SETTINGS
+from modules.support.paths import Paths
+from modules.support.settings import Settings
 from modules.support.studio import Status
+from tests.factories.headers import LDM_CLIP, LDM_VAE, ldm_unet, write_weightless
 
 
 class FakeEngine:
@@ -18,6 +24,9 @@ class FakeEngine:
     def warm_up(self):
         if self.problem:
             raise self.problem
+
+    def unload(self):
+        self.unloaded = True
 
     def close(self):
         self.closed = True
@@ -50,6 +59,37 @@ def test_whoever_waits_is_told_what_hindered_the_engine(problem, kind):
     assert not status.ready
 
 
+def test_what_hindered_the_engine_is_told_without_places():
+    def fail():
+        raise RuntimeError("libfast.so is not in /home/anna/studio/lib")
+
+    status = Status()
+    room = EngineRoom(status)
+    room.build(fail)
+    with pytest.raises(NotReady, match=r"RuntimeError: libfast.so is not in lib\.$"):
+        room.get()
+    assert "anna" not in status.message
+
+
+def test_choosing_the_model_that_the_settings_held_displaces_the_one_of_the_start(tmp_path):
+    folder = tmp_path / "models" / "checkpoints"
+    for name in ("held", "given"):
+        write_weightless(folder / f"{name}.safetensors", ldm_unet(768) | LDM_VAE | LDM_CLIP)
+    paths = Paths(tmp_path / "data", tmp_path / "models").ensure()
+    Settings(CORE_SETTINGS, paths.data).update({"sd_model_checkpoint": "held"})
+    options = Options(paths=PathOptions(paths.data, paths.models, checkpoint="given.safetensors"))
+    settings = Settings(CORE_SETTINGS, paths.data)
+    catalog = _catalog(options, paths, settings, load_table(paths.configs / "samplers.json"))
+    try:
+        assert catalog.find_model(None).name == "given"
+        settings.update({"jpeg_quality": 70})
+        assert catalog.find_model(None).name == "given"
+        settings.update({"sd_model_checkpoint": "held"})
+        assert catalog.find_model(None).name == "held"
+    finally:
+        catalog.close()
+
+
 def test_an_engine_that_comes_after_the_end_is_closed_and_nobody_waits():
     room, engine = EngineRoom(Status()), FakeEngine()
     room.close()
@@ -64,3 +104,14 @@ def test_closing_the_room_closes_the_engine():
     room.build(lambda: (None, engine))
     room.close()
     assert engine.closed
+
+
+def test_models_are_unloaded_and_loaded_again_through_the_room():
+    room, engine = EngineRoom(Status()), FakeEngine()
+    room.unload()
+    room.build(lambda: (None, engine))
+    room.unload()
+    assert engine.unloaded
+    engine.problem = BrokenModel("model.safetensors is cut short.")
+    with pytest.raises(BrokenModel):
+        room.reload()

@@ -4,6 +4,7 @@
     ├── InvalidRequest        a value is wrong or contradicts another (HTTP 422)
     │   └── UnsupportedFeature  the value is right, but this model or build cannot do it (HTTP 422)
     ├── UnknownModel          no model, VAE or other file of that name (HTTP 404)
+    ├── UnknownName           no user, token, job or picture of that name, or not the caller's (HTTP 404)
     ├── BrokenModel           it is there, but cannot be used, with the reason (HTTP 422)
     ├── OutOfMemory           needed, free, advice (HTTP 507)
     ├── DeviceUnavailable     the named hardware is not here (HTTP 503)
@@ -21,6 +22,8 @@ with a failed job; `restore` builds the error again from it.
 """
 
 from __future__ import annotations
+
+import re
 
 
 class StudioError(Exception):
@@ -52,6 +55,13 @@ class UnknownModel(StudioError):
     """A name that the catalogue does not have."""
 
     kind = "unknown_model"
+    status = 404
+
+
+class UnknownName(StudioError):
+    """Nothing of that name or id is there, or nothing that is the caller's to know of."""
+
+    kind = "unknown_name"
     status = 404
 
 
@@ -156,8 +166,23 @@ def restore(kind: str, message: str) -> StudioError:
     return StudioError(message)
 
 
-def reason_of(error: Exception) -> str:
-    """Why something failed, fit for clients: of an `OSError` what the system says, without the path that it names."""
+def reason_of(error: BaseException) -> str:
+    """Why something failed, fit for clients: no path of this machine, only the names at their ends.
+
+    Of an `OSError` it is what the system says, without the file that it names.
+    """
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
-    return str(error).rstrip(".")
+    text = _QUOTED.sub(lambda found: found[1] + _last(found[2]) + found[1], str(error))
+    return _BARE.sub(lambda found: _last(found[0]), text).rstrip(".")
+
+
+_QUOTED = re.compile(r"""(['"`])((?:[A-Za-z]:)?[\\/][^'"`\n]*)\1""")
+"""An absolute path in quotes, which may hold spaces."""
+_BARE = re.compile(r"""(?<![\w./\\~])(?!(?<=:)//)(?:~|[A-Za-z]:)?(?:[\\/]+[^\\/\s'"`:;,()<>]+){2,}[\\/]?""")
+"""An absolute path of two parts or more outside quotes; addresses with a scheme are none."""
+
+
+def _last(path: str) -> str:
+    """The name at the end of a path."""
+    return re.split(r"[\\/]+", path.rstrip("\\/"))[-1]

@@ -14,7 +14,7 @@ import torch
 
 from modules.bootstrap.options import Options
 from modules.contracts.catalog import Catalog, ModelEntry
-from modules.contracts.errors import JobCancelled, StudioError
+from modules.contracts.errors import JobCancelled, StudioError, reason_of
 from modules.contracts.plan import GenerationPlan, MemoryPlan
 from modules.contracts.request import GenerationRequest
 from modules.contracts.result import GenerationResult
@@ -115,7 +115,7 @@ class DiffusersEngine:
             raise
         except Exception as error:  # the border of a lane: whatever went wrong, the process goes on
             log.exception("a job failed")
-            raise StudioError(f"Drawing failed with {type(error).__name__}: {error}.") from error
+            raise StudioError(f"Drawing failed with {type(error).__name__}: {reason_of(error)}.") from error
         return GenerationResult(
             pictures=tuple(run.pictures),
             resolved=summarise(run.plan),

@@ -58,7 +58,8 @@ class StudioCatalog:
     ) -> None:
         """`default_model` gives the name that the settings hold, if any; `given` holds what `--ckpt` and `--vae` said.
 
-        That checkpoint comes before what the settings held at the start, and behind what was chosen in them since.
+        That checkpoint comes before what the settings held at the start, and behind what was chosen in them since; of a
+        choice that leaves them as they were, `displace_given` has to be told.
         Both may be paths, because they come from whoever started the program; every other name may not.
         `hub_caches` None means our own cache and the one that the user's other programs share.
         """
@@ -230,6 +231,10 @@ class StudioCatalog:
 
     def _hashed(self, scanned: _Scanned) -> tuple[ModelEntry, ...]:
         return tuple(_with_hash(entry, self._hashes.known(scanned.signatures[entry.name])) for entry in scanned.entries)
+
+    def displace_given(self) -> None:
+        """Somebody chose a model: from now on it comes before the checkpoint that the program was started with."""
+        self._flag_holds = False
 
     def _default(self, scanned: _Scanned) -> ModelEntry:
         entries = self._hashed(scanned)

@@ -114,29 +114,33 @@ class Settings:
                 raise InvalidRequest(f"There is no setting {key!r}.")
             accepted[key] = item.coerce(value)
         with self._lock:
-            self._keep({**self._values, **accepted})
+            values = {**self._values, **accepted}
+            if self._folder is not None:
+                secret = self._secrets()
+                plain = {key: value for key, value in values.items() if key not in secret}
+                write_text(self._folder / "settings.json", json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
+            # Write first, believe afterwards: a full disk leaves memory and file as they were.
+            self._values = values
             watchers = list(self._watchers)
         for watcher in watchers:
             watcher(MappingProxyType(accepted))
 
     def set_secret(self, key: str, value: str) -> None:
-        """Store a secret, readable by the owner of the data folder only."""
+        """Store a secret, readable by the owner of the data folder only.
+
+        Nothing else is written, and what another process has stored among the secrets since is kept.
+        """
         if self._declared[key].scope != "secret":
             raise ValueError(f"{key} is not a secret")
         with self._lock:
-            self._keep({**self._values, key: value})
+            if self._folder is not None:
+                hidden = {**self._read("secrets.json"), key: value}
+                write_text(self._folder / "secrets.json", json.dumps(hidden, indent=2) + "\n", mode=0o600)
+            self._values = {**self._values, key: value}
+
+    def _secrets(self) -> set[str]:
+        return {key for key, item in self._declared.items() if item.scope == "secret"}
 
     def watch(self, watcher: Callable[[Mapping[str, Any]], None]) -> None:
         """Call `watcher` with the accepted changes after each update."""
         self._watchers.append(watcher)
-
-    def _keep(self, values: dict[str, Any]) -> None:
-        """Write first, believe afterwards: a full disk leaves memory and file as they were."""
-        if self._folder is not None:
-            secret = {key for key, item in self._declared.items() if item.scope == "secret"}
-            plain = {key: value for key, value in values.items() if key not in secret}
-            hidden = {key: value for key, value in values.items() if key in secret}
-            write_text(self._folder / "settings.json", json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
-            if hidden:
-                write_text(self._folder / "secrets.json", json.dumps(hidden, indent=2) + "\n", mode=0o600)
-        self._values = values

@@ -160,3 +160,12 @@ def test_an_unknown_vae_is_named(bench):
 
     with pytest.raises(UnknownModel, match="kl-f8"):
         bench.engine.resolve(replace(ask(), model=ModelParams(vae="kl-f8")))
+
+
+def test_foreign_words_reach_clients_without_the_places_they_name(bench, parts):
+    def fault(rows):
+        raise RuntimeError("kernel cache /home/anna/.cache/kernels is stale")
+
+    break_forward(parts["unet"], fault)
+    with pytest.raises(StudioError, match=r"^Drawing failed with RuntimeError: kernel cache kernels is stale\.$"):
+        bench.draw(ask(steps=1))

@@ -207,6 +207,15 @@ def test_the_default_is_the_flag_until_another_is_chosen_then_the_pocket(house, 
     assert house.catalog(given=PathOptions(checkpoint="a.safetensors")).find_model(None).name == "a"
 
 
+def test_choosing_what_the_settings_held_all_along_displaces_the_flag(house, tmp_path):
+    house.add("a.safetensors")
+    given = h.write_weightless(tmp_path / "elsewhere" / "given.safetensors", SD15)
+    catalog = house.catalog(default_model=lambda: "a", given=PathOptions(checkpoint=str(given)))
+    assert catalog.find_model(None).name == "given"
+    catalog.displace_given()
+    assert catalog.find_model(None).name == "a"
+
+
 def test_without_any_model_it_says_where_to_put_one(house):
     with pytest.raises(UnknownModel, match="checkpoints") as caught:
         house.catalog().find_model(None)

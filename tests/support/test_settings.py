@@ -73,6 +73,7 @@ def test_unknown_keys_are_refused_or_ignored_as_asked():
 def test_secrets_are_stored_apart_and_never_handed_out(tmp_path):
     settings = Settings(DECLARED, tmp_path)
     settings.set_secret("token", "s3cret")
+    settings.update({"steps": 21})
     assert settings["token"] == "s3cret"
     assert "token" not in settings.public()
     assert "s3cret" not in (tmp_path / "settings.json").read_text()
@@ -108,3 +109,22 @@ def test_core_settings_are_sound():
     assert len(keys) == len(set(keys))
     for item in CORE_SETTINGS:
         assert item.coerce(item.default) == item.default
+
+
+def test_a_secret_stored_by_another_process_outlives_a_change_of_settings(tmp_path):
+    running = Settings(DECLARED, tmp_path)
+    running.update({"steps": 30})
+    Settings(DECLARED, tmp_path).set_secret("token", "from the terminal")
+    running.update({"steps": 31})
+    again = Settings(DECLARED, tmp_path)
+    assert (again["token"], again["steps"]) == ("from the terminal", 31)
+
+
+def test_storing_a_secret_leaves_settings_and_other_secrets_as_another_process_has_left_them(tmp_path):
+    declared = (*DECLARED, Setting("other", "", "Other", scope="secret"))
+    terminal, running = Settings(declared, tmp_path), Settings(declared, tmp_path)
+    running.update({"steps": 30})
+    running.set_secret("other", "kept")
+    terminal.set_secret("token", "new")
+    again = Settings(declared, tmp_path)
+    assert (again["steps"], again["other"], again["token"]) == (30, "kept", "new")
