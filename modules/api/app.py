@@ -5,15 +5,15 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from modules.api import docs, generation, health, legacy, lists, options, png_info, progress
-from modules.api.auth import BasicAuth
+from modules.api import docs, generation, health, legacy, lists, options, people, png_info, progress, session
+from modules.api.auth import SignedIn
 from modules.api.guard import Guard, Neighbours
 from modules.api.messages import Border, add_error_handlers
 from modules.api.services import Owner
 from modules.support.studio import Studio
 
-ROOMS = (generation, progress, options, lists, png_info, legacy, docs)
-"""Modules whose routes need a name and password when `--api-auth` is given; `health` is open."""
+ROOMS = (generation, progress, options, lists, png_info, people, legacy, docs)
+"""Modules whose routes want to know who asks once there are accounts or `--api-auth`; `health` is open."""
 
 
 def add_api(app: FastAPI, studio: Studio) -> None:
@@ -28,9 +28,10 @@ def add_api(app: FastAPI, studio: Studio) -> None:
     docs.take_over(app)
     add_error_handlers(app)
     app.include_router(health.router)
+    app.include_router(session.router)
     if network.api:
-        app.include_router(guarded(BasicAuth(network.api_auth)))
-    app.add_middleware(Guard, neighbours=Neighbours.of(network))
+        app.include_router(guarded(SignedIn(studio.door)))
+    app.add_middleware(Guard, neighbours=Neighbours.of(network, studio.door))
     app.add_middleware(Border)
     if network.cors_allow_origins:
         anybody = "*" in network.cors_allow_origins
@@ -43,7 +44,7 @@ def add_api(app: FastAPI, studio: Studio) -> None:
         )
 
 
-def guarded(auth: BasicAuth) -> APIRouter:
+def guarded(auth: SignedIn) -> APIRouter:
     """All routes of the API behind one door."""
     root = APIRouter(dependencies=[Depends(auth)])
     for room in ROOMS:

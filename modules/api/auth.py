@@ -1,57 +1,48 @@
-"""Who is calling: HTTP Basic (RFC 7617) against the pairs of `--api-auth`, as one dependency of every API route."""
+"""Who is calling, as one dependency of every API route: a name and password, a token, or a session of the page."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import secrets
+import asyncio
 
-from fastapi import HTTPException, Request
+from fastapi import Request
 from fastapi.openapi.models import HTTPBase
 from fastapi.security.base import SecurityBase
+from starlette.requests import HTTPConnection
 
-from modules.api.services import LOCAL
+from modules.contracts.accounts import Caller, Doorkeeper, Proof
+from modules.contracts.errors import NotSignedIn
+
+COOKIE = "atelier_session"
 
 
-class BasicAuth(SecurityBase):
-    """Callable as a dependency: returns the caller's name and keeps it in `request.state.owner`, or answers 401.
+def proof_of(connection: HTTPConnection) -> Proof:
+    """What a request or WebSocket brought to show who it is from."""
+    return Proof(
+        connection.headers.get("authorization", ""),
+        connection.cookies.get(COOKIE, ""),
+        connection.client.host if connection.client else "",
+    )
 
-    Without pairs everybody is `local` and whatever stands in the Authorization header, even nothing, is ignored.
+
+class SignedIn(SecurityBase):
+    """Callable as a dependency: returns the caller and keeps them in `request.state`, or answers 401.
+
+    While the studio is open everybody is `local` and whatever stands in the Authorization header, even nothing, is
+    ignored.
     """
 
-    def __init__(self, pairs: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, door: Doorkeeper) -> None:
         self.model = HTTPBase(scheme="basic")
         self.scheme_name = "basic"
-        self._pairs = tuple((user, user.encode("utf-8"), password.encode("utf-8")) for user, password in pairs)
+        self._door = door
 
-    async def __call__(self, request: Request) -> str:
-        """The caller's name. Raises 401 when it has to be known and is not."""
-        request.state.owner = owner = self._owner(request.headers.get("authorization", ""))
-        return owner
-
-    def _owner(self, header: str) -> str:
-        if not self._pairs:
-            return LOCAL
-        given = _credentials(header)
-        found = None
-        for name, user, password in self._pairs:
-            # Every pair is compared to its end, so that the time taken tells nothing about which part was right.
-            if secrets.compare_digest(given[0], user) & secrets.compare_digest(given[1], password):
-                found = name
-        if found is None:
-            headers = {"WWW-Authenticate": 'Basic realm="Atelier", charset="UTF-8"'}
-            raise HTTPException(401, "A name and password that the studio knows are needed.", headers)
-        return found
-
-
-def _credentials(header: str) -> tuple[bytes, bytes]:
-    """User and password of a Basic header; a pair that fits nobody when the header is something else."""
-    scheme, _, token = header.strip().partition(" ")
-    if scheme.lower() == "basic":
-        try:
-            user, colon, password = base64.b64decode(token.strip(), validate=True).partition(b":")
-        except (binascii.Error, ValueError):
-            return b"", b""
-        if colon:
-            return user, password
-    return b"", b""
+    async def __call__(self, request: Request) -> Caller:
+        """The caller. Raises `NotSignedIn` for a stranger, `OverLimit` for one who guesses."""
+        proof = proof_of(request)
+        # A password's check is slow on purpose, so it must not hold up the loop.
+        caller = await asyncio.to_thread(self._door.identify, proof)
+        if caller is None:
+            raise NotSignedIn("A name and password, or a token, that the studio knows is needed.")
+        request.state.caller = caller
+        request.state.owner = caller.name
+        return caller

@@ -16,11 +16,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modules.api.messages import failure
 from modules.bootstrap.options import NetworkOptions, is_loopback
+from modules.contracts.accounts import Doorkeeper
 
 MAX_BODY = 64 * 1024 * 1024
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-JSON_ONLY = ("/sdapi/", "/internal/")
+JSON_ONLY = ("/sdapi/", "/internal/", "/api/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +29,21 @@ class Neighbours:
     """Which names and origins are ours."""
 
     hosts: frozenset[str]
-    """Names that `Host` may say; empty when any may, because everybody has to sign in anyway."""
+    """Names that `Host` may say while nobody has to sign in, beside those of this machine."""
     origins: frozenset[str]
     """Foreign origins that were let in with `--cors-allow-origins`; may hold `*`."""
+    door: Doorkeeper
 
     @classmethod
-    def of(cls, network: NetworkOptions) -> Neighbours:
+    def of(cls, network: NetworkOptions, door: Doorkeeper) -> Neighbours:
         """As the command line says."""
         origins = frozenset(origin.rstrip("/").lower() for origin in network.cors_allow_origins)
         named = {urlsplit(origin).hostname or "" for origin in origins} | {network.host.strip("[]").lower()}
-        return cls(frozenset() if network.api_auth else frozenset(named - {""}), origins)
+        return cls(frozenset(named - {""}), origins, door)
 
     def knows_host(self, headers: Headers) -> bool:
-        """Whether `Host` is a name of this machine. Without a password only such names are answered."""
-        if not self.hosts:
+        """Whether `Host` is a name of this machine. While nobody has to sign in only such names are answered."""
+        if not self.door.open:
             return True
         try:
             name = urlsplit(f"//{headers.get('host', '')}").hostname or ""

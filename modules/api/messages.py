@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import uuid
 from typing import Any
 
@@ -13,7 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modules.contracts.errors import StudioError
+from modules.contracts.errors import NotSignedIn, OverLimit, StudioError
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = "5"
@@ -52,8 +53,15 @@ def add_error_handlers(app: FastAPI) -> None:
 
 async def _explain(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, StudioError)
-    headers = {"Retry-After": RETRY_SECONDS} if error.status == 503 else None
-    return failure(error.status, error.kind, error.message, headers)
+    return failure(error.status, error.kind, error.message, _headers(error))
+
+
+def _headers(error: StudioError) -> dict[str, str]:
+    if isinstance(error, OverLimit):
+        return {"Retry-After": str(math.ceil(error.retry_after))}
+    if isinstance(error, NotSignedIn):
+        return {"WWW-Authenticate": 'Basic realm="Atelier", charset="UTF-8"'}
+    return {"Retry-After": RETRY_SECONDS} if error.status == 503 else {}
 
 
 async def _complain(request: Request, error: Exception) -> JSONResponse:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from modules.contracts.accounts import Caller
+from modules.contracts.errors import NotAllowed
 from modules.support.studio import Studio
 
 LOCAL = "local"
@@ -24,5 +26,21 @@ def owner_of(request: Request) -> str:
     return owner
 
 
+def caller_of(request: Request) -> Caller:
+    """Who calls, with their role."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+def admin_of(request: Request) -> Caller:
+    """Who calls. Raises `NotAllowed` unless they are an admin."""
+    caller = caller_of(request)
+    if not caller.is_admin:
+        raise NotAllowed("Only an admin may do that.")
+    return caller
+
+
 Services = Annotated[Studio, Depends(studio_of)]
 Owner = Annotated[str, Depends(owner_of)]
+Person = Annotated[Caller, Depends(caller_of)]
+Admin = Annotated[Caller, Depends(admin_of)]

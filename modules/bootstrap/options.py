@@ -80,6 +80,8 @@ class PathOptions:
     models_dir: Path = ROOT / "models"
     checkpoint: str | None = None
     vae: str | None = None
+    database_url: str | None = field(default=None, repr=False)
+    """A PostgreSQL database in place of the SQLite file; kept out of repr, so out of logs: it may hold a password."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,15 @@ def parse_attention(text: str) -> str | None:
     return None if name == "automatic" else name
 
 
+def parse_database_url(text: str | None) -> str | None:
+    """The address of a PostgreSQL database as it was given; it may hold a password, so no message repeats it."""
+    if text and not text.startswith(("postgresql://", "postgres://")):
+        raise OptionError(
+            "--database-url: the address does not begin with postgresql://; SQLite is what is used without."
+        )
+    return text or None
+
+
 def parse_subpath(text: str) -> str:
     """`name`, `/name` and `/name/` all become `/name`; the root becomes the empty string."""
     clean = text.strip().strip("/")
@@ -183,7 +194,10 @@ def parse_subpath(text: str) -> str:
 
 
 def check_network(network: NetworkOptions, offline: bool) -> None:
-    """Refuses a bind that other machines reach when there is no password, or under --offline. Raises OptionError."""
+    """Refuses what cannot be and, under --offline, a bind that other machines reach. Raises OptionError.
+
+    Whether a bind is safe also depends on accounts, which are looked up when the studio starts.
+    """
     if not 0 <= network.port <= 65535:
         raise OptionError(f"--port: {network.port} is out of range; allowed are 0 to 65535 (0: any free port).")
     if not (network.api or network.webui):
@@ -194,9 +208,4 @@ def check_network(network: NetworkOptions, offline: bool) -> None:
         raise OptionError(
             f"--offline opens loopback sockets only, and {network.host} is reachable from other machines; "
             "drop --listen/--host or --offline."
-        )
-    if not network.api_auth:
-        raise OptionError(
-            f"--host {network.host} lets other machines in, and nothing asks them who they are; "
-            "add --api-auth USER:PASSWORD, or keep to 127.0.0.1 (without --listen)."
         )

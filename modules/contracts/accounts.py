@@ -11,7 +11,7 @@ Role = Literal["admin", "user", "guest"]
 """An admin sees and changes everything; a user has jobs, pictures and settings of their own; a guest may only draw."""
 
 ROLES: tuple[Role, ...] = ("admin", "user", "guest")
-Proof = Literal["local", "password", "token", "session"]
+Means = Literal["local", "password", "token", "session"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,8 @@ class Caller:
 
     name: str
     role: Role
-    proof: Proof
+    means: Means
+    """How they showed who they are; `local` where nobody has to."""
 
     @property
     def is_admin(self) -> bool:
@@ -115,6 +116,38 @@ class Wish:
     """Of the largest picture."""
     steps: int
     model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What came with a request."""
+
+    authorization: str = ""
+    """The Authorization header: Basic (RFC 7617) or Bearer (RFC 6750)."""
+    session: str = ""
+    """The session's secret from the cookie."""
+    address: str = ""
+    """Where the request comes from; wrong passwords are counted by it."""
+
+
+class Doorkeeper(Protocol):
+    """Finds out who is calling, for API and page alike."""
+
+    @property
+    def open(self) -> bool:
+        """Nobody has to say who they are."""
+
+    def identify(self, proof: Proof) -> Caller | None:
+        """Who that is; None for a stranger. Raises `OverLimit` after too many wrong passwords from one address."""
+
+    def check(self, name: str, password: str, address: str = "") -> Caller | None:
+        """Who has that name and password. Raises `OverLimit` as above."""
+
+    def sign_in(self, caller: Caller) -> str:
+        """A session's secret, for the cookie."""
+
+    def sign_out(self, session: str) -> None:
+        """End that session."""
 
 
 class Gate(Protocol):

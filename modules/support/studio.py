@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from modules.bootstrap.options import Options
+from modules.contracts.accounts import Accounts, Doorkeeper
 from modules.contracts.catalog import Catalog
 from modules.contracts.jobs import JobQueue
 from modules.contracts.pictures import PictureStore
@@ -68,10 +69,16 @@ class Studio:
     catalog: Catalog
     queue: JobQueue
     pictures: PictureStore
+    accounts: Accounts
+    door: Doorkeeper
     memory_report: Callable[[], Mapping[str, Any]]
     """Figures in the shape of `/sdapi/v1/memory`."""
     device_report: Callable[[], Mapping[str, Any]]
     """What hardware was found and chosen, with reasons."""
+    unload_models: Callable[[], None]
+    """Let go of every model in memory; one that a job draws with goes when the job ends, and the next job loads."""
+    reload_model: Callable[[], None]
+    """Load the model that a request without a name gets; returns when it stands. Raises `StudioError`."""
     start_engine: Callable[[], None]
     """Begin to load libraries and model in the background; safe to call twice."""
     close: Callable[[], None]

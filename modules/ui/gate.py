@@ -6,8 +6,14 @@ there, the page uses none of them, so they do not exist here.
 
 from __future__ import annotations
 
-from starlette.responses import JSONResponse
+import asyncio
+
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from modules.contracts.accounts import Doorkeeper, Proof
+from modules.contracts.errors import OverLimit
 
 READ_EXACT = frozenset(
     {
@@ -20,19 +26,43 @@ READ_EXACT = frozenset(
         "/gradio_api/startup-events",
         "/gradio_api/login_check",
         "/gradio_api/queue/data",
-        "/logout",
         "/robots.txt",
     }
 )
 READ_BELOW = ("/static/", "/assets/", "/svelte/", "/gradio_api/heartbeat/")
-WRITE_EXACT = frozenset({"/login", "/gradio_api/queue/join", "/gradio_api/cancel", "/gradio_api/reset"})
+WRITE_EXACT = frozenset({"/gradio_api/queue/join", "/gradio_api/cancel", "/gradio_api/reset"})
+
+
+COOKIE = "atelier_session"
+SIGN_IN = "sign-in"
+"""Where the page for it is, seen from the studio's page."""
+
+
+class Reader:
+    """Knows who looks at the page, from the session's cookie or an Authorization header."""
+
+    def __init__(self, door: Doorkeeper) -> None:
+        self._door = door
+
+    def owner(self, connection: HTTPConnection) -> str | None:
+        """Whose jobs and pictures the page shows; None for a stranger, and for one who has guessed too often."""
+        address = connection.client.host if connection.client else ""
+        header, session = connection.headers.get("authorization", ""), connection.cookies.get(COOKIE, "")
+        try:
+            caller = self._door.identify(Proof(header, session, address))
+        except OverLimit:
+            return None
+        return None if caller is None else caller.name
 
 
 class Gate:
     """ASGI middleware on the mounted Gradio app. Foreign origins are the business of the application's own guard."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, reader: Reader, prefix: str = "") -> None:
+        """`prefix` is where Gradio is mounted, without a slash at its end."""
         self._app = app
+        self._reader = reader
+        self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -41,6 +71,9 @@ class Gate:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if not passes(scope["method"], path):
             await JSONResponse({"detail": "Not Found"}, 404)(scope, receive, send)
+        elif path in ("", "/") and await asyncio.to_thread(self._reader.owner, HTTPConnection(scope)) is None:
+            root = scope.get("root_path", "").rstrip("/").removesuffix(self._prefix)
+            await RedirectResponse(f"{root}/{SIGN_IN}", 303)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 

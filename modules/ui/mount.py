@@ -12,27 +12,25 @@ from fastapi.responses import JSONResponse
 
 from modules.support.studio import Studio
 from modules.ui.assets import KINDS, mark, read_assets
-from modules.ui.desk import LOCAL
 from modules.ui.files import file_routes
-from modules.ui.gate import Gate
+from modules.ui.gate import Gate, Reader
 from modules.ui.page import TITLE, build_page
 from modules.ui.theme import Atelier
-
-SIGN_IN = "Sign in to the studio."
 
 
 def mount(app: FastAPI, studio: Studio, path: str = "/") -> FastAPI:
     """Serve the page at `path` and return the application. Call it last: a page at `/` answers whatever is left.
 
-    With `--api-auth` the same names and passwords sign in here, and each person has their own jobs and pictures.
+    Once there are accounts or `--api-auth`, whoever is not signed in is sent to the page for it, and each person has
+    their own jobs and pictures.
     """
     prefix = path.rstrip("/")
-    door = _Door()
-    app.include_router(file_routes(prefix, studio.pictures, door.owner))
+    reader = Reader(studio.door)
+    app.include_router(file_routes(prefix, studio.pictures, reader.owner))
     _describe(app, prefix)
-    _in_a_loop(lambda: _mount_gradio(app, studio, path))
-    door.gradio = app.router.routes[-1].app  # type: ignore[attr-defined]
-    door.gradio.add_middleware(Gate)
+    _in_a_loop(lambda: _mount_gradio(app, studio, path, reader))
+    gradio: Any = app.router.routes[-1].app  # type: ignore[attr-defined]
+    gradio.add_middleware(Gate, reader=reader, prefix=prefix)
     return app
 
 
@@ -50,7 +48,7 @@ def _in_a_loop(action: Callable[[], None]) -> None:
         action()
 
 
-def _mount_gradio(app: FastAPI, studio: Studio, path: str) -> None:
+def _mount_gradio(app: FastAPI, studio: Studio, path: str, reader: Reader) -> None:
     network = studio.options.network
     gr.mount_gradio_app(
         app,
@@ -58,8 +56,7 @@ def _mount_gradio(app: FastAPI, studio: Studio, path: str) -> None:
         path=path,
         footer_links=[],
         run_history=False,
-        auth=list(network.api_auth) or None,
-        auth_message=SIGN_IN,
+        auth_dependency=reader.owner,
         root_path=f"{network.subpath}{path}".rstrip("/") or None,
         allowed_paths=[],
         show_error=False,
@@ -70,21 +67,6 @@ def _mount_gradio(app: FastAPI, studio: Studio, path: str) -> None:
         theme=Atelier(),
         head=_head(mark()),
     )
-
-
-class _Door:
-    """Knows who is signed in, from Gradio's own sessions."""
-
-    gradio: Any = None
-
-    def owner(self, request: Request) -> str | None:
-        """The signed-in name; `local` where nobody has to sign in; None for a stranger."""
-        if self.gradio.auth is None:
-            return LOCAL
-        cookies, key = request.cookies, self.gradio.cookie_id
-        token = cookies.get(f"access-token-{key}") or cookies.get(f"access-token-unsecure-{key}")
-        name: str | None = self.gradio.tokens.get(token)
-        return name
 
 
 def _head(version: str) -> str:

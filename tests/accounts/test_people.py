@@ -64,7 +64,7 @@ def test_nothing_stored_gives_a_secret_away(staffed, database):
 def test_a_token_works_until_it_expires_or_goes(staffed, clock):
     kept, text_ = staffed.add_token("bob", "script", days=2)
     caller = staffed.by_token(text_)
-    assert (caller.name, caller.role, caller.proof) == ("bob", "user", "token")
+    assert (caller.name, caller.role, caller.means) == ("bob", "user", "token")
     assert staffed.tokens("bob")[0].used is not None
     assert staffed.by_token(text_ + "x") is None
     clock.now += 2 * 86400 + 1

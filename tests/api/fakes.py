@@ -8,6 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from modules.accounts.door import Door
+from modules.accounts.service import StoredAccounts
 from modules.bootstrap.options import DeviceOptions, NetworkOptions, Options, PathOptions
 from modules.call_queue.database import open_database
 from modules.call_queue.queue import CallQueue
@@ -96,7 +98,8 @@ class Rig:
         self.queue.start()
         if ready:
             self.status.set("ready", "Ready")
-        self.hardware = {}
+        self.hardware, self.asked = {}, []
+        self.accounts = StoredAccounts(self.database)
         memory = {"ram": {"free": 1, "used": 2, "total": 3}, "cuda": {"error": "There is no CUDA device."}}
         self.studio = Studio(
             options=Options(
@@ -109,8 +112,12 @@ class Rig:
             catalog=self.catalog,
             queue=self.queue,
             pictures=self.pictures,
+            accounts=self.accounts,
+            door=Door(self.accounts, (network or NetworkOptions()).api_auth),
             memory_report=lambda: memory,
             device_report=lambda: self.hardware,
+            unload_models=lambda: self.asked.append("unload"),
+            reload_model=lambda: self.asked.append("reload"),
             close=self.close,
             start_engine=lambda: None,
             versions={"atelier": "0.1.0"},

@@ -343,16 +343,22 @@ def test_while_the_engine_loads_the_page_says_so_and_the_job_waits(tmp_path: Pat
 
 
 def test_sign_in_separates_people(tmp_path: Path, visit: Open) -> None:
+    from modules.api.app import add_api
     from modules.ui.mount import mount
 
     studio = fake_studio(tmp_path, auth=(("ada", "one"), ("bob", "two")))
-    with serving(mount(FastAPI(), studio)) as address:
+    app = FastAPI()
+    add_api(app, studio)
+    with serving(mount(app, studio)) as address:
 
         def enter(name: str, password: str) -> Any:
             seen = visit(address)
-            seen.page.get_by_label("username").fill(name)
-            seen.page.get_by_label("password").fill(password)
-            seen.page.get_by_role("button", name="Login").click()
+            seen.page.get_by_label("Name").fill(name)
+            seen.page.get_by_label("Password").fill("wrong")
+            seen.page.get_by_role("button", name="Sign in").click()
+            seen.wait("document.querySelector('[role=alert]').textContent.includes('no account')")
+            seen.page.get_by_label("Password").fill(password)
+            seen.page.get_by_role("button", name="Sign in").click()
             seen.page.wait_for_selector("#txt2img_generate")
             return seen
 

@@ -14,6 +14,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFilter
 
+from modules.accounts.door import Door
+from modules.accounts.service import StoredAccounts
 from modules.bootstrap.options import Options
 from modules.call_queue.database import open_database
 from modules.call_queue.queue import CallQueue
@@ -281,6 +283,7 @@ def fake_studio(folder: Path, engine: FakeEngine | None = None, *, ready: bool =
         database.dispose()
 
     queue.start()
+    accounts = StoredAccounts(database)
     options = Options()
     options = dataclasses.replace(options, network=dataclasses.replace(options.network, api_auth=auth))
     return Studio(
@@ -292,8 +295,12 @@ def fake_studio(folder: Path, engine: FakeEngine | None = None, *, ready: bool =
         catalog=FakeCatalog(),
         queue=queue,
         pictures=pictures,
+        accounts=accounts,
+        door=Door(accounts, auth),
         memory_report=nothing,
         device_report=nothing,
+        unload_models=nothing,
+        reload_model=nothing,
         close=close,
         start_engine=lambda: status.set("ready", "Ready"),
     )

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from modules.api.app import add_api
 from modules.contracts.request import OutputParams, parameters
 from modules.contracts.result import Picture
 from modules.support.paths import ROOT
@@ -192,13 +193,20 @@ def test_pictures_of_others_and_unknown_ones_are_the_same_404(client, studio):
 def test_with_a_password_strangers_get_the_sign_in_and_no_picture(tmp_path: Path):
     studio = fake_studio(tmp_path, auth=(("ada", "one"),))
     key = picture_of(studio, "ada")
-    with TestClient(mount(FastAPI(), studio)) as client:
-        assert "auth_required" in client.get("/").text
+    app = FastAPI()
+    add_api(app, studio)
+    with TestClient(mount(app, studio), base_url="http://127.0.0.1") as client:
+        sent = client.get("/", follow_redirects=False)
+        assert (sent.status_code, sent.headers["location"]) == (303, "/sign-in")
+        assert "Password" in client.get("/sign-in").text
         assert client.get("/config").status_code == 401
         assert client.get(f"/studio/pictures/{key}").status_code == 404
-        assert client.post("/login", data={"username": "ada", "password": "no"}).status_code == 400
-        assert client.post("/login", data={"username": "ada", "password": "one"}).status_code == 200
+        assert client.post("/api/v1/session", json={"name": "ada", "password": "no"}).status_code == 401
+        assert client.post("/api/v1/session", json={"name": "ada", "password": "one"}).status_code == 200
         assert client.get(f"/studio/pictures/{key}").status_code == 200
+        assert client.get("/", follow_redirects=False).status_code == 200
+        assert client.delete("/api/v1/session").status_code == 200
+        assert client.get(f"/studio/pictures/{key}").status_code == 404
     studio.close()
 
 

@@ -23,7 +23,7 @@ from modules.pocket.tokens import LENGTH, encode, learn_merges, write_tokenizer
 from modules.training.journal import Budget, Log, load_checkpoint, save_checkpoint, warm_cosine
 
 WIDTH = 128
-STEPS = 2500
+STEPS = 800
 LABELS: dict[str, tuple[Any, ...]] = {
     "kind": KINDS,
     "colour": tuple(COLOURS),
