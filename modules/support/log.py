@@ -44,5 +44,5 @@ def configure(*, json_lines: bool = False, level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for chatty in ("httpx", "httpcore", "urllib3", "asyncio", "multipart", "PIL"):
+    for chatty in ("httpx", "httpcore", "urllib3", "asyncio", "multipart", "PIL", "alembic"):
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
