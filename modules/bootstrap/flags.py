@@ -25,7 +25,7 @@ COMMANDS = {
     "test": "format check, lint, types, import contracts and tests; with arguments pytest alone",
 }
 
-EXTRAS = ("quant", "upscale")
+EXTRAS = ("postgres", "quant", "upscale")
 """Extras that a person may ask for by name; that of the tests comes with `test`."""
 
 BARE = frozenset({"pocket", "test"})
@@ -135,6 +135,9 @@ def add_studio(parser: argparse.ArgumentParser) -> None:
     """Flags of everything that opens models: folders, hardware, behaviour of the process."""
     paths = parser.add_argument_group("files")
     paths.add_argument("--data-dir", metavar="DIR", help="settings, queue, gallery, pictures (data/)")
+    paths.add_argument(
+        "--database-url", metavar="URL", help="jobs and gallery in PostgreSQL: postgresql://USER@HOST/NAME"
+    )
     paths.add_argument("--models-dir", metavar="DIR", help="weights by kind (models/)")
     paths.add_argument("--ckpt", metavar="MODEL", help="model to open first: a name, a file, a folder or a hub id")
     paths.add_argument("--vae", metavar="VAE", help="VAE to use in place of the model's own")
@@ -224,6 +227,7 @@ def _options(found: argparse.Namespace) -> opt.Options:
             models_dir=_folder(found.models_dir, opt.PathOptions.models_dir),
             checkpoint=found.ckpt,
             vae=found.vae,
+            database_url=opt.parse_database_url(found.database_url),
         ),
         device=opt.DeviceOptions(
             use_cpu=opt.parse_parts(found.use_cpu),

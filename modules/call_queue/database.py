@@ -1,23 +1,34 @@
-"""The one SQLite file of an installation, opened for several threads, and the lock that says whose it is."""
+"""The database of an installation, opened for several threads: one SQLite file, or a PostgreSQL server."""
 
 from __future__ import annotations
 
-import sqlite3
+import importlib.util
 import tempfile
 import weakref
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
-from modules.contracts.errors import DeviceUnavailable
+from modules.call_queue.tables import VERSION
+from modules.contracts.errors import DeviceUnavailable, InvalidRequest
+from modules.support.migration import migrate
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another one; a write takes milliseconds, so this is only reached when a disk hangs."""
 
+POOL = 16
+"""Connections to a server that are kept open; as many again may be opened for a moment."""
+
+DRIVER = "postgresql+psycopg"
+SCRIPTS = Path(__file__).with_name("migrations")
+
 
 def open_database(path: Path) -> Engine:
-    """An engine over the file `path`, which is made with its folder when missing.
+    """An engine over the SQLite file `path`, which is made with its folder when missing.
 
     Write-ahead log, so that readers never wait for a writer; `synchronous=NORMAL`, so that a commit survives the death
     of the process (a power cut may take the last commits with it, but never the file); foreign keys are enforced.
@@ -26,6 +37,25 @@ def open_database(path: Path) -> Engine:
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
     event.listen(engine, "connect", _prepare)
     return engine
+
+
+def open_server(address: str) -> Engine:
+    """An engine over a PostgreSQL database, given as `postgresql://USER@HOST:PORT/NAME`.
+
+    What the address leaves out, the password for one, is looked up where every PostgreSQL client looks (a `.pgpass`
+    file, a service file). Connections are tried before use, so a restart of the server costs no job. Raises
+    `InvalidRequest` for another kind of address and `DeviceUnavailable` when the driver is not installed. Nothing is
+    connected yet.
+    """
+    try:
+        url = make_url(address)
+    except ArgumentError as error:
+        raise InvalidRequest("The database's address is not of the form postgresql://USER@HOST:PORT/NAME.") from error
+    if url.drivername not in ("postgresql", "postgres", DRIVER):
+        raise InvalidRequest(f"The database's address begins with {url.drivername}://; postgresql:// is known.")
+    if importlib.util.find_spec("psycopg") is None:
+        raise DeviceUnavailable("PostgreSQL needs the extra 'postgres'; start once with --extra postgres.")
+    return create_engine(url.set(drivername=DRIVER), pool_pre_ping=True, pool_size=POOL, max_overflow=POOL)
 
 
 def open_private() -> Engine:
@@ -39,42 +69,28 @@ def open_private() -> Engine:
     return engine
 
 
+def prepare_tables(engine: Engine) -> None:
+    """Bring the tables of the queue to the version that this code works with. See `modules.support.migration`."""
+    migrate(engine, "jobs", SCRIPTS, head=VERSION, first_table="jobs")
+
+
+def insert_or_leave(connection: Connection, table: Table) -> Insert:
+    """An insert that does nothing where a row of that key is there already; both databases have it, spelt alike."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    return dialect.insert(table).on_conflict_do_nothing()
+
+
+def lock_for_writing(connection: Connection) -> None:
+    """On SQLite take the one write lock now, before anything is read, so that what is read stays true until the commit.
+
+    On PostgreSQL rows are locked one by one where they are read, and this does nothing.
+    """
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
 def _prepare(connection: Any, record: object) -> None:
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-
-
-class Tenancy:
-    """One process at a time runs the jobs of a database; otherwise each would take the other's for a crash's leavings.
-
-    The lock is an exclusive transaction on an empty SQLite file beside the database: it works on every system, and the
-    kernel takes it away from a process that dies.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self._database = engine.url.database
-        self._connection: sqlite3.Connection | None = None
-
-    def take(self) -> None:
-        """Take the lock; raises `DeviceUnavailable` when another process has it. Taking it twice changes nothing."""
-        if self._connection is not None or self._database in (None, "", ":memory:"):
-            return
-        connection = sqlite3.connect(
-            f"{self._database}.lanes", timeout=1.0, isolation_level=None, check_same_thread=False
-        )
-        try:
-            connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            connection.close()
-            raise DeviceUnavailable(
-                "Another process runs the jobs of this data folder; stop it, or give this one a --data-dir of its own."
-            ) from error
-        self._connection = connection
-
-    def leave(self) -> None:
-        """Give the lock back; without it nothing happens."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()

@@ -1,4 +1,4 @@
-"""The queue that the fronts see: takes jobs, writes them down, and lets lanes run them in the order they came."""
+"""The queue that the fronts see: takes jobs, writes them down, and lets lanes run them in the order that is fair."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ import dataclasses
 import logging
 import random
 import threading
-import uuid
 from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from modules.call_queue.database import Tenancy
+from modules.call_queue.estimates import Spread
 from modules.call_queue.handle import Handle, Recent, Ticket, remember
+from modules.call_queue.journal import JournalHandler
 from modules.call_queue.lanes import Conductor, Run, start_lane
-from modules.call_queue.recovery import recover
+from modules.call_queue.outlook import Oracle, eta_of, remaining, scale
 from modules.call_queue.store import JobStore
-from modules.call_queue.tables import SET_ASIDE, SET_ASIDE_KIND
+from modules.call_queue.tenancy import tenancy_of
+from modules.call_queue.tending import Tending
+from modules.call_queue.terms import check_terms, checked_id, digest_of
+from modules.call_queue.upkeep import LOOK_SECONDS, Upkeep
 from modules.contracts.errors import InvalidRequest, NotReady, StudioError
 from modules.contracts.events import JobCancelled, JobFailed
-from modules.contracts.jobs import JobHandle, JobProgress, JobRecord, JobState
+from modules.contracts.jobs import PLAIN, JobHandle, JobProgress, JobTerms
 from modules.contracts.pictures import PictureStore
 from modules.contracts.request import MAX_SEED, GenerationRequest
 from modules.contracts.result import GenerationResult
@@ -33,10 +36,9 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 2.0
 DEPTH = 10_000
 """Waiting jobs above which no more are taken."""
-ID_LENGTH = 128
 
 
-class CallQueue:
+class CallQueue(Tending):
     """A `modules.contracts.jobs.JobQueue` over a database: a job is stored before `submit` returns and ends once.
 
     `engine_provider` blocks until the engine stands; when it raises, jobs of this process fail with its error and jobs
@@ -56,7 +58,12 @@ class CallQueue:
         self._bus = bus
         self._conductor = Conductor(store, pictures)
         self._lanes = max(1, lanes)
-        self._tenancy = Tenancy(store.engine)
+        self._tenancy = tenancy_of(store.engine)
+        store.worker, store.lanes = self._tenancy.worker, self._lanes
+        self._upkeep = Upkeep(self.tend)
+        self._journal = JournalHandler(store.journal)
+        self._oracle = Oracle(store, self._lanes, self._left)
+        self._last_model: str | None = None
         self._change = threading.Condition()
         self._open: dict[str, Ticket] = {}
         self._running: dict[str, Run] = {}
@@ -75,12 +82,10 @@ class CallQueue:
         if self._threads or self._stopping:
             return
         self._tenancy.take()
-        left = recover(self._store.engine)
-        for job_id in left.set_aside:
-            self._bus.publish(JobFailed(job_id, SET_ASIDE_KIND, SET_ASIDE))
-        for job_id in left.cancelled:
-            self._bus.publish(JobCancelled(job_id))
+        logging.getLogger().addHandler(self._journal)
+        self._take_up()
         self._threads = [start_lane(index, self._work) for index in range(self._lanes)]
+        self._upkeep.start()
 
     def stop(self, timeout: float = 15.0) -> None:
         """Ask running jobs to stop and put them back into the queue, without blame; safe to call twice.
@@ -105,31 +110,69 @@ class CallQueue:
             ticket.settle(
                 NotReady(f"The studio closed before job {ticket.job_id} ended; it goes on at the next start.")
             )
+        self._upkeep.stop(timeout)
+        logging.getLogger().removeHandler(self._journal)
         self._tenancy.leave()
 
-    def submit(self, request: GenerationRequest, owner: str, *, job_id: str | None = None) -> JobHandle:
+    def submit(
+        self, request: GenerationRequest, owner: str, *, job_id: str | None = None, terms: JobTerms = PLAIN
+    ) -> JobHandle:
         """Store the job and return its handle.
 
         A seed of -1 is drawn here, so that a job that is started again after a crash gives the same pictures. Raises
         `InvalidRequest` before storing anything that is out of bounds, and `NotReady` when the queue is full or closed.
+        With an idempotency key that this owner has used before, the handle of that job is returned and nothing is
+        stored; `InvalidRequest` when the key was used for another request.
         """
+        return self._submit(request, owner, job_id, terms, origin=None)
+
+    def _submit(
+        self, request: GenerationRequest, owner: str, job_id: str | None, terms: JobTerms, origin: str | None
+    ) -> JobHandle:
         validate(request)
-        chosen = _checked(job_id)
+        check_terms(terms, self._store.clock())
+        chosen = checked_id(job_id)
+        digest = None if terms.idempotency_key is None else digest_of(request)
+        known = self._same(owner, terms, digest)
+        if known is not None:
+            return known
         self._check_open()
         waiting = self._store.pending()
         if waiting >= DEPTH:
             raise NotReady(f"{waiting} jobs are waiting already; at most {DEPTH} are taken.")
         ticket = Ticket(chosen, owner, self._bus)
-        with self._change:
-            self._store.add(chosen, owner, _with_seeds(request))
-            self._open[chosen] = self._known[chosen] = ticket
-        ticket.announce(self._store.position(chosen))
-        with self._change:
-            self._change.notify_all()
+        try:
+            with self._change:
+                self._store.add(chosen, owner, _with_seeds(request), terms, digest=digest, origin=origin)
+                self._open[chosen] = self._known[chosen] = ticket
+        except InvalidRequest:
+            known = self._same(owner, terms, digest)  # somebody was quicker with the same key
+            if known is None:
+                raise
+            return known
+        self._oracle.changed()
+        ticket.announce(self._position(chosen))
+        self._stir()
+        if terms.deadline is not None:
+            self._upkeep.wake()
         broken = self._broken
         if broken is not None:
             self._give_up(broken)  # the engine failed while the job was being written down
         return Handle(ticket, self.cancel)
+
+    def _same(self, owner: str, terms: JobTerms, digest: str | None) -> JobHandle | None:
+        """The job that this owner submitted under that key. Raises `InvalidRequest` when it asks for something else."""
+        key = terms.idempotency_key
+        found = None if key is None else self._store.find_key(owner, key)
+        if found is None:
+            return None
+        if found[1] != digest:
+            raise InvalidRequest(f"The idempotency key {key!r} was used for another request; choose a new one.")
+        return self.handle(found[0])
+
+    def _position(self, job_id: str) -> int:
+        outlook = self._oracle.of(job_id)
+        return 0 if outlook is None else outlook.position
 
     def _check_open(self) -> None:
         if self._stopping:
@@ -153,41 +196,49 @@ class CallQueue:
                 ticket = self._adopt(job_id, record.owner) if waits else remember(record, self._bus)
         return Handle(ticket, self.cancel)
 
-    def get(self, job_id: str) -> JobRecord | None:
-        """The stored row."""
-        return self._store.get(job_id)
-
-    def list(
-        self,
-        *,
-        owner: str | None = None,
-        state: JobState | None = None,
-        limit: int = 100,
-        oldest_first: bool = False,
-    ) -> builtins.list[JobRecord]:
-        """Rows, newest first unless `oldest_first`; `limit` cuts off the end of that order."""
-        return self._store.list(owner=owner, state=state, limit=limit, oldest_first=oldest_first)
-
     def progress(self, job_id: str) -> JobProgress | None:
         """Where that job stands; None when it is not known."""
         ticket = self._known.get(job_id)
-        if ticket is not None:
-            return ticket.tracker.read(self._store.position(job_id))
-        record = self._store.get(job_id)
-        if record is None:
-            return None
-        done = 1.0 if record.state == "done" else 0.0
-        return JobProgress(job_id, record.state, done, 0, 0, 0, 1, "", None, None, self._store.position(job_id))
+        if ticket is None:
+            record = self._store.get(job_id)
+            if record is None:
+                return None
+            done = 1.0 if record.state == "done" else 0.0
+            now = JobProgress(job_id, record.state, done, 0, 0, 0, 1, "", None, None)
+        else:
+            now = ticket.tracker.read()
+        if now.state == "running":
+            return self._with_eta(now)
+        outlook = self._oracle.of(job_id) if now.state == "queued" else None
+        if outlook is None:
+            return now
+        likely = None if outlook.end is None else outlook.end.likely
+        return dataclasses.replace(now, position=outlook.position, eta=eta_of(outlook.end), eta_seconds=likely)
+
+    def _with_eta(self, now: JobProgress) -> JobProgress:
+        with self._change:
+            run = self._running.get(now.job_id)
+        spread = None if run is None else self._left_of(run, now)
+        likely = now.eta_seconds if spread is None else spread.likely
+        return dataclasses.replace(now, eta=eta_of(spread), eta_seconds=likely)
+
+    def _left_of(self, run: Run, now: JobProgress) -> Spread | None:
+        """Seconds left to a job that runs here: by its own steps where there are some, else by its prediction."""
+        whole = self._oracle.predict(run.claim.model, run.claim.work)
+        if now.eta_seconds is not None:
+            return scale(now.eta_seconds, whole)
+        return remaining(whole, self._store.clock() - run.began)
+
+    def _left(self) -> dict[str, Spread | None]:
+        with self._change:
+            runs = list(self._running.values())
+        return {run.claim.id: self._left_of(run, run.ticket.tracker.read()) for run in runs}
 
     def running(self, owner: str | None = None) -> builtins.list[JobProgress]:
         """Jobs that run now, oldest first; of one owner when given."""
         with self._change:
             runs = list(self._running.values())
-        return [run.ticket.tracker.read() for run in runs if owner is None or run.ticket.owner == owner]
-
-    def pending(self, owner: str | None = None) -> int:
-        """Number of jobs queued or running."""
-        return self._store.pending(owner)
+        return [self._with_eta(run.ticket.tracker.read()) for run in runs if owner in (None, run.ticket.owner)]
 
     def cancel(self, job_id: str) -> bool:
         """Ask a job to stop; False when it had ended or is not known.
@@ -204,10 +255,10 @@ class CallQueue:
                 run.context.cancelled.set()
                 return True
             if not self._store.finish(job_id, "cancelled", expected="queued"):
-                return False
+                return self._store.ask_cancel(job_id)  # it may run in another process, which will look
             ticket = self._known.get(job_id)
             self._retire(job_id)
-            self._change.notify_all()
+        self._stir()
         nothing = GenerationResult((), {}, interrupted=True)
         (ticket or Ticket(job_id, "", self._bus)).close(JobCancelled(job_id), nothing)
         return True
@@ -243,9 +294,9 @@ class CallQueue:
         finally:
             with self._change:
                 self._running.pop(run.claim.id, None)
-                if not self._stopping:
+                if not self._stopping and run.ticket.terminal is not None:
                     self._retire(run.claim.id)
-                self._change.notify_all()
+            self._stir()
         return True
 
     def _next(self, lane: int) -> Run | None:
@@ -253,17 +304,31 @@ class CallQueue:
         with self._change:
             while not self._stopping:
                 try:
-                    claim = self._store.claim()
+                    claim = self._store.claim(self._resident())
                 except SQLAlchemyError:
                     log.exception("the job table does not answer; trying again in %.0f s", RETRY_SECONDS)
                     self._change.wait(RETRY_SECONDS)
                     continue
                 if claim is not None:
                     ticket = self._known.get(claim.id) or self._adopt(claim.id, claim.owner)
-                    run = self._running[claim.id] = Run(claim, ticket, lane)
+                    run = self._running[claim.id] = Run(claim, ticket, lane, began=self._store.clock())
+                    for neighbour in self._running.values():
+                        neighbour.company = max(neighbour.company, len(self._running))
+                    self._last_model = claim.model
+                    self._oracle.changed()
+                    if claim.timeout is not None:
+                        self._upkeep.wake()
                     return run
-                self._change.wait()
+                self._change.wait(LOOK_SECONDS if self._tenancy.shared else None)
         return None
+
+    def _resident(self) -> set[str]:
+        """The models that are surely in memory: those of the jobs that run, or of the last one."""
+        models = {run.claim.model for run in self._running.values()}
+        return models or ({self._last_model} if self._last_model is not None else set())
+
+    def _ticket(self, job_id: str) -> Ticket | None:
+        return self._known.get(job_id)
 
     def _adopt(self, job_id: str, owner: str) -> Ticket:
         """A ticket for a job of an earlier process."""
@@ -292,15 +357,6 @@ class CallQueue:
                 ticket.close(JobFailed(ticket.job_id, *stored), error)
                 with self._change:
                     self._retire(ticket.job_id)
-
-
-def _checked(job_id: str | None) -> str:
-    """The caller's id when it is a decent one, else a new one; ids are random so that they cannot be guessed."""
-    if job_id is None:
-        return uuid.uuid4().hex
-    if not job_id.isprintable() or not 0 < len(job_id) <= ID_LENGTH:
-        raise InvalidRequest(f"A job's id has 1 to {ID_LENGTH} printable characters; {job_id[:ID_LENGTH]!r} was given.")
-    return job_id
 
 
 def _with_seeds(request: GenerationRequest) -> GenerationRequest:

@@ -1,25 +1,40 @@
-"""Jobs in the database. Every method is one transaction and safe from any thread; no method knows lanes or events."""
+"""Jobs in the database: how they come, are taken, and end. Every method is one transaction and safe from any thread.
+
+Several processes may use one PostgreSQL database: a job is taken by `SELECT … FOR UPDATE SKIP LOCKED`, so two that look
+at the same moment take two different ones. On SQLite a transaction that takes one holds the write lock from its start.
+No method knows lanes or events.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Row, and_, case, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Row, and_, case, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from modules.call_queue.tables import JOBS, METADATA
+from modules.call_queue.database import lock_for_writing, prepare_tables
+from modules.call_queue.estimates import Measurement, work_of
+from modules.call_queue.fairness import Policy, Turn, Waiting, take_turn
+from modules.call_queue.journal import Journal
+from modules.call_queue.listing import Listing
+from modules.call_queue.ordering import Ordering
+from modules.call_queue.records import moment
+from modules.call_queue.shares import READY, awaken, charge, ensure_schedule, schedule, settle, shares_of
+from modules.call_queue.speeds import SpeedBook
+from modules.call_queue.tables import JOBS, LOG
 from modules.contracts.codec import decode, encode
 from modules.contracts.errors import InvalidRequest
-from modules.contracts.jobs import JobRecord, JobState
+from modules.contracts.jobs import PLAIN, JobDetails, JobRecord, JobState, JobTerms
 from modules.contracts.request import GenerationRequest
 
 LARGE_REQUEST = 256 * 1024
 """Characters of stored JSON above which an ended job keeps its row but not its request (pictures sent by a client)."""
+LOOK_AHEAD = 16
+"""Jobs of each owner that are looked at for one whose model is resident."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,50 +45,164 @@ class Claim:
     owner: str
     attempt: int
     stored: str
+    model: str = ""
+    work: float = 0.0
+    timeout: float | None = None
+    deadline: float | None = None
+    keep_partial: bool = False
 
     def request(self) -> GenerationRequest:
         """The request. Raises `ValueError` or `TypeError` when this version cannot read it."""
         return decode(GenerationRequest, json.loads(self.stored))
 
 
-class JobStore:
+class JobStore(Listing, Ordering):
     """The table of jobs. A state that ends a job is written once: whoever comes later is told so by False."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Makes the table when it is missing."""
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        policy: Policy | None = None,
+        clock: Callable[[], float] = time.time,
+        machine: str = "",
+    ) -> None:
+        """Brings the tables to this version. `clock` gives seconds since 1970; `machine` is whose speeds count."""
         self.engine = engine
-        METADATA.create_all(engine)
+        self.policy = policy or Policy()
+        self.clock = clock
+        self.worker = ""
+        """The name under which jobs are taken; see `modules.call_queue.tenancy`."""
+        self.lanes = 1
+        """How many jobs run at a time, for predictions."""
+        prepare_tables(engine)
+        with engine.begin() as connection:
+            ensure_schedule(connection)
+        self.speeds = SpeedBook(engine, machine)
+        self.journal = Journal(engine, clock)
 
-    def add(self, job_id: str, owner: str, request: GenerationRequest) -> JobRecord:
-        """Store a queued job. Raises `InvalidRequest` when the id exists already."""
-        stored = json.dumps(encode(request), ensure_ascii=False, separators=(",", ":"))
-        row = {"id": job_id, "owner": owner, "state": "queued", "request": stored, "created": time.time()}
+    def add(
+        self,
+        job_id: str,
+        owner: str,
+        request: GenerationRequest,
+        terms: JobTerms = PLAIN,
+        *,
+        digest: str | None = None,
+        origin: str | None = None,
+    ) -> JobRecord:
+        """Store a queued job. Raises `InvalidRequest` when the id, or the owner's key, exists already."""
+        now, model = self.clock(), request.model.checkpoint or ""
+        work = work_of(request, self.speeds.native(model))
+        deadline = None if terms.deadline is None else terms.deadline.timestamp()
+        row = {
+            "id": job_id,
+            "owner": owner,
+            "state": "queued",
+            "request": json.dumps(encode(request), ensure_ascii=False, separators=(",", ":")),
+            "created": now,
+            "place": now - terms.priority * self.policy.priority_seconds,
+            "priority": terms.priority,
+            "deadline": deadline,
+            "timeout": terms.timeout,
+            "keep_partial": terms.keep_partial,
+            "idempotency_key": terms.idempotency_key,
+            "digest": digest,
+            "model": model,
+            "work": work,
+            "origin": origin,
+        }
         try:
             with self.engine.begin() as connection:
+                lock_for_writing(connection)
+                awaken(connection, owner)
                 connection.execute(insert(JOBS).values(row))
         except IntegrityError as error:
             raise InvalidRequest(f"There is a job {job_id!r} already; choose another id, or none.") from error
-        return JobRecord(job_id, owner, "queued", _moment(row["created"]) or datetime.now(UTC))
+        details = JobDetails(model=model, megapixel_steps=work, origin=origin)
+        created = moment(now)
+        assert created is not None
+        return JobRecord(job_id, owner, "queued", created, terms=terms, details=details)
 
-    def claim(self) -> Claim | None:
-        """Take the oldest queued job and mark it running, in one statement; None when none may start now.
+    def find_key(self, owner: str, key: str) -> tuple[str, str | None] | None:
+        """Id and digest of the job that this owner submitted under that key."""
+        query = select(JOBS.c.id, JOBS.c.digest).where(JOBS.c.owner == owner, JOBS.c.idempotency_key == key)
+        with self.engine.connect() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else (row.id, row.digest)
 
-        A job that was running when the process died is a suspect and runs alone, so that a second death has one
-        cause and never takes its neighbours' blame.
+    def claim(self, resident: Collection[str] | None = None) -> Claim | None:
+        """Take the job whose turn it is and mark it running; None when none may start now.
+
+        `resident` names the models that are in memory. A job that was running when the process died is a suspect and
+        runs alone in its process, so that a second death has one cause and never takes its neighbours' blame.
         """
-        other = JOBS.alias()
-        running = exists().where(other.c.state == "running")
-        suspect_running = exists().where(and_(other.c.state == "running", other.c.crashes > 0))
-        head = select(func.min(other.c.number)).where(other.c.state == "queued").scalar_subquery()
-        statement = (
-            update(JOBS)
-            .where(JOBS.c.number == head, ~suspect_running, or_(JOBS.c.crashes == 0, ~running))
-            .values(state="running", started=time.time(), attempts=JOBS.c.attempts + 1)
-            .returning(JOBS.c.id, JOBS.c.owner, JOBS.c.attempts, JOBS.c.request)
-        )
+        now = self.clock()
         with self.engine.begin() as connection:
-            row = connection.execute(statement).first()
-        return None if row is None else Claim(row.id, row.owner, row.attempts, row.request or "")
+            lock_for_writing(connection)
+            busy = connection.execute(
+                select(JOBS.c.crashes).where(JOBS.c.state == "running", func.coalesce(JOBS.c.worker, "") == self.worker)
+            ).all()
+            if schedule(connection).paused or any(row.crashes for row in busy):
+                return None
+            turn = self._turn(connection, now, resident)
+            for job in turn.order:
+                if job.crashes and busy:
+                    return None
+                row = self._take(connection, job, now)
+                if row is not None:
+                    self._note_passing(connection, turn, job, now)
+                    return _claim(row)
+        return None
+
+    def _turn(self, connection: Connection, now: float, resident: Collection[str] | None) -> Turn:
+        waiting = self.waiting(connection, LOOK_AHEAD)
+        shares = shares_of(connection, {job.owner for job in waiting})
+        return take_turn(self.policy, waiting, shares, now, resident)
+
+    def waiting(self, connection: Connection, depth: int) -> list[Waiting]:
+        """The first `depth` jobs of every owner that may be started, with what they are predicted to take."""
+        place = func.row_number().over(partition_by=JOBS.c.owner, order_by=(JOBS.c.place, JOBS.c.number))
+        columns = (JOBS.c.number, JOBS.c.id, JOBS.c.owner, JOBS.c.work, JOBS.c.model, JOBS.c.passed, JOBS.c.place)
+        ranked = select(*columns, JOBS.c.crashes, place.label("ahead")).where(READY).subquery()
+        rows = connection.execute(select(ranked).where(ranked.c.ahead <= depth)).all()
+        return [
+            Waiting(
+                row.number,
+                row.owner,
+                self.speeds.predict(row.model, row.work, self.lanes).likely,
+                row.model,
+                row.passed,
+                row.place,
+                row.crashes,
+                row.id,
+                row.work,
+            )
+            for row in rows
+        ]
+
+    def _take(self, connection: Connection, job: Waiting, now: float) -> Row[Any] | None:
+        """Mark that job running and charge its owner, unless another hand holds it."""
+        free = select(JOBS.c.number).where(JOBS.c.number == job.number, READY).with_for_update(skip_locked=True)
+        if connection.execute(free).first() is None:
+            return None
+        values = {
+            "state": "running",
+            "started": now,
+            "attempts": JOBS.c.attempts + 1,
+            "worker": self.worker,
+            "predicted": job.seconds,
+            "passed": None,
+        }
+        changed = update(JOBS).where(JOBS.c.number == job.number).values(values).returning(JOBS)
+        row = connection.execute(changed).one()
+        charge(connection, job.owner, job.seconds)
+        return row
+
+    def _note_passing(self, connection: Connection, turn: Turn, taken: Waiting, now: float) -> None:
+        over = turn.passed_over
+        if over is not None and over.passed is None and taken is turn.order[0]:
+            connection.execute(update(JOBS).where(JOBS.c.number == over.number).values(passed=now))
 
     def finish(
         self,
@@ -83,82 +212,99 @@ class JobStore:
         pictures: int = 0,
         error: tuple[str, str] | None = None,
         expected: JobState = "running",
+        attempt: int | None = None,
+        partial: bytes | None = None,
     ) -> bool:
-        """End a job that is in state `expected`; False when it is not, and then nothing is changed."""
+        """End a job that is in state `expected`; False when it is not, and then nothing is changed.
+
+        `attempt` is the one that the caller ran: when the job has been taken again since, the call is too late. The
+        owner's charge is put right to the time that the job ran. A job that is done keeps no log.
+        """
+        now = self.clock()
         kind, message = error or (None, None)
         kept = case((func.length(JOBS.c.request) > LARGE_REQUEST, None), else_=JOBS.c.request)
-        values = {"state": state, "ended": time.time(), "error_kind": kind, "error": message, "request": kept}
-        if expected == "running":
-            values["pictures"] = pictures
-        return self._change(and_(JOBS.c.id == job_id, JOBS.c.state == expected), values) == 1
-
-    def release(self, job_ids: Iterable[str]) -> int:
-        """Put running jobs back into the queue, at their old place, without blaming them; how many were."""
-        running = and_(JOBS.c.id.in_(tuple(job_ids)), JOBS.c.state == "running")
-        return self._change(running, {"state": "queued", "started": None})
-
-    def ask_cancel(self, job_id: str) -> None:
-        """Note that a running job is to stop, so that it is not started again after a crash."""
-        self._change(and_(JOBS.c.id == job_id, JOBS.c.state == "running"), {"cancelling": True})
-
-    def _change(self, which: ColumnElement[bool], values: dict[str, Any]) -> int:
+        values: dict[str, Any] = {
+            "state": state, "ended": now, "error_kind": kind, "error": message, "request": kept, "worker": None,
+            "paused": False,
+        }  # fmt: skip
+        which = and_(JOBS.c.id == job_id, JOBS.c.state == expected)
+        if attempt is not None:
+            which = and_(which, JOBS.c.attempts == attempt)
         with self.engine.begin() as connection:
-            return connection.execute(update(JOBS).where(which).values(values)).rowcount
+            lock_for_writing(connection)
+            row = connection.execute(_charged().where(which).with_for_update()).first()
+            if row is None:
+                return False
+            if expected == "running":
+                seconds = max(now - row.started, 0.0)
+                values |= {"pictures": pictures, "measured": seconds, "partial": partial}
+                settle(connection, row.owner, row.predicted, seconds)
+            connection.execute(update(JOBS).where(JOBS.c.number == row.number).values(values))
+            if state == "done":
+                connection.execute(delete(LOG).where(LOG.c.job_id == job_id))
+        return True
 
-    def get(self, job_id: str) -> JobRecord | None:
-        """The row of that id."""
+    def release(self, job_ids: Iterable[str], *, pause: bool = False) -> int:
+        """Put running jobs back into the queue, at their old place, without blaming them; how many were.
+
+        The owners get their charge back. With `pause` the job waits for somebody to resume it, and its owner, whose
+        wish that was, is charged the time that it ran.
+        """
+        now, count = self.clock(), 0
+        which = and_(JOBS.c.id.in_(tuple(job_ids)), JOBS.c.state == "running")
+        with self.engine.begin() as connection:
+            lock_for_writing(connection)
+            for row in connection.execute(_charged().where(which).with_for_update()).all():
+                settle(connection, row.owner, row.predicted, max(now - row.started, 0.0) if pause else 0.0)
+                values: dict[str, Any] = {"state": "queued", "started": None, "worker": None, "predicted": 0.0}
+                values |= {"paused": True} if pause else {}
+                connection.execute(update(JOBS).where(JOBS.c.number == row.number).values(values))
+                count += 1
+        return count
+
+    def learn(self, claim: Claim, measured: Measurement) -> None:
+        """Learn what this machine took for a job that is done."""
+        self.speeds.record(claim.model, measured)
+
+    def ask_pause(self, job_id: str) -> bool:
+        """Note that a running job is to stop and to be held back; False when none runs."""
+        which = and_(JOBS.c.id == job_id, JOBS.c.state == "running", ~JOBS.c.paused)
+        with self.engine.begin() as connection:
+            return connection.execute(update(JOBS).where(which).values(paused=True)).rowcount == 1
+
+    def asked(self) -> tuple[set[str], set[str]]:
+        """Ids of the jobs of this process that are to be cancelled, and of those that are to be held back."""
+        mine = and_(JOBS.c.state == "running", JOBS.c.worker == self.worker)
+        query = select(JOBS.c.id, JOBS.c.cancelling).where(mine, or_(JOBS.c.cancelling, JOBS.c.paused))
         with self.engine.connect() as connection:
-            row = connection.execute(select(JOBS).where(JOBS.c.id == job_id)).first()
-        return None if row is None else _record(row)
+            rows = connection.execute(query).all()
+        return {row.id for row in rows if row.cancelling}, {row.id for row in rows if not row.cancelling}
 
-    def list(
-        self,
-        *,
-        owner: str | None = None,
-        state: JobState | None = None,
-        limit: int = 100,
-        oldest_first: bool = False,
-    ) -> list[JobRecord]:
-        """Rows, newest first unless `oldest_first`."""
-        order = JOBS.c.number.asc() if oldest_first else JOBS.c.number.desc()
-        query = select(JOBS).order_by(order).limit(limit)
-        if owner is not None:
-            query = query.where(JOBS.c.owner == owner)
-        if state is not None:
-            query = query.where(JOBS.c.state == state)
+    def overdue(self) -> list[str]:
+        """Ids of waiting jobs whose deadline has passed."""
+        late = and_(JOBS.c.state == "queued", JOBS.c.deadline <= self.clock())
         with self.engine.connect() as connection:
-            return [_record(row) for row in connection.execute(query)]
+            return list(connection.execute(select(JOBS.c.id).where(late)).scalars())
 
-    def pending(self, owner: str | None = None) -> int:
-        """Number of jobs queued or running."""
-        query = select(func.count()).select_from(JOBS).where(JOBS.c.state.in_(("queued", "running")))
-        if owner is not None:
-            query = query.where(JOBS.c.owner == owner)
+    def next_deadline(self) -> float | None:
+        """The earliest deadline of a waiting job."""
+        query = select(func.min(JOBS.c.deadline)).where(JOBS.c.state == "queued")
         with self.engine.connect() as connection:
-            return int(connection.execute(query).scalar_one())
+            return connection.execute(query).scalar()
 
-    def position(self, job_id: str) -> int:
-        """How many queued jobs come before that one; 0 when it does not wait."""
-        own = select(JOBS.c.number).where(JOBS.c.id == job_id, JOBS.c.state == "queued").scalar_subquery()
-        query = select(func.count()).select_from(JOBS).where(JOBS.c.state == "queued", JOBS.c.number < own)
-        with self.engine.connect() as connection:
-            return int(connection.execute(query).scalar_one())
-
-
-def _record(row: Row[Any]) -> JobRecord:
-    return JobRecord(
-        id=row.id,
-        owner=row.owner,
-        state=row.state,
-        created=datetime.fromtimestamp(row.created, UTC),
-        started=_moment(row.started),
-        ended=_moment(row.ended),
-        attempts=row.attempts,
-        pictures=row.pictures,
-        error_kind=row.error_kind,
-        error=row.error,
-    )
+    def ask_cancel(self, job_id: str) -> bool:
+        """Note that a running job is to stop, so that it is not started again after a crash; False when none runs."""
+        which = and_(JOBS.c.id == job_id, JOBS.c.state == "running")
+        with self.engine.begin() as connection:
+            return connection.execute(update(JOBS).where(which).values(cancelling=True)).rowcount == 1
 
 
-def _moment(seconds: Any) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+def _charged() -> Any:
+    return select(JOBS.c.number, JOBS.c.owner, JOBS.c.started, JOBS.c.predicted)
+
+
+def _claim(row: Row[Any]) -> Claim:
+    return Claim(
+        row.id, row.owner, row.attempts, row.request or "", row.model, row.work, row.timeout, row.deadline,
+        row.keep_partial,
+    )  # fmt: skip

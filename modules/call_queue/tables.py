@@ -1,12 +1,26 @@
-"""The table of jobs."""
+"""The tables of the queue as its code sees them. What makes them are the scripts in `migrations`."""
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, CheckConstraint, Column, Float, Index, Integer, MetaData, Table, Text
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    false,
+)
 
 from modules.contracts.errors import StudioError
 
 METADATA = MetaData()
+VERSION = "jobs_2"
+"""The newest of the scripts."""
 
 JOBS = Table(
     "jobs",
@@ -25,10 +39,71 @@ JOBS = Table(
     Column("pictures", Integer, nullable=False, default=0),
     Column("error_kind", Text),
     Column("error", Text),
+    # The order within one owner's queue, lower first: the moment of submission less the privilege of its priority.
+    Column("place", Float, nullable=False, default=0.0, server_default="0"),
+    Column("priority", Integer, nullable=False, default=0, server_default="0"),
+    Column("deadline", Float),
+    Column("timeout", Float),  # seconds of running
+    Column("keep_partial", Boolean, nullable=False, default=False, server_default=false()),
+    Column("idempotency_key", Text),
+    Column("digest", Text),  # of what was asked for under that key
+    Column("paused", Boolean, nullable=False, default=False, server_default=false()),
+    Column("model", Text, nullable=False, default="", server_default=""),  # as the request names it; empty: the default
+    Column("work", Float, nullable=False, default=0.0, server_default="0"),  # megapixel-steps
+    Column("predicted", Float, nullable=False, default=0.0, server_default="0"),  # seconds its owner was charged
+    Column("measured", Float),  # seconds that it ran
+    Column("passed", Float),  # when another job was first preferred because its model was there
+    Column("worker", Text),  # which process runs it
+    Column("origin", Text),  # the job that it repeats
+    Column("partial", LargeBinary),  # the last look at an unfinished picture
     CheckConstraint("state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="known_state"),
     Index("jobs_by_state", "state", "number"),
     Index("jobs_by_owner", "owner", "number"),
+    Index("jobs_by_place", "state", "owner", "place", "number"),
+    Index("one_job_a_key", "owner", "idempotency_key", unique=True),
     sqlite_autoincrement=True,
+)
+
+SHARES = Table(  # what each owner has had; see modules.call_queue.fairness
+    "shares",
+    METADATA,
+    Column("owner", Text, primary_key=True),
+    Column("tag", Float, nullable=False),
+    Column("weight", Float, nullable=False),
+    Column("used", Float, nullable=False),  # seconds of lanes, in all
+)
+
+SCHEDULE = Table(  # one row
+    "schedule",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("virtual", Float, nullable=False),
+    Column("paused", Boolean, nullable=False),
+)
+
+SPEEDS = Table(  # the latest measurements of each model
+    "speeds",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("machine", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("company", Integer, nullable=False),  # lanes that ran at the time
+    Column("work", Float, nullable=False),  # megapixel-steps
+    Column("seconds", Float, nullable=False),
+    Column("native", Integer),  # pixels of a picture, where its size was left to the model
+    Index("speeds_by_model", "machine", "model", "number"),
+)
+
+LOG = Table(  # what a job said while it ran
+    "job_log",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("job_id", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("moment", Float, nullable=False),
+    Column("level", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Index("log_by_job", "job_id", "number"),
 )
 
 CRASHES_ALLOWED = 1

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from modules.contracts.events import Event, JobStarted, Preview, StageStarted, StepDone
+from modules.contracts.events import Event, JobPaused, JobStarted, Preview, StageStarted, StepDone
 from modules.contracts.jobs import JobProgress, JobState
 
 
@@ -28,6 +28,9 @@ class Tracker:
         with self._lock:
             if isinstance(event, JobStarted):
                 self._state = "running"
+            elif isinstance(event, JobPaused):
+                self._state, self._stage, self._preview = "queued", "", None
+                self._step, self._origin = StepDone(self._job_id, steps=0), None
             elif isinstance(event, StageStarted):
                 self._stage = event.stage
             elif isinstance(event, Preview):

@@ -72,6 +72,16 @@ class ImageReady(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class JobPaused(Event):
+    """Somebody holds the job back. If it ran, it has stopped and begins anew when it is resumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobResumed(Event):
+    """The job waits for its turn again."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobFailed(Event):
     """The job ended with an error of `modules.contracts.errors`."""
 

@@ -15,6 +15,44 @@ JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
+class JobTerms:
+    """On what terms a job runs."""
+
+    priority: int = 0
+    """-10 to 10; a higher one goes before others of the same owner, never before those of another."""
+    deadline: datetime | None = None
+    """When it has to be done; a job that is not ends as failed with a `TimedOut`. With a time zone."""
+    timeout: float | None = None
+    """For how many seconds it may run."""
+    idempotency_key: str | None = None
+    """Of the owner's choice: submitting the same under the same key again gives the same job."""
+    keep_partial: bool = False
+    """When it is cancelled: save what is finished, whatever the request says, and keep the last look at the rest."""
+
+
+PLAIN = JobTerms()
+"""No terms at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetails:
+    """What the scheduler knows of a job."""
+
+    paused: bool = False
+    model: str = ""
+    """As the request names it; empty is the default."""
+    megapixel_steps: float = 0.0
+    predicted_seconds: float = 0.0
+    """What its owner was charged when it started; 0 before."""
+    measured_seconds: float | None = None
+    """What it took, loading included."""
+    origin: str | None = None
+    """The job that it repeats."""
+    crashes: int = 0
+    """How often the studio died while it ran."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobRecord:
     """One row of the job table."""
 
@@ -29,6 +67,63 @@ class JobRecord:
     pictures: int = 0
     error_kind: str | None = None
     error: str | None = None
+    terms: JobTerms = JobTerms()
+    details: JobDetails = JobDetails()
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs to list; None does not restrict."""
+
+    owner: str | None = None
+    states: tuple[JobState, ...] = ()
+    """Any of these; empty is all."""
+    model: str | None = None
+    paused: bool | None = None
+    since: datetime | None = None
+    """Created at that moment or later."""
+    until: datetime | None = None
+    """Created before that moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """A part of a list of jobs."""
+
+    jobs: tuple[JobRecord, ...]
+    following: int | None
+    """To be given as `after` for the next page; None when this is the last."""
+    total: int
+    """How many there are on all pages together."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of what a job said while it ran."""
+
+    moment: datetime
+    attempt: int
+    level: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Eta:
+    """Seconds until a job ends. Four times in five it falls between `low` and `high`, by this machine's past errors."""
+
+    low: float
+    likely: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerShare:
+    """What one owner has had of the lanes."""
+
+    owner: str
+    weight: float
+    """The part that is due to the owner: twice the weight, twice the time, while both have jobs."""
+    used_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +142,9 @@ class JobProgress:
     preview: bytes | None
     """Latest encoded preview picture."""
     position: int = 0
-    """Jobs before it; 0 when running."""
+    """Jobs that are to start before it, by fairness, if none comes; 0 when it is next or runs."""
+    eta: Eta | None = None
+    """Until the end, waiting included; None as long as this machine's speed is not known, and when paused."""
 
 
 class JobHandle(Protocol):
@@ -79,10 +176,14 @@ class JobHandle(Protocol):
 class JobQueue(Protocol):
     """Takes jobs, keeps them, runs them."""
 
-    def submit(self, request: GenerationRequest, owner: str, *, job_id: str | None = None) -> JobHandle:
+    def submit(
+        self, request: GenerationRequest, owner: str, *, job_id: str | None = None, terms: JobTerms = PLAIN
+    ) -> JobHandle:
         """Store the job and return its handle. Raises `InvalidRequest` before storing anything that is out of bounds.
 
-        `job_id` may be chosen by the caller; one that exists already raises `InvalidRequest`.
+        `job_id` may be chosen by the caller; one that exists already raises `InvalidRequest`. With an idempotency key
+        that this owner has used before, the handle of that job is returned and nothing is stored; `InvalidRequest` when
+        it was used for something else.
         """
 
     def get(self, job_id: str) -> JobRecord | None:
@@ -119,3 +220,47 @@ class JobQueue(Protocol):
 
     def skip(self, job_id: str) -> bool:
         """Leave the current batch of a running job; False when it does not run."""
+
+    def page(self, wanted: JobFilter, *, limit: int = 100, after: int | None = None) -> JobPage:
+        """Jobs of that kind, newest first, at most `limit`; `after` is a page's `following`."""
+
+    def request(self, job_id: str) -> GenerationRequest | None:
+        """What was asked for; None for an unknown id and for an ended job whose request was too large to keep."""
+
+    def log(self, job_id: str) -> Sequence[LogLine]:
+        """What a job said that runs, failed or was cancelled, oldest first. A job that is done keeps none."""
+
+    def partial(self, job_id: str) -> bytes | None:
+        """The last look at the unfinished picture of a cancelled job that was to keep it."""
+
+    def requeue(self, job_id: str) -> JobHandle:
+        """Ask for the same again, as a new job with the same seeds.
+
+        Raises `InvalidRequest` for a job that has not ended, is not known, or whose request was not kept.
+        """
+
+    def move(self, job_id: str, *, before: str | None = None, after: str | None = None, front: bool = True) -> bool:
+        """Put a waiting job before or after another one of its owner, else to the front or the back of that owner's.
+
+        The order between owners stays what fairness makes it. False when the job does not wait. Raises `InvalidRequest`
+        when the other one does not wait or belongs to somebody else.
+        """
+
+    def pause(self, job_id: str | None = None) -> bool:
+        """Hold a job back, or start no more jobs at all when none is named. Survives a restart.
+
+        A job that runs is stopped and begins anew when it is resumed. False when it had ended, is paused or not known.
+        """
+
+    def resume(self, job_id: str | None = None) -> bool:
+        """Undo `pause`; False when there is nothing to undo."""
+
+    @property
+    def paused(self) -> bool:
+        """No more jobs are started."""
+
+    def shares(self) -> Sequence[OwnerShare]:
+        """What each owner has had."""
+
+    def set_weight(self, owner: str, weight: float) -> None:
+        """How much of the lanes is due to that owner, from now on. Raises `InvalidRequest` unless it is above 0."""

@@ -24,33 +24,35 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as insert_or_leave
+from sqlalchemy.dialects import postgresql, sqlite
 
 from modules.contracts.pictures import StoredPicture
 from modules.contracts.request import OutputParams
 from modules.contracts.result import Picture
 from modules.outputs.metadata import ENDINGS, MEDIA_TYPES, check_format, encode
 from modules.outputs.patterns import Naming, expand
-from modules.outputs.tables import METADATA, PICTURES
+from modules.outputs.tables import PICTURES, VERSION
 from modules.outputs.thumbnails import Thumbnails
 from modules.support.atomic import write_bytes, write_text
+from modules.support.migration import migrate
 from modules.support.settings import Settings
 
 STALE_SECONDS = 600.0
 """A claim this old belongs to no save that is still running."""
 COLUMNS = PICTURES.c
+SCRIPTS = Path(__file__).with_name("migrations")
 
 
 class DiskPictureStore:
-    """`PictureStore` over a folder and a SQLite database. Safe from several threads and processes."""
+    """`PictureStore` over a folder and a database, SQLite or PostgreSQL. Safe from several threads and processes."""
 
     def __init__(self, engine: Engine, folder: Path, settings: Settings, *, cache: Path | None = None) -> None:
-        """`engine` is opened by the composition root; tables are made when missing. `cache` is for thumbnails."""
+        """`engine` is opened by the composition root; its table is brought up to date. `cache` is for thumbnails."""
         self._engine = engine
         self._folder = folder
         self._settings = settings
         self._thumbnails = Thumbnails(cache or folder.parent / "cache" / "thumbnails")
-        METADATA.create_all(engine)
+        migrate(engine, "pictures", SCRIPTS, head=VERSION, first_table="pictures")
         self.sweep()
 
     def save(self, picture: Picture, *, job_id: str, owner: str, output: OutputParams) -> StoredPicture:
@@ -173,7 +175,8 @@ class DiskPictureStore:
         }
         # The first statement writes, so that the transaction has SQLite's write lock before it reads anything.
         with self._engine.begin() as connection:
-            connection.execute(insert_or_leave(PICTURES).values(values).on_conflict_do_nothing())
+            dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+            connection.execute(dialect.insert(PICTURES).values(values).on_conflict_do_nothing())
             row = _one(connection, job_id, picture.index)
             if row.name:
                 return row

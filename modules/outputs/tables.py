@@ -1,10 +1,12 @@
-"""The gallery's table, in the same database as the jobs."""
+"""The gallery's table as its code sees it, in the same database as the jobs. The scripts in `migrations` make it."""
 
 from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, Table, Text, UniqueConstraint
 
 METADATA = MetaData()
+VERSION = "pictures_1"
+"""The newest of the scripts."""
 
 PICTURES = Table(
     "pictures",

@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from modules.call_queue.database import open_database
+from modules.call_queue.database import open_database, open_server
 from modules.call_queue.queue import CallQueue
 from modules.call_queue.store import JobStore
 from modules.support.bus import EventBus
@@ -14,10 +14,23 @@ from tests.call_queue.fakes import FakeEngine, MemoryPictures
 
 
 @pytest.fixture
-def database(tmp_path):
+def sqlite_database(tmp_path):
     engine = open_database(tmp_path / "studio.sqlite3")
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def server_database(postgres_url):
+    engine = open_server(postgres_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request):
+    """An empty database, of both kinds in turn."""
+    return request.getfixturevalue("sqlite_database" if request.param == "sqlite" else "server_database")
 
 
 @pytest.fixture
@@ -43,11 +56,17 @@ def pictures():
 @pytest.fixture
 def make_queue(engine, store, bus, pictures):
     """A function that builds queues over the one database; all are stopped at the end."""
+
+    def end(queue):
+        queue.stop(5)
+        for lane in queue._threads:
+            lane.join(5)
+
     with contextlib.ExitStack() as stack:
 
         def make(lanes=1, provider=None):
             queue = CallQueue(provider or (lambda: engine), store, bus, pictures, lanes=lanes)
-            stack.callback(queue.stop, 5)
+            stack.callback(end, queue)
             return queue
 
         yield make

@@ -228,7 +228,7 @@ def test_a_gallery_that_fails_tells_clients_no_statement(queue, pictures, caplog
 
 
 def test_a_table_that_does_not_take_a_job_back_ends_no_lane(queue, engine, store, monkeypatch, caplog):
-    def fail(ids):
+    def fail(ids, **terms):
         raise OperationalError("UPDATE jobs", {}, Exception("disk I/O error"))
 
     monkeypatch.setattr(store, "release", fail)

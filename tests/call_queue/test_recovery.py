@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from modules.call_queue.database import Tenancy, open_database, open_private
+from modules.call_queue.database import open_database, open_private
 from modules.call_queue.recovery import recover
 from modules.call_queue.store import LARGE_REQUEST, JobStore
 from modules.call_queue.tables import JOBS
+from modules.call_queue.tenancy import tenancy_of
 from modules.contracts.errors import DeviceUnavailable, NotReady
 from modules.contracts.request import GenerationRequest, ImageParams, OutputParams, PromptParams
 
@@ -163,7 +164,7 @@ def test_a_stored_job_of_another_version_fails_alone(make_queue, store):
 
 
 def test_two_processes_do_not_run_the_jobs_of_one_database(make_queue, database):
-    first, second = Tenancy(database), Tenancy(database)
+    first, second = tenancy_of(database), tenancy_of(database)
     first.take()
     with pytest.raises(DeviceUnavailable, match="Another process"):
         second.take()

@@ -1,0 +1,161 @@
+"""What people do with jobs that are stored: look at them, hold them back, move them, ask for them again."""
+
+from __future__ import annotations
+
+import builtins
+import threading
+
+from modules.call_queue.handle import Ticket
+from modules.call_queue.lanes import Run
+from modules.call_queue.outlook import Oracle
+from modules.call_queue.store import JobStore
+from modules.contracts.errors import InvalidRequest
+from modules.contracts.events import JobPaused, JobResumed
+from modules.contracts.jobs import (
+    JobFilter,
+    JobHandle,
+    JobPage,
+    JobRecord,
+    JobState,
+    JobTerms,
+    LogLine,
+    OwnerShare,
+)
+from modules.contracts.request import GenerationRequest
+
+ENDED = ("done", "failed", "cancelled")
+
+
+class Control:
+    """The part of `CallQueue` that starts no lane and ends no job by itself. The contract is in `contracts.jobs`."""
+
+    _store: JobStore
+    _oracle: Oracle
+    _change: threading.Condition
+    _running: dict[str, Run]
+
+    def _submit(
+        self, request: GenerationRequest, owner: str, job_id: str | None, terms: JobTerms, origin: str | None
+    ) -> JobHandle:
+        """Store a job; `origin` is the one that it repeats."""
+        raise NotImplementedError
+
+    def _ticket(self, job_id: str) -> Ticket | None:
+        """What this process knows of a job."""
+        raise NotImplementedError
+
+    def _stir(self) -> None:
+        """Wake whoever waits for the queue to change."""
+        self._oracle.changed()
+        with self._change:
+            self._change.notify_all()
+
+    def get(self, job_id: str) -> JobRecord | None:
+        """The stored row."""
+        return self._store.get(job_id)
+
+    def list(
+        self,
+        *,
+        owner: str | None = None,
+        state: JobState | None = None,
+        limit: int = 100,
+        oldest_first: bool = False,
+    ) -> builtins.list[JobRecord]:
+        """Rows, newest first unless `oldest_first`; `limit` cuts off the end of that order."""
+        return self._store.list(owner=owner, state=state, limit=limit, oldest_first=oldest_first)
+
+    def page(self, wanted: JobFilter, *, limit: int = 100, after: int | None = None) -> JobPage:
+        """Jobs of that kind, newest first, at most `limit`; `after` is a page's `following`."""
+        return self._store.page(wanted, limit=limit, after=after)
+
+    def request(self, job_id: str) -> GenerationRequest | None:
+        """What was asked for; None for an unknown id and for an ended job whose request was too large to keep."""
+        return self._store.request(job_id)
+
+    def log(self, job_id: str) -> builtins.list[LogLine]:
+        """What a job said that runs, failed or was cancelled, oldest first. A job that is done keeps none."""
+        return self._store.journal.read(job_id)
+
+    def partial(self, job_id: str) -> bytes | None:
+        """The last look at the unfinished picture of a cancelled job that was to keep it."""
+        return self._store.partial(job_id)
+
+    def pending(self, owner: str | None = None) -> int:
+        """Number of jobs queued or running."""
+        return self._store.pending(owner)
+
+    def requeue(self, job_id: str) -> JobHandle:
+        """Ask for the same again, as a new job of the same owner with the same seeds and terms.
+
+        A deadline and an idempotency key are not taken over: the one has had its day, the other stands for the first
+        job. Raises `InvalidRequest` for a job that has not ended, is not known, or whose request was not kept.
+        """
+        record = self._store.get(job_id)
+        if record is None:
+            raise InvalidRequest(f"There is no job {job_id!r}.")
+        if record.state not in ENDED:
+            raise InvalidRequest(f"Job {job_id!r} is {record.state}; only one that has ended can be asked for again.")
+        request = self._store.request(job_id)
+        if request is None:
+            raise InvalidRequest(f"The request of job {job_id!r} was too large to be kept; send it again.")
+        old = record.terms
+        terms = JobTerms(priority=old.priority, timeout=old.timeout, keep_partial=old.keep_partial)
+        return self._submit(request, record.owner, None, terms, origin=job_id)
+
+    def move(self, job_id: str, *, before: str | None = None, after: str | None = None, front: bool = True) -> bool:
+        """Put a waiting job before or after another one of its owner, else to the front or the back of that owner's.
+
+        False when the job does not wait. Raises `InvalidRequest` when the other one does not wait or belongs to
+        somebody else.
+        """
+        moved = self._store.move(job_id, before=before, after=after, front=front)
+        self._oracle.changed()
+        return moved
+
+    def pause(self, job_id: str | None = None) -> bool:
+        """Hold a job back, or start no more jobs at all when none is named. Survives a restart.
+
+        A job that runs stops at its next step and begins anew when it is resumed. False when it had ended, is held back
+        already or is not known.
+        """
+        if job_id is None:
+            changed = self._store.hold(True)
+            self._oracle.changed()
+            return changed
+        with self._change:
+            waited = self._store.pause(job_id)
+            running = not waited and self._store.ask_pause(job_id)
+            run = self._running.get(job_id)
+            if running and run is not None:
+                run.pause_asked = True
+                run.context.cancelled.set()
+        ticket = self._ticket(job_id)
+        if waited and ticket is not None:
+            ticket.publish(JobPaused(job_id))  # of one that runs the lane says so, once it has stopped
+        self._oracle.changed()
+        return waited or running
+
+    def resume(self, job_id: str | None = None) -> bool:
+        """Undo `pause`; False when there is nothing to undo."""
+        changed = self._store.hold(False) if job_id is None else self._store.resume(job_id)
+        ticket = None if job_id is None else self._ticket(job_id)
+        if changed and ticket is not None:
+            ticket.publish(JobResumed(ticket.job_id))
+        if changed:
+            self._stir()
+        return changed
+
+    @property
+    def paused(self) -> bool:
+        """No more jobs are started."""
+        return self._store.held()
+
+    def shares(self) -> builtins.list[OwnerShare]:
+        """What each owner has had."""
+        return self._store.owners()
+
+    def set_weight(self, owner: str, weight: float) -> None:
+        """How much of the lanes is due to that owner, from now on. Raises `InvalidRequest` unless it is above 0."""
+        self._store.set_weight(owner, weight)
+        self._oracle.changed()

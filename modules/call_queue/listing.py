@@ -1,0 +1,111 @@
+"""Looking jobs up."""
+
+from __future__ import annotations
+
+import builtins
+import json
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, and_, func, select, true
+
+from modules.call_queue.records import record_of, select_jobs
+from modules.call_queue.tables import JOBS, SHARES
+from modules.contracts.codec import decode
+from modules.contracts.errors import InvalidRequest
+from modules.contracts.jobs import JobFilter, JobPage, JobRecord, JobState, OwnerShare
+from modules.contracts.request import GenerationRequest
+
+LARGEST_PAGE = 1000
+
+
+class Listing:
+    """The part of `JobStore` that changes nothing."""
+
+    engine: Engine
+
+    def get(self, job_id: str) -> JobRecord | None:
+        """The row of that id."""
+        with self.engine.connect() as connection:
+            row = connection.execute(select_jobs().where(JOBS.c.id == job_id)).first()
+        return None if row is None else record_of(row)
+
+    def list(
+        self,
+        *,
+        owner: str | None = None,
+        state: JobState | None = None,
+        limit: int = 100,
+        oldest_first: bool = False,
+    ) -> builtins.list[JobRecord]:
+        """Rows, newest first unless `oldest_first`."""
+        order = JOBS.c.number.asc() if oldest_first else JOBS.c.number.desc()
+        which = _matching(JobFilter(owner=owner, states=() if state is None else (state,)))
+        query = select_jobs().where(which).order_by(order).limit(limit)
+        with self.engine.connect() as connection:
+            return [record_of(row) for row in connection.execute(query)]
+
+    def page(self, wanted: JobFilter, *, limit: int = 100, after: int | None = None) -> JobPage:
+        """Rows of that kind, newest first; `after` is the `following` of the page before.
+
+        Jobs that come while somebody turns pages shift nothing. Raises `InvalidRequest` for a limit that is not 1 to
+        `LARGEST_PAGE`.
+        """
+        if not 1 <= limit <= LARGEST_PAGE:
+            raise InvalidRequest(f"A page has 1 to {LARGEST_PAGE} jobs; {limit} was given.")
+        which = _matching(wanted)
+        older = true() if after is None else JOBS.c.number < after
+        query = select_jobs().where(which, older).order_by(JOBS.c.number.desc()).limit(limit + 1)
+        with self.engine.connect() as connection:
+            total = connection.execute(select(func.count()).select_from(JOBS).where(which)).scalar_one()
+            rows = connection.execute(query).all()
+        following = rows[limit - 1].number if len(rows) > limit else None
+        return JobPage(tuple(record_of(row) for row in rows[:limit]), following, total)
+
+    def request(self, job_id: str) -> GenerationRequest | None:
+        """What was asked for; None for an unknown id and for an ended job whose request was too large to keep.
+
+        Raises `InvalidRequest` when it was written by a version that this one does not understand.
+        """
+        with self.engine.connect() as connection:
+            stored = connection.execute(select(JOBS.c.request).where(JOBS.c.id == job_id)).scalar()
+        if not stored:
+            return None
+        try:
+            return decode(GenerationRequest, json.loads(stored))
+        except (ValueError, TypeError, KeyError) as error:
+            raise InvalidRequest(f"The request of job {job_id} cannot be read by this version: {error}.") from error
+
+    def partial(self, job_id: str) -> bytes | None:
+        """The last look at the unfinished picture of a cancelled job that was to keep it."""
+        with self.engine.connect() as connection:
+            data = connection.execute(select(JOBS.c.partial).where(JOBS.c.id == job_id)).scalar()
+        return None if data is None else bytes(data)
+
+    def pending(self, owner: str | None = None) -> int:
+        """Number of jobs queued or running."""
+        which = _matching(JobFilter(owner=owner, states=("queued", "running")))
+        with self.engine.connect() as connection:
+            return int(connection.execute(select(func.count()).select_from(JOBS).where(which)).scalar_one())
+
+    def owners(self) -> builtins.list[OwnerShare]:
+        """What each owner has had, by name."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(SHARES).order_by(SHARES.c.owner))
+            return [OwnerShare(row.owner, row.weight, row.used) for row in rows]
+
+
+def _matching(wanted: JobFilter) -> ColumnElement[bool]:
+    tests: builtins.list[Any] = []
+    if wanted.owner is not None:
+        tests.append(JOBS.c.owner == wanted.owner)
+    if wanted.states:
+        tests.append(JOBS.c.state.in_(wanted.states))
+    if wanted.model is not None:
+        tests.append(JOBS.c.model == wanted.model)
+    if wanted.paused is not None:
+        tests.append(JOBS.c.paused == wanted.paused)
+    if wanted.since is not None:
+        tests.append(JOBS.c.created >= wanted.since.timestamp())
+    if wanted.until is not None:
+        tests.append(JOBS.c.created < wanted.until.timestamp())
+    return and_(true(), *tests)
