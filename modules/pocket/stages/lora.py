@@ -1,0 +1,116 @@
+"""Stage "lora": low-rank layers that teach the frozen base a style or a thing that it has never seen.
+
+A share of the samples are the world's own without the new word, so that the base stays what it is where nobody asks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from modules.pocket.sampling import MODEL
+from modules.pocket.stages.base import denoising_loss, open_base
+from modules.pocket.stages.folders import write_card
+from modules.pocket.stages.lora_layers import Lora, kohya_metadata, kohya_tensors, peft_tensors, save_tensors
+from modules.pocket.stages.samples import Draw, Sample
+from modules.pocket.stages.tuning import Arrays, Batches, Course, Tuning, run_course, texts_of, trained
+from modules.pocket.unseen import STYLE, THING, glass_sample, robot_sample
+from modules.training.journal import Budget
+from modules.training.muon import Optimiser
+
+SUBJECTS: dict[str, tuple[Draw, str]] = {
+    "stained-glass": (glass_sample, STYLE),
+    "robot": (robot_sample, THING),
+}
+"""Name of the file to what it is learned from and the word that calls it."""
+RATE = 2e-3
+"""Of Adam."""
+ORDINARY = 0.25
+"""Share of samples of the world as the base knows it."""
+RANK = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """Samples of a subject, every so often one of `ordinary` instead. Picklable if both are."""
+
+    subject: Draw
+    ordinary: Draw
+
+    def __call__(self, index: int, side: int) -> Sample:
+        """Sample number `index`."""
+        common = np.random.default_rng([index, 41]).random() < ORDINARY
+        return (self.ordinary if common else self.subject)(index, side)
+
+
+def checked(subject: str) -> str:
+    """`subject` itself. Raises ValueError where it is none of SUBJECTS."""
+    if subject not in SUBJECTS:
+        raise ValueError(f"There is no subject {subject!r}; there are {', '.join(SUBJECTS)}.")
+    return subject
+
+
+def train_lora(
+    folder: Path,
+    budget: Budget,
+    total_seconds: float,
+    subject: str,
+    tuning: Tuning | None = None,
+    draw: Callable[[int, int], Sample] | None = None,
+) -> dict[str, float]:
+    """Trains a LoRA for `subject` of SUBJECTS until the budget ends, resuming from `folder`/lora-SUBJECT.pt.
+
+    With `draw` the samples are those that it makes, under any name. `total_seconds` is the whole training time over
+    all resumptions. Returns the last figures. Raises ValueError for a subject that there is not.
+    """
+    how = tuning or Tuning()
+    source = draw or Mixed(SUBJECTS[checked(subject)][0], how.draw)
+    base = open_base(how.base, how.device)
+    torch.manual_seed(0)
+    lora = Lora(base.unet, RANK).to(how.device)
+
+    def loss(arrays: Arrays, lot: np.random.Generator) -> torch.Tensor:
+        clean, words = base.encode(arrays[0].astype(np.uint8)), base.embed(texts_of(arrays[1]))
+
+        def guess(noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+            with lora.attached(base.unet):
+                said: torch.Tensor = base.unet(noisy, times, encoder_hidden_states=words, return_dict=False)[0]
+            return said
+
+        return denoising_loss(base, clean, guess, lot)
+
+    make = Batches(source, how.sides_for(base.side), how.batch, how.scenes)
+    optimiser = Optimiser(lora, *how.paced((RATE, RATE)), edges=("",))
+    course = Course(f"lora-{subject}", folder, lora, optimiser, make, loss)
+    return run_course(course, budget, total_seconds, how)
+
+
+def load_lora(folder: Path, subject: str, base: Path = MODEL) -> Lora:
+    """The trained layers with averaged weights. Raises FileNotFoundError before the first checkpoint."""
+    state = trained(folder, f"lora-{subject}")
+    lora = Lora(open_base(base).unet, RANK)
+    lora.load_state_dict(state["average"])
+    return lora
+
+
+def export_lora(folder: Path, target: Path, subject: str, base: Path = MODEL) -> int:
+    """Writes SUBJECT.safetensors (kohya's names) and SUBJECT-diffusers.safetensors (PEFT's) into `target`, and a card.
+
+    Returns the bytes of the two. Raises FileNotFoundError before the first checkpoint and ValueError for a subject
+    that there is not.
+    """
+    state = trained(folder, f"lora-{checked(subject)}")
+    lora = load_lora(folder, subject, base)
+    draw, word = SUBJECTS[subject]
+    words = Counter(draw(index, 64).text for index in range(32))
+    metadata = kohya_metadata(lora, subject, words, int(state["step"]), base.name)
+    size = save_tensors(target / f"{subject}.safetensors", kohya_tensors(lora), metadata)
+    size += save_tensors(target / f"{subject}-diffusers.safetensors", peft_tensors(lora), {})
+    about = f'A LoRA of rank {RANK} for the pocket model. The word that calls it is "{word}".'
+    write_card(target / f"{subject}.md", f"pocket LoRA: {subject}", about, state)
+    return size
