@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
+from modules.api.messages import FAILURES
 from modules.api.services import Services
 
 router = APIRouter(tags=["catalogue"])
@@ -155,6 +156,20 @@ def latent_upscale_modes(studio: Services) -> list[LatentUpscalerModeItem]:
 def memory(studio: Services) -> Mapping[str, Any]:
     """Memory in use and free."""
     return studio.memory_report()
+
+
+@router.post("/sdapi/v1/unload-checkpoint")
+def unload_checkpoint(studio: Services) -> dict[str, Any]:
+    """Free the memory of all models. One that a job draws with goes when the job ends; the next job loads anew."""
+    studio.unload_models()
+    return {}
+
+
+@router.post("/sdapi/v1/reload-checkpoint", responses=FAILURES)
+def reload_checkpoint(studio: Services) -> dict[str, Any]:
+    """Load the current model now rather than with the next picture; answers once it stands."""
+    studio.reload_model()
+    return {}
 
 
 @router.post("/sdapi/v1/refresh-checkpoints")

@@ -206,6 +206,11 @@ class DiffusersEngine:
             lane_class(model.adapter.pipeline_name(family))
         log.info("%s stands after %.1f s", entry.name, time.monotonic() - begun)
 
+    def unload(self) -> None:
+        """Let go of all models; what a job uses goes when the job ends."""
+        self.storehouse.empty()
+        self.upscalers.empty()
+
     def stats(self) -> dict[str, Any]:
         """What the multiplexer did, and which models are in memory."""
         return {**self.multiplexer.stats(), "models": self.storehouse.resident()}
@@ -213,5 +218,4 @@ class DiffusersEngine:
     def close(self) -> None:
         """Release models, threads and device memory."""
         self.multiplexer.close()
-        self.storehouse.empty()
-        self.upscalers.empty()
+        self.unload()

@@ -177,7 +177,7 @@ class Storehouse:
         return tuple(str(row.key[0]) for row in self._models.resident() if isinstance(row.key, tuple))
 
     def empty(self) -> None:
-        """Let go of everything that is not leased now."""
+        """Let go of everything; what is leased goes when its last lease ends."""
         self._models.evict_all()
         self._vaes.evict_all()
 

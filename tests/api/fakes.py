@@ -98,7 +98,7 @@ class Rig:
         self.queue.start()
         if ready:
             self.status.set("ready", "Ready")
-        self.hardware, self.asked = {}, []
+        self.hardware, self.loads = {}, []
         self.accounts = StoredAccounts(self.database)
         memory = {"ram": {"free": 1, "used": 2, "total": 3}, "cuda": {"error": "There is no CUDA device."}}
         self.studio = Studio(
@@ -116,8 +116,8 @@ class Rig:
             door=Door(self.accounts, (network or NetworkOptions()).api_auth),
             memory_report=lambda: memory,
             device_report=lambda: self.hardware,
-            unload_models=lambda: self.asked.append("unload"),
-            reload_model=lambda: self.asked.append("reload"),
+            unload_models=lambda: self.loads.append("unload"),
+            reload_model=lambda: self.loads.append("reload"),
             close=self.close,
             start_engine=lambda: None,
             versions={"atelier": "0.1.0"},

@@ -114,3 +114,10 @@ def test_the_way_of_attention_may_be_named_as_a1111_names_it(rig, client):
     assert rig.settings["cross_attention_optimization"] == "sliced"
     assert set_to("automatic").status_code == 200
     assert rig.settings["cross_attention_optimization"] == "Automatic"
+
+
+def test_models_are_let_go_and_loaded_again_on_request(rig, client):
+    for word in ("unload", "reload"):
+        answer = client.post(f"/sdapi/v1/{word}-checkpoint")
+        assert (answer.status_code, answer.json()) == (200, {})
+    assert rig.loads == ["unload", "reload"]

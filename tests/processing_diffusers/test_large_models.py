@@ -215,6 +215,18 @@ def test_a_patch_of_weights_holds_for_its_call_only_while_parts_travel():
     assert torch.equal(weight, before)
 
 
+def test_models_are_unloaded_from_the_card_and_loaded_again(engine_on, sizes):
+    before = LEDGER.used
+    card = engine_on(ROOMY)
+    card.engine.warm_up()
+    assert LEDGER.used - before >= sizes.total
+    card.engine.unload()
+    assert LEDGER.used == before
+    assert card.engine.storehouse.resident() == ()
+    card.engine.warm_up()
+    assert LEDGER.used - before >= sizes.total
+
+
 @pytest.mark.parametrize(
     ("stored", "computed", "bytes_"), [("F32", "float16", 50), ("F16", "float32", 200), ("I8", "float16", 100)]
 )
