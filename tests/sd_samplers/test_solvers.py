@@ -101,6 +101,21 @@ def test_prediction_types_lead_to_the_same_picture(name, kind):
     assert torch.allclose(walk(scheduler, start, kind=kind), reference, atol=2e-4)
 
 
+def test_unipc_by_itself_makes_its_last_step_as_long_as_the_others():
+    # What A1111's own UniPC does. Uniform puts a call at the very end instead, and the leap there is too long for it.
+    config = SD | {"beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02}
+    own, uniform = (make("UniPC", schedule, 20, config=config) for schedule in ("Automatic", "Uniform"))
+    strides = own.timesteps.diff().abs()
+    assert float(strides.max() - strides.min()) < 0.01
+    assert float(own.timesteps[-1]) == pytest.approx(float(strides[0]), rel=0.01)
+
+    def leaps(scheduler):
+        return scheduler.sigmas[:-1].log().diff().abs()
+
+    assert float(leaps(uniform)[-1] / leaps(uniform)[-2]) > 3
+    assert float(leaps(own)[-1] / leaps(own)[-2]) < 1.8
+
+
 def test_zero_terminal_snr_begins_at_almost_pure_noise_and_ends_well():
     config = SD | {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
     scheduler = make("Euler", "SGM Uniform", 40, config=config)

@@ -62,6 +62,7 @@ def test_rows_say_what_a1111_says():
         ("k_dpm_fast", None, ("DPM fast", "Uniform")),
         ("DPM adaptive Karras", None, ("DPM adaptive", "Karras")),
         ("Restart", None, ("Restart", "Karras")),
+        ("UniPC", None, ("UniPC", "SGM Uniform")),
         ("DPM++ 2M SDE", "automatic", ("DPM++ 2M SDE", "Exponential")),
         (None, None, ("Euler a", "Uniform")),
         ("", "Karras", ("Euler a", "Karras")),
