@@ -19,6 +19,7 @@ COMMANDS = {
     "serve": "open the page and the API (the default)",
     "generate": "draw a picture from a prompt into a file",
     "models": "list, inspect, pull or convert models; keep the token for the hub",
+    "users": "accounts: add, change or remove users; tokens, tiers, credits",
     "doctor": "hardware, versions, memory, disk; what is missing and how to get it",
     "bench": "measure speed; without a name it lists the benchmarks",
     "pocket": "train, evaluate or sample the embedded model",
@@ -31,7 +32,7 @@ EXTRAS = ("postgres", "quant", "upscale")
 BARE = frozenset({"pocket", "test"})
 """Commands whose arguments are all their own: nothing of them is read here."""
 
-OPEN = frozenset({"bench", "models"})
+OPEN = frozenset({"bench", "models", "users"})
 """Commands that take the shared flags and hand on what is left, their own --help included."""
 
 WORDLESS = frozenset({"serve", "doctor"})
@@ -123,7 +124,7 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("network")
     group.add_argument("--host", help="address to listen on (127.0.0.1)")
     group.add_argument("--port", type=int, help="port to listen on (7860; 7861 with --nowebui)")
-    group.add_argument("--listen", action="store_true", help="listen on every address (0.0.0.0); needs --api-auth")
+    group.add_argument("--listen", action="store_true", help="listen on every address (0.0.0.0); needs an account or --api-auth")
     group.add_argument("--api", action=argparse.BooleanOptionalAction, default=True, help="the HTTP API (on)")
     group.add_argument("--nowebui", action="store_true", help="the API without the page")
     group.add_argument("--api-auth", metavar="USER:PASSWORD", help="who may use it; several separated by commas")
@@ -209,6 +210,7 @@ _GROUPS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], ...]] = {
     "generate": (add_generate, add_studio),
     "doctor": (add_doctor, add_studio),
     "models": (add_studio,),
+    "users": (add_studio,),
     "bench": (add_studio,),
 }
 

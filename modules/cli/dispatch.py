@@ -58,6 +58,12 @@ def _models(command: flags.Command) -> int:
     return models.run(command.rest, command.options)
 
 
+def _users(command: flags.Command) -> int:
+    from modules.cli import users
+
+    return users.run(command.rest, command.options)
+
+
 def _bench(command: flags.Command) -> int:
     from modules.bench import command as bench
 
@@ -76,6 +82,7 @@ COMMANDS: dict[str, Callable[[flags.Command], int]] = {
     "doctor": _doctor,
     "test": _test,
     "models": _models,
+    "users": _users,
     "bench": _bench,
     "pocket": _pocket,
 }
