@@ -92,7 +92,8 @@ class JobStore(Listing, Ordering):
         origin: str | None = None,
     ) -> JobRecord:
         """Store a queued job. Raises `InvalidRequest` when the id, or the owner's key, exists already."""
-        now, model = self.clock(), request.model.checkpoint or ""
+        # Whole microseconds, as in a `datetime`, so that a moment that was read finds the job again.
+        now, model = round(self.clock(), 6), request.model.checkpoint or ""
         work = work_of(request, self.speeds.native(model))
         deadline = None if terms.deadline is None else terms.deadline.timestamp()
         row = {

@@ -1,7 +1,7 @@
 """A process that runs the queue with a slow engine, for a test to kill.
 
-Usage: serving.py FOLDER LANES. Ends by itself when no job is left. Every finished run adds a line to FOLDER/drawn.txt,
-and every picture a row to a table of its own, as a gallery would.
+Usage: serving.py FOLDER LANES [DATABASE-URL]. Ends by itself when no job is left. Every finished run adds a line to
+FOLDER/drawn.txt, and every picture a row to a table of its own, as a gallery would.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from PIL import Image
+from sqlalchemy import text
 
-from modules.call_queue.database import open_database
+from modules.call_queue.database import open_database, open_server
 from modules.call_queue.queue import CallQueue
 from modules.call_queue.store import JobStore
 from modules.contracts.events import StepDone
@@ -29,11 +30,14 @@ class Pictures:
     def __init__(self, engine):
         self.engine = engine
         with engine.begin() as connection:
-            connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS gallery (job, number, UNIQUE (job, number))")
+            connection.execute(
+                text("CREATE TABLE IF NOT EXISTS gallery (job TEXT, number INTEGER, UNIQUE (job, number))")
+            )
 
     def save(self, picture, *, job_id, owner, output):
         with self.engine.begin() as connection:
-            connection.exec_driver_sql("INSERT OR IGNORE INTO gallery VALUES (?, ?)", (job_id, picture.index))
+            statement = text("INSERT INTO gallery VALUES (:job, :number) ON CONFLICT DO NOTHING")
+            connection.execute(statement, {"job": job_id, "number": picture.index})
         now = datetime.now(UTC)
         return StoredPicture("x", job_id, picture.index, owner, now, 1, 1, "image/png", "", {}, "x.png")
 
@@ -63,7 +67,7 @@ class SlowEngine:
 
 def main() -> None:
     folder, lanes = Path(sys.argv[1]), int(sys.argv[2])
-    database = open_database(folder / "studio.sqlite3")
+    database = open_server(sys.argv[3]) if len(sys.argv) > 3 else open_database(folder / "studio.sqlite3")
     store = JobStore(database)
     queue = CallQueue(lambda: SlowEngine(folder), store, EventBus(), Pictures(database), lanes=lanes)
     queue.start()

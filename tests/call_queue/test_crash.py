@@ -15,8 +15,11 @@ from modules.contracts.request import GenerationRequest, PromptParams
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def serve(folder, lanes):
+def serve(folder, lanes, database):
     command = [sys.executable, str(Path(__file__).with_name("serving.py")), str(folder), str(lanes)]
+    if database.dialect.name == "postgresql":
+        address = database.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        command.append(address)
     return subprocess.Popen(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT), "PATH": ""})
 
 
@@ -29,7 +32,7 @@ def test_all_jobs_end_once_although_the_process_was_killed(tmp_path, store, data
         seeds = replace(wanted.seeds, seed=number)
         store.add(f"job-{number}", "ann", replace(wanted, prompt=PromptParams(text=str(number)), seeds=seeds))
 
-    process = serve(tmp_path, lanes)
+    process = serve(tmp_path, lanes, database)
     deadline = time.monotonic() + 60
     while not (tmp_path / "busy-4").exists():
         assert process.poll() is None
@@ -44,7 +47,7 @@ def test_all_jobs_end_once_although_the_process_was_killed(tmp_path, store, data
     ended = {record.id: record for record in store.list(state="done")}
     assert ended
 
-    assert serve(tmp_path, lanes).wait(90) == 0
+    assert serve(tmp_path, lanes, database).wait(90) == 0
     after = {record.id: record for record in store.list()}
     assert Counter(record.state for record in after.values()) == {"done": 10}
     assert all(after[name] == record for name, record in ended.items())

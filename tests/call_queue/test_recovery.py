@@ -9,12 +9,15 @@ import pytest
 from sqlalchemy import update
 
 from modules.call_queue.database import open_database, open_private
+from modules.call_queue.queue import CallQueue
 from modules.call_queue.recovery import recover
 from modules.call_queue.store import LARGE_REQUEST, JobStore
 from modules.call_queue.tables import JOBS
 from modules.call_queue.tenancy import tenancy_of
 from modules.contracts.errors import DeviceUnavailable, NotReady
 from modules.contracts.request import GenerationRequest, ImageParams, OutputParams, PromptParams
+from modules.support.bus import EventBus
+from tests.call_queue.fakes import FakeEngine, MemoryPictures
 
 
 def wish(text="a cat"):
@@ -163,13 +166,14 @@ def test_a_stored_job_of_another_version_fails_alone(make_queue, store):
     assert store.get("fine").state == "done"
 
 
-def test_two_processes_do_not_run_the_jobs_of_one_database(make_queue, database):
-    first, second = tenancy_of(database), tenancy_of(database)
+def test_two_processes_do_not_run_the_jobs_of_one_file(sqlite_database):
+    first, second = tenancy_of(sqlite_database), tenancy_of(sqlite_database)
     first.take()
     with pytest.raises(DeviceUnavailable, match="Another process"):
         second.take()
+    queue = CallQueue(FakeEngine, JobStore(sqlite_database), EventBus(), MemoryPictures())
     with pytest.raises(DeviceUnavailable):
-        make_queue().start()
+        queue.start()
     first.leave()
     second.take()
     second.leave()
