@@ -152,8 +152,10 @@ def build_studio(
     has left nor stands in the way of one that runs.
     """
     from modules.accounts.door import Door
+    from modules.accounts.metering import MeteredQueue
     from modules.accounts.service import StoredAccounts
     from modules.call_queue.database import open_database, open_private, open_server
+    from modules.call_queue.pruning import Pruner, Retention
     from modules.call_queue.queue import CallQueue
     from modules.call_queue.store import JobStore
     from modules.outputs.store import DiskPictureStore
@@ -172,12 +174,16 @@ def build_studio(
     check_strangers(options, accounts)
     room = EngineRoom(status)
     queue = CallQueue(room.get, JobStore(jobs, machine=platform.node()), bus, pictures, lanes=options.run.lanes)
+    # Jobs of a private table are the terminal's own; nobody else's charges are any business of theirs.
+    served: Any = queue if private else MeteredQueue(queue, accounts.gate, catalog, bus)
+    pruner = Pruner(jobs, lambda: Retention(settings["jobs_keep_days"], settings["jobs_keep_number"]))
 
     def assemble() -> None:
         room.build(lambda: _assemble(options, paths, settings, catalog, table))
 
     def close() -> None:
-        queue.stop(STOP_SECONDS)
+        served.stop(STOP_SECONDS)
+        pruner.stop(STOP_SECONDS)
         room.close()
         catalog.close()
         for engine in {database, jobs}:
@@ -190,7 +196,7 @@ def build_studio(
         bus=bus,
         status=status,
         catalog=catalog,
-        queue=queue,
+        queue=served,
         pictures=pictures,
         accounts=accounts,
         door=Door(accounts, options.network.api_auth),
@@ -203,6 +209,9 @@ def build_studio(
         versions=versions(),
     )
     queue.start()
+    if not private:
+        served.settle_old()
+    pruner.start()
     if start_engine:
         studio.start_engine()
     return studio

@@ -44,24 +44,21 @@ class LedgerGate:
             _check_rate(connection, owner, tier, wish.pictures, now)
             _check_credits(_allowance(connection, owner, tier, now), wish.credits, now)
             connection.execute(insert(STARTS).values(owner=owner, moment=now, pictures=wish.pictures))
-            ledger.write(connection, owner, now, "charge", -wish.credits, job_id)
+            ledger.write(connection, ledger.Line(owner, "charge", -wish.credits, job_id, wish.pictures), now)
 
-    def settle(self, job_id: str, share: float) -> None:
+    def settle(self, job_id: str, made: int) -> None:
         """Give back what the missing pictures cost."""
         with self._engine.begin() as connection:
             charge = ledger.charge_of(connection, job_id)
             if charge is not None:
-                back = -charge.credits * (1 - min(max(share, 0.0), 1.0))
-                ledger.write(connection, charge.owner, self._clock(), "refund", back, job_id)
+                missing = 1 - min(max(made, 0), charge.pictures) / charge.pictures
+                back = ledger.Line(charge.owner, "refund", -charge.credits * missing, job_id, charge.pictures)
+                ledger.write(connection, back, self._clock())
 
-    def reconcile(self, unfinished: frozenset[str]) -> int:
-        """Give back charges of jobs that are gone; for the start, after a crash."""
-        with self._engine.begin() as connection:
-            lost = [row for row in ledger.unsettled(connection) if row.job_id not in unfinished]
-            for row in lost:
-                note = "the job was lost"
-                ledger.write(connection, row.owner, self._clock(), "refund", -row.credits, row.job_id, note)
-        return len(lost)
+    def open_charges(self) -> list[str]:
+        """Jobs that were charged and that nobody has settled."""
+        with self._engine.connect() as connection:
+            return [row.job_id for row in ledger.unsettled(connection)]
 
     def allowance(self, owner: str) -> Allowance:
         """What is left."""

@@ -7,6 +7,7 @@ and the table takes one charge and one refund a job, so nothing is counted twice
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -16,7 +17,17 @@ from sqlalchemy.exc import IntegrityError
 from modules.accounts.tables import LEDGER
 from modules.contracts.accounts import LedgerEntry
 
-Kind = Literal["charge", "refund", "grant"]
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is to be written down."""
+
+    owner: str
+    kind: Literal["charge", "refund", "grant"]
+    credits: float
+    job_id: str | None = None
+    pictures: int = 0
+    note: str = ""
 
 
 def day_start(moment: float) -> float:
@@ -70,20 +81,11 @@ def unsettled(connection: Connection) -> Sequence[Row[Any]]:
     return connection.execute(select(LEDGER).where(LEDGER.c.kind == "charge", ~closed)).all()
 
 
-def write(
-    connection: Connection,
-    owner: str,
-    moment: float,
-    kind: Kind,
-    credits: float,
-    job_id: str | None = None,
-    note: str = "",
-) -> bool:
+def write(connection: Connection, line: Line, moment: float) -> bool:
     """Add a line; False where the job has one of that kind already."""
-    values = {"owner": owner, "moment": moment, "kind": kind, "credits": credits, "job_id": job_id, "note": note}
     try:
         with connection.begin_nested():
-            connection.execute(insert(LEDGER).values(values))
+            connection.execute(insert(LEDGER).values(**asdict(line), moment=moment))
     except IntegrityError:
         return False
     return True

@@ -124,7 +124,7 @@ class StoredAccounts:
         if not abs(credits) < float("inf") or credits == 0:
             raise InvalidRequest(f"A grant is a number of credits other than 0, not {credits}.")
         with self._engine.begin() as connection:
-            ledger.write(connection, owner, self._clock(), "grant", credits, note=note[:500])
+            ledger.write(connection, ledger.Line(owner, "grant", credits, note=note[:500]), self._clock())
             return ledger.lines(connection, owner, 1)[0]
 
     def ledger(self, owner: str | None = None, *, limit: int = 100) -> Sequence[LedgerEntry]:

@@ -55,6 +55,7 @@ LEDGER = Table(
     Column("kind", Text, nullable=False),
     Column("credits", Float, nullable=False),
     Column("job_id", Text),
+    Column("pictures", Integer, nullable=False),  # of the job; 0 for a grant
     Column("note", Text, nullable=False),
     UniqueConstraint("job_id", "kind", name="one_line_a_job_and_kind"),
     Index("ledger_by_owner", "owner", "moment"),

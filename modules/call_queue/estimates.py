@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from modules.contracts.cost import work_of
 from modules.contracts.request import GenerationRequest
 from modules.contracts.result import GenerationResult
 
-NATIVE_PIXELS = 512 * 512
-"""Taken for a request that leaves the size to the model."""
 SECONDS_PER_WORK = 1.0
 """Taken as long as nothing was measured. Shares need no more, since only ratios count; no ETA is given from it."""
 WINDOW = 48
@@ -45,23 +44,6 @@ class Measurement:
     company: int = 1
     native: int | None = None
     """Pixels of a picture, where the request left the size to the model."""
-
-
-def work_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> float:
-    """The size of a job in megapixel-steps over all of its pictures, both passes of a hires one included.
-
-    `native` is the number of pixels that the model draws when it is left to it.
-    """
-    canvas, sampling, hires = request.canvas, request.sampling, request.hires
-    pixels = float(canvas.width * canvas.height) if canvas.width and canvas.height else float(native)
-    steps = float(sampling.steps)
-    if request.image is not None:
-        steps *= max(request.image.denoising_strength, 1 / max(sampling.steps, 1))
-    total = pixels * steps
-    if hires.enabled:
-        larger = float(hires.resize_width * hires.resize_height) or pixels * hires.scale**2
-        total += larger * (hires.steps or sampling.steps) * hires.denoising_strength
-    return total * canvas.batch_size * canvas.batch_count / 1e6
 
 
 def measure(request: GenerationRequest, result: GenerationResult, seconds: float, company: int) -> Measurement | None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import Engine, delete, insert, select
 
-from modules.call_queue.estimates import NATIVE_PIXELS, WINDOW, Measurement, SpeedModel, Spread
+from modules.call_queue.estimates import WINDOW, Measurement, SpeedModel, Spread
 from modules.call_queue.tables import SPEEDS
+from modules.contracts.cost import NATIVE_PIXELS
 
 ENOUGH = 3
 """Measurements at a number of lanes from which on others are left aside."""

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, Row, and_, case, delete, func, insert
 from sqlalchemy.exc import IntegrityError
 
 from modules.call_queue.database import lock_for_writing, prepare_tables
-from modules.call_queue.estimates import Measurement, work_of
+from modules.call_queue.estimates import Measurement
 from modules.call_queue.fairness import Policy, Turn, Waiting, take_turn
 from modules.call_queue.journal import Journal
 from modules.call_queue.listing import Listing
@@ -27,6 +27,7 @@ from modules.call_queue.shares import READY, awaken, charge, ensure_schedule, sc
 from modules.call_queue.speeds import SpeedBook
 from modules.call_queue.tables import JOBS, LOG
 from modules.contracts.codec import decode, encode
+from modules.contracts.cost import work_of
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.jobs import PLAIN, JobDetails, JobRecord, JobState, JobTerms
 from modules.contracts.request import GenerationRequest

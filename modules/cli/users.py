@@ -155,7 +155,7 @@ def _tier(accounts: StoredAccounts, found: argparse.Namespace) -> Any:
 
 
 def _show(answer: Any, *, as_json: bool) -> None:
-    rows = [dataclasses.asdict(row) if dataclasses.is_dataclass(row) else row for row in _listed(answer)]
+    rows = [row if isinstance(row, dict) else dataclasses.asdict(row) for row in _listed(answer)]
     if as_json:
         shown = rows if isinstance(answer, list) else rows[0]
         sys.stdout.write(json.dumps(shown, default=str, indent=2) + "\n")

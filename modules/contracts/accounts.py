@@ -112,6 +112,7 @@ class Wish:
     credits: float
     """Megapixel-steps over all pictures."""
     pictures: int
+    """1 or more."""
     pixels: int
     """Of the largest picture."""
     steps: int
@@ -160,11 +161,11 @@ class Gate(Protocol):
         charged then.
         """
 
-    def settle(self, job_id: str, share: float) -> None:
-        """The job has ended and the `share` of its pictures, 0 to 1, was made: give back the rest. Once is enough."""
+    def settle(self, job_id: str, made: int) -> None:
+        """The job has ended with so many pictures: give back what the missing ones cost. Once is enough."""
 
-    def reconcile(self, unfinished: frozenset[str]) -> int:
-        """Give back the whole charge of jobs that nobody settled and that are not `unfinished`; returns how many."""
+    def open_charges(self) -> Sequence[str]:
+        """Jobs that were charged and that nobody has settled."""
 
 
 class Accounts(Protocol):

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from modules.accounts.service import StoredAccounts
+from modules.call_queue.database import open_server
 
 
 class Clock:
@@ -24,7 +25,13 @@ def clock():
 
 
 @pytest.fixture
-def database(tmp_path):
+def database(request, tmp_path):
+    """An empty database: a SQLite file, or a PostgreSQL server where a test asks for "postgresql"."""
+    if getattr(request, "param", "sqlite") == "postgresql":
+        engine = open_server(request.getfixturevalue("postgres_url"))
+        yield engine
+        engine.dispose()
+        return
     engine = create_engine(f"sqlite:///{tmp_path / 'studio.sqlite3'}", connect_args={"check_same_thread": False})
     yield engine
     engine.dispose()

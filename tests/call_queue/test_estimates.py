@@ -8,18 +8,17 @@ import pytest
 from PIL import Image
 
 from modules.call_queue.estimates import (
-    NATIVE_PIXELS,
     Measurement,
     SpeedModel,
     Spread,
     measure,
     sum_up,
-    work_of,
 )
 from modules.call_queue.fairness import Share, Waiting
 from modules.call_queue.forecast import HORIZON, look_ahead
 from modules.call_queue.speeds import SpeedBook
 from modules.call_queue.store import JobStore
+from modules.contracts.cost import NATIVE_PIXELS, work_of
 from modules.contracts.request import (
     CanvasParams,
     GenerationRequest,

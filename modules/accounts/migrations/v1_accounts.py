@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("credits", sa.Float, nullable=False),
         sa.Column("job_id", sa.Text),
+        sa.Column("pictures", sa.Integer, nullable=False),
         sa.Column("note", sa.Text, nullable=False),
         sa.UniqueConstraint("job_id", "kind", name="one_line_a_job_and_kind"),
         sqlite_autoincrement=True,

@@ -1,0 +1,133 @@
+"""The queue asks before it takes a job, and what was not drawn is given back: with the real queue and a fake engine."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+
+from modules.accounts.metering import MeteredQueue
+from modules.call_queue.database import open_database
+from modules.call_queue.queue import CallQueue
+from modules.call_queue.store import JobStore
+from modules.contracts.accounts import Tier
+from modules.contracts.errors import InvalidRequest, OverLimit, StudioError, UnknownModel
+from modules.contracts.jobs import JobTerms
+from modules.contracts.request import CanvasParams, GenerationRequest, PromptParams, SamplingParams
+from modules.support.bus import EventBus
+from tests.call_queue.fakes import FakeEngine, MemoryPictures
+
+
+class Catalog:
+    """One model of 100 by 100."""
+
+    def find_model(self, name):
+        if name not in (None, "pocket"):
+            raise UnknownModel("no such model")
+        return SimpleNamespace(name="pocket", native_size=100)
+
+
+def wish(steps=10, size=1, count=1, width=1000, text="a fox"):
+    canvas = CanvasParams(width=width, height=width, batch_size=size, batch_count=count)
+    return GenerationRequest(PromptParams(text), canvas=canvas, sampling=SamplingParams(steps=steps))
+
+
+@pytest.fixture
+def database(tmp_path):
+    engine = open_database(tmp_path / "studio.sqlite3")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def engine():
+    return FakeEngine()
+
+
+@pytest.fixture
+def metered(accounts, database, engine):
+    """A queue for bob, whose tier has 100 credits a day and two jobs at a time."""
+    accounts.set_tier(Tier("small", credits_per_day=100, queue_depth=2))
+    accounts.add_user("ada", "correct horse", role="admin", tier="unlimited")
+    accounts.add_user("bob", "correct horse", tier="small")
+    bus = EventBus()
+    queue = MeteredQueue(
+        CallQueue(lambda: engine, JobStore(database), bus, MemoryPictures()), accounts.gate, Catalog(), bus
+    )
+    queue.start()
+    yield queue
+    engine.let_go()
+    queue.stop(5)
+
+
+def test_a_picture_costs_its_megapixel_steps(metered, accounts):
+    metered.submit(wish(), "bob").wait(10)
+    assert accounts.allowance("bob").used_today == pytest.approx(10)
+    metered.submit(dataclasses.replace(wish(), canvas=CanvasParams()), "bob").wait(10)
+    assert accounts.allowance("bob").used_today == pytest.approx(10.1)
+
+
+def test_what_a_cancelled_job_did_not_draw_comes_back(metered, accounts, engine):
+    engine.hold(batch=1)
+    handle = metered.submit(wish(count=4), "bob")
+    for _ in range(2):
+        engine.entered.acquire(timeout=10)
+    assert accounts.allowance("bob").used_today == pytest.approx(40)
+    handle.cancel()
+    assert len(handle.wait(10).pictures) == 1
+    assert accounts.allowance("bob").used_today == pytest.approx(10)
+
+
+def test_a_failed_job_costs_nothing(metered, accounts, engine):
+    engine.fail["a fox"] = StudioError("no")
+    with pytest.raises(StudioError, match="no"):
+        metered.submit(wish(), "bob").wait(10)
+    assert accounts.allowance("bob").used_today == 0
+
+
+def test_over_the_limit_nothing_is_stored(metered, accounts, engine):
+    engine.hold()
+    metered.submit(wish(), "bob", job_id="first")
+    with pytest.raises(OverLimit, match="90"):
+        metered.submit(wish(steps=91), "bob", job_id="second")
+    metered.submit(wish(), "bob", job_id="third")
+    with pytest.raises(OverLimit, match="allows 2"):
+        metered.submit(wish(), "bob", job_id="fourth")
+    assert [metered.get(name) is None for name in ("first", "second", "third", "fourth")] == [False, True, False, True]
+    assert accounts.allowance("bob").used_today == pytest.approx(20)
+
+
+def test_what_the_queue_refuses_is_given_back(metered, accounts):
+    with pytest.raises(InvalidRequest):
+        metered.submit(wish(), "bob", terms=JobTerms(priority=99))
+    assert accounts.allowance("bob").used_today == 0
+
+
+def test_one_key_is_paid_for_once(metered, accounts):
+    terms = JobTerms(idempotency_key="order 1")
+    first = metered.submit(wish(), "bob", terms=terms)
+    assert metered.submit(wish(), "bob", terms=terms).id == first.id
+    first.wait(10)
+    assert accounts.allowance("bob").used_today == pytest.approx(10)
+
+
+def test_a_repetition_is_paid_for_like_the_first_time(metered, accounts):
+    first = metered.submit(wish(steps=40), "bob")
+    first.wait(10)
+    metered.requeue(first.id).wait(10)
+    assert accounts.allowance("bob").used_today == pytest.approx(80)
+    with pytest.raises(OverLimit):
+        metered.requeue(first.id)
+    assert accounts.allowance("bob").used_today == pytest.approx(80)
+
+
+def test_charges_left_by_a_dead_process_are_settled_by_what_became_of_the_job(metered, accounts, engine):
+    done = metered.submit(wish(), "bob", job_id="done")
+    done.wait(10)
+    engine.hold()
+    metered.submit(wish(), "bob", job_id="waiting")
+    accounts.gate.admit("bob", metered._wish(wish()), "never stored", 0)
+    assert metered.settle_old() == 1
+    assert accounts.gate.open_charges() == ["waiting"]
+    assert accounts.allowance("bob").used_today == pytest.approx(20)
