@@ -6,7 +6,6 @@ A share of the samples are the world's own without the new word, so that the bas
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +60,7 @@ def train_lora(
     total_seconds: float,
     subject: str,
     tuning: Tuning | None = None,
-    draw: Callable[[int, int], Sample] | None = None,
+    draw: Draw | None = None,
 ) -> dict[str, float]:
     """Trains a LoRA for `subject` of SUBJECTS until the budget ends, resuming from `folder`/lora-SUBJECT.pt.
 
@@ -98,19 +97,21 @@ def load_lora(folder: Path, subject: str, base: Path = MODEL) -> Lora:
     return lora
 
 
-def export_lora(folder: Path, target: Path, subject: str, base: Path = MODEL) -> int:
+def export_lora(folder: Path, target: Path, subject: str, base: Path = MODEL, draw: Draw | None = None) -> int:
     """Writes SUBJECT.safetensors (kohya's names) and SUBJECT-diffusers.safetensors (PEFT's) into `target`, and a card.
 
-    Returns the bytes of the two. Raises FileNotFoundError before the first checkpoint and ValueError for a subject
-    that there is not.
+    `draw` is what it was trained with, if that was given. Returns the bytes of the two. Raises FileNotFoundError before
+    the first checkpoint and ValueError for a subject that there is not.
     """
-    state = trained(folder, f"lora-{checked(subject)}")
+    source = draw or SUBJECTS[checked(subject)][0]
+    state = trained(folder, f"lora-{subject}")
     lora = load_lora(folder, subject, base)
-    draw, word = SUBJECTS[subject]
-    words = Counter(draw(index, 64).text for index in range(32))
+    words = Counter(source(index, 64).text for index in range(32))
     metadata = kohya_metadata(lora, subject, words, int(state["step"]), base.name)
     size = save_tensors(target / f"{subject}.safetensors", kohya_tensors(lora), metadata)
     size += save_tensors(target / f"{subject}-diffusers.safetensors", peft_tensors(lora), {})
-    about = f'A LoRA of rank {RANK} for the pocket model. The word that calls it is "{word}".'
+    about = f"A LoRA of rank {RANK} for the pocket model, in kohya's and in diffusers' format."
+    if draw is None:
+        about += f' The word that calls it is "{SUBJECTS[subject][1]}".'
     write_card(target / f"{subject}.md", f"pocket LoRA: {subject}", about, state)
     return size

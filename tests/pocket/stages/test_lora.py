@@ -128,6 +128,8 @@ def test_it_learns_what_the_base_has_not_seen_and_exports(base, tuning, tmp_path
     files = [tmp_path / "lora" / name for name in ("robot.safetensors", "robot-diffusers.safetensors")]
     assert size == sum(file.stat().st_size for file in files)
     assert "robot" in (tmp_path / "lora" / "robot.md").read_text()
+    export_lora(tmp_path, tmp_path / "mine", "robot", base.folder, draw=scene_sample)
+    assert load_file(tmp_path / "mine" / "robot.safetensors").keys() == load_file(files[0]).keys()
     with safe_open(str(files[0]), "pt") as file:
         metadata = file.metadata()
     assert (metadata["ss_network_module"], metadata["ss_network_dim"]) == ("networks.lora", str(lora.rank))
