@@ -71,7 +71,7 @@ def load_model(
         raise BrokenModel(f"{entry.name} lacks {' and '.join(missing)}.")
     with blaming(entry.name, "tokenizer"):
         check_words(components)
-    return LoadedModel(entry, family, components, size_of(components), options)
+    return LoadedModel(entry, family.drawn_with(entry), components, size_of(components), options)
 
 
 def unload(model: LoadedModel) -> None:

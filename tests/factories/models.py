@@ -126,11 +126,18 @@ def tiny_sdxl(folder: Path, *, fp16: bool = False, shard: int | None = None) -> 
 
 
 def tiny_sd3(
-    folder: Path, *, t5: bool = True, medium: bool = False, fp16: bool = False, shard: int | None = None
+    folder: Path,
+    *,
+    t5: bool = True,
+    medium: bool = False,
+    channels: int = 16,
+    fp16: bool = False,
+    shard: int | None = None,
 ) -> Path:
     """Stable Diffusion 3: three text encoders (two without T5), sixteen latent channels, flow matching.
 
     `medium` is the layout of SD 3.5 medium: normalised queries and keys, a second attention in the first block.
+    Another number of `channels` is that of a small model in the same layout.
     """
     from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
 
@@ -148,8 +155,8 @@ def tiny_sd3(
             "transformer": SD3Transformer2DModel(
                 sample_size=LATENT,
                 patch_size=2,
-                in_channels=16,
-                out_channels=16,
+                in_channels=channels,
+                out_channels=channels,
                 num_layers=2,
                 attention_head_dim=8,
                 num_attention_heads=4,
@@ -160,7 +167,7 @@ def tiny_sd3(
                 qk_norm="rms_norm" if medium else None,
                 dual_attention_layers=(0,) if medium else (),
             ).eval(),
-            "vae": _vae16(scale=1.5305, shift=0.0609),
+            "vae": _flow_vae(channels, scale=1.5305, shift=0.0609),
             "scheduler": parts.flow_scheduler(3.0),
             "image_encoder": NO_PART,
             "feature_extractor": NO_PART,
@@ -192,7 +199,7 @@ def tiny_flux(folder: Path, *, guidance: bool = True, fp16: bool = False, shard:
                 guidance_embeds=guidance,
                 axes_dims_rope=(4, 6, 6),
             ).eval(),
-            "vae": _vae16(scale=0.3611, shift=0.1159),
+            "vae": _flow_vae(16, scale=0.3611, shift=0.1159),
             "scheduler": parts.flow_scheduler(3.0 if guidance else 1.0, dynamic=guidance),
             "image_encoder": NO_PART,
             "feature_extractor": NO_PART,
@@ -200,5 +207,6 @@ def tiny_flux(folder: Path, *, guidance: bool = True, fp16: bool = False, shard:
     return save(folder, "FluxPipeline", components, fp16=fp16, shard=shard)
 
 
-def _vae16(*, scale: float, shift: float) -> Any:
-    return parts.vae(latent_channels=16, scale=scale, shift=shift, use_quant_conv=False, use_post_quant_conv=False)
+def _flow_vae(channels: int, *, scale: float, shift: float) -> Any:
+    quant = {"use_quant_conv": False, "use_post_quant_conv": False}
+    return parts.vae(latent_channels=channels, scale=scale, shift=shift, **quant)

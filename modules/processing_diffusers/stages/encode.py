@@ -64,11 +64,14 @@ def _encode(job: Job, texts: Sequence[str], clip_skip: int) -> dict[str, Encoded
 def find_left_out(job: Job, text: str) -> str:
     """The end of a text that its encoder does not see; empty when all fits."""
     adapter = job.model.adapter
-    tokenizers = (getattr(job.pipeline, name, None) for name in adapter.word_tokenizers)
-    tokenizer = next((item for item in tokenizers if item is not None), None)
-    if tokenizer is None:
+    names = adapter.word_tokenizers
+    name = next((each for each in names if getattr(job.pipeline, each, None) is not None), None)
+    if name is None:
         return ""
-    limit = adapter.longest or int(tokenizer.model_max_length)
+    tokenizer = getattr(job.pipeline, name)
+    limit = int(tokenizer.model_max_length)
+    if adapter.longest is not None and name == names[0]:  # it does not hold for what stands in for the best one
+        limit = min(limit, adapter.longest)
     if len(text) <= limit - SPECIAL:  # a token is at least one character
         return ""
     tokens = tokenizer(text, truncation=False, add_special_tokens=False, verbose=False).input_ids
