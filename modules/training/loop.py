@@ -38,7 +38,8 @@ class Care:
     patience: int = 20
     """So many steps in a row may be skipped because of losses or gradients that are not finite."""
     total_steps: int | None = None
-    """If given, the learning rate falls over so many steps and not over time: then equal steps give equal weights."""
+    """If given, training ends after so many steps, and the learning rate falls over them and not over time: then equal
+    steps give equal weights."""
 
 
 class Diverged(ValueError):
@@ -104,14 +105,14 @@ class Loop:
         log, figures = Log(self.folder / f"{self.name}.jsonl"), {"step": float(self.step)}
         first, saved, bad = self.step, time.monotonic(), 0
         recent: list[float] = []
-        while not budget.over and (max_steps is None or self.step - first < max_steps):
+        while not budget.over and not self._ended(self.step - first, max_steps):
             loss, norm, extra = self._gradients(loss_of)
             good = math.isfinite(loss) and math.isfinite(norm)
             if good:
                 self._learn(norm, self._rate((self.before + budget.spent) / total_seconds))
                 recent.append(loss)
             bad = self._count(good, loss, bad)
-            if self.step % LOG_EVERY == 0 or self.step - first == max_steps:
+            if self.step % LOG_EVERY == 0 or self._ended(self.step - first, max_steps):
                 seconds = self.before + budget.spent
                 figures = {"step": self.step, "loss": self.smooth, "seconds": seconds, **extra, **self._extra(recent)}
                 log.write(**figures)
@@ -126,6 +127,10 @@ class Loop:
                     self.samples.offer(self.step)
         self.save(self.before + budget.spent)
         return figures
+
+    def _ended(self, run: int, max_steps: int | None) -> bool:
+        total = self.care.total_steps
+        return (max_steps is not None and run >= max_steps) or (total is not None and self.step >= total)
 
     def _gradients(self, loss_of: StepLoss) -> tuple[float, float, dict[str, float]]:
         """Loss, norm of the gradient and figures of this step's batches; gradients that may be used as they are."""

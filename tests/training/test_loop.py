@@ -62,6 +62,12 @@ def test_it_learns_and_writes_down_how(tmp_path):
         assert curves.width > 500
 
 
+def test_a_training_of_so_many_steps_ends_by_itself(tmp_path):
+    learn(make_loop(tmp_path, care=Care(total_steps=30)), 20)
+    loop = make_loop(tmp_path, care=Care(total_steps=30))
+    assert learn(loop, None)["step"] == loop.step == 30
+
+
 def test_a_resumed_run_ends_in_the_same_weights_to_the_bit(tmp_path):
     whole = make_loop(tmp_path / "whole", care=exact())
     learn(whole, 60)
