@@ -19,6 +19,8 @@ from modules.support.bus import EventBus
 RECENT_JOBS = 16
 RECENT_PIXELS = 64_000_000
 """About 200 MB of pictures."""
+WATCH_SECONDS = 10.0
+"""Whoever asks for progress is taken to be watching for this long; clients ask about once a second."""
 
 STATES: dict[type[Event], JobState] = {JobDone: "done", JobFailed: "failed", JobCancelled: "cancelled"}
 
@@ -48,6 +50,10 @@ class Ticket:
         if self.terminal is None and not isinstance(event, TERMINAL):
             self.tracker.feed(event)
             self.bus.publish(event)
+
+    def watched(self) -> bool:
+        """Whether anybody would see a preview: a listener that shows them, or a client that asks for progress."""
+        return self.bus.is_looked_at(self.job_id) or self.tracker.was_read(WATCH_SECONDS)
 
     def announce(self, position: int) -> None:
         """Say that the job is stored and waits behind `position` others."""
@@ -148,7 +154,7 @@ class Handle:
             if event.job_id == self.id and not loop.is_closed():
                 loop.call_soon_threadsafe(pending.put_nowait, event)
 
-        with self._ticket.bus.listening(receive):
+        with self._ticket.bus.listening(receive, looks_at=self.id):
             if self._ticket.terminal is not None:
                 yield self._ticket.terminal
                 return
@@ -159,7 +165,10 @@ class Handle:
                     return
 
     def iterate(self) -> Iterator[Event]:
-        """The same for callers outside an event loop. Listening begins with this call, not with the first `next`."""
+        """The same for callers outside an event loop. Listening begins with this call, not with the first `next`.
+
+        Nobody is taken to look at previews for it: there are some only when another one watches.
+        """
         pending: queue.SimpleQueue[Event] = queue.SimpleQueue()
 
         def receive(event: Event) -> None:

@@ -66,7 +66,11 @@ class Run:
     """Seconds that went into loading models."""
 
     def __post_init__(self) -> None:
-        self.context = RunContext(self.claim.id, emit=self.ticket.publish)
+        # A job that keeps its unfinished picture keeps the last preview, so that has to be made.
+        keeps = self.claim.keep_partial
+        self.context = RunContext(
+            self.claim.id, emit=self.ticket.publish, watched=lambda: keeps or self.ticket.watched()
+        )
 
 
 class Conductor:

@@ -56,6 +56,7 @@ class CallQueue(Tending):
         self._provide = engine_provider
         self._store = store
         self._bus = bus
+        self._pictures = pictures
         self._conductor = Conductor(store, pictures)
         self._lanes = max(1, lanes)
         self._tenancy = tenancy_of(store.engine)
@@ -136,6 +137,9 @@ class CallQueue(Tending):
         known = self._same(owner, terms, digest)
         if known is not None:
             return known
+        # The job itself may be gone from the table; its pictures would be taken for those of the new one.
+        if job_id is not None and self._pictures.list(job_id=chosen, limit=1):
+            raise InvalidRequest(f"There is a job {chosen!r} already; choose another id, or none.")
         self._check_open()
         waiting = self._store.pending()
         if waiting >= DEPTH:

@@ -22,6 +22,7 @@ class Tracker:
         self._step = StepDone(job_id, steps=0)
         self._origin: tuple[float, float] | None = None
         self._preview: bytes | None = None
+        self._read_at: float | None = None
 
     def feed(self, event: Event) -> None:
         """Take note of an event of this job."""
@@ -48,6 +49,7 @@ class Tracker:
     def read(self, position: int = 0) -> JobProgress:
         """A snapshot; `position` is the number of jobs before it."""
         with self._lock:
+            self._read_at = self._clock()
             step, done = self._step, self._state == "done"
             return JobProgress(
                 job_id=self._job_id,
@@ -62,6 +64,11 @@ class Tracker:
                 preview=self._preview,
                 position=position,
             )
+
+    def was_read(self, seconds: float) -> bool:
+        """Whether somebody has asked within that many seconds."""
+        with self._lock:
+            return self._read_at is not None and self._clock() - self._read_at <= seconds
 
     def _eta(self) -> float | None:
         """Seconds left: the engine's own estimate, else by the speed since the first step, so without loading."""

@@ -22,6 +22,11 @@ def _keep(picture: Picture) -> None:
     """The sink of a run whose pictures are only returned."""
 
 
+def _always() -> bool:
+    """Of a run whose previews are wanted whoever looks."""
+    return True
+
+
 @dataclass(slots=True)
 class RunContext:
     """The line between one running job and the rest of the house. Safe to use from several threads."""
@@ -32,6 +37,9 @@ class RunContext:
     finished: Callable[[Picture], None] = _keep
     """Called by the engine for each finished picture, in order, before `ImageReady` is emitted; may write it down."""
     previews: bool = True
+    """False makes none at all."""
+    watched: Callable[[], bool] = _always
+    """Asked before each preview is made: whether anybody would look at it now."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     skipped: threading.Event = field(default_factory=threading.Event)
     """Set to leave the current batch and go on with the next; the engine clears it."""

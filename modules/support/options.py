@@ -16,6 +16,7 @@ CORE_SETTINGS: tuple[Setting, ...] = (
     Setting("samples_filename_pattern", "[seed]-[prompt_words]", "File name pattern", "saving"),
     Setting("save_txt", False, "Text file beside every picture", "saving"),
     Setting("return_grid", True, "Grid of several pictures in the answer", "saving"),
+    Setting("live_previews_enable", True, "Previews for whoever watches", "preview"),
     Setting("show_progress_every_n_steps", 2, "Preview every N steps, 0 never", "preview", minimum=0, maximum=100),
     Setting("live_preview_size", 512, "Largest side of a preview", "preview", minimum=64, maximum=2048),
     Setting(
@@ -34,5 +35,18 @@ CORE_SETTINGS: tuple[Setting, ...] = (
     Setting("batch_window_ms", 4.0, "Wait before a merged call, ms", "serving", "admin", minimum=0, maximum=1000),
     Setting("max_batch", 16, "Largest merged batch", "serving", "admin", minimum=1, maximum=256),
     Setting("max_megapixels", 17.0, "Largest picture, megapixels", "serving", "admin", minimum=0.01, maximum=64),
+    Setting(
+        "jobs_keep_days",
+        90,
+        "Days that ended jobs are kept, 0 for ever",
+        "serving",
+        "admin",
+        help="Their pictures stay whatever this says.",
+        minimum=0,
+        maximum=36500,
+    ),
+    Setting(
+        "jobs_keep_number", 10000, "Ended jobs that are kept, 0 all", "serving", "admin", minimum=0, maximum=10_000_000
+    ),
     Setting("hub_token", "", "Token for the model hub", "hub", "secret"),
 )

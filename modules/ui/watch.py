@@ -32,7 +32,7 @@ async def follow(queue: JobQueue, bus: EventBus, job_id: str) -> AsyncGenerator[
             heard.append(event)
             loop.call_soon_threadsafe(changed.set)
 
-    with bus.listening(hear):
+    with bus.listening(hear, looks_at=job_id):
         view = await _look(queue, job_id)
         yield view
         while not view.ended:

@@ -31,3 +31,14 @@ def test_the_latest_preview_is_kept_until_the_end():
     assert tracker.read().preview == b"two"
     tracker.end("cancelled")
     assert tracker.read().preview is None
+
+
+def test_whoever_asks_is_watching_for_a_while():
+    now = [5.0]
+    tracker = Tracker("a", clock=lambda: now[0])
+    assert not tracker.was_read(10)
+    tracker.read()
+    now[0] += 9
+    assert tracker.was_read(10)
+    now[0] += 2
+    assert not tracker.was_read(10)

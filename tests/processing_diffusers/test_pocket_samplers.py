@@ -137,6 +137,22 @@ def test_previews_come_while_adaptive_goes_on(engine):
     assert Image.open(io.BytesIO(previews[0].data)).format == "JPEG"
 
 
+def test_previews_are_made_only_while_somebody_looks(engine):
+    looks = iter([False, True, True, False, False])
+    listener = Listener(previews=True)
+    listener.context.watched = lambda: next(looks)
+    draw(engine, red("Euler", steps=12), listener)  # every second step but the last
+    assert [event.step for event in listener.of(Preview)] == [4, 6]
+
+
+def test_previews_can_be_switched_off(tmp_path):
+    engine = make_pocket_engine(tmp_path, live_previews_enable=False)
+    listener = Listener(previews=True)
+    draw(engine, red("Euler", steps=4), listener)
+    engine.close()
+    assert listener.of(Preview) == []
+
+
 @pytest.mark.parametrize("sampler", [*OWN_PLAN, "DDIM CFG++"])
 def test_image_to_image_keeps_to_the_picture_as_far_as_strength_says(engine, sampler):
     given = draw(engine, red("Euler", seed=9)).pictures[0].image

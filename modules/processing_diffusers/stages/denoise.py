@@ -127,7 +127,8 @@ class StepWatcher:
         self._job, self._pass, self.tail, self._portion = job, pass_plan, tail, portion
         self.blend: Blend | None = None
         self._seen = 0
-        self._every = int(job.settings["show_progress_every_n_steps"]) if job.run.context.previews else 0
+        wanted = job.run.context.previews and bool(job.settings["live_previews_enable"])
+        self._every = int(job.settings["show_progress_every_n_steps"]) if wanted else 0
 
     def __call__(self, pipeline: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         """Check for cancellation, put the kept part back, tell of the step, show a preview."""
@@ -142,7 +143,8 @@ class StepWatcher:
             job.run.step_done((place * self._pass.steps + done) / count)
             if self._every and int(done) // self._every > self._seen and index + 1 < len(self.tail.timesteps):
                 self._seen = int(done) // self._every
-                self._preview(latents)
+                if job.run.context.watched():
+                    self._preview(latents)
         return {"latents": latents}
 
     def _preview(self, latents: torch.Tensor) -> None:
