@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from modules.pocket.sampling import GUIDANCE, MODEL, STEPS
+from modules.pocket.evaluation import command as evaluation
+from modules.pocket.sampling import MODEL
 from modules.pocket.stages.table import STAGES, Run
 from modules.training.journal import Budget
 
@@ -21,7 +22,11 @@ def run(argv: Sequence[str]) -> int:
     """Runs one pocket command. 0: done; 1: stopped early, the same command goes on; 2: something needed is missing."""
     arguments = _parser().parse_args(list(argv))
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
-    actions: dict[str, Callable[[argparse.Namespace], int]] = {"train": _train, "eval": _eval, "sample": _sample}
+    actions: dict[str, Callable[[argparse.Namespace], int]] = {
+        "train": _train,
+        "eval": evaluation.run,
+        "sample": _sample,
+    }
     try:
         return actions[arguments.action](arguments)
     except OSError as error:
@@ -40,12 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--threads", type=int, help="CPU threads; one is best beside other work")
     train.add_argument("--work", type=Path, default=WORK, help="folder of checkpoints, logs and cached data")
     train.add_argument("--out", type=Path, default=MODEL, help="folder of the exported model")
-    score = actions.add_parser("eval", help="judge pictures of held-out combinations; prints JSON")
-    score.add_argument("--model", type=Path, default=MODEL)
-    score.add_argument("--prompts", type=int, default=60)
-    score.add_argument("--steps", type=int, default=STEPS)
-    score.add_argument("--guidance", type=float, default=GUIDANCE)
-    score.add_argument("--out", type=Path, default=ROOT / "docs" / "pocket", help="folder of the contact sheet")
+    evaluation.add_arguments(actions.add_parser("eval", help="judge what the family draws; prints JSON"))
     sample = actions.add_parser("sample", help="draw one prompt")
     sample.add_argument("prompt")
     sample.add_argument("--model", type=Path, default=MODEL)
@@ -74,21 +74,6 @@ def _train(arguments: argparse.Namespace) -> int:
         sys.stdout.flush()
         if not done or budget.asked:
             return 1
-    return 0
-
-
-def _eval(arguments: argparse.Namespace) -> int:
-    from modules.pocket import evaluate
-    from modules.pocket.sampling import open_model, sheet
-
-    pipeline = open_model(arguments.model)
-    figures, pictures = evaluate.evaluate(pipeline, arguments.prompts, arguments.steps, arguments.guidance)
-    figures["further"] = evaluate.evaluate_further(pipeline)
-    figures["one_picture_seconds"] = evaluate.one_picture_seconds(pipeline, arguments.steps)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    sheet(pictures).save(arguments.out / "heldout.png", optimize=True)
-    evaluate.write_figures(arguments.out / "figures.json", figures)
-    sys.stdout.write(json.dumps(figures, indent=2) + "\n")
     return 0
 
 

@@ -1,0 +1,81 @@
+"""The properties that only need text: what was asked for is in the picture, where and as often as asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from modules.pocket.evaluation.bars import Bar, Finding, Shown, share
+from modules.pocket.evaluation.drawing import Draw, Manner
+from modules.pocket.evaluation.judge import Verdict, judge
+from modules.pocket.evaluation.questions import Question
+from modules.pocket.scenes.vocabulary import FIGURES
+
+COLOUR, GROUND, KIND, PLACE, COUNT = 0.95, 0.95, 0.90, 0.85, 0.75
+"""Least shares of the pictures that show what was asked for."""
+
+
+def measure_adherence(draw: Draw, questions: Sequence[Question], manner: Manner) -> Finding:
+    """Colour of the thing and of the ground on all questions, the kind on those about plane figures."""
+    seen = _look(draw, questions, manner)
+    figures = [(asked, verdict) for asked, verdict, _ in seen if asked.kind in FIGURES]
+    confused = Counter(f"{asked.kind}>{verdict.shape}" for asked, verdict in figures if asked.kind != verdict.shape)
+    bars = (
+        Bar("colour", share([verdict.colour == asked.colour for asked, verdict, _ in seen]), COLOUR),
+        Bar("ground", share([verdict.ground == asked.ground for asked, verdict, _ in seen]), GROUND),
+        Bar("kind", share([verdict.shape == asked.kind for asked, verdict in figures]), KIND),
+    )
+    more = {
+        "prompts": len(seen),
+        "all": share([obeys(asked, verdict) for asked, verdict, _ in seen]),
+        "one_thing": share([verdict.count == 1 for _, verdict, _ in seen]),
+        "confused": dict(confused.most_common(12)),
+    }
+    return Finding(bars, more, tuple(Shown(shown.picture, obeys(asked, verdict)) for asked, verdict, shown in seen))
+
+
+def measure_places(draw: Draw, questions: Sequence[Question], manner: Manner) -> Finding:
+    """Whether the thing stands where it was asked for; "left" also holds for a thing at the top left."""
+    seen = _look(draw, questions, manner)
+    hits = [stands(asked.place, verdict) for asked, verdict, _ in seen]
+    by_place = {
+        place: share([hit for hit, (asked, _, _) in zip(hits, seen, strict=True) if asked.place == place])
+        for place in sorted({asked.place for asked, _, _ in seen})
+    }
+    shown = tuple(Shown(each.picture, hit) for hit, (_, _, each) in zip(hits, seen, strict=True))
+    return Finding((Bar("place", share(hits), PLACE),), {"prompts": len(seen), "by_place": by_place}, shown)
+
+
+def measure_counts(draw: Draw, questions: Sequence[Question], manner: Manner) -> Finding:
+    """Whether there are as many things as were asked for."""
+    seen = _look(draw, questions, manner)
+    hits = [verdict.count == asked.count for asked, verdict, _ in seen]
+    by_count = {
+        str(count): share([hit for hit, (asked, _, _) in zip(hits, seen, strict=True) if asked.count == count])
+        for count in sorted({asked.count for asked, _, _ in seen})
+    }
+    shown = tuple(Shown(each.picture, hit) for hit, (_, _, each) in zip(hits, seen, strict=True))
+    return Finding((Bar("count", share(hits), COUNT),), {"prompts": len(seen), "by_count": by_count}, shown)
+
+
+def obeys(asked: Question, seen: Verdict) -> bool:
+    """Whether colour, ground and, for plane figures, kind are as asked."""
+    return (
+        seen.colour == asked.colour
+        and seen.ground == asked.ground
+        and (asked.kind not in FIGURES or seen.shape == asked.kind)
+    )
+
+
+def stands(place: str, seen: Verdict) -> bool:
+    """Whether a thing was seen at every side that the place names, or in the middle for "middle"."""
+    if seen.count == 0:
+        return False
+    if place == "middle":
+        return seen.place == "middle"
+    return set(place.split()) <= set(seen.place.split())
+
+
+def _look(draw: Draw, questions: Sequence[Question], manner: Manner) -> list[tuple[Question, Verdict, Shown]]:
+    pictures = draw(manner.order([asked.prompt for asked in questions]))
+    return [(asked, judge(picture), Shown(picture, True)) for asked, picture in zip(questions, pictures, strict=True)]
