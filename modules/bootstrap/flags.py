@@ -19,6 +19,7 @@ COMMANDS = {
     "serve": "open the page and the API (the default)",
     "generate": "draw a picture from a prompt into a file",
     "models": "list, inspect, pull or convert models; keep the token for the hub",
+    "verify": "draw a kept picture again and say how far it comes out the same",
     "users": "accounts: add, change or remove users; tokens, tiers, credits",
     "doctor": "hardware, versions, memory, disk; what is missing and how to get it",
     "bench": "measure speed; without a name it lists the benchmarks",
@@ -32,7 +33,7 @@ EXTRAS = ("postgres", "quant", "upscale")
 BARE = frozenset({"pocket", "test"})
 """Commands whose arguments are all their own: nothing of them is read here."""
 
-OPEN = frozenset({"bench", "models", "users"})
+OPEN = frozenset({"bench", "models", "users", "verify"})
 """Commands that take the shared flags and hand on what is left, their own --help included."""
 
 WORDLESS = frozenset({"serve", "doctor"})
@@ -211,6 +212,7 @@ _GROUPS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], ...]] = {
     "doctor": (add_doctor, add_studio),
     "models": (add_studio,),
     "users": (add_studio,),
+    "verify": (add_studio,),
     "bench": (add_studio,),
 }
 

@@ -64,6 +64,12 @@ def _users(command: flags.Command) -> int:
     return users.run(command.rest, command.options)
 
 
+def _verify(command: flags.Command) -> int:
+    from modules.cli import verify
+
+    return verify.run(command.rest, command.options)
+
+
 def _bench(command: flags.Command) -> int:
     from modules.bench import command as bench
 
@@ -83,6 +89,7 @@ COMMANDS: dict[str, Callable[[flags.Command], int]] = {
     "test": _test,
     "models": _models,
     "users": _users,
+    "verify": _verify,
     "bench": _bench,
     "pocket": _pocket,
 }

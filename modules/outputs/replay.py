@@ -1,0 +1,101 @@
+"""From a picture's recipe back to a request that draws this one picture again, and what has changed since.
+
+Every picture's noise follows from its own seed, so one picture of a batch is drawn again by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from modules.contracts.codec import decode
+from modules.contracts.errors import UnsupportedFeature
+from modules.contracts.parameters import declared
+from modules.contracts.pictures import StoredPicture
+from modules.contracts.request import GROUPS, GenerationRequest, ModelParams, OutputParams
+
+FORMAT = 1
+"""Of recipes that this reads."""
+UNCHANGING = frozenset({"notes", "index", "parameters", "memory", "prompt", "negative_prompt", "seed", "subseed"})
+"""Parts of a recipe that are not compared: a repetition asks for them, or they do not touch the picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A part of the recipe that is not what it was."""
+
+    part: str
+    """Dotted, e.g. `versions.torch` or `model.sha256`."""
+    then: Any
+    now: Any
+
+
+def request_of(picture: StoredPicture, kept: GenerationRequest | None) -> GenerationRequest:
+    """What draws that picture alone: nothing is left to a default that may have changed since.
+
+    `kept` is the job's request, which holds the pictures and masks that a recipe does not. Raises `UnsupportedFeature`
+    for a recipe of another format and where such a picture is needed and not there any more.
+    """
+    recipe = picture.recipe
+    if recipe.get("format") != FORMAT:
+        raise UnsupportedFeature(
+            f"The picture's recipe is of format {recipe.get('format')!r}; format {FORMAT} can be drawn again."
+        )
+    request = _declared_part(recipe["parameters"])
+    first, sampler = recipe["first"], recipe["first"]["sampler"]
+    request = replace(
+        request,
+        prompt=replace(request.prompt, text=recipe["prompt"], negative=recipe["negative_prompt"]),
+        canvas=replace(request.canvas, batch_size=1, batch_count=1),
+        seeds=replace(request.seeds, seed=recipe["seed"], subseed=recipe["subseed"]),
+        sampling=replace(
+            request.sampling,
+            sampler=sampler["sampler"],
+            scheduler=sampler["scheduler"],
+            cfg_scale=first["cfg_scale"],
+        ),
+        model=ModelParams(recipe["model"]["name"], recipe["vae"]["name"] if recipe["vae"] else None),
+        output=OutputParams(save=False),
+    )
+    if recipe["mode"] == "txt2img":
+        return replace(request, canvas=replace(request.canvas, width=first["width"], height=first["height"]))
+    return _with_pictures(request, picture.index, kept)
+
+
+def _declared_part(values: Mapping[str, Any]) -> GenerationRequest:
+    groups: dict[str, Any] = {}
+    for name, group in GROUPS.items():
+        found = {item.path[1]: values[item.name] for item in declared(group, (name,)) if item.name in values}
+        if found:
+            groups[name] = decode(group, found)
+    return GenerationRequest(**groups)
+
+
+def _with_pictures(request: GenerationRequest, index: int, kept: GenerationRequest | None) -> GenerationRequest:
+    if kept is None or kept.image is None or request.image is None:
+        raise UnsupportedFeature("It was drawn from another picture, which the studio has not kept.")
+    images, size = kept.image.images, kept.canvas.batch_size
+    own = images[index % size] if len(images) == size else images[0]
+    inpaint = None
+    if kept.inpaint is not None and request.inpaint is not None:
+        inpaint = replace(request.inpaint, mask=kept.inpaint.mask)
+    return replace(request, image=replace(request.image, images=(own,)), inpaint=inpaint)
+
+
+def changes_between(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[Change, ...]:
+    """Parts of two recipes of one picture that differ and that can make it another picture."""
+    old, new = dict(_flatten(then)), dict(_flatten(now))
+    names = sorted(old.keys() | new.keys())
+    return tuple(Change(name, old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name))
+
+
+def _flatten(recipe: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in recipe.items():
+        name = f"{prefix}{key}"
+        if not prefix and key in UNCHANGING:
+            continue
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{name}.")
+        else:
+            yield name, value

@@ -1,0 +1,117 @@
+"""Draws a kept picture again from its recipe, alone and among others, and says how far it comes out the same."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from modules.contracts.errors import StudioError, UnknownName
+from modules.contracts.jobs import JobHandle, JobQueue
+from modules.contracts.pictures import PictureStore, StoredPicture
+from modules.contracts.request import MAX_SEED, GenerationRequest
+from modules.contracts.result import Picture
+from modules.outputs.metadata import MEDIA_TYPES, encode
+from modules.outputs.replay import Change, changes_between, request_of
+
+COMPANY = 3
+"""Further pictures drawn beside the one that is verified, with other seeds."""
+TOLERANCE = 1
+"""Levels of 255 by which a picture may differ and still counts as the same."""
+PATIENCE_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far two pictures are apart, in levels of 255 over all pixels and channels."""
+
+    largest: int
+    mean: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of drawing a picture again."""
+
+    picture_id: str
+    alone: Difference
+    company: Difference
+    changes: tuple[Change, ...]
+    """Parts of the recipe that are not what they were."""
+
+    @property
+    def same(self) -> bool:
+        """Both repetitions are within TOLERANCE everywhere."""
+        return max(self.alone.largest, self.company.largest) <= TOLERANCE
+
+
+class Verifier:
+    """Verifies pictures of a store through a queue, as jobs of whoever asks."""
+
+    def __init__(self, pictures: PictureStore, queue: JobQueue, quality: Callable[[], int]) -> None:
+        """`quality` is the setting for lossy files: a repetition is saved the same way before it is compared."""
+        self._pictures = pictures
+        self._queue = queue
+        self._quality = quality
+
+    def verify(self, picture_id: str, owner: str, company: int = COMPANY) -> Verdict:
+        """Draw the picture again: once by itself, and once beside `company` others. Blocks until both are there.
+
+        Raises `UnknownName` for a picture whose row or file is gone, `UnsupportedFeature` for one that cannot be drawn
+        again, and whatever error the drawing ends with.
+        """
+        stored = self._pictures.get(picture_id)
+        data = self._pictures.read(picture_id) if stored is not None else None
+        if stored is None or data is None:
+            raise UnknownName(f"There is no picture {picture_id[:64]!r}.")
+        request = request_of(stored, self._queue.request(stored.job_id))
+        kept = pixels(data)
+        alone = self._finish(self._queue.submit(request, owner))
+        others = [self._queue.submit(_with_seed(request, number + 1), owner) for number in range(company)]
+        beside = self._queue.submit(request, owner)
+        try:
+            among = self._finish(beside)
+        finally:
+            for other in others:
+                other.cancel()
+        return Verdict(
+            picture_id,
+            difference(kept, self._as_kept(alone, stored)),
+            difference(kept, self._as_kept(among, stored)),
+            changes_between(stored.recipe, alone.recipe),
+        )
+
+    def _finish(self, handle: JobHandle) -> Picture:
+        try:
+            pictures = handle.wait(PATIENCE_SECONDS).pictures
+        except TimeoutError as error:
+            handle.cancel()
+            raise StudioError(f"The picture was not drawn again within {PATIENCE_SECONDS:.0f} s.") from error
+        if not pictures:
+            raise StudioError("Drawing the picture again was stopped.")
+        return pictures[0]
+
+    def _as_kept(self, picture: Picture, stored: StoredPicture) -> np.ndarray:
+        fmt = next(name for name, kind in MEDIA_TYPES.items() if kind == stored.media_type)
+        return pixels(encode(picture.image, fmt, infotext="", recipe={}, quality=self._quality()))
+
+
+def pixels(data: bytes) -> np.ndarray:
+    """The picture in an encoded file, int16 of shape (height, width, 3)."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"), np.int16)
+
+
+def difference(then: np.ndarray, now: np.ndarray) -> Difference:
+    """How far apart two pictures are; of different sizes, as far as can be."""
+    if then.shape != now.shape:
+        return Difference(255, 255.0)
+    off = np.abs(then - now)
+    return Difference(int(off.max()), float(off.mean()))
+
+
+def _with_seed(request: GenerationRequest, offset: int) -> GenerationRequest:
+    return replace(request, seeds=replace(request.seeds, seed=(request.seeds.seed + offset) % MAX_SEED))
