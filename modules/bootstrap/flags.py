@@ -125,7 +125,7 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("network")
     group.add_argument("--host", help="address to listen on (127.0.0.1)")
     group.add_argument("--port", type=int, help="port to listen on (7860; 7861 with --nowebui)")
-    group.add_argument("--listen", action="store_true", help="listen on every address (0.0.0.0); needs an account or --api-auth")
+    group.add_argument("--listen", action="store_true", help="listen on 0.0.0.0; needs an account or --api-auth")
     group.add_argument("--api", action=argparse.BooleanOptionalAction, default=True, help="the HTTP API (on)")
     group.add_argument("--nowebui", action="store_true", help="the API without the page")
     group.add_argument("--api-auth", metavar="USER:PASSWORD", help="who may use it; several separated by commas")
