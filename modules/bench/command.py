@@ -27,6 +27,12 @@ def _batching(options: Options, arguments: argparse.Namespace) -> dict[str, Any]
     return batching.run(options, rounds=arguments.rounds, steps=arguments.steps)
 
 
+def _serve(options: Options, arguments: argparse.Namespace) -> dict[str, Any]:
+    from modules.bench import serve
+
+    return serve.run(options, rounds=arguments.rounds, steps=arguments.steps)
+
+
 def _start(options: Options, arguments: argparse.Namespace) -> dict[str, Any]:
     from modules.bench import start
 
@@ -39,6 +45,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Options, argparse.Namespace], dict[st
         "eight clients against one static batch of eight, throughput over throughput (at least 0.6)",
         _batching,
     ),
+    "serve": ("1, 4, 8 and 16 clients: overhead, throughput, waiting, mixed step counts, equal pictures", _serve),
     "start": ("seconds from launch.py to port, page and readiness to draw", _start),
 }
 
