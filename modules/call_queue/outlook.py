@@ -6,18 +6,22 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from modules.call_queue.estimates import Spread
 from modules.call_queue.fairness import Waiting
 from modules.call_queue.forecast import HORIZON, Outlook, look_ahead
-from modules.call_queue.shares import schedule, shares_of
+from modules.call_queue.shares import READY, schedule, shares_of
 from modules.call_queue.store import JobStore
 from modules.call_queue.tables import JOBS
 from modules.contracts.jobs import Eta
 
 FRESH_SECONDS = 1.0
 """How long a forecast is used when nothing has changed."""
+
+
+LEAST_DEPTH = 16
+"""Jobs of each owner that are looked at, however many owners there are."""
 
 
 class Oracle:
@@ -40,7 +44,7 @@ class Oracle:
         self._when = float("-inf")
 
     def of(self, job_id: str) -> Outlook | None:
-        """The outlook of a waiting job; None for one that does not wait or is held back."""
+        """The outlook of a waiting job; None for one that does not wait, is held back, or is too far behind to see."""
         with self._lock:
             if time.monotonic() - self._when > FRESH_SECONDS:
                 self._when = time.monotonic()
@@ -51,7 +55,9 @@ class Oracle:
         store = self._store
         with store.engine.connect() as connection:
             now = schedule(connection)
-            waiting = store.waiting(connection, HORIZON)
+            owners = connection.execute(select(func.count(JOBS.c.owner.distinct())).where(READY)).scalar_one()
+            # Among many owners the turn comes round before one of them has started as many as that.
+            waiting = store.waiting(connection, max(4 * HORIZON // max(owners, 4), LEAST_DEPTH))
             shares = shares_of(connection, {job.owner for job in waiting})
             columns = (JOBS.c.id, JOBS.c.started, JOBS.c.predicted, JOBS.c.model, JOBS.c.work)
             rows = connection.execute(select(*columns).where(JOBS.c.state == "running")).all()

@@ -236,7 +236,7 @@ class CallQueue(Tending):
     def _left(self) -> dict[str, Spread | None]:
         with self._change:
             runs = list(self._running.values())
-        return {run.claim.id: self._left_of(run, run.ticket.tracker.read()) for run in runs}
+        return {run.claim.id: self._left_of(run, run.ticket.tracker.peek()) for run in runs}
 
     def running(self, owner: str | None = None) -> builtins.list[JobProgress]:
         """Jobs that run now, oldest first; of one owner when given."""

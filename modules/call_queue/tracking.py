@@ -47,9 +47,14 @@ class Tracker:
             self._state, self._preview = state, None
 
     def read(self, position: int = 0) -> JobProgress:
-        """A snapshot; `position` is the number of jobs before it."""
+        """A snapshot for somebody who watches the job; `position` is the number of jobs before it."""
         with self._lock:
             self._read_at = self._clock()
+        return self.peek(position)
+
+    def peek(self, position: int = 0) -> JobProgress:
+        """The same for the house's own use: nobody is taken to watch for it."""
+        with self._lock:
             step, done = self._step, self._state == "done"
             return JobProgress(
                 job_id=self._job_id,

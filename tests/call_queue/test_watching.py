@@ -81,3 +81,10 @@ def test_a_page_and_a_stream_of_events_look(running, queue, bus):
 def test_a_job_that_keeps_its_unfinished_picture_always_makes_them(running):
     _, context = running(keep_partial=True)
     assert context.watched()
+
+
+def test_a_forecast_for_one_job_is_no_look_at_another(running, queue):
+    _, context = running()
+    waiting = queue.submit(WISH, "bob")
+    assert queue.progress(waiting.id).position == 0
+    assert not context.watched()
