@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from modules.pocket.judge import judge
+from modules.pocket.evaluation.judge import judge
 from modules.pocket.sampling import MODEL, draw, open_model
 from modules.pocket.world import held_out
 

@@ -12,7 +12,7 @@ from PIL import Image
 from modules.contracts.events import Preview, StepDone
 from modules.contracts.request import CanvasParams, HiresParams, ImageParams, InpaintParams, SamplingParams, SeedParams
 from modules.contracts.run import RunContext
-from modules.pocket.judge import judge
+from modules.pocket.evaluation.judge import judge
 from tests.factories.pocket import make_pocket_engine
 from tests.processing_diffusers.conftest import CLOSE, ask, encode, in_threads
 
