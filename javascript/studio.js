@@ -192,7 +192,8 @@
       const list = h("dl", {}, ...rows.map(([key, value]) => h("div", {}, h("dt", {}, key), h("dd", {}, value))));
       const info = h("div", { id: "html_info_txt2img" }, h("p.prompt", {}, prompt || "No prompt"),
         negative ? h("p.negative", {}, h("b", {}, "Without: "), negative) : null, list);
-      details.replaceChildren(h("div.acts", {}, recall, copied, save), info);
+      const verify = window.atelierVerify(picture, h, icon);
+      details.replaceChildren(h("div.acts", {}, recall, copied, save, verify.button), verify.said, info);
     }
 
     redraws.add(() => { drawPicture(); drawProgress(); drawDetails(); });

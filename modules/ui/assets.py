@@ -8,7 +8,12 @@ import hashlib
 from modules.support.paths import ROOT
 
 FOLDER = ROOT / "javascript"
-KINDS = {"studio.js": "text/javascript", "studio.css": "text/css", "logo.svg": "image/svg+xml"}
+KINDS = {
+    "studio.js": "text/javascript",
+    "verify.js": "text/javascript",
+    "studio.css": "text/css",
+    "logo.svg": "image/svg+xml",
+}
 """Everything that is served from there, by name."""
 
 

@@ -73,6 +73,7 @@ def _head(version: str) -> str:
     """What goes into the page's head. Addresses are relative to the page, so any mount point and sub-path will do."""
     return (
         f'<link rel="stylesheet" href="studio/studio.css?v={version}">'
+        f'<script src="studio/verify.js?v={version}"></script>'
         '<link rel="icon" type="image/svg+xml" href="studio/logo.svg">'
         '<meta name="description" content="Atelier draws pictures from words, on this machine.">'
         '<meta name="color-scheme" content="light dark">'
