@@ -164,4 +164,4 @@ def _tokenizer(sources: Sources, part: str, row: Mapping[str, Any]) -> Any:
     folder = sources.config_folder(part)
     if folder is not None:
         return read_tokenizer(row["class"], folder)
-    return make_tokenizer(row, CONFIGS, sources.folders)
+    return make_tokenizer(row, CONFIGS, sources.folders, f"{sources.sidecar.name}/{part}")

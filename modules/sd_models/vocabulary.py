@@ -44,11 +44,12 @@ def check_words(components: Mapping[str, Any]) -> None:
             )
 
 
-def make_tokenizer(recipe: Mapping[str, Any], configs: Path, folders: Sequence[Path]) -> Any:
+def make_tokenizer(recipe: Mapping[str, Any], configs: Path, folders: Sequence[Path], beside: str) -> Any:
     """The tokenizer that a row of `configs/model-configs` describes.
 
-    CLIP's is built from the merges in `configs`; T5's is looked for as `t5-tokenizer` in `folders`. Raises
-    `BrokenModel` saying which file is missing and where it is looked for.
+    CLIP's is built from the merges in `configs`; T5's is looked for as `t5-tokenizer` in `folders`, since no file of
+    weights holds a vocabulary to build it from. Raises `BrokenModel` saying which file is missing and where it is
+    looked for; `beside` names the folder of this model where one of its own may lie.
     """
     kind = find_class(recipe["class"])
     if recipe["class"] == "CLIPTokenizer":
@@ -58,8 +59,8 @@ def make_tokenizer(recipe: Mapping[str, Any], configs: Path, folders: Sequence[P
         if any((folder / T5_FOLDER / name).is_file() for name in T5_FILES):
             return kind.from_pretrained(folder / T5_FOLDER, local_files_only=True, **recipe["config"])
     raise BrokenModel(
-        f"the tokenizer of T5 is needed; put its {T5_FILES[0]} into the folder text-encoders/{T5_FOLDER} of the "
-        "models, or into the folder that stands beside the file"
+        f"the tokenizer of T5 is needed, which no file of weights holds; put its {' or '.join(T5_FILES)} into the "
+        f"folder text-encoders/{T5_FOLDER} of the models, for all of them, or into {beside} beside the file"
     )
 
 

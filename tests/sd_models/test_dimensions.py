@@ -165,9 +165,9 @@ def test_the_vocabulary_of_clip_is_clips():
     from modules.sd_models.vocabulary import make_tokenizer
 
     parts = read_recipe("sdxl")["parts"]
-    first = make_tokenizer(parts["tokenizer"], CONFIGS, ())
+    first = make_tokenizer(parts["tokenizer"], CONFIGS, (), "")
     assert first("a photo of a cat").input_ids == [49406, 320, 1125, 539, 320, 2368, 49407]
     assert first("hello", padding="max_length").input_ids[-1] == 49407
-    second = make_tokenizer(parts["tokenizer_2"], CONFIGS, ())
+    second = make_tokenizer(parts["tokenizer_2"], CONFIGS, (), "")
     assert second("hello", padding="max_length").input_ids[-1] == 0
     assert (len(first), first.model_max_length) == (49408, 77)

@@ -1,0 +1,45 @@
+"""T5's tokenizer does not ship: who needs it is told where it goes, and SD 3 draws without T5."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from modules.contracts.errors import BrokenModel
+from tests.factories import models
+from tests.factories.single_files import single_file
+from tests.processing_diffusers.conftest import ask, make_engine, pixels
+from tests.sd_models.test_loader import load
+
+
+@pytest.mark.parametrize(("family", "part"), [("sd3", "tokenizer_3"), ("flux", "tokenizer_2")])
+def test_the_error_says_which_file_goes_where(family, part, request, tmp_path):
+    folder = request.getfixturevalue(f"tiny_{family}_folder")
+    file = single_file(folder, tmp_path / "models" / "checkpoints" / "mine.safetensors", family)
+    shutil.rmtree(file.with_suffix(".config") / part)
+    with pytest.raises(BrokenModel, match=f"tokenizer.json.*text-encoders/t5-tokenizer.*mine.config/{part}") as caught:
+        load(file)
+    assert str(tmp_path) not in caught.value.message
+    # What the sentence says, done: the model opens.
+    shutil.copytree(folder / part, file.with_suffix(".config") / part)
+    components = load(file).components
+    assert components[part]("a red circle").input_ids
+    shared = tmp_path / "models" / "text-encoders"
+    shared.mkdir()
+    (file.with_suffix(".config") / part).rename(shared / "t5-tokenizer")
+    assert load(file, folders=(shared,)).components[part].get_vocab() == components[part].get_vocab()
+
+
+def test_sd3_draws_without_t5_from_a_folder_and_from_a_file(tmp_path):
+    checkpoints = tmp_path / "models" / "checkpoints"
+    folder = models.tiny_sd3(checkpoints / "plain", t5=False)
+    single_file(folder, checkpoints / "single.safetensors", "sd3")
+    bench = make_engine(tmp_path / "engine", tmp_path / "models")
+    try:
+        drawn = [bench.draw(ask(model=name, sampler=None, steps=2)).pictures[0] for name in ("plain", "single")]
+    finally:
+        bench.engine.close()
+    assert drawn[0].image.size == (64, 64)
+    assert pixels(drawn[0]).std() > 0
+    assert abs(pixels(drawn[0]) - pixels(drawn[1])).max() <= 1
