@@ -17,8 +17,10 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from modules.bootstrap.options import Options, is_loopback
-from modules.contracts.accounts import Accounts
+from modules.contracts.accounts import Accounts, Gate
+from modules.contracts.catalog import Catalog
 from modules.contracts.errors import InvalidRequest, NotReady, StudioError, reason_of
+from modules.contracts.pictures import PictureStore
 from modules.support.bus import EventBus
 from modules.support.log import configure
 from modules.support.options import CORE_SETTINGS
@@ -29,7 +31,9 @@ from modules.support.studio import Status, Studio
 if TYPE_CHECKING:
     import uvicorn
     from fastapi import FastAPI
+    from sqlalchemy import Engine as SqlEngine
 
+    from modules.call_queue.pruning import Pruner
     from modules.contracts.run import Engine
     from modules.device.select import DeviceChoice
     from modules.processing_diffusers.engine import DiffusersEngine
@@ -152,12 +156,7 @@ def build_studio(
     has left nor stands in the way of one that runs.
     """
     from modules.accounts.door import Door
-    from modules.accounts.metering import MeteredQueue
     from modules.accounts.service import StoredAccounts
-    from modules.call_queue.database import open_database, open_private, open_server
-    from modules.call_queue.pruning import Pruner, Retention
-    from modules.call_queue.queue import CallQueue
-    from modules.call_queue.store import JobStore
     from modules.outputs.store import DiskPictureStore
     from modules.sd_samplers.table import load_table
 
@@ -166,23 +165,20 @@ def build_studio(
     bus, status = EventBus(), status or Status()
     table = load_table(paths.configs / "samplers.json")
     catalog = _catalog(options, paths, settings, table)
-    address = options.paths.database_url
-    database = open_database(paths.database) if address is None else open_server(address)
-    jobs = open_private() if private else database
+    database, jobs = _open_databases(options, paths, private)
     pictures = DiskPictureStore(database, paths.outputs, settings)
     accounts = StoredAccounts(database)
     check_strangers(options, accounts)
     room = EngineRoom(status)
-    queue = CallQueue(room.get, JobStore(jobs, machine=platform.node()), bus, pictures, lanes=options.run.lanes)
-    # Jobs of a private table are the terminal's own; nobody else's charges are any business of theirs.
-    served: Any = queue if private else MeteredQueue(queue, accounts.gate, catalog, bus)
-    pruner = Pruner(jobs, lambda: Retention(settings["jobs_keep_days"], settings["jobs_keep_number"]))
+    gate = None if private else accounts.gate  # jobs of a private table are the terminal's own
+    queue = _line_up(room, jobs, bus, pictures, catalog, gate, options.run.lanes)
+    pruner = _pruner(jobs, settings)
 
     def assemble() -> None:
         room.build(lambda: _assemble(options, paths, settings, catalog, table))
 
     def close() -> None:
-        served.stop(STOP_SECONDS)
+        queue.stop(STOP_SECONDS)
         pruner.stop(STOP_SECONDS)
         room.close()
         catalog.close()
@@ -196,7 +192,7 @@ def build_studio(
         bus=bus,
         status=status,
         catalog=catalog,
-        queue=served,
+        queue=queue,
         pictures=pictures,
         accounts=accounts,
         door=Door(accounts, options.network.api_auth),
@@ -209,12 +205,43 @@ def build_studio(
         versions=versions(),
     )
     queue.start()
-    if not private:
-        served.settle_old()
     pruner.start()
     if start_engine:
         studio.start_engine()
     return studio
+
+
+def _open_databases(options: Options, paths: Paths, private: bool) -> tuple[SqlEngine, SqlEngine]:
+    """The database of the installation, and the one with the jobs of this process; usually the same."""
+    from modules.call_queue.database import open_database, open_private, open_server
+
+    address = options.paths.database_url
+    database = open_database(paths.database) if address is None else open_server(address)
+    return database, open_private() if private else database
+
+
+def _pruner(jobs: SqlEngine, settings: Settings) -> Pruner:
+    from modules.call_queue.pruning import Pruner, Retention
+
+    return Pruner(jobs, lambda: Retention(settings["jobs_keep_days"], settings["jobs_keep_number"]))
+
+
+def _line_up(
+    room: EngineRoom,
+    jobs: SqlEngine,
+    bus: EventBus,
+    pictures: PictureStore,
+    catalog: Catalog,
+    gate: Gate | None,
+    lanes: int,
+) -> Any:
+    """The queue, behind the gate where there is one. Any, because what it hands on is not seen by a type checker."""
+    from modules.accounts.metering import MeteredQueue
+    from modules.call_queue.queue import CallQueue
+    from modules.call_queue.store import JobStore
+
+    queue = CallQueue(room.get, JobStore(jobs, machine=platform.node()), bus, pictures, lanes=lanes)
+    return queue if gate is None else MeteredQueue(queue, gate, catalog, bus)
 
 
 def check_strangers(options: Options, accounts: Accounts) -> None:

@@ -76,6 +76,11 @@ class MeteredQueue:
                 raise
         return handle
 
+    def start(self) -> None:
+        """Settles what an earlier process left unsettled, then starts the inner queue."""
+        self.settle_old()
+        self._inner.start()  # type: ignore[attr-defined]
+
     def stop(self, timeout: float = 15.0) -> None:
         """Stops the inner queue, and listening with it."""
         self._inner.stop(timeout)  # type: ignore[attr-defined]
