@@ -59,13 +59,14 @@ class Oracle:
             # Among many owners the turn comes round before one of them has started as many as that.
             waiting = store.waiting(connection, max(4 * HORIZON // max(owners, 4), LEAST_DEPTH))
             shares = shares_of(connection, {job.owner for job in waiting})
-            columns = (JOBS.c.id, JOBS.c.started, JOBS.c.predicted, JOBS.c.model, JOBS.c.work)
+            columns = (JOBS.c.id, JOBS.c.started, JOBS.c.predicted, JOBS.c.model, JOBS.c.work, JOBS.c.native)
             rows = connection.execute(select(*columns).where(JOBS.c.state == "running")).all()
         here, moment = self._left(), store.clock()
         running: list[Spread | None] = []
         for row in rows:
             ran = max(moment - row.started, 0.0)
-            running.append(here[row.id] if row.id in here else remaining(self.predict(row.model, row.work), ran))
+            work = store.speeds.size(row.model, row.work, row.native)
+            running.append(here[row.id] if row.id in here else remaining(self.predict(row.model, work), ran))
         blind = now.paused or any(spread is None for spread in running)
 
         def predict(job: Waiting) -> Spread | None:

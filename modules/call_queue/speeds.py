@@ -61,6 +61,10 @@ class SpeedBook:
         sizes = [one.native for rows in seen for one in rows if one.native is not None]
         return sizes[-1] if sizes else NATIVE_PIXELS
 
+    def size(self, model: str, work: float, supposed: int | None) -> float:
+        """Megapixel-steps as they are known now; `supposed` is the size that `work` rests on, None for a given one."""
+        return work if supposed is None else work * self.native(model) / supposed
+
     def _model(self, model: str, company: int) -> SpeedModel:
         key = (model, _bucket(company))
         with self._lock:

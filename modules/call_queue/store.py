@@ -95,7 +95,8 @@ class JobStore(Listing, Ordering):
         """Store a queued job. Raises `InvalidRequest` when the id, or the owner's key, exists already."""
         # Whole microseconds, as in a `datetime`, so that a moment that was read finds the job again.
         now, model = round(self.clock(), 6), request.model.checkpoint or ""
-        work = work_of(request, self.speeds.native(model))
+        native = self.speeds.native(model)
+        work, sized = work_of(request, native), request.canvas.width and request.canvas.height
         deadline = None if terms.deadline is None else terms.deadline.timestamp()
         row = {
             "id": job_id,
@@ -112,6 +113,7 @@ class JobStore(Listing, Ordering):
             "digest": digest,
             "model": model,
             "work": work,
+            "native": None if sized else native,
             "origin": origin,
         }
         try:
@@ -154,7 +156,7 @@ class JobStore(Listing, Ordering):
                 row = self._take(connection, job, now)
                 if row is not None:
                     self._note_passing(connection, turn, job, now)
-                    return _claim(row)
+                    return _claim(row, job.work)
         return None
 
     def _turn(self, connection: Connection, now: float, resident: Collection[str] | None) -> Turn:
@@ -166,22 +168,16 @@ class JobStore(Listing, Ordering):
         """The first `depth` jobs of every owner that may be started, with what they are predicted to take."""
         place = func.row_number().over(partition_by=JOBS.c.owner, order_by=(JOBS.c.place, JOBS.c.number))
         columns = (JOBS.c.number, JOBS.c.id, JOBS.c.owner, JOBS.c.work, JOBS.c.model, JOBS.c.passed, JOBS.c.place)
-        ranked = select(*columns, JOBS.c.crashes, place.label("ahead")).where(READY).subquery()
+        ranked = select(*columns, JOBS.c.native, JOBS.c.crashes, place.label("ahead")).where(READY).subquery()
         rows = connection.execute(select(ranked).where(ranked.c.ahead <= depth)).all()
-        return [
-            Waiting(
-                row.number,
-                row.owner,
-                self.speeds.predict(row.model, row.work, self.lanes).likely,
-                row.model,
-                row.passed,
-                row.place,
-                row.crashes,
-                row.id,
-                row.work,
-            )
-            for row in rows
-        ]
+        return [self._waiting(row) for row in rows]
+
+    def _waiting(self, row: Row[Any]) -> Waiting:
+        work = self.speeds.size(row.model, row.work, row.native)
+        seconds = self.speeds.predict(row.model, work, self.lanes).likely
+        return Waiting(
+            row.number, row.owner, seconds, row.model, row.passed, row.place, row.crashes, row.id, work
+        )  # fmt: skip
 
     def _take(self, connection: Connection, job: Waiting, now: float) -> Row[Any] | None:
         """Mark that job running and charge its owner, unless another hand holds it."""
@@ -305,8 +301,8 @@ def _charged() -> Any:
     return select(JOBS.c.number, JOBS.c.owner, JOBS.c.started, JOBS.c.predicted)
 
 
-def _claim(row: Row[Any]) -> Claim:
+def _claim(row: Row[Any], work: float) -> Claim:
     return Claim(
-        row.id, row.owner, row.attempts, row.request or "", row.model, row.work, row.timeout, row.deadline,
+        row.id, row.owner, row.attempts, row.request or "", row.model, work, row.timeout, row.deadline,
         row.keep_partial,
     )  # fmt: skip

@@ -19,7 +19,7 @@ from sqlalchemy import (
 from modules.contracts.errors import StudioError
 
 METADATA = MetaData()
-VERSION = "jobs_2"
+VERSION = "jobs_3"
 """The newest of the scripts."""
 
 JOBS = Table(
@@ -50,6 +50,7 @@ JOBS = Table(
     Column("paused", Boolean, nullable=False, default=False, server_default=false()),
     Column("model", Text, nullable=False, default="", server_default=""),  # as the request names it; empty: the default
     Column("work", Float, nullable=False, default=0.0, server_default="0"),  # megapixel-steps
+    Column("native", Integer),  # pixels of a picture that `work` supposes, where the size is left to the model
     Column("predicted", Float, nullable=False, default=0.0, server_default="0"),  # seconds its owner was charged
     Column("measured", Float),  # seconds that it ran
     Column("passed", Float),  # when another job was first preferred because its model was there

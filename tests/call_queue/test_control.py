@@ -7,8 +7,10 @@ from collections import Counter
 
 import pytest
 
+from modules.call_queue.estimates import Measurement
 from modules.call_queue.recovery import recover
 from modules.call_queue.store import LARGE_REQUEST
+from modules.contracts.cost import NATIVE_PIXELS
 from modules.contracts.errors import InvalidRequest, StudioError
 from modules.contracts.events import JobPaused, JobResumed, JobStarted
 from modules.contracts.jobs import JobFilter, JobTerms
@@ -258,3 +260,13 @@ def test_an_eta_is_learnt_and_then_given_with_error_bars(queue, engine):
     assert [eta.likely for eta in etas[1:]] == sorted(eta.likely for eta in etas[1:])
     assert sorted(queue.progress(handle.id).position for handle in waiting) == [0, 1, 2]
     assert queue.progress(waiting[0].id).eta_seconds == pytest.approx(etas[2].likely, rel=0.5)
+
+
+def test_jobs_that_wait_are_measured_anew_once_a_models_own_size_is_known(store):
+    store.add("first", "ann", wish(model="small"))
+    store.add("second", "ann", wish(model="small"))
+    claim = store.claim()
+    for _ in range(3):
+        store.learn(claim, Measurement(claim.work / 16, 2.0, native=NATIVE_PIXELS // 16))
+    assert store.claim().work == pytest.approx(claim.work / 16)
+    assert store.get("second").details.predicted_seconds == pytest.approx(2.0)
