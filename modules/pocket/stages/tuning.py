@@ -15,8 +15,9 @@ from modules.pocket.sampling import MODEL
 from modules.pocket.stages.samples import Draw, Sample, world_sample
 from modules.training.feed import Feed
 from modules.training.journal import Average, Budget, load_checkpoint
-from modules.training.loop import Loop
+from modules.training.loop import Care, Loop
 from modules.training.muon import Optimiser
+from modules.training.precision import Precision
 
 Arrays = tuple[NDArray[np.generic], ...]
 SCENES = 200_000
@@ -105,7 +106,8 @@ class Course:
 def run_course(course: Course, budget: Budget, total_seconds: float, tuning: Tuning) -> dict[str, float]:
     """Trains until the budget or `tuning.max_steps` end, resuming from the checkpoint; returns the last figures."""
     average = Average(course.module, course.decay)
-    loop = Loop(course.name, course.folder, course.module, course.optimiser, average)
+    care = Care(scaler=Precision(tuning.device).scaler)
+    loop = Loop(course.name, course.folder, course.module, course.optimiser, average, care=care)
     loop.resume()
     with Feed(course.make, workers=tuning.workers, first=loop.step) as feed:
 
