@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from modules.app import EngineRoom, _catalog
+from modules.app import _catalog
 from modules.bootstrap.options import Options, PathOptions
 from modules.contracts.errors import BrokenModel, DeviceUnavailable, NotReady
+from modules.engine_room import EngineRoom
 from modules.sd_samplers.table import load_table
 from modules.support.options import CORE_SETTINGS
 from modules.support.paths import Paths

@@ -1,0 +1,98 @@
+"""Where the engine comes from: built in the background while the page stands, asked for by the lanes of the queue."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from modules.contracts.errors import NotReady, StudioError, reason_of
+from modules.support.studio import Status
+
+if TYPE_CHECKING:
+    from modules.contracts.run import Engine
+    from modules.device.select import DeviceChoice
+    from modules.processing_diffusers.engine import DiffusersEngine
+
+log = logging.getLogger(__name__)
+
+
+class EngineRoom:
+    """The engine that is on its way: everybody may ask for it, and whoever needs it waits."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+        self._lock = threading.Lock()
+        self._closed = False
+        self._coming: Future[DiffusersEngine] = Future()
+        self.choice: DeviceChoice | None = None
+
+    def get(self) -> Engine:
+        """The engine, waiting until it stands. Raises what hindered it, or `NotReady` once the studio closes."""
+        return self._coming.result()
+
+    def build(self, assemble: Callable[[], tuple[DeviceChoice, DiffusersEngine]]) -> None:
+        """Import, choose a device, load the default model; meant to run in a thread of its own. Never raises."""
+        self._status.set("libraries", "Loading torch and diffusers")
+        try:
+            self.choice, engine = assemble()
+        except Exception as error:
+            # Border of a thread: without it whoever waits for the engine would wait for ever.
+            self._fail(error)
+            return
+        if self._keep(engine):
+            self._warm_up(engine)
+        else:
+            engine.close()
+
+    def _keep(self, engine: DiffusersEngine) -> bool:
+        with self._lock:
+            if not self._closed:
+                self._coming.set_result(engine)
+            return not self._closed
+
+    def _warm_up(self, engine: DiffusersEngine) -> None:
+        """Load the default model. When that fails the engine stays in service: another model may well work."""
+        self._status.set("model", "Loading the model")
+        try:
+            engine.warm_up()
+        except StudioError as error:
+            log.error("the default model could not be loaded: %s", error.message)
+            self._status.set("ready", f"Ready, but not with the default model: {error.message}")
+        except Exception as error:
+            # The same border; running out of memory, for one, comes in many types.
+            log.exception("the default model could not be loaded")
+            self._status.set("ready", f"Ready, but the default model failed to load: {type(error).__name__}.")
+        else:
+            self._status.set("ready", "Ready")
+            log.info("ready to draw")
+
+    def _fail(self, error: Exception) -> None:
+        if not isinstance(error, StudioError):
+            log.error("the engine could not be built", exc_info=error)
+            error = NotReady(f"The engine could not be built: {type(error).__name__}: {reason_of(error)}.")
+        log.error("%s", error.message)
+        self._status.set("failed", error.message)
+        with self._lock:
+            if not self._closed:
+                self._coming.set_exception(error)
+
+    def unload(self) -> None:
+        """Let go of all models. Nothing to do before there is an engine."""
+        if self._coming.done() and self._coming.exception() is None:
+            self._coming.result().unload()
+
+    def reload(self) -> None:
+        """Load the default model, waiting for the engine. Raises what hinders either."""
+        self._coming.result().warm_up()
+
+    def close(self) -> None:
+        """Release the engine, or turn away whoever still waits for it; one that comes later is closed at once."""
+        with self._lock:
+            self._closed = True
+            if not self._coming.done():
+                self._coming.set_exception(NotReady("The studio is closing."))
+        if self._coming.exception() is None:
+            self._coming.result().close()
