@@ -5,14 +5,38 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from modules.api import docs, generation, health, legacy, lists, options, people, png_info, progress, session
+from modules.api import (
+    docs,
+    events,
+    generation,
+    health,
+    internal,
+    job_control,
+    jobs,
+    legacy,
+    lists,
+    openai,
+    options,
+    people,
+    pictures,
+    png_info,
+    progress,
+    scheduler,
+    session,
+)
 from modules.api.auth import SignedIn
+from modules.api.feed import Feed
 from modules.api.guard import Guard, Neighbours
 from modules.api.messages import Border, add_error_handlers
+from modules.api.seal import Seal
 from modules.api.services import Owner
 from modules.support.studio import Studio
 
-ROOMS = (generation, progress, options, lists, png_info, people, legacy, docs)
+ROOMS = (
+    *(generation, progress, options, lists, png_info, internal, legacy, scheduler, openai),
+    *(jobs, job_control, events, pictures, people),
+    docs,
+)
 """Modules whose routes want to know who asks once there are accounts or `--api-auth`; `health` is open."""
 
 
@@ -24,6 +48,7 @@ def add_api(app: FastAPI, studio: Studio) -> None:
     """
     network = studio.options.network
     app.state.studio = studio
+    app.state.feed = Feed(studio.bus, studio.queue)
     app.root_path = app.root_path or network.subpath
     docs.take_over(app)
     add_error_handlers(app)
@@ -33,6 +58,7 @@ def add_api(app: FastAPI, studio: Studio) -> None:
         app.include_router(guarded(SignedIn(studio.door)))
     app.add_middleware(Guard, neighbours=Neighbours.of(network, studio.door))
     app.add_middleware(Border)
+    app.add_middleware(Seal)
     if network.cors_allow_origins:
         anybody = "*" in network.cors_allow_origins
         app.add_middleware(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from fastapi import Request
 from fastapi.openapi.models import HTTPBase
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
@@ -36,7 +35,7 @@ class SignedIn(SecurityBase):
         self.scheme_name = "basic"
         self._door = door
 
-    async def __call__(self, request: Request) -> Caller:
+    async def __call__(self, request: HTTPConnection) -> Caller:
         """The caller. Raises `NotSignedIn` for a stranger, `OverLimit` for one who guesses."""
         proof = proof_of(request)
         # A password's check is slow on purpose, so it must not hold up the loop.

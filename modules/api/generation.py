@@ -13,6 +13,7 @@ from modules.api.answers import ImageToImageResponse, TextToImageResponse, make_
 from modules.api.bodies import StableDiffusionProcessingImg2Img, StableDiffusionProcessingTxt2Img
 from modules.api.infotext import fill_from_infotext
 from modules.api.messages import FAILURES
+from modules.api.promise import PROMISED, Prefer, prefers_async, promise
 from modules.api.reading import Wish, read_body
 from modules.api.running import draw
 from modules.api.services import Owner, Services
@@ -22,31 +23,45 @@ from modules.support.studio import Studio
 router = APIRouter(tags=["drawing"])
 NOTES_HEADER = "X-Atelier-Notes"
 NOTES_LENGTH = 1000
+ANSWERS: dict[int | str, dict[str, Any]] = {**FAILURES, **PROMISED}
 
 
-@router.post("/sdapi/v1/txt2img", response_model=TextToImageResponse, responses=FAILURES)
-async def txt2img(body: StableDiffusionProcessingTxt2Img, request: Request, studio: Services, owner: Owner) -> Response:
+@router.post("/sdapi/v1/txt2img", response_model=TextToImageResponse, responses=ANSWERS)
+async def txt2img(
+    body: StableDiffusionProcessingTxt2Img, request: Request, studio: Services, owner: Owner, prefer: Prefer = None
+) -> Response:
     """Draw pictures from words. Answers when all are finished; a client that hangs up cancels its job."""
     return await _generate("txt2img", body, request, studio, owner)
 
 
-@router.post("/sdapi/v1/img2img", response_model=ImageToImageResponse, responses=FAILURES)
-async def img2img(body: StableDiffusionProcessingImg2Img, request: Request, studio: Services, owner: Owner) -> Response:
+@router.post("/sdapi/v1/img2img", response_model=ImageToImageResponse, responses=ANSWERS)
+async def img2img(
+    body: StableDiffusionProcessingImg2Img, request: Request, studio: Services, owner: Owner, prefer: Prefer = None
+) -> Response:
     """Draw pictures from words and a picture; with a mask, only where it is white."""
     return await _generate("img2img", body, request, studio, owner)
 
 
 async def _generate(mode: str, body: BaseModel, request: Request, studio: Studio, owner: str) -> Response:
-    values = fill_from_infotext(body.model_dump(), body.model_fields_set, mode)
-    wish = await run_in_threadpool(read_body, values, mode, studio)
-    result = await draw(request, studio, wish.request, owner, values.get("force_task_id") or None)
+    wish = await read_call(mode, body, studio)
+    chosen = getattr(body, "force_task_id", None) or None
+    if prefers_async(request):
+        return await promise(request, studio, wish.request, owner, chosen)
+    result = await draw(request, studio, wish.request, owner, chosen)
     version = studio.versions.get("atelier", "")
-    content = await run_in_threadpool(_render, values, wish, result, version)
+    content = await run_in_threadpool(_render, wish, result, version)
     notes = " ".join((*wish.notes, *result.notes))[:NOTES_LENGTH]
     headers = {NOTES_HEADER: notes.encode("unicode_escape").decode("ascii")} if notes else None
     return Response(content, media_type="application/json", headers=headers)
 
 
-def _render(values: dict[str, Any], wish: Wish, result: GenerationResult, version: str) -> bytes:
+async def read_call(mode: str, body: BaseModel, studio: Studio, **more: Any) -> Wish:
+    """What a body of the old API asks for, its infotext filled in; `more` fields go before those of the body."""
+    given = body.model_fields_set | set(more)
+    values = fill_from_infotext({**body.model_dump(), **more}, given, mode)
+    return await run_in_threadpool(read_body, values, mode, studio)
+
+
+def _render(wish: Wish, result: GenerationResult, version: str) -> bytes:
     """The answer as JSON. Megabytes of base64 are not worth a trip through the response model's validation."""
-    return json.dumps(make_answer(values, wish, result, version), default=str).encode("utf-8")
+    return json.dumps(make_answer(wish.body, wish, result, version), default=str).encode("utf-8")

@@ -14,14 +14,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modules.api.messages import failure
+from modules.api.messages import REFUSED, failure, local_path
 from modules.bootstrap.options import NetworkOptions, is_loopback
 from modules.contracts.accounts import Doorkeeper
 
 MAX_BODY = 64 * 1024 * 1024
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-JSON_ONLY = ("/sdapi/", "/internal/", "/api/")
+JSON_ONLY = ("/sdapi/", "/internal/", "/api/", "/agent-scheduler/", "/v1/")
+UPLOADS = frozenset({"/v1/images/edits"})
+"""Routes that take a form with files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,9 @@ class Guard:
         self._max_body = max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._open_socket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -89,31 +94,39 @@ class Guard:
             scope = {**scope, "path": scope["path"].rstrip("/"), "raw_path": scope["path"].rstrip("/").encode("utf-8")}
         await self._app(scope, self._counted(receive), send)
 
+    async def _open_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Browsers let every page open a WebSocket to anywhere, so reading through one is guarded like a change."""
+        headers = Headers(scope=scope)
+        if self._neighbours.knows_host(headers) and self._neighbours.trusts_origin(headers):
+            await self._app(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": REFUSED, "reason": "This page may not connect here."})
+
     def _refusal(self, method: str, path: str, headers: Headers) -> JSONResponse | None:
         if path not in OPEN_PATHS and not self._neighbours.knows_host(headers):
             host = headers.get("host", "")
-            return failure(
-                403, "foreign_host", f"This studio does not answer to the name {host!r}; use 127.0.0.1 or localhost."
-            )
+            sentence = f"This studio does not answer to the name {host!r}; use 127.0.0.1 or localhost."
+            return failure(403, "foreign_host", sentence, path=path)
         if method in READING:
             return None
         if not self._neighbours.trusts_origin(headers):
             origin = headers.get("origin", "another site")
-            return failure(
-                403, "foreign_origin", f"A page of {origin} may not change anything here (see --cors-allow-origins)."
-            )
+            sentence = f"A page of {origin} may not change anything here (see --cors-allow-origins)."
+            return failure(403, "foreign_origin", sentence, path=path)
         return self._unfit_body(path, headers)
 
     def _unfit_body(self, path: str, headers: Headers) -> JSONResponse | None:
         text = headers.get("content-length", "")
         length = int(text) if text.isdecimal() else 0
         if length > self._max_body:
-            return failure(413, "too_large", self._too_large())
+            return failure(413, "too_large", self._too_large(), path=path)
         has_body = length > 0 or "transfer-encoding" in headers
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if path in UPLOADS and kind == "multipart/form-data":
+            return None  # a foreign page could send it, but not without the Origin that was looked at before
         if has_body and path.startswith(JSON_ONLY) and not (kind == "application/json" or kind.endswith("+json")):
             sentence = f"The body has to be JSON (Content-Type: application/json), not {kind or 'nameless'}."
-            return failure(415, "unsupported_media_type", sentence)
+            return failure(415, "unsupported_media_type", sentence, path=path)
         return None
 
     def _counted(self, receive: Receive) -> Receive:
@@ -133,10 +146,3 @@ class Guard:
 
     def _too_large(self) -> str:
         return f"The body is larger than {self._max_body // (1024 * 1024)} MiB, which is the most that is read."
-
-
-def local_path(scope: Scope) -> str:
-    """The path below the sub-path."""
-    path: str = scope["path"]
-    prefix = scope.get("root_path", "").rstrip("/")
-    return path[len(prefix) :] if prefix and path.startswith(f"{prefix}/") else path

@@ -12,12 +12,30 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from modules.contracts.errors import NotSignedIn, OverLimit, StudioError
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = "5"
+STRANGER = 4401
+"""Close code of a WebSocket for whoever is not signed in (RFC 6455 leaves 4000 to 4999 to applications)."""
+REFUSED = 1008
+"""The same for everything else that is refused: "policy violation" in RFC 6455."""
+REASON_LENGTH = 100
+"""A close frame holds 123 bytes of reason; a sentence of ours may have letters of two."""
+
+
+OPENAI = "/v1/"
+OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+OPENAI_CODES = {
+    "unknown_model": "model_not_found",
+    "not_signed_in": "invalid_api_key",
+    "over_limit": "rate_limit_exceeded",
+}
+"""Types and codes of OpenAI's errors, where they have one for the same thing."""
 
 
 class Failure(BaseModel):
@@ -40,20 +58,32 @@ FAILURES: dict[int | str, dict[str, Any]] = {
 """For `responses=` of routes that draw; 422 is described by FastAPI itself."""
 
 
-def failure(status: int, kind: str, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """An answer in the shape of `Failure`."""
-    return JSONResponse(Failure(error=kind, detail=sentence).model_dump(), status, headers)
+def failure(
+    status: int, kind: str, sentence: str, headers: dict[str, str] | None = None, *, path: str = ""
+) -> JSONResponse:
+    """An answer in the shape of `Failure`; for a path below `/v1/` in OpenAI's, whose clients read nothing else."""
+    if not path.startswith(OPENAI):
+        return JSONResponse(Failure(error=kind, detail=sentence).model_dump(), status, headers)
+    family = "server_error" if status >= 500 else OPENAI_TYPES.get(status, "invalid_request_error")
+    told = {"message": sentence, "type": family, "param": None, "code": OPENAI_CODES.get(kind, kind)}
+    return JSONResponse({"error": told}, 400 if status == 422 else status, headers)
 
 
 def add_error_handlers(app: FastAPI) -> None:
     """Map the studio's errors and FastAPI's complaints about a body to answers."""
-    app.add_exception_handler(StudioError, _explain)
+    # Starlette calls handlers for WebSockets too, and knows two types of handlers but not one that is both.
+    both: Any = _explain
+    app.add_exception_handler(StudioError, both)
     app.add_exception_handler(RequestValidationError, _complain)
 
 
-async def _explain(request: Request, error: Exception) -> JSONResponse:
+async def _explain(request: HTTPConnection, error: Exception) -> JSONResponse | None:
     assert isinstance(error, StudioError)
-    return failure(error.status, error.kind, error.message, _headers(error))
+    if isinstance(request, WebSocket):
+        await request.close(STRANGER if isinstance(error, NotSignedIn) else REFUSED, error.message[:REASON_LENGTH])
+        return None
+    path = local_path(request.scope)
+    return failure(error.status, error.kind, error.message, _headers(error), path=path)
 
 
 def _headers(error: StudioError) -> dict[str, str]:
@@ -67,6 +97,11 @@ def _headers(error: StudioError) -> dict[str, str]:
 async def _complain(request: Request, error: Exception) -> JSONResponse:
     """FastAPI's own shape, without the echo of the input: it may be megabytes of base64, or not be JSON at all."""
     assert isinstance(error, RequestValidationError)
+    path = local_path(request.scope)
+    if path.startswith(OPENAI):
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"][1:]) or "body"
+        return failure(400, "invalid_request", f"{place}: {first['msg']}.", path=path)
     detail = [{"loc": list(item["loc"]), "msg": item["msg"], "type": item["type"]} for item in error.errors()]
     return JSONResponse({"detail": detail}, 422)
 
@@ -91,7 +126,8 @@ class Border:
             # The server closes and waits no longer. The client is told; jobs go on at the next start.
             if scope["type"] == "http" and not started:
                 sentence = "The studio is closing; a job that was under way goes on when it starts again."
-                await failure(503, "not_ready", sentence, {"Retry-After": RETRY_SECONDS})(scope, receive, send)
+                told = failure(503, "not_ready", sentence, {"Retry-After": RETRY_SECONDS}, path=local_path(scope))
+                await told(scope, receive, send)
             raise
         except Exception:  # border 'HTTP handler'
             if scope["type"] != "http" or started:
@@ -99,4 +135,11 @@ class Border:
             number = uuid.uuid4().hex[:12]
             log.exception("request %s %s failed, id %s", scope["method"], scope["path"], number)
             sentence = f"Something went wrong inside the studio; the log says more under {number}."
-            await failure(500, "internal_error", sentence)(scope, receive, send)
+            await failure(500, "internal_error", sentence, path=local_path(scope))(scope, receive, send)
+
+
+def local_path(scope: Scope) -> str:
+    """The path below the sub-path."""
+    path: str = scope["path"]
+    prefix = scope.get("root_path", "").rstrip("/")
+    return path[len(prefix) :] if prefix and path.startswith(f"{prefix}/") else path

@@ -1,4 +1,4 @@
-"""`progress`, `interrupt` and `skip`, about the caller's own jobs and nobody else's."""
+"""`progress`, `interrupt` and `skip`, about the caller's own jobs; an admin who has none is told of everybody's."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from modules.api.images import to_base64
-from modules.api.services import Owner, Services
+from modules.api.services import Person, Services
+from modules.contracts.accounts import Caller
 from modules.contracts.jobs import JobProgress, JobQueue
+from modules.support.studio import Studio
 
 router = APIRouter(tags=["progress"])
 LEAST = 0.01
 """What A1111 shows once a job has begun, so that clients can tell it from an idle server."""
+
+
+def concern_of(studio: Studio, person: Caller) -> str | None:
+    """Whose jobs a call without an id is about: the caller's own; of an admin who has none, everybody's (None)."""
+    return None if person.is_admin and not studio.queue.pending(person.name) else person.name
 
 
 class ProgressState(BaseModel):
@@ -43,10 +50,11 @@ class ProgressResponse(BaseModel):
 @router.get("/sdapi/v1/progress", response_model=ProgressResponse)
 def progress(
     studio: Services,
-    owner: Owner,
+    person: Person,
     skip_current_image: Annotated[bool, Query(description="Leave the preview out.")] = False,
 ) -> ProgressResponse:
     """The caller's oldest running job; all zeros when nothing of theirs runs or waits."""
+    owner = concern_of(studio, person)
     running = studio.queue.running(owner)
     if running:
         return _busy(studio.queue, running[0], with_image=not skip_current_image)
@@ -81,15 +89,15 @@ def _busy(queue: JobQueue, job: JobProgress, *, with_image: bool) -> ProgressRes
 
 
 @router.post("/sdapi/v1/interrupt")
-def interrupt(studio: Services, owner: Owner) -> dict[str, Any]:
+def interrupt(studio: Services, person: Person) -> dict[str, Any]:
     """Stop the caller's running jobs; each answers with the pictures it has finished."""
-    for job in studio.queue.running(owner):
+    for job in studio.queue.running(concern_of(studio, person)):
         studio.queue.cancel(job.job_id)
     return {}
 
 
 @router.post("/sdapi/v1/skip")
-def skip(studio: Services, owner: Owner) -> None:
+def skip(studio: Services, person: Person) -> None:
     """Leave the batch that is drawn now, in each of the caller's running jobs, and go on with the next one."""
-    for job in studio.queue.running(owner):
+    for job in studio.queue.running(concern_of(studio, person)):
         studio.queue.skip(job.job_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from modules.api.fields import LegacyField, fields_of
@@ -25,6 +25,8 @@ class Wish:
     request: GenerationRequest
     settings: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    body: Values = field(default_factory=dict, repr=False)
+    """The body as it was understood, for the echo."""
 
 
 class InitImageMissing(InvalidRequest):
@@ -65,7 +67,7 @@ def read_body(body: Values, mode: str, studio: Studio) -> Wish:
     if body.get("restore_faces"):
         notes.append("restore_faces: there is no face restoration yet; faces are as drawn.")
     made = {name: GROUPS[name](**values) for name, values in groups.items()}
-    return Wish(GenerationRequest(**made), _answer_settings(settings, studio), tuple(notes))
+    return Wish(GenerationRequest(**made), _answer_settings(settings, studio), tuple(notes), body)
 
 
 def refuse_absent(body: Values) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends
+from starlette.requests import HTTPConnection
 
+from modules.api.feed import Feed
 from modules.contracts.accounts import Caller
 from modules.contracts.errors import NotAllowed
 from modules.support.studio import Studio
@@ -14,25 +16,25 @@ LOCAL = "local"
 """The owner of jobs where nobody has to sign in."""
 
 
-def studio_of(request: Request) -> Studio:
+def studio_of(request: HTTPConnection) -> Studio:
     """The bundle of services that `add_api` put into the application."""
     studio: Studio = request.app.state.studio
     return studio
 
 
-def owner_of(request: Request) -> str:
+def owner_of(request: HTTPConnection) -> str:
     """Who calls, as found by `modules.api.auth`."""
     owner: str = request.state.owner
     return owner
 
 
-def caller_of(request: Request) -> Caller:
+def caller_of(request: HTTPConnection) -> Caller:
     """Who calls, with their role."""
     caller: Caller = request.state.caller
     return caller
 
 
-def admin_of(request: Request) -> Caller:
+def admin_of(request: HTTPConnection) -> Caller:
     """Who calls. Raises `NotAllowed` unless they are an admin."""
     caller = caller_of(request)
     if not caller.is_admin:
@@ -40,7 +42,14 @@ def admin_of(request: Request) -> Caller:
     return caller
 
 
+def feed_of(request: HTTPConnection) -> Feed:
+    """The list of what has happened lately."""
+    feed: Feed = request.app.state.feed
+    return feed
+
+
 Services = Annotated[Studio, Depends(studio_of)]
 Owner = Annotated[str, Depends(owner_of)]
 Person = Annotated[Caller, Depends(caller_of)]
 Admin = Annotated[Caller, Depends(admin_of)]
+Events = Annotated[Feed, Depends(feed_of)]

@@ -7,7 +7,7 @@ import contextlib
 import pytest
 
 from modules.bootstrap.options import NetworkOptions
-from tests.api.fakes import Rig
+from tests.api.fakes import PASSWORD, Rig
 
 
 @pytest.fixture
@@ -46,3 +46,16 @@ def call(client):
         return answer.json()
 
     return post
+
+
+@pytest.fixture
+def people(make_rig):
+    """A studio with an admin and two users, and a client for each."""
+    rig = make_rig(lanes=1)
+    app = rig.application()
+    clients = {}
+    for name, role in (("ada", "admin"), ("ann", "user"), ("bob", "user")):
+        rig.accounts.add_user(name, PASSWORD, role=role)
+        _, text = rig.accounts.add_token(name, "test")
+        clients[name] = rig.client(app, headers={"authorization": f"Bearer {text}"})
+    return rig, clients

@@ -16,6 +16,7 @@ from modules.call_queue.queue import CallQueue
 from modules.call_queue.store import JobStore
 from modules.contracts.catalog import FileEntry, ModelEntry, SamplerEntry, ScheduleEntry, UpscalerEntry
 from modules.contracts.errors import BrokenModel, UnknownModel
+from modules.outputs.store import DiskPictureStore
 from modules.support.bus import EventBus
 from modules.support.options import CORE_SETTINGS
 from modules.support.paths import Paths
@@ -24,6 +25,9 @@ from modules.support.studio import Status, Studio
 from tests.call_queue.fakes import FakeEngine, MemoryPictures
 
 SECRET = "correct horse battery staple"
+PASSWORD = "correct horse battery"
+SMALL = {"prompt": {"text": "a cat"}, "canvas": {"width": 64, "height": 64}, "sampling": {"steps": 2}}
+"""A job that is soon done."""
 
 
 class FakeCatalog:
@@ -86,14 +90,17 @@ class FakeCatalog:
 class Rig:
     """Everything a test may want to look at."""
 
-    def __init__(self, folder, *, network=None, lanes=2, ready=True):
-        self.engine, self.pictures, self.bus = FakeEngine(), MemoryPictures(), EventBus()
+    def __init__(self, folder, *, network=None, lanes=2, ready=True, gallery=False):
+        """`gallery` keeps pictures on disk as the studio does, else they stay in memory."""
+        self.engine, self.bus = FakeEngine(), EventBus()
         self.status, self.settings = Status(), Settings(CORE_SETTINGS)
         self.settings.set_secret("hub_token", SECRET)
         self.catalog = FakeCatalog(folder)
         self.catalog.default = lambda: self.settings["sd_model_checkpoint"]
         self.database = open_database(folder / "studio.sqlite3")
         store = JobStore(self.database)
+        disk = DiskPictureStore(self.database, folder / "outputs", self.settings) if gallery else None
+        self.pictures = disk or MemoryPictures()
         self.queue = CallQueue(lambda: self.engine, store, self.bus, self.pictures, lanes=lanes)
         self.queue.start()
         if ready:
@@ -162,3 +169,10 @@ def opened(text):
     image = Image.open(io.BytesIO(base64.b64decode(text)))
     image.load()
     return image
+
+
+def made(client, **changes):
+    """The job that was made of `SMALL` and some changes."""
+    answer = client.post("/api/v1/jobs", json={**SMALL, **changes})
+    assert answer.status_code == 202, answer.text
+    return answer.json()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from starlette.websockets import WebSocketDisconnect
 
 OPEN = {"/healthz", "/readyz"}
 SESSION = "/api/v1/session"
@@ -14,14 +15,20 @@ PAIRS = (("ann", "correct:horse"), ("bob", "päss"))
 def routes_of(app):
     """Every method and path of the OpenAPI document, and the documents themselves."""
     listed = [(method, path) for path, item in app.openapi()["paths"].items() for method in item]
-    hidden = [("get", path) for path in ("/docs", "/redoc", "/openapi.json", "/internal/ping")]
+    hidden = [("get", path) for path in ("/docs", "/redoc", "/openapi.json", "/docs/parts/favicon.png")]
     return sorted({*listed, *hidden})
 
 
 def flat(routes):
     for route in routes:
-        yield getattr(route, "path", None)
-        yield from flat(getattr(route, "routes", None) or [])
+        yield route
+        inner = getattr(route, "original_router", route)  # what FastAPI keeps of a router that was included
+        yield from flat(getattr(inner, "routes", None) or [])
+
+
+def sockets_of(app):
+    """Paths of all WebSockets, which the document cannot name."""
+    return {route.path for route in flat(app.router.routes) if "WebSocket" in type(route).__name__}
 
 
 def test_every_route_but_the_probes_wants_to_know_who_asks(make_rig):
@@ -43,7 +50,19 @@ def test_every_route_but_the_probes_wants_to_know_who_asks(make_rig):
 def test_no_route_hides_from_the_walk(rig):
     app = rig.application()
     described = {path for _, path in routes_of(app)}
-    assert {path for path in flat(app.router.routes) if path} <= described | {"/sign-in"}
+    paths = {getattr(route, "path", None) for route in flat(app.router.routes)} - {None, ""}
+    assert "/api/v1/jobs/{job_id}" in described
+    assert paths <= described | {"/sign-in", "/docs/parts/{name}"} | sockets_of(app)
+
+
+def test_every_websocket_wants_to_know_who_asks(make_rig):
+    rig = make_rig(network={"api_auth": PAIRS})
+    app = rig.application()
+    assert sockets_of(app)
+    for path in sockets_of(app):
+        with pytest.raises(WebSocketDisconnect) as refused, rig.client(app).websocket_connect(path):
+            pass
+        assert refused.value.code == 4401, path
 
 
 @pytest.mark.parametrize("pair", PAIRS)

@@ -1,0 +1,162 @@
+"""What people do with jobs that wait, run or have ended; and with the queue as a whole."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import BaseModel, Field
+
+from modules.api.access import job_of
+from modules.api.job_rows import JobView
+from modules.api.jobs import CLEAN, REFUSED, address_of, view
+from modules.api.services import Admin, Person, Services
+from modules.contracts.errors import InvalidRequest
+from modules.contracts.jobs import JobRecord
+from modules.support.studio import Studio
+
+router = APIRouter(prefix="/api/v1", tags=["queue"])
+WAITS = "only a job that waits can be moved"
+
+
+class MoveWanted(BaseModel):
+    """Where to: before or after another of the owner's jobs, else to the front or the back of them."""
+
+    before: str | None = Field(None, max_length=128, pattern=CLEAN)
+    after: str | None = Field(None, max_length=128, pattern=CLEAN)
+    front: bool = True
+
+
+class ShareRow(BaseModel):
+    """What an owner has had of the lanes."""
+
+    owner: str
+    weight: float = Field(description="Twice the weight, twice the time, while both have jobs.")
+    used_seconds: float
+
+
+class WeightWanted(BaseModel):
+    """How much of the lanes is due to an owner."""
+
+    weight: float = Field(gt=0, le=1000, allow_inf_nan=False)
+
+
+class QueueRow(BaseModel):
+    """The queue, as far as it concerns the caller."""
+
+    paused: bool = Field(description="No more jobs are started.")
+    mine: int = Field(description="The caller's jobs that wait or run.")
+    all: int = Field(description="Everybody's jobs that wait or run.")
+    running: list[str] = Field(description="The caller's jobs that run.")
+    shares: list[ShareRow] = Field(description="For admins everybody's, for others their own.")
+
+
+@router.post("/jobs/{job_id}/cancel", responses=REFUSED)
+def cancel_job(studio: Services, person: Person, job_id: str) -> JobView:
+    """Ask a job to stop. One that waits has ended when this answers, one that runs ends at its next step.
+
+    Nothing happens to a job that has ended.
+    """
+    job_of(studio, person, job_id)
+    studio.queue.cancel(job_id)
+    return view(studio, job_id)
+
+
+@router.post("/jobs/{job_id}/skip", responses=REFUSED)
+def skip_batch(studio: Services, person: Person, job_id: str) -> JobView:
+    """Leave the batch that is drawn now and go on with the next one."""
+    job_of(studio, person, job_id)
+    studio.queue.skip(job_id)
+    return view(studio, job_id)
+
+
+@router.post("/jobs/{job_id}/requeue", status_code=201, responses=REFUSED)
+def requeue_job(studio: Services, person: Person, job_id: str, request: Request, answer: Response) -> JobView:
+    """Ask for the same again: a new job with the same seeds. 422 for one that has not ended."""
+    job_of(studio, person, job_id)
+    handle = studio.queue.requeue(job_id)
+    answer.headers["Location"] = address_of(request, handle.id)
+    return view(studio, handle.id)
+
+
+@router.post("/jobs/{job_id}/move", responses=REFUSED)
+def move_job(studio: Services, person: Person, job_id: str, wanted: MoveWanted) -> JobView:
+    """Move a waiting job among the others of its owner. The order between owners stays what fairness makes it."""
+    record = job_of(studio, person, job_id)
+    for other in (wanted.before, wanted.after):
+        if other is not None:
+            job_of(studio, person, other)
+    move(studio, record, before=wanted.before, after=wanted.after, front=wanted.front)
+    return view(studio, job_id)
+
+
+@router.post("/jobs/{job_id}/pause", responses=REFUSED)
+def pause_job(studio: Services, person: Person, job_id: str) -> JobView:
+    """Hold a job back. One that runs stops and begins anew when it is resumed."""
+    job_of(studio, person, job_id)
+    studio.queue.pause(job_id)
+    return view(studio, job_id)
+
+
+@router.post("/jobs/{job_id}/resume", responses=REFUSED)
+def resume_job(studio: Services, person: Person, job_id: str) -> JobView:
+    """Let a job wait for its turn again."""
+    job_of(studio, person, job_id)
+    studio.queue.resume(job_id)
+    return view(studio, job_id)
+
+
+@router.get("/queue", responses=REFUSED)
+def get_queue(studio: Services, person: Person) -> QueueRow:
+    """How much there is to do. What others draw is not shown."""
+    queue = studio.queue
+    shares = [
+        ShareRow(owner=share.owner, weight=share.weight, used_seconds=share.used_seconds)
+        for share in queue.shares()
+        if person.may_touch(share.owner)
+    ]
+    return QueueRow(
+        paused=queue.paused,
+        mine=queue.pending(person.name),
+        all=queue.pending(),
+        running=[job.job_id for job in queue.running(person.name)],
+        shares=shares,
+    )
+
+
+@router.post("/queue/pause", responses=REFUSED)
+def pause_queue(studio: Services, admin: Admin) -> QueueRow:
+    """Start no more jobs, also after a restart; those that run go on. For admins."""
+    studio.queue.pause()
+    return get_queue(studio, admin)
+
+
+@router.post("/queue/resume", responses=REFUSED)
+def resume_queue(studio: Services, admin: Admin) -> QueueRow:
+    """Start jobs again. For admins."""
+    studio.queue.resume()
+    return get_queue(studio, admin)
+
+
+@router.put("/queue/shares/{owner}", responses=REFUSED)
+def set_share(
+    studio: Services,
+    admin: Admin,
+    owner: Annotated[str, Path(min_length=1, max_length=64, pattern=CLEAN)],
+    wanted: WeightWanted,
+) -> QueueRow:
+    """How much of the lanes is due to an owner from now on. For admins."""
+    studio.queue.set_weight(owner, wanted.weight)
+    return get_queue(studio, admin)
+
+
+def move(
+    studio: Studio, record: JobRecord, *, before: str | None = None, after: str | None = None, front: bool = True
+) -> None:
+    """Move a job that waits. Raises `InvalidRequest` for one that does not."""
+    if before is not None and after is not None:
+        raise InvalidRequest("Both before and after were given; one of them says where the job goes.")
+    if record.id in (before, after):
+        raise InvalidRequest("A job cannot be moved before or after itself.")
+    if not studio.queue.move(record.id, before=before, after=after, front=front):
+        raise InvalidRequest(f"Job {record.id!r} is {record.state}; {WAITS}.")

@@ -1,0 +1,217 @@
+"""`/v1/images` and `/v1/models` as OpenAI's image API has them, so that its clients work.
+
+Pictures come as `b64_json`. Errors have OpenAI's shape (see `messages`), and a model that is not here is an error too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import time
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Form, Request, Response, UploadFile
+from fastapi.responses import JSONResponse
+from PIL import Image, ImageChops
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from modules.api.images import open_picture, to_base64, to_png
+from modules.api.names import find_checkpoint
+from modules.api.promise import PROMISED, Prefer, prefers_async, promise
+from modules.api.running import draw
+from modules.api.services import Owner, Services
+from modules.contracts.errors import InvalidRequest, UnsupportedFeature
+from modules.contracts.request import (
+    CanvasParams,
+    GenerationRequest,
+    ImageParams,
+    InpaintParams,
+    ModelParams,
+    OutputParams,
+    PromptParams,
+)
+from modules.contracts.result import GenerationResult
+from modules.contracts.validation import validate
+from modules.outputs.metadata import encode
+from modules.support.studio import Studio
+
+router = APIRouter(prefix="/v1", tags=["openai"])
+LONGEST_PROMPT = 32_000
+MOST = 10
+"""Pictures of one call, as in OpenAI's API."""
+Format = Literal["png", "jpeg", "webp"]
+
+
+class OpenAIError(BaseModel):
+    """What went wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class OpenAIFailure(BaseModel):
+    """The body of an answer with a 4xx or 5xx status."""
+
+    error: OpenAIError
+
+
+WRONG: dict[int | str, dict[str, Any]] = {
+    status: {"model": OpenAIFailure} for status in (400, 401, 404, 422, 429, 500, 503, 504, 507)
+}
+
+
+class _Wanted(BaseModel):
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+    prompt: str = Field(min_length=1, max_length=LONGEST_PROMPT, examples=["a red circle on a white background"])
+    model: str | None = Field(None, max_length=500, description="One of `/v1/models`; left out it is the current one.")
+    n: int | None = Field(None, ge=1, le=MOST)
+    size: str | None = Field(None, max_length=20, examples=["512x512"], description="Width x height, or auto.")
+    response_format: Literal["b64_json", "url"] | None = Field(None, description="Only b64_json is answered.")
+    output_format: Format | None = None
+
+
+class ImagesWanted(_Wanted):
+    """Draw from words."""
+
+    stream: bool | None = Field(None, description="Refused when true.")
+
+
+class EditWanted(_Wanted):
+    """Draw from words and a picture; with a mask, only where the mask is transparent."""
+
+    image: list[UploadFile] = Field(min_length=1, max_length=1)
+    mask: UploadFile | None = None
+
+
+class ImageRow(BaseModel):
+    """One picture."""
+
+    b64_json: str
+    revised_prompt: str | None = None
+
+
+class ImagesAnswer(BaseModel):
+    """The pictures."""
+
+    created: int
+    data: list[ImageRow]
+    output_format: str
+    size: str
+
+
+class ModelRow(BaseModel):
+    """A model that can be used."""
+
+    id: str
+    object: str = "model"
+    created: int = 0
+    owned_by: str = "atelier"
+
+
+class ModelsAnswer(BaseModel):
+    """All models that can be used."""
+
+    object: str = "list"
+    data: list[ModelRow]
+
+
+@router.get("/models", responses={401: WRONG[401]})
+def list_models(studio: Services) -> ModelsAnswer:
+    """Models that can be used."""
+    return ModelsAnswer(data=[ModelRow(id=row.name) for row in studio.catalog.models() if row.problem is None])
+
+
+@router.get("/models/{name:path}", responses={401: WRONG[401], 404: WRONG[404]})
+def get_model(studio: Services, name: str) -> ModelRow:
+    """One model by its name in the catalogue, which may hold a slash."""
+    return ModelRow(id=find_checkpoint(studio.catalog, name))
+
+
+@router.post("/images/generations", response_model=ImagesAnswer, responses={**WRONG, **PROMISED})
+async def generate(
+    wanted: ImagesWanted, request: Request, studio: Services, owner: Owner, prefer: Prefer = None
+) -> Response:
+    """Draw pictures from words."""
+    if wanted.stream:
+        raise UnsupportedFeature("stream is true; follow the job's events instead (Prefer: respond-async).")
+    return await _draw(await run_in_threadpool(_request, wanted, studio), request, studio, owner)
+
+
+@router.post("/images/edits", response_model=ImagesAnswer, responses={**WRONG, **PROMISED})
+async def edit(
+    wanted: Annotated[EditWanted, Form()], request: Request, studio: Services, owner: Owner, prefer: Prefer = None
+) -> Response:
+    """Draw a picture anew, or the part of it where the mask is transparent."""
+    picture = await wanted.image[0].read()
+    mask = await wanted.mask.read() if wanted.mask is not None else None
+    asked = await run_in_threadpool(_edited, wanted, picture, mask, studio)
+    return await _draw(asked, request, studio, owner)
+
+
+def _request(wanted: _Wanted, studio: Studio) -> GenerationRequest:
+    """The request without pictures. Raises `InvalidRequest` and `UnknownModel`."""
+    if wanted.response_format == "url":
+        raise UnsupportedFeature("response_format is url; only b64_json is answered.")
+    width, height = _size(wanted.size)
+    asked = GenerationRequest(
+        prompt=PromptParams(wanted.prompt),
+        canvas=CanvasParams(width, height, wanted.n or 1),
+        model=ModelParams(find_checkpoint(studio.catalog, wanted.model or None)),
+        output=OutputParams(save=False, format=wanted.output_format or "png"),
+    )
+    validate(asked)
+    return asked
+
+
+def _size(text: str | None) -> tuple[int | None, int | None]:
+    if text is None or text == "auto":
+        return None, None
+    found = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", text)
+    if found is None:
+        raise InvalidRequest(f"size is {text!r}; 'auto' or width and height such as 512x512 are allowed.")
+    return int(found[1]), int(found[2])
+
+
+def _edited(wanted: EditWanted, picture: bytes, mask: bytes | None, studio: Studio) -> GenerationRequest:
+    """The request with its picture and mask. Blocks while they are decoded."""
+    asked = _request(wanted, studio)
+    image, _ = open_picture(picture, "image")
+    alpha = open_picture(mask, "mask")[0] if mask is not None else image
+    inpaint = InpaintParams(to_png(_holes(alpha)), fill="original") if mask is not None or _has_holes(image) else None
+    return dataclasses.replace(asked, image=ImageParams((to_png(image.convert("RGB")),)), inpaint=inpaint)
+
+
+def _holes(image: Image.Image) -> Image.Image:
+    """White where the picture is transparent; nothing else is drawn anew."""
+    if "A" not in image.getbands() and "transparency" not in image.info:
+        raise InvalidRequest("mask is not transparent anywhere; a PNG with an alpha channel is needed.")
+    return ImageChops.invert(image.convert("RGBA").getchannel("A"))
+
+
+def _has_holes(image: Image.Image) -> bool:
+    return "A" in image.getbands() and image.getchannel("A").getextrema() != (255, 255)
+
+
+async def _draw(asked: GenerationRequest, request: Request, studio: Studio, owner: str) -> Response:
+    if prefers_async(request):
+        return await promise(request, studio, asked, owner)
+    result = await draw(request, studio, asked, owner, None)
+    return JSONResponse(await run_in_threadpool(_answer, asked, result, int(studio.settings["jpeg_quality"])))
+
+
+def _answer(asked: GenerationRequest, result: GenerationResult, quality: int) -> dict[str, Any]:
+    form = asked.output.format
+    data = [
+        {
+            "b64_json": to_base64(
+                encode(item.image, form, infotext=item.infotext, recipe=item.recipe, quality=quality)
+            ),
+            "revised_prompt": item.prompt,
+        }
+        for item in result.pictures
+    ]
+    size = "x".join(map(str, result.pictures[0].image.size)) if result.pictures else ""
+    return {"created": int(time.time()), "data": data, "output_format": form, "size": size}

@@ -1,0 +1,157 @@
+"""The project's own request body, made from the declarations in `contracts.request`: one declaration per parameter.
+
+Types, bounds, lawful words and defaults are those of the declarations; nothing is written down a second time. Unlike
+the old API this one is strict: unknown fields and values of another type are errors.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, Strict, create_model, model_validator
+
+from modules.api.fields import sound_text
+from modules.api.images import read_mask, read_picture
+from modules.api.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
+from modules.contracts.errors import UnsupportedFeature
+from modules.contracts.jobs import JobTerms
+from modules.contracts.parameters import Declared, declared
+from modules.contracts.request import GROUPS, GenerationRequest
+from modules.contracts.validation import MAX_PROMPT_CHARACTERS
+from modules.support.studio import Studio
+
+KINDS: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str, "tuple[str, ...]": list[str]}
+NOT_ASKED = {("output", "save")}
+"""Pictures of these jobs are always kept: their ids are the only way to them."""
+MOST_PICTURES = 64
+PICTURE = "in base64 or as a data URI; PNG, JPEG, WebP, AVIF, GIF or BMP."
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
+
+
+def _definition(item: Declared) -> tuple[Any, Any]:
+    """Type and `Field` of one declared parameter."""
+    param = item.param
+    name, _, optional = item.annotation.partition(" | ")
+    bounds: dict[str, Any] = {}
+    kind = KINDS[name]
+    if isinstance(param.choices, tuple):
+        kind = Literal[param.choices]
+    elif kind is str:
+        bounds = {"max_length": MAX_PROMPT_CHARACTERS}
+    elif kind in (int, float):
+        bounds = {"ge": param.minimum, "le": param.maximum}
+        bounds |= {"allow_inf_nan": False} if kind is float else {}
+    kind = Annotated[kind, Field(**{key: value for key, value in bounds.items() if value is not None})]
+    text = ". ".join(part.rstrip(".") for part in (param.label, param.help) if part)
+    default = list(item.default) if isinstance(item.default, tuple) else item.default
+    return (kind | None if optional else kind, Field(default, title=param.label, description=text))
+
+
+def _group(name: str) -> type[BaseModel]:
+    wanted = {item.path[1]: item for item in declared(GROUPS[name], (name,)) if item.path not in NOT_ASKED}
+    fields: dict[str, Any] = {key: _definition(item) for key, item in wanted.items()}
+    if name == "image":
+        several = Annotated[list[str], Field(min_length=1, max_length=MOST_PICTURES)]
+        fields["images"] = (
+            several,
+            Field(description=f"One picture for all, or one per picture of the batch, {PICTURE}"),
+        )
+    if name == "inpaint":
+        fields["mask"] = (str, Field(description=f"What is white is drawn anew; {PICTURE}"))
+    made: type[BaseModel] = create_model(f"{name.capitalize()}Wanted", __base__=_Strict, **fields)
+    made.__doc__ = GROUPS[name].__doc__
+    return made
+
+
+GROUP_MODELS = {name: _group(name) for name in GROUPS}
+OPTIONAL = ("image", "inpaint")
+
+
+class TermsWanted(_Strict):
+    """On what terms a job runs."""
+
+    priority: int = Field(0, ge=-10, le=10, description="A higher one goes before others of yours.")
+    deadline: Annotated[AwareDatetime, Strict(False)] | None = Field(
+        None, description="When it has to be done, with a time zone; a job that is not by then fails."
+    )
+    timeout: float | None = Field(None, gt=0, le=7 * 86_400, description="For how many seconds it may run.")
+    keep_partial: bool = Field(False, description="When it is cancelled, keep what is there.")
+
+    def terms(self, key: str | None) -> JobTerms:
+        """The same for the queue, with the idempotency key of the header."""
+        return JobTerms(self.priority, self.deadline, self.timeout, key, self.keep_partial)
+
+
+_GROUPS: dict[str, Any] = {
+    name: (model | None, Field(None)) if name in OPTIONAL else (model, Field(default_factory=model))
+    for name, model in GROUP_MODELS.items()
+}
+_Wanted: Any = create_model("_Wanted", __base__=_Strict, **_GROUPS)
+
+
+class JobWanted(_Wanted):
+    """A picture, or several, to be drawn. Everything may be left out."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "prompt": {"text": "a red circle on a white background"},
+                    "canvas": {"width": 128, "height": 128},
+                    "seeds": {"seed": 1},
+                    "sampling": {"steps": 12},
+                    "terms": {"priority": 1},
+                }
+            ]
+        }
+    )
+    terms: TermsWanted = Field(default_factory=lambda: TermsWanted.model_validate({}))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sound(cls, data: Any) -> Any:
+        return sound_text(data)
+
+
+def read_wanted(wanted: JobWanted, studio: Studio) -> GenerationRequest:
+    """The request for the queue, names looked up. Blocks while pictures are decoded. Raises `StudioError`."""
+    groups: dict[str, dict[str, Any]] = {}
+    for name in GROUPS:
+        given = getattr(wanted, name)
+        if given is not None:
+            values = given.model_dump().items()
+            groups[name] = {key: tuple(value) if isinstance(value, list) else value for key, value in values}
+    if groups["prompt"]["styles"]:
+        raise UnsupportedFeature("prompt.styles names styles; there are none in this version.")
+    groups["model"] = {
+        "checkpoint": find_checkpoint(studio.catalog, groups["model"]["checkpoint"]),
+        "vae": find_vae(studio.catalog, groups["model"]["vae"] or ""),
+    }
+    _look_up(groups["sampling"], studio)
+    if groups["hires"]["enabled"]:
+        hires = groups["hires"]
+        _look_up(hires, studio)
+        hires["upscaler"] = find_upscaler(studio.catalog, hires["upscaler"])
+        hires["checkpoint"] = find_checkpoint(studio.catalog, hires["checkpoint"]) if hires["checkpoint"] else None
+    else:
+        groups["hires"] = {}
+    if "image" in groups:
+        given = groups["image"]["images"]
+        groups["image"]["images"] = tuple(read_picture(text, f"image.images[{i}]") for i, text in enumerate(given))
+    if "inpaint" in groups:
+        groups["inpaint"]["mask"] = read_mask(groups["inpaint"]["mask"], "inpaint.mask")
+    return GenerationRequest(**{name: GROUPS[name](**values) for name, values in groups.items()})
+
+
+def _look_up(values: dict[str, Any], studio: Studio) -> None:
+    """Sampler and schedule as the catalogue calls them; a schedule at the end of the sampler's name wins."""
+    sampler, scheduler = values["sampler"], values["scheduler"]
+    label = None
+    if sampler is not None and sampler.strip().casefold() not in SAME:
+        values["sampler"], label = find_sampler(studio.catalog, sampler)
+    else:
+        values["sampler"] = None
+    values["scheduler"] = label or (find_scheduler(studio.catalog, scheduler) if scheduler else None)
