@@ -5,6 +5,7 @@ Diffusers is imported when the first model is opened, not with this module.
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -101,20 +102,17 @@ class PipelineDraw:
             **self._words(pipeline, order),
         }
         images = None if order.images is None else [Image.fromarray(image) for image in order.images]
+        sizes = {"width": size, "height": size}
         if order.masks is not None:
             masks = [Image.fromarray(mask) for mask in order.masks]
-            return {
-                **arguments, "image": images, "mask_image": masks, "strength": order.strength,
-                "width": size, "height": size,
-            }  # fmt: skip
+            return {**arguments, **sizes, "image": images, "mask_image": masks, "strength": order.strength}
         if order.control:
-            return {
-                **arguments, "image": images, "width": size, "height": size,
-                "controlnet_conditioning_scale": order.weight,
-            }  # fmt: skip
+            return {**arguments, **sizes, "image": images, "controlnet_conditioning_scale": order.weight}
         if images is not None:
-            return {**arguments, "image": images, "strength": order.strength}
-        return {**arguments, "width": size, "height": size}
+            # Some families take the size from the start picture, and some bring it to the size that they are told.
+            told = sizes if "height" in inspect.signature(pipeline.__call__).parameters else {}
+            return {**arguments, **told, "image": images, "strength": order.strength}
+        return {**arguments, **sizes}
 
     def _words(self, pipeline: Any, order: Order) -> dict[str, Any]:
         """The prompts; with a textual inversion their embeddings, on the way from the plain word to the learned one."""

@@ -114,14 +114,13 @@ def list_tasks(subject: Subject, manner: Manner, prompts: int) -> dict[str, Task
     questions = ask_grounds(prompts)
     some, few = max(2, prompts // 4), max(2, prompts // 8)
     scales = (1.0, (1 + subject.guidance) / 2, subject.guidance)
+    guided, unguided = subject.guidance > 1, Task(None, "the model is drawn without guidance")
     tasks = {
         "adherence": Task(lambda: measure_adherence(draw, questions, manner)),
         "places": Task(lambda: measure_places(draw, ask_places(prompts), manner)),
         "counts": Task(lambda: measure_counts(draw, ask_counts(prompts), manner)),
-        "negative": Task(lambda: measure_negative(draw, max(16, prompts // 2), manner)),
-        "guidance": Task(lambda: measure_guidance(draw, questions[:some], manner, scales))
-        if subject.guidance > 1
-        else Task(None, "the model is drawn without guidance"),
+        "negative": Task(lambda: measure_negative(draw, max(16, prompts // 2), manner)) if guided else unguided,
+        "guidance": Task(lambda: measure_guidance(draw, questions[:some], manner, scales)) if guided else unguided,
         "seeds": Task(lambda: measure_seeds(draw, questions[0].prompt, 8, manner)),
         "layout": Task(lambda: measure_layout(draw, start_aside(questions[:few], size), manner)),
         "large": Task(lambda: measure_large(draw, questions[:few], manner)),

@@ -82,6 +82,12 @@ def test_start_pictures_count_the_more_the_lower_the_strength(draw):
     assert apart(little, much) > 0
 
 
+def test_a_family_that_has_to_be_told_keeps_the_size_of_the_start_picture_too(tiny_sd3_folder):
+    draw = PipelineDraw(open_pipeline(tiny_sd3_folder), Defaults(2, 1.0, SIDE))
+    asked = Order(("a red circle",), (1,), steps=2, guidance=1.0, size=96, images=np.full((1, 96, 96, 3), 9, np.uint8))
+    assert draw(replace(asked, strength=0.5)).shape == (1, 96, 96, 3)
+
+
 def test_a_mask_is_painted_with_the_model_for_it(tiny_sd15_inpaint_folder):
     draw = PipelineDraw(open_tiny(tiny_sd15_inpaint_folder), Defaults(2, 3.0, SIDE))
     masks = np.zeros((2, SIDE, SIDE), np.uint8)

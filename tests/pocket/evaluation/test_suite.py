@@ -21,10 +21,10 @@ MANNER = Manner(size=96)
 
 
 def test_what_a_subject_lacks_is_left_out_with_the_reason(painter):
-    report = evaluate(Subject(painter, 1.0, 96), MANNER, 8, only=("adherence", "guidance", "inpainting", "learned"))
+    report = evaluate(Subject(painter, 1.0, 96), MANNER, 8, only=("adherence", "guidance", "negative", "learned"))
     assert set(report.findings) == {"adherence"}
     assert report.left_out["guidance"] == "the model is drawn without guidance"
-    assert set(report.left_out) == {"guidance", "inpainting", "learned"}
+    assert set(report.left_out) == {"guidance", "negative", "learned"}
     assert report.met
     written = report.as_json()
     assert written["properties"]["adherence"]["bars"][0] == {"name": "colour", "value": 1.0, "least": 0.95, "met": True}
