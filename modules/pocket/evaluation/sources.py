@@ -39,10 +39,10 @@ def render_question(asked: Question, side: int, variant: int = 0, place: str = "
 
 
 def start_aside(questions: Sequence[Question], side: int) -> list[Start]:
-    """For each question a picture of another thing, of other colour, at a side; asked for in the middle."""
+    """For each question a picture of the thing at a side of the picture; it is asked for in the middle."""
     starts = []
-    for number, (asked, other) in enumerate(_others(questions)):
-        picture = render_question(other, side, number, _ASIDE[number % len(_ASIDE)])
+    for number, asked in enumerate(questions):
+        picture = render_question(asked, side, number, _ASIDE[number % len(_ASIDE)])
         wanted = ask(asked.kind, asked.colour, asked.ground, place="middle")
         starts.append(Start(picture, wanted, _cover(picture)))
     return starts

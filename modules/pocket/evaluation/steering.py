@@ -82,7 +82,7 @@ def measure_seeds(draw: Draw, prompt: str, count: int, manner: Manner) -> Findin
 def measure_layout(draw: Draw, starts: Sequence[Start], manner: Manner) -> Finding:
     """Whether a picture keeps its layout when 0.3 of it is drawn anew, and loses it at 0.9.
 
-    The start shows a thing at a side, and the prompt asks for another thing in the middle.
+    The start shows a thing at a side, and the prompt asks for it in the middle.
     """
     images = np.stack([start.picture for start in starts])
     order = replace(manner.order([start.asked.prompt for start in starts]), images=images, size=images.shape[1])
