@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -16,7 +17,8 @@ WIDTH, HEIGHT = 720, 240
 LEFT, RIGHT, TOP, BOTTOM = 72, 16, 28, 30
 """Room around the field in which the curve runs."""
 AXIS, GRID, INK, RAW, SMOOTH = (90, 90, 90), (228, 228, 228), (30, 30, 30), (170, 196, 232), (24, 92, 184)
-NOT_CURVES = frozenset({"step", "seconds", "pictures"})
+NOT_CURVES = ("step", "seconds", "pictures", "cells", "skipped")
+"""Beginnings of the names of figures that count or tell a size."""
 SPREAD = 20.0
 """How many times the largest value has to be the smallest before a logarithmic scale pays."""
 
@@ -81,13 +83,15 @@ def read_log(path: Path) -> list[dict[str, float]]:
 
 
 def smooth(values: Sequence[float]) -> list[float]:
-    """An exponential average over about a fiftieth of the values, unbiased at the beginning."""
-    keep = 1 - 1 / max(2.0, len(values) / 50)
-    total = weight = 0.0
+    """Each value averaged with a fiftieth of them on either side, fewer near the ends and as many on both sides.
+
+    So a straight line stays as it is, and a falling curve is not drawn behind its time.
+    """
+    sums = [0.0, *itertools.accumulate(values)]
     out = []
-    for value in values:
-        total, weight = keep * total + (1 - keep) * value, keep * weight + (1 - keep)
-        out.append(total / weight)
+    for place in range(len(values)):
+        reach = min(place, len(values) - 1 - place, max(1, len(values) // 50))
+        out.append((sums[place + reach + 1] - sums[place - reach]) / (2 * reach + 1))
     return out
 
 
@@ -96,15 +100,21 @@ def is_logarithmic(values: Sequence[float]) -> bool:
     return min(values) > 0 and max(values) / min(values) >= SPREAD
 
 
+def is_curve(name: str, row: Mapping[str, float]) -> bool:
+    """Whether a figure is to be drawn."""
+    return not name.startswith(NOT_CURVES) and not (name == "loss" and "loss_now" in row)
+
+
 def draw_curves(rows: Sequence[Mapping[str, float]], title: str = "") -> Image.Image:
     """One panel under the other for each figure of the rows; those without a finite value are left out.
 
+    Where the rows have `loss_now`, the panel of the loss shows that and not the running average `loss`.
     Raises ValueError where there is nothing to draw.
     """
     curves: dict[str, list[Point]] = {}
     for row in rows:
         for name, value in row.items():
-            if name not in NOT_CURVES and math.isfinite(value):
+            if is_curve(name, row) and math.isfinite(value):
                 curves.setdefault(name, []).append((row["step"], value))
     if not curves:
         raise ValueError("The log holds no figures to draw.")
@@ -118,7 +128,7 @@ def draw_curves(rows: Sequence[Mapping[str, float]], title: str = "") -> Image.I
 def save_curves(log: Path, target: Path) -> bool:
     """Draws the log's curves into `target`, whole or not at all; False where the log is missing or still empty."""
     rows = read_log(log) if log.exists() else []
-    if not any(set(row) - NOT_CURVES for row in rows):
+    if not any(is_curve(name, row) for row in rows for name in row):
         return False
     beside = target.with_suffix(".part")
     draw_curves(rows, log.stem).save(beside, "PNG", optimize=True)
@@ -144,7 +154,8 @@ def _panel(label: str, points: Sequence[Point]) -> Image.Image:
         pen.text((x, HEIGHT - BOTTOM + 7), f"{tick:,.0f}", INK, font, anchor="ma")
     pen.line([(LEFT, TOP), (LEFT, HEIGHT - BOTTOM), (WIDTH - RIGHT, HEIGHT - BOTTOM)], AXIS)
     scale = ", logarithmic" if logarithmic else ""
-    pen.text((LEFT, 8), f"{label}{scale}; last {smooth(values)[-1]:.4g}", INK, font)
+    latest = values[-max(1, len(values) // 50) :]
+    pen.text((LEFT, 8), f"{label}{scale}; at last {sum(latest) / len(latest):.4g}", INK, font)
     for heights, colour, width in ((values, RAW, 1), (smooth(values), SMOOTH, 2)):
         line = [(across.pixel(step), up.pixel(value)) for (step, _), value in zip(points, heights, strict=True)]
         if len(line) > 1:
