@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from modules.pocket.evaluation.bars import Bar, Finding, Shown, share
+from modules.pocket.evaluation.colours import Picture
 from modules.pocket.evaluation.drawing import Draw, Manner
 from modules.pocket.evaluation.judge import Verdict, judge
 from modules.pocket.evaluation.questions import Question
@@ -13,6 +14,8 @@ from modules.pocket.scenes.vocabulary import FIGURES
 
 COLOUR, GROUND, KIND, PLACE, COUNT = 0.95, 0.95, 0.90, 0.85, 0.75
 """Least shares of the pictures that show what was asked for."""
+
+Seen = tuple[Question, Verdict, Picture]
 
 
 def measure_adherence(draw: Draw, questions: Sequence[Question], manner: Manner) -> Finding:
@@ -31,31 +34,23 @@ def measure_adherence(draw: Draw, questions: Sequence[Question], manner: Manner)
         "one_thing": share([verdict.count == 1 for _, verdict, _ in seen]),
         "confused": dict(confused.most_common(12)),
     }
-    return Finding(bars, more, tuple(Shown(shown.picture, obeys(asked, verdict)) for asked, verdict, shown in seen))
+    return Finding(bars, more, _mark(seen, [obeys(asked, verdict) for asked, verdict, _ in seen]))
 
 
 def measure_places(draw: Draw, questions: Sequence[Question], manner: Manner) -> Finding:
     """Whether the thing stands where it was asked for; "left" also holds for a thing at the top left."""
     seen = _look(draw, questions, manner)
     hits = [stands(asked.place, verdict) for asked, verdict, _ in seen]
-    by_place = {
-        place: share([hit for hit, (asked, _, _) in zip(hits, seen, strict=True) if asked.place == place])
-        for place in sorted({asked.place for asked, _, _ in seen})
-    }
-    shown = tuple(Shown(each.picture, hit) for hit, (_, _, each) in zip(hits, seen, strict=True))
-    return Finding((Bar("place", share(hits), PLACE),), {"prompts": len(seen), "by_place": by_place}, shown)
+    by_place = _part(hits, [asked.place for asked, _, _ in seen])
+    return Finding((Bar("place", share(hits), PLACE),), {"prompts": len(seen), "by_place": by_place}, _mark(seen, hits))
 
 
 def measure_counts(draw: Draw, questions: Sequence[Question], manner: Manner) -> Finding:
     """Whether there are as many things as were asked for."""
     seen = _look(draw, questions, manner)
     hits = [verdict.count == asked.count for asked, verdict, _ in seen]
-    by_count = {
-        str(count): share([hit for hit, (asked, _, _) in zip(hits, seen, strict=True) if asked.count == count])
-        for count in sorted({asked.count for asked, _, _ in seen})
-    }
-    shown = tuple(Shown(each.picture, hit) for hit, (_, _, each) in zip(hits, seen, strict=True))
-    return Finding((Bar("count", share(hits), COUNT),), {"prompts": len(seen), "by_count": by_count}, shown)
+    by_count = _part(hits, [str(asked.count) for asked, _, _ in seen])
+    return Finding((Bar("count", share(hits), COUNT),), {"prompts": len(seen), "by_count": by_count}, _mark(seen, hits))
 
 
 def obeys(asked: Question, seen: Verdict) -> bool:
@@ -76,6 +71,16 @@ def stands(place: str, seen: Verdict) -> bool:
     return set(place.split()) <= set(seen.place.split())
 
 
-def _look(draw: Draw, questions: Sequence[Question], manner: Manner) -> list[tuple[Question, Verdict, Shown]]:
+def _look(draw: Draw, questions: Sequence[Question], manner: Manner) -> list[Seen]:
     pictures = draw(manner.order([asked.prompt for asked in questions]))
-    return [(asked, judge(picture), Shown(picture, True)) for asked, picture in zip(questions, pictures, strict=True)]
+    return [(asked, judge(picture), picture) for asked, picture in zip(questions, pictures, strict=True)]
+
+
+def _part(hits: Sequence[bool], words: Sequence[str]) -> dict[str, float | None]:
+    """The share of hits for each word that was asked for."""
+    rows = list(zip(words, hits, strict=True))
+    return {word: share([hit for other, hit in rows if other == word]) for word in sorted(set(words))}
+
+
+def _mark(seen: Sequence[Seen], hits: Sequence[bool]) -> tuple[Shown, ...]:
+    return tuple(Shown(picture, hit) for (_, _, picture), hit in zip(seen, hits, strict=True))
