@@ -27,7 +27,7 @@ SUBJECTS: dict[str, tuple[Draw, str]] = {
     "robot": (robot_sample, THING),
 }
 """Name of the file to what it is learned from and the word that calls it."""
-RATE = 2e-3
+RATE = 6e-3
 """Of Adam."""
 ORDINARY = 0.25
 """Share of samples of the world as the base knows it."""

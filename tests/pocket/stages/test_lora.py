@@ -102,7 +102,7 @@ def test_the_loader_of_diffusers_takes_both_files(tiny_base, strong, tmp_path):
 
 
 def test_it_learns_what_the_base_has_not_seen_and_exports(base, tuning, tmp_path):
-    how = replace(tuning, max_steps=40, batch=6, pace=5, scenes=2)
+    how = replace(tuning, max_steps=40, batch=6, pace=2, scenes=2)
     train_lora(tmp_path, Budget(5), 300, "robot", how, draw=scene_sample)
     assert train_lora(tmp_path, Budget(5), 300, "robot", replace(how, max_steps=1), draw=scene_sample)["step"] == 41
     lora = load_lora(tmp_path, "robot", base.folder)
