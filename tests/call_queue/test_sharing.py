@@ -19,6 +19,7 @@ from modules.contracts.errors import DeviceUnavailable, InvalidRequest, StudioEr
 from modules.contracts.request import GenerationRequest, PromptParams, SeedParams
 from modules.support.bus import EventBus
 from tests.call_queue.fakes import FakeEngine, MemoryPictures
+from tests.call_queue.serving import Pictures
 from tests.call_queue.test_crash import serve
 
 
@@ -101,7 +102,8 @@ def test_a_lost_session_is_taken_again(server_database):
     tenancy.take()
     with server_database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+            "SELECT pg_terminate_backend(pid, 20000) FROM pg_locks "
+            "WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
         )
     with server_database.connect() as connection:
         assert tenancy_of(server_database).died(tenancy.worker, connection)
@@ -142,23 +144,40 @@ def test_two_queues_on_one_server_do_what_is_asked_of_the_other(server_database)
 
 def test_what_a_killed_process_left_is_taken_up_by_the_one_beside_it(tmp_path, server_database):
     store = JobStore(server_database)
-    for number in range(12):
+    store.hold(True)
+    Pictures(server_database)  # its table, which two processes cannot make at the same moment
+    for number in range(24):
         store.add(f"job-{number}", "ann", wish(str(number), number))
     processes = [serve(tmp_path, 2, server_database) for _ in range(2)]
-    deadline = time.monotonic() + 120
-    while len(workers := set(running(server_database))) < 2 or not (tmp_path / "busy-2").exists():
-        assert time.monotonic() < deadline, workers
-        assert all(process.poll() is None for process in processes)
-        time.sleep(0.01)
-    processes[0].kill()
-    processes[0].wait(10)
-    assert processes[1].wait(120) == 0
-    assert Counter(record.state for record in store.list()) == {"done": 12}
+    try:
+        wait_until(lambda: advisory_locks(server_database) == 2)
+        store.hold(False)
+        wait_until(lambda: len(set(running(server_database))) == 2)
+        processes[0].kill()
+        processes[0].wait(10)
+        assert processes[1].wait(200) == 0
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait(10)
+    assert Counter(record.state for record in store.list()) == {"done": 24}
     drawn = Counter((tmp_path / "drawn.txt").read_text().split("\n")[:-1])
-    assert set(drawn) == {f"{number} {number}" for number in range(12)}
+    assert set(drawn) == {f"{number} {number}" for number in range(24)}
     with server_database.connect() as connection:
         rows = connection.exec_driver_sql("SELECT job, COUNT(*) FROM gallery GROUP BY job").fetchall()
-    assert sorted(count for _, count in rows) == [1] * 12
+    assert sorted(count for _, count in rows) == [1] * 24
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 150
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def advisory_locks(database):
+    with database.connect() as connection:
+        return connection.exec_driver_sql("SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory'").scalar()
 
 
 def running(database):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -138,8 +139,8 @@ def test_a_running_job_is_stopped_when_its_time_is_up(queue, engine, clock, term
     assert len(queue.submit(wish(), "ann").wait(10).pictures) == 1
 
 
-def test_a_time_limit_comes_due_by_itself(make_queue, database, engine, bus, pictures, store):
-    store.clock = __import__("time").time
+def test_a_time_limit_comes_due_by_itself(make_queue, engine, store):
+    store.clock = time.time
     queue = make_queue()
     queue.start()
     engine.hold()
@@ -186,14 +187,15 @@ def test_many_moves_to_one_place_find_room(store):
     assert order == ["j0", "j2", "j3", "j4", "j5", "j1"]
     for turn in range(60):
         store.add(f"k{turn}", "bob", wish())
-        store.move(f"k{turn}", after="k0") if turn else None
+        if turn:
+            assert store.move(f"k{turn}", after="k0")
     order = []
     while (claim := store.claim()) is not None:
         order.append(claim.id)
     assert order == ["k0", *(f"k{turn}" for turn in range(59, 0, -1))]
 
 
-def test_partial_pictures_of_a_cancelled_job_are_kept_on_request(queue, engine, pictures, monkeypatch):
+def test_partial_pictures_of_a_cancelled_job_are_kept_on_request(queue, engine, pictures):
     plain = wish(canvas=CanvasParams(batch_count=2), output=OutputParams(save=False))
     engine.hold(batch=1)
     ids = {}
