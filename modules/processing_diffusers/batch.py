@@ -1,11 +1,16 @@
-"""One batch from words to pictures: which stages it goes through, and in which order."""
+"""Batches from words to pictures: which stages one goes through, and how many are drawn at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import torch
 
+from modules.contracts.errors import JobCancelled
 from modules.contracts.plan import PassPlan, PicturePlan
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.stages.begin import Material, begin_from_nothing, begin_from_picture, gather_material
@@ -14,11 +19,12 @@ from modules.processing_diffusers.stages.denoise import denoise
 from modules.processing_diffusers.stages.encode import Words, encode_words
 from modules.processing_diffusers.stages.enlarge import enlarge
 from modules.processing_diffusers.stages.finish import finish_picture
+from modules.processing_diffusers.workbench import set_up_pipeline
 
 
 def draw_batch(job: Job, pictures: Sequence[PicturePlan], material: Material | None, version: str) -> None:
     """Draw the pictures of one batch and deliver them in order. Raises `JobCancelled` or `BatchSkipped` in between."""
-    run, plan = job.run, job.plan
+    run, plan = job.strand, job.plan
     with run.stage("encode"):
         words = Words([item.prompt for item in pictures], [item.negative for item in pictures])
         conditioning = encode_words(job, words, plan.first.cfg_scale)
@@ -50,11 +56,37 @@ def _draw_hires(job: Job, pictures: Sequence[PicturePlan], latents: torch.Tensor
     return denoise(job, hires, conditioning, enlarge(job, pictures, latents, hires))
 
 
-def draw_batches(job: Job, version: str) -> None:
-    """All batches that are not finished yet."""
+def draw_batches(job: Job, version: str, most: int, thread: Callable[[], AbstractContextManager[None]]) -> None:
+    """All batches that are not finished yet, up to `most` of them at a time, each in a lane of its own.
+
+    Batches of one job meet in the multiplexer like jobs of different people, so a batch count of eight costs what a
+    batch size of eight does. Fewer run at a time where one merged call does not hold them all. `thread` is entered by
+    each thread that draws. When a batch fails the others are drawn to their end first; then its error is raised.
+    """
     material = gather_material(job) if job.plan.request.image is not None else None
-    for number, pictures in enumerate(job.plan.batches):
-        if number < job.run.finished_batches:
-            continue
-        with job.run.batch_of(number):
-            draw_batch(job, pictures, material, version)
+    todo = [number for number in range(len(job.plan.batches)) if number not in job.run.finished]
+    most = min(most, len(todo), max(job.port.limit // job.rows_per_batch, 1))
+
+    def draw(number: int) -> None:
+        with thread(), _branch(job) as branch, job.run.batch_of(number) as strand:
+            draw_batch(replace(branch, strand=strand), job.plan.batches[number], material, version)
+
+    if most <= 1:
+        for number in todo:
+            with job.run.batch_of(number) as strand:
+                draw_batch(replace(job, strand=strand), job.plan.batches[number], material, version)
+        return
+    job.port.rest()
+    with ThreadPoolExecutor(most, thread_name_prefix="batch") as crowd:
+        waiting = [crowd.submit(draw, number) for number in todo]
+    errors = [error for error in (one.exception() for one in waiting) if error is not None]
+    for error in sorted(errors, key=lambda error: isinstance(error, JobCancelled)):
+        raise error
+
+
+@contextlib.contextmanager
+def _branch(job: Job) -> Iterator[Job]:
+    """The same job in a lane of its own, with a pipeline of its own, for another batch."""
+    with job.port.multiplexer.lane() as lane:
+        port = replace(job.port, lane=lane)
+        yield replace(job, port=port, pipeline=set_up_pipeline(job.model, port, job.plan))

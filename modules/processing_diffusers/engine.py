@@ -33,7 +33,7 @@ from modules.processing_diffusers.multiplexer.admission import Lane
 from modules.processing_diffusers.multiplexer.core import Multiplexer
 from modules.processing_diffusers.multiplexer.stand_in import Port
 from modules.processing_diffusers.plan import Surroundings, resolve_request
-from modules.processing_diffusers.progress import Run
+from modules.processing_diffusers.progress import Run, Strand
 from modules.processing_diffusers.storehouse import Storehouse
 from modules.processing_diffusers.summary import summarise
 from modules.processing_diffusers.tiling import CircularPadding
@@ -116,6 +116,8 @@ class DiffusersEngine:
         except Exception as error:  # the border of a lane: whatever went wrong, the process goes on
             log.exception("a job failed")
             raise StudioError(f"Drawing failed with {type(error).__name__}: {reason_of(error)}.") from error
+        finally:
+            run.close()
         return GenerationResult(
             pictures=tuple(run.pictures),
             resolved=summarise(run.plan),
@@ -149,6 +151,7 @@ class DiffusersEngine:
             job = Job(
                 plan=plan,
                 run=run,
+                strand=Strand(run, 0),
                 model=model,
                 vae=vae,
                 port=port,
@@ -157,7 +160,7 @@ class DiffusersEngine:
                 upscalers=self.upscalers,
                 identify=lambda: self._identify(run, next(waits)),
             )
-            draw_batches(job, self._version)
+            draw_batches(job, self._version, self._options.run.lanes, self._one_thread)
 
     def _identify(self, run: Run, seconds: float) -> ModelEntry:
         """The run's model with its hash, waiting up to `seconds` for it."""

@@ -10,7 +10,7 @@ from modules.contracts.catalog import ModelEntry
 from modules.contracts.plan import GenerationPlan
 from modules.processing_diffusers.model import DrawingModel
 from modules.processing_diffusers.multiplexer.stand_in import Port
-from modules.processing_diffusers.progress import Run
+from modules.processing_diffusers.progress import Run, Strand
 from modules.processing_diffusers.upscaler_part import UpscalerShelf
 from modules.processing_diffusers.vae_part import VaePart
 
@@ -21,6 +21,8 @@ class Job:
 
     plan: GenerationPlan
     run: Run
+    strand: Strand
+    """The batch that this is about."""
     model: DrawingModel
     vae: VaePart
     """The model's own or the separate one that was asked for."""
@@ -38,3 +40,8 @@ class Job:
         """The way to the VAE, where a sample is a whole picture and not one of its rows in the denoiser."""
         rows = self.model.facts.rows_per_picture
         return replace(self.port, limit=max(self.port.limit // rows, 1))
+
+    @property
+    def rows_per_batch(self) -> int:
+        """Samples that a batch brings to the denoiser."""
+        return max(len(batch) for batch in self.plan.batches) * self.model.facts.rows_per_picture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modules.bootstrap.options import DeviceOptions, Options
+from modules.bootstrap.options import DeviceOptions, Options, RunOptions
 from modules.contracts.plan import Placement
 from modules.contracts.request import CanvasParams, GenerationRequest, PromptParams, SamplingParams, SeedParams
 from modules.contracts.run import RunContext
@@ -134,6 +134,23 @@ def bench(shared_bench):
     """The shared engine with an empty list of events."""
     shared_bench.events.clear()
     return shared_bench
+
+
+@pytest.fixture(scope="session")
+def shared_one_lane(tmp_path_factory, request):
+    """An engine with one lane, which draws the batches of a job one after the other."""
+    models = link_models(tmp_path_factory.mktemp("one-models"), request, ["sd15"])
+    options = replace(Options(), run=RunOptions(lanes=1))
+    bench = make_engine(tmp_path_factory.mktemp("one-engine"), models, options=options)
+    yield bench
+    bench.engine.close()
+
+
+@pytest.fixture
+def one_lane(shared_one_lane):
+    """The same with an empty list of events."""
+    shared_one_lane.events.clear()
+    return shared_one_lane
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,7 @@ def test_a_job_cancelled_half_way_leaves_the_others_untouched(bench, exact):
             torch.testing.assert_close(exact(result), lonely, rtol=0, atol=CLOSE)
 
 
-def test_pictures_finished_before_a_cancellation_are_kept(bench):
+def test_pictures_finished_before_a_cancellation_are_kept(one_lane):
     context = RunContext("job", previews=False)
 
     def watch(event):
@@ -66,11 +66,11 @@ def test_pictures_finished_before_a_cancellation_are_kept(bench):
             context.cancelled.set()
 
     context.emit = watch
-    result = bench.draw(ask(count=3), context=context)
+    result = one_lane.draw(ask(count=3), context=context)
     assert (len(result.pictures), result.interrupted) == (1, True)
 
 
-def test_a_skipped_batch_is_left_and_the_next_goes_on(bench):
+def test_a_skipped_batch_is_left_and_the_next_goes_on(one_lane):
     context = RunContext("job", previews=False)
     steps = []
 
@@ -81,7 +81,7 @@ def test_a_skipped_batch_is_left_and_the_next_goes_on(bench):
                 context.skipped.set()
 
     context.emit = watch
-    result = bench.draw(ask(count=3), context=context)
+    result = one_lane.draw(ask(count=3), context=context)
     assert [picture.index for picture in result.pictures] == [0, 2]
     assert steps == [(0, 1), (0, 2), (0, 3), (1, 1), (2, 1), (2, 2), (2, 3)]
     assert not result.interrupted

@@ -149,9 +149,9 @@ def test_previews_come_every_n_steps_and_only_when_somebody_looks(bench):
     assert not [event for event in bench.events if isinstance(event, Preview)]
 
 
-def test_progress_rises_to_the_end_over_all_batches(bench):
-    bench.draw(ask(count=2))
-    steps = [event for event in bench.events if isinstance(event, StepDone)]
+def test_progress_rises_to_the_end_over_all_batches(one_lane):
+    one_lane.draw(ask(count=2))
+    steps = [event for event in one_lane.events if isinstance(event, StepDone)]
     shares = [event.progress for event in steps]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0

@@ -89,7 +89,7 @@ def _cut_out(
     soft = soften_mask(mask, size, blur=inpaint.blur, invert=inpaint.invert)
     box = find_region(soft, inpaint.padding, work[0] / work[1])
     if box is None:
-        job.run.note("The mask is all black, so nothing was repainted.")
+        job.strand.note("The mask is all black, so nothing was repainted.")
     return _material(images, soft, box, work, inpaint)
 
 
@@ -139,7 +139,7 @@ def _encode_images(job: Job, pictures: Sequence[PicturePlan], images: Sequence[I
     """Latents of each picture of the batch; one image serves all, each with its own draw from the posterior."""
     spread = list(images) if len(images) == len(pictures) else [images[0]] * len(pictures)
     generators = [make_generator(picture.seed, "encode") for picture in pictures]
-    return job.vae.encode(job.vae_port, to_tensor(spread), generators, note=job.run.note)
+    return job.vae.encode(job.vae_port, to_tensor(spread), generators, note=job.strand.note)
 
 
 def _mask_beginning(

@@ -23,7 +23,7 @@ def denoise(job: Job, pass_plan: PassPlan, conditioning: dict[str, Any], beginni
     """
     if pass_plan.steps == 0 and beginning.latents is not None:
         return beginning.latents
-    job.run.begin_steps()
+    job.strand.begin_steps()
     tail = _lay_schedule(job, pass_plan, beginning)
     count = beginning.noise.shape[0]
     if count == 1 or not tail.one_by_one:
@@ -127,23 +127,23 @@ class StepWatcher:
         self._job, self._pass, self.tail, self._portion = job, pass_plan, tail, portion
         self.blend: Blend | None = None
         self._seen = 0
-        wanted = job.run.context.previews and bool(job.settings["live_previews_enable"])
+        wanted = job.strand.context.previews and bool(job.settings["live_previews_enable"])
         self._every = int(job.settings["show_progress_every_n_steps"]) if wanted else 0
 
     def __call__(self, pipeline: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         """Check for cancellation, put the kept part back, tell of the step, show a preview."""
         job = self._job
-        job.run.check()
+        job.strand.check()
         latents = tensors["latents"]
         if self.blend is not None:
             latents = self.blend.after(self.tail, index, latents)
         done = self.tail.steps_done(index)
         if done is not None:
             place, count = self._portion
-            job.run.step_done((place * self._pass.steps + done) / count)
+            job.strand.step_done((place * self._pass.steps + done) / count)
             if self._every and int(done) // self._every > self._seen and index + 1 < len(self.tail.timesteps):
                 self._seen = int(done) // self._every
-                if job.run.context.watched():
+                if job.strand.shown and job.strand.context.watched():
                     self._preview(latents)
         return {"latents": latents}
 
@@ -152,4 +152,6 @@ class StepWatcher:
         clean = self.tail.denoised if self.tail.denoised is not None else latents
         factor = job.model.family.latent_factor
         cells = job.model.adapter.unpack(clean.float(), self._pass.height // factor, self._pass.width // factor)
-        job.run.preview(job.model.preview(job.port, cells.cpu(), int(job.settings["live_preview_size"])), "image/jpeg")
+        job.strand.preview(
+            job.model.preview(job.port, cells.cpu(), int(job.settings["live_preview_size"])), "image/jpeg"
+        )

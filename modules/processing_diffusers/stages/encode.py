@@ -35,7 +35,7 @@ def encode_words(job: Job, words: Words, cfg_scale: float) -> dict[str, Any]:
     known = _encode(job, texts, job.plan.request.prompt.clip_skip)
     for text in texts:
         if known[text].left_out:
-            job.run.note(
+            job.strand.note(
                 f"The prompt is too long for {job.model.family.label}; this was left out: {known[text].left_out}"
             )
     positive = [known[text].embedding for text in words.prompts]

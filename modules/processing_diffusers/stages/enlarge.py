@@ -37,7 +37,7 @@ def enlarge(job: Job, pictures: Sequence[PicturePlan], latents: torch.Tensor, hi
         left, top = (size.enlarged[0] - size.final[0]) // 2, (size.enlarged[1] - size.final[1]) // 2
         cut = [image.crop((left, top, left + size.final[0], top + size.final[1])) for image in images]
         generators = [make_generator(picture.seed, "encode") for picture in pictures]
-        enlarged = job.vae.encode(job.vae_port, to_tensor(cut), generators, note=job.run.note)
+        enlarged = job.vae.encode(job.vae_port, to_tensor(cut), generators, note=job.strand.note)
     beginning = begin_from_nothing(job, pictures, hires)
     return replace(beginning, latents=enlarged.to(beginning.noise.device))
 
@@ -50,7 +50,7 @@ def _larger(
         return [enlarge_image(image, size, upscaler.name) for image in images]
     wrap = job.plan.request.canvas.tiling
     with job.upscalers.lease(upscaler) as network:
-        return [network.enlarge(job.port, image, size, job.run.check, wrap=wrap) for image in images]
+        return [network.enlarge(job.port, image, size, job.strand.check, wrap=wrap) for image in images]
 
 
 def _cut(latents: torch.Tensor, size: HiresSize, factor: int) -> torch.Tensor:

@@ -20,7 +20,7 @@ def finish_picture(
     """Put a repainted part back into the whole, and write infotext and recipe."""
     plan = job.plan
     if repaint is not None:
-        image = repaint.put_back(image, picture.index % len(plan.batches[job.run.batch]))
+        image = repaint.put_back(image, picture.index % len(plan.batches[job.strand.batch]))
     model = job.identify()
     extra: dict[str, Any] = {}
     infotext = infotext_of(
@@ -38,7 +38,7 @@ def finish_picture(
         version=version,
         hashes={"model": model.sha256, "vae": job.vae.sha256},
         device=plan.placement["denoiser"].device,
-        notes=tuple(job.run.notes),
+        notes=tuple(job.strand.notes),
     )
     return Picture(
         picture.index, image, picture.seed, picture.subseed, picture.prompt, picture.negative, infotext, recipe
