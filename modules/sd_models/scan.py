@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -120,11 +121,26 @@ def _snapshot(repository: Path) -> Path | None:
 
 
 def weight_files(path: Path) -> tuple[Path, ...]:
-    """The files that make a model what it is, in a fixed order: the file itself, or weights and configs of a folder."""
+    """The files that make a model what it is, in a fixed order: the file itself, or weights and configs of a folder.
+
+    Of a diffusers folder only what its index names counts: a LoRA or ControlNet that lies beside is another thing.
+    """
     if not path.is_dir():
         return (path,)
     wanted = (item for item in path.rglob("*") if item.suffix in (WEIGHTS, ".json", ".txt") and item.is_file())
+    parts = _parts_of(path)
+    if parts is not None:
+        wanted = (item for item in wanted if item.parent == path or item.relative_to(path).parts[0] in parts)
     return tuple(sorted(wanted, key=lambda item: item.relative_to(path).as_posix()))
+
+
+def _parts_of(folder: Path) -> frozenset[str] | None:
+    """Names of the parts that a folder's index lists; None where it has none that can be read."""
+    try:
+        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return frozenset(index) if isinstance(index, dict) else None
 
 
 def signature(path: Path) -> tuple[str, int]:

@@ -123,6 +123,18 @@ def test_export_writes_a_folder_that_the_ordinary_loader_opens(work, tmp_path):
         assert str(work) not in path.read_text()
 
 
+def test_exporting_again_leaves_other_parts_of_the_family_alone(work, tmp_path):
+    target = tmp_path / "model"
+    export.export(work, target)
+    (target / "lora").mkdir()
+    (target / "lora" / "style.safetensors").write_bytes(b"trained elsewhere")
+    (target / "README.md").write_text("the card", encoding="utf-8")
+    export.export(work, target)
+    assert (target / "lora" / "style.safetensors").read_bytes() == b"trained elsewhere"
+    assert (target / "README.md").read_text(encoding="utf-8") == "the card"
+    assert not target.with_name("model.part").exists()
+
+
 def test_the_tokenizer_gives_words_back(work):
     tokenizer = text.make_tokenizer(work)
     sentence = "a red circle on a white background"

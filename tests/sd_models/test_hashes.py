@@ -32,6 +32,19 @@ def test_the_hash_of_a_folder_is_made_of_its_weights_in_order(tmp_path):
     assert hash_model(tmp_path) != first
 
 
+def test_what_lies_beside_the_parts_of_a_folder_is_another_thing(tmp_path):
+    model = tmp_path / "model"
+    (model / "unet").mkdir(parents=True)
+    (model / "model_index.json").write_text('{"_class_name": "X", "unet": ["diffusers", "UNet2DConditionModel"]}')
+    (model / "unet" / "weights.safetensors").write_bytes(b"weights")
+    first = signature(model)
+    (model / "lora").mkdir()
+    (model / "lora" / "style.safetensors").write_bytes(b"style")
+    assert signature(model) == first
+    (model / "unet" / "weights.safetensors").write_bytes(b"other weights")
+    assert signature(model) != first
+
+
 def test_a_signature_changes_with_size_time_and_place(tmp_path):
     import os
 

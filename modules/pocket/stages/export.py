@@ -86,7 +86,8 @@ def assemble(folder: Path) -> Any:
 def export(folder: Path, target: Path) -> int:
     """Writes the pipeline as float16 safetensors into `target`; returns its size in bytes.
 
-    A README.md that is there stays. The new folder is finished beside the old one and then takes its place.
+    What else lies there stays: the card, and parts of the family that other stages have trained. The new folder is
+    finished beside the old one and then takes its place.
     Raises ValueError where it is larger than SIZE_LIMIT; `target` is then left as it was.
     """
     pipeline = assemble(folder).to(torch.float16)
@@ -97,12 +98,13 @@ def export(folder: Path, target: Path) -> int:
         shutil.copyfile(folder / "tokenizer" / name, beside / "tokenizer" / name)
     _tidy(beside)
     (beside / "defaults.json").write_text(json.dumps(DEFAULTS, indent=2) + "\n", encoding="utf-8")
-    if (target / "README.md").exists():
-        shutil.copyfile(target / "README.md", beside / "README.md")
     size = sum(path.stat().st_size for path in beside.rglob("*") if path.is_file())
     if size > SIZE_LIMIT:
         raise ValueError(f"{size} bytes are more than {SIZE_LIMIT}")
     if target.exists():
+        for other in target.iterdir():
+            if not (beside / other.name).exists():
+                os.replace(other, beside / other.name)
         shutil.rmtree(target)
     os.replace(beside, target)
     return size
