@@ -8,6 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from modules.api import (
     docs,
     events,
+    extras,
     generation,
     health,
     internal,
@@ -28,12 +29,13 @@ from modules.api.auth import SignedIn
 from modules.api.feed import Feed
 from modules.api.guard import Guard, Neighbours
 from modules.api.messages import Border, add_error_handlers
+from modules.api.preferences import Preferences
 from modules.api.seal import Seal
 from modules.api.services import Owner
 from modules.support.studio import Studio
 
 ROOMS = (
-    *(generation, progress, options, lists, png_info, internal, legacy, scheduler, openai),
+    *(generation, progress, options, lists, png_info, extras, internal, legacy, scheduler, openai),
     *(jobs, job_control, events, pictures, people),
     docs,
 )
@@ -49,6 +51,7 @@ def add_api(app: FastAPI, studio: Studio) -> None:
     network = studio.options.network
     app.state.studio = studio
     app.state.feed = Feed(studio.bus, studio.queue)
+    app.state.preferences = Preferences(studio.settings)
     app.root_path = app.root_path or network.subpath
     docs.take_over(app)
     add_error_handlers(app)

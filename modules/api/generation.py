@@ -16,7 +16,7 @@ from modules.api.messages import FAILURES
 from modules.api.promise import PROMISED, Prefer, prefers_async, promise
 from modules.api.reading import Wish, read_body
 from modules.api.running import draw
-from modules.api.services import Owner, Services
+from modules.api.services import Owner, Services, preferences_of
 from modules.contracts.result import GenerationResult
 from modules.support.studio import Studio
 
@@ -43,7 +43,7 @@ async def img2img(
 
 
 async def _generate(mode: str, body: BaseModel, request: Request, studio: Studio, owner: str) -> Response:
-    wish = await read_call(mode, body, studio)
+    wish = await read_call(mode, body, request, studio, owner)
     chosen = getattr(body, "force_task_id", None) or None
     if prefers_async(request):
         return await promise(request, studio, wish.request, owner, chosen)
@@ -55,11 +55,12 @@ async def _generate(mode: str, body: BaseModel, request: Request, studio: Studio
     return Response(content, media_type="application/json", headers=headers)
 
 
-async def read_call(mode: str, body: BaseModel, studio: Studio, **more: Any) -> Wish:
+async def read_call(mode: str, body: BaseModel, request: Request, studio: Studio, owner: str, **more: Any) -> Wish:
     """What a body of the old API asks for, its infotext filled in; `more` fields go before those of the body."""
     given = body.model_fields_set | set(more)
     values = fill_from_infotext({**body.model_dump(), **more}, given, mode)
-    return await run_in_threadpool(read_body, values, mode, studio)
+    own = preferences_of(request).of(owner)
+    return await run_in_threadpool(read_body, values, mode, studio, own)
 
 
 def _render(wish: Wish, result: GenerationResult, version: str) -> bytes:

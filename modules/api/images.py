@@ -89,10 +89,9 @@ def _orientation(image: Image.Image) -> Any:
 
 
 def read_picture(text: Any, name: str) -> bytes:
-    """A picture to start from: the client's own bytes once they were seen to be whole, turned upright if need be."""
-    data = decode_base64(text, name)
-    image, turned = open_picture(data, name)
-    return to_png(image) if turned else data
+    """A picture to start from, upright, encoded anew: nothing else that came with the client's file is kept."""
+    image, _ = open_picture(decode_base64(text, name), name)
+    return to_png(image)
 
 
 def read_mask(text: Any, name: str) -> bytes:

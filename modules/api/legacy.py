@@ -24,11 +24,21 @@ EMPTY_LISTS = (
     "script-info",
     "extensions",
 )
-REFUSED = {
-    "extra-single-image": "Enlarging a finished picture",
-    "extra-batch-images": "Enlarging finished pictures",
-    "interrogate": "Describing a picture",
+REFUSED = {"interrogate": "Describing a picture"}
+
+
+UNMADE = {
+    "create/embedding": "Creating an embedding",
+    "create/hypernetwork": "Creating a hypernetwork",
+    "train/embedding": "Training an embedding",
+    "train/hypernetwork": "Training a hypernetwork",
 }
+
+
+class CreateResponse(BaseModel):
+    """What came of it, in words; the old API answers so whether it worked or not."""
+
+    info: str
 
 
 class ScriptsList(BaseModel):
@@ -70,9 +80,19 @@ def _refusing(what: str) -> Any:
     return refuse
 
 
+def _explaining(what: str) -> Any:
+    def explain() -> CreateResponse:
+        return CreateResponse(info=f"{what} is not available in this version; nothing was done.")
+
+    explain.__doc__ = f"{what} is not available in this version: says so and does nothing."
+    return explain
+
+
 for name in EMPTY_LISTS:
     router.add_api_route(f"/sdapi/v1/{name}", _nothing, methods=["GET"], name=name)
 for name, what in REFUSED.items():
     router.add_api_route(
         f"/sdapi/v1/{name}", _refusing(what), methods=["POST"], name=name, responses={422: {"model": Failure}}
     )
+for name, what in UNMADE.items():
+    router.add_api_route(f"/sdapi/v1/{name}", _explaining(what), methods=["POST"], name=name)

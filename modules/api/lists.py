@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
 from modules.api.messages import FAILURES
-from modules.api.services import Services
+from modules.api.services import Admin, Services
 
 router = APIRouter(tags=["catalogue"])
 
@@ -159,14 +159,17 @@ def memory(studio: Services) -> Mapping[str, Any]:
 
 
 @router.post("/sdapi/v1/unload-checkpoint")
-def unload_checkpoint(studio: Services) -> dict[str, Any]:
-    """Free the memory of all models. One that a job draws with goes when the job ends; the next job loads anew."""
+def unload_checkpoint(studio: Services, admin: Admin) -> dict[str, Any]:
+    """Free the memory of all models. One that a job draws with goes when the job ends; the next job loads anew.
+
+    For admins: it makes others wait.
+    """
     studio.unload_models()
     return {}
 
 
 @router.post("/sdapi/v1/reload-checkpoint", responses=FAILURES)
-def reload_checkpoint(studio: Services) -> dict[str, Any]:
+def reload_checkpoint(studio: Services, admin: Admin) -> dict[str, Any]:
     """Load the current model now rather than with the next picture; answers once it stands."""
     studio.reload_model()
     return {}

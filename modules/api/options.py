@@ -11,7 +11,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from modules.api.fields import sound_text
 from modules.api.messages import FAILURES
 from modules.api.names import OWN_VAE, find_attention, find_checkpoint, find_vae
-from modules.api.services import Services
+from modules.api.preferences import Preferences
+from modules.api.services import Own, Owner, Person, Services
 from modules.contracts.errors import StudioError
 from modules.support.studio import Studio
 
@@ -27,22 +28,27 @@ class Options(BaseModel):
 
 
 @router.get("/sdapi/v1/options", response_model=Options)
-def get_options(studio: Services) -> dict[str, Any]:
-    """Every public setting. The whole object may be sent back."""
-    values = dict(studio.settings.public())
-    title, sha256 = _current(studio)
-    return {**values, "sd_model_checkpoint": title, "sd_checkpoint_hash": sha256}
+def get_options(studio: Services, owner: Owner, preferences: Own) -> dict[str, Any]:
+    """Every public setting, as it is for the caller. The whole object may be sent back."""
+    title, sha256 = _current(studio, preferences, owner)
+    return {**preferences.public(owner), "sd_model_checkpoint": title, "sd_checkpoint_hash": sha256}
 
 
 @router.post("/sdapi/v1/options", responses=FAILURES)
-def set_options(studio: Services, options: Annotated[dict[str, Any], Body(), BeforeValidator(sound_text)]) -> None:
+def set_options(
+    studio: Services,
+    person: Person,
+    preferences: Own,
+    options: Annotated[dict[str, Any], Body(examples=[{"sd_model_checkpoint": "pocket"}]), BeforeValidator(sound_text)],
+) -> None:
     """Change settings, all or none. Unknown keys are ignored, so that clients may send back what they once read.
 
-    A checkpoint may be named by title, name or hash; one that is not here answers 404 and changes nothing.
+    An admin's change is everybody's, anybody else's is for their own calls alone. A checkpoint may be named by title,
+    name or hash; one that is not here answers 404 and changes nothing.
     """
     changes = {key: value for key, value in options.items() if key != "sd_model_checkpoint"}
     wanted = options.get("sd_model_checkpoint")
-    if isinstance(wanted, str) and wanted and wanted != _current(studio)[0]:
+    if isinstance(wanted, str) and wanted and wanted != _current(studio, preferences, person.name)[0]:
         changes["sd_model_checkpoint"] = find_checkpoint(studio.catalog, wanted)
     attention = changes.get("cross_attention_optimization")
     if isinstance(attention, str):
@@ -50,15 +56,16 @@ def set_options(studio: Services, options: Annotated[dict[str, Any], Body(), Bef
     vae = changes.get("sd_vae")
     if isinstance(vae, str):
         changes["sd_vae"] = find_vae(studio.catalog, vae) or OWN_VAE
-    studio.settings.update(changes, unknown="ignore")
+    preferences.change(person, changes)
 
 
-def _current(studio: Studio) -> tuple[str, str]:
+def _current(studio: Studio, preferences: Preferences, owner: str) -> tuple[str, str]:
     """Title and SHA-256 of the model that a request without a name gets; what the settings say where there is none."""
+    wanted = preferences.of(owner).get("sd_model_checkpoint") or None
     try:
-        entry = studio.catalog.find_model(None)
+        entry = studio.catalog.find_model(wanted)
     except StudioError:
-        return str(studio.settings["sd_model_checkpoint"]), ""
+        return str(wanted or studio.settings["sd_model_checkpoint"]), ""
     return entry.title, entry.sha256 or ""
 
 

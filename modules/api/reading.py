@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from modules.api.fields import LegacyField, fields_of
@@ -36,14 +37,18 @@ class InitImageMissing(InvalidRequest):
     status = 404
 
 
-def read_body(body: Values, mode: str, studio: Studio) -> Wish:
-    """Check and translate a body. Blocks while pictures are decoded. Raises `StudioError` with one sentence."""
+def read_body(body: Values, mode: str, studio: Studio, own: Values = MappingProxyType({})) -> Wish:
+    """Check and translate a body. Blocks while pictures are decoded. Raises `StudioError` with one sentence.
+
+    `own` are settings that the caller has changed for their own calls.
+    """
     refuse_absent(body)
     notes: list[str] = []
     overrides = _overrides(body)
-    settings = {**studio.settings.public(), **{key: value for key, value in overrides.items() if value is not None}}
+    public = {**studio.settings.public(), **own}
+    settings = {**public, **{key: value for key, value in overrides.items() if value is not None}}
     # Which model is the default is the catalogue's to say: the command line may have named one.
-    defaults = {key: value for key, value in studio.settings.public().items() if key != "sd_model_checkpoint"}
+    defaults = {key: value for key, value in public.items() if key != "sd_model_checkpoint" or key in own}
     groups = _groups(body, mode, overrides, defaults)
     _name_samplers(groups["sampling"], body, studio)
     groups["prompt"]["styles"] = tuple(name for name in groups["prompt"].get("styles", ()) if name != "None")

@@ -81,7 +81,7 @@ async def _queue(
     if body.callback_url:
         raise UnsupportedFeature("callback_url was given; the studio calls no address, follow the task's events.")
     named = {"sd_model_checkpoint": body.checkpoint, "sd_vae": body.vae}
-    wish = await read_call(mode, body, studio, **{key: value for key, value in named.items() if value})
+    wish = await read_call(mode, body, request, studio, owner, **{key: value for key, value in named.items() if value})
     told = await promise(request, studio, wish.request, owner, body.force_task_id or None)
     return QueueTaskResponse(task_id=json.loads(bytes(told.body))["job_id"])
 

@@ -8,6 +8,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from modules.api.feed import Feed
+from modules.api.preferences import Preferences
 from modules.contracts.accounts import Caller
 from modules.contracts.errors import NotAllowed
 from modules.support.studio import Studio
@@ -48,8 +49,15 @@ def feed_of(request: HTTPConnection) -> Feed:
     return feed
 
 
+def preferences_of(request: HTTPConnection) -> Preferences:
+    """What people have set for themselves."""
+    preferences: Preferences = request.app.state.preferences
+    return preferences
+
+
 Services = Annotated[Studio, Depends(studio_of)]
 Owner = Annotated[str, Depends(owner_of)]
 Person = Annotated[Caller, Depends(caller_of)]
 Admin = Annotated[Caller, Depends(admin_of)]
 Events = Annotated[Feed, Depends(feed_of)]
+Own = Annotated[Preferences, Depends(preferences_of)]

@@ -50,7 +50,8 @@ def test_every_route_but_the_probes_wants_to_know_who_asks(make_rig):
 def test_no_route_hides_from_the_walk(rig):
     app = rig.application()
     described = {path for _, path in routes_of(app)}
-    paths = {getattr(route, "path", None) for route in flat(app.router.routes)} - {None, ""}
+    paths = {getattr(route, "path", None) or "" for route in flat(app.router.routes)} - {""}
+    paths = {path.replace(":path}", "}") for path in paths}
     assert "/api/v1/jobs/{job_id}" in described
     assert paths <= described | {"/sign-in", "/docs/parts/{name}"} | sockets_of(app)
 

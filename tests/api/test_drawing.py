@@ -150,7 +150,8 @@ def test_image_to_image(call, rig):
     source = picture()
     body = call("img2img", prompt="p", init_images=[b64(source)], denoising_strength=0.6, resize_mode=1, steps=2)
     assert rig.asked.mode == "img2img"
-    assert rig.asked.image.images == (source,)
+    (kept,) = rig.asked.image.images
+    assert opened(b64(kept)).tobytes() == opened(b64(source)).tobytes()
     assert (rig.asked.image.denoising_strength, rig.asked.image.resize_mode) == (0.6, "crop")
     assert body["parameters"]["init_images"] is None
     assert json.loads(body["info"])["denoising_strength"] == 0.6
@@ -200,7 +201,7 @@ def test_a_photograph_is_turned_upright(call, rig, orientation):
     call("img2img", init_images=[b64(buffer.getvalue())], steps=1)
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(buffer.getvalue())))
     assert (np.asarray(opened(b64(rig.asked.image.images[0]))) == np.asarray(upright)).all()
-    assert (rig.asked.image.images[0] == buffer.getvalue()) == (orientation == 1)
+    assert not opened(b64(rig.asked.image.images[0])).getexif()
 
 
 def test_parameters_as_text_fill_what_the_body_leaves_out(call, rig):

@@ -66,9 +66,8 @@ def test_what_is_not_here_in_other_shapes(get):
     assert get("embeddings") == {"loaded": {}, "skipped": {}}
 
 
-@pytest.mark.parametrize("path", ["extra-single-image", "extra-batch-images", "interrogate"])
-def test_work_that_is_not_here_is_refused_with_a_reason(client, path):
-    answer = client.post(f"/sdapi/v1/{path}", json={"image": ""})
+def test_work_that_is_not_here_is_refused_with_a_reason(client):
+    answer = client.post("/sdapi/v1/interrogate", json={"image": ""})
     assert answer.status_code == 422
     assert answer.json()["error"] == "unsupported_feature"
     assert "not available in this version" in answer.json()["detail"]
@@ -121,3 +120,36 @@ def test_models_are_let_go_and_loaded_again_on_request(rig, client):
         answer = client.post(f"/sdapi/v1/{word}-checkpoint")
         assert (answer.status_code, answer.json()) == (200, {})
     assert rig.loads == ["unload", "reload"]
+
+
+@pytest.mark.parametrize("path", ["create/embedding", "create/hypernetwork", "train/embedding", "train/hypernetwork"])
+def test_what_cannot_be_made_is_said_in_the_old_shape(client, path):
+    answer = client.post(f"/sdapi/v1/{path}", json={"name": "x"})
+    assert answer.status_code == 200
+    assert "nothing was done" in answer.json()["info"]
+
+
+def test_options_of_one_person_are_not_those_of_another_unless_an_admin_sets_them(people):
+    rig, clients = people
+
+    def options(name):
+        return clients[name].get("/sdapi/v1/options").json()
+
+    mine = {**options("ann"), "sd_model_checkpoint": "people/photo", "samples_format": "webp", "no_such": 1}
+    assert clients["ann"].post("/sdapi/v1/options", json=mine).status_code == 200
+    assert options("ann")["sd_model_checkpoint"] == "people/photo [0123456789]"
+    for other in ("bob", "ada"):
+        assert options(other)["sd_model_checkpoint"] == "pocket"
+        assert options(other)["samples_format"] == "png"
+    drawn = {name: clients[name].post("/sdapi/v1/txt2img", json={"steps": 1}) for name in ("ann", "bob")}
+    assert [answer.status_code for answer in drawn.values()] == [200, 200]
+    asked = [(seen.model.checkpoint, seen.output.format) for seen in rig.engine.seen]
+    assert asked == [("people/photo", "webp"), ("pocket", "png")]
+    refused = clients["ann"].post("/sdapi/v1/options", json={"max_megapixels": 64, "samples_format": "jpeg"})
+    assert refused.status_code == 403
+    assert options("ann")["samples_format"] == "webp"
+    assert clients["ann"].post("/sdapi/v1/options", json={"samples_format": "bmp"}).status_code == 422
+    assert clients["ada"].post("/sdapi/v1/options", json={"max_megapixels": 2}).status_code == 200
+    assert options("bob")["max_megapixels"] == 2
+    assert clients["bob"].post("/sdapi/v1/unload-checkpoint").status_code == 403
+    assert clients["ada"].post("/sdapi/v1/unload-checkpoint").status_code == 200

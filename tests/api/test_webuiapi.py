@@ -65,6 +65,20 @@ def test_a_picture_tells_how_it_was_drawn(api):
     assert read.parameters["Seed"] == "4"
 
 
+def test_finished_pictures_are_made_larger(api):
+    source = Image.new("RGB", (20, 10), "red")
+    twice = api.extra_single_image(source, upscaler_1="Lanczos", upscaling_resize=2)
+    assert (twice.image.size, twice.image.getpixel((3, 3))) == ((40, 20), (255, 0, 0))
+    cut = api.extra_single_image(source, resize_mode=1, upscaling_resize_w=30, upscaling_resize_h=30)
+    assert cut.image.size == (30, 30)
+    mixed = api.extra_single_image(source, upscaler_2="None", extras_upscaler_2_visibility=0.5)
+    assert mixed.image.size == (40, 20)
+    several = api.extra_batch_images([source, source.resize((8, 8))], upscaler_1="None", upscaling_resize=3)
+    assert [image.size for image in several.images] == [(60, 30), (24, 24)]
+    with pytest.raises(RuntimeError, match="at most 8192"):
+        api.extra_single_image(Image.new("RGB", (1000, 10)), upscaling_resize=16)
+
+
 def test_lists_and_options(api, rig):
     assert api.util_get_sampler_names() == sorted(["DPM++ 2M", "Euler a", "Euler", "DDIM", "Restart", "PLMS"])
     assert "karras" in api.util_get_scheduler_names()
@@ -105,8 +119,10 @@ def test_what_goes_wrong_is_told(api):
     with pytest.raises(RuntimeError) as caught:
         api.txt2img(sampler_name="Sorcery")
     assert caught.value.args[0] == 404
-    with pytest.raises(RuntimeError, match="not available in this version"):
-        api.extra_single_image(Image.new("RGB", (8, 8)))
+    with pytest.raises(RuntimeError, match="hires pass only"):
+        api.extra_single_image(Image.new("RGB", (8, 8)), upscaler_1="net-x2")
+    with pytest.raises(RuntimeError, match="no face restoration"):
+        api.extra_single_image(Image.new("RGB", (8, 8)), gfpgan_visibility=0.5)
     assert api.txt2img().images
 
 
