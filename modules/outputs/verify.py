@@ -21,6 +21,9 @@ COMPANY = 3
 """Further pictures drawn beside the one that is verified, with other seeds."""
 TOLERANCE = 1
 """Levels of 255 by which a picture may differ and still counts as the same."""
+LOSSY_TOLERANCE = 8
+"""The same for files that lose a little: their encoders turn one level of one pixel into a few of its neighbours'."""
+LOSSLESS = "image/png"
 PATIENCE_SECONDS = 600.0
 
 
@@ -41,11 +44,13 @@ class Verdict:
     company: Difference
     changes: tuple[Change, ...]
     """Parts of the recipe that are not what they were."""
+    tolerance: int = TOLERANCE
+    """Levels of 255 within which both repetitions count as the same picture."""
 
     @property
     def same(self) -> bool:
-        """Both repetitions are within TOLERANCE everywhere."""
-        return max(self.alone.largest, self.company.largest) <= TOLERANCE
+        """Both repetitions are within the tolerance everywhere."""
+        return max(self.alone.largest, self.company.largest) <= self.tolerance
 
 
 class Verifier:
@@ -82,6 +87,7 @@ class Verifier:
             difference(kept, self._as_kept(alone, stored)),
             difference(kept, self._as_kept(among, stored)),
             changes_between(stored.recipe, alone.recipe),
+            TOLERANCE if stored.media_type == LOSSLESS else LOSSY_TOLERANCE,
         )
 
     def _finish(self, handle: JobHandle) -> Picture:
