@@ -28,7 +28,7 @@ from modules.api import (
 from modules.api.auth import SignedIn
 from modules.api.feed import Feed
 from modules.api.guard import Guard, Neighbours
-from modules.api.messages import Border, add_error_handlers
+from modules.api.messages import EVERYWHERE, Border, add_error_handlers
 from modules.api.preferences import Preferences
 from modules.api.seal import Seal
 from modules.api.services import Owner
@@ -55,8 +55,8 @@ def add_api(app: FastAPI, studio: Studio) -> None:
     app.root_path = app.root_path or network.subpath
     docs.take_over(app)
     add_error_handlers(app)
-    app.include_router(health.router)
-    app.include_router(session.router)
+    app.include_router(health.router, responses=EVERYWHERE)
+    app.include_router(session.router, responses=EVERYWHERE)
     if network.api:
         app.include_router(guarded(SignedIn(studio.door)))
     app.add_middleware(Guard, neighbours=Neighbours.of(network, studio.door))
@@ -75,7 +75,7 @@ def add_api(app: FastAPI, studio: Studio) -> None:
 
 def guarded(auth: SignedIn) -> APIRouter:
     """All routes of the API behind one door."""
-    root = APIRouter(dependencies=[Depends(auth)])
+    root = APIRouter(dependencies=[Depends(auth)], responses=EVERYWHERE)
     for room in ROOMS:
         root.include_router(room.router)
     root.add_api_route("/internal/ping", ping, methods=["GET"], tags=["health"])

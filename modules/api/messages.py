@@ -47,6 +47,23 @@ class Failure(BaseModel):
     errors: str = ""
 
 
+class Complaint(BaseModel):
+    """What FastAPI says of a body or parameter of the wrong shape."""
+
+    detail: list[dict[str, Any]] = Field(description="Where (`loc`), what (`msg`) and of which kind (`type`).")
+
+
+class Plain(BaseModel):
+    """What the framework says of an address or method that is not there."""
+
+    detail: str
+
+
+EVERYWHERE: dict[int | str, dict[str, Any]] = {
+    422: {"model": Failure | Complaint, "description": "A value cannot be used"},
+    "default": {"model": Failure | Plain, "description": "Anything else that went wrong"},
+}
+"""For every route: what any of them may answer."""
 FAILURES: dict[int | str, dict[str, Any]] = {
     status: {"model": Failure, "description": text}
     for status, text in (

@@ -59,7 +59,8 @@ class OpenAIFailure(BaseModel):
 
 
 WRONG: dict[int | str, dict[str, Any]] = {
-    status: {"model": OpenAIFailure} for status in (400, 401, 404, 422, 429, 500, 503, 504, 507)
+    status: {"model": OpenAIFailure}
+    for status in (400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503, 504, 507, "default")
 }
 
 
@@ -118,13 +119,13 @@ class ModelsAnswer(BaseModel):
     data: list[ModelRow]
 
 
-@router.get("/models", responses={401: WRONG[401]})
+@router.get("/models", responses=WRONG)
 def list_models(studio: Services) -> ModelsAnswer:
     """Models that can be used."""
     return ModelsAnswer(data=[ModelRow(id=row.name) for row in studio.catalog.models() if row.problem is None])
 
 
-@router.get("/models/{name:path}", responses={401: WRONG[401], 404: WRONG[404]})
+@router.get("/models/{name:path}", responses=WRONG)
 def get_model(studio: Services, name: str) -> ModelRow:
     """One model by its name in the catalogue, which may hold a slash."""
     return ModelRow(id=find_checkpoint(studio.catalog, name))
