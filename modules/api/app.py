@@ -24,6 +24,7 @@ from modules.api import (
     progress,
     scheduler,
     session,
+    verify,
 )
 from modules.api.auth import SignedIn
 from modules.api.feed import Feed
@@ -36,7 +37,7 @@ from modules.support.studio import Studio
 
 ROOMS = (
     *(generation, progress, options, lists, png_info, extras, internal, legacy, scheduler, openai),
-    *(jobs, job_control, events, pictures, people),
+    *(jobs, job_control, events, pictures, verify, people),
     docs,
 )
 """Modules whose routes want to know who asks once there are accounts or `--api-auth`; `health` is open."""
