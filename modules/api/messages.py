@@ -100,13 +100,16 @@ async def _explain(request: HTTPConnection, error: Exception) -> JSONResponse | 
         await request.close(STRANGER if isinstance(error, NotSignedIn) else REFUSED, error.message[:REASON_LENGTH])
         return None
     path = local_path(request.scope)
-    return failure(error.status, error.kind, error.message, _headers(error), path=path)
+    return failure(error.status, error.kind, error.message, _headers(error, request), path=path)
 
 
-def _headers(error: StudioError) -> dict[str, str]:
+def _headers(error: StudioError, request: HTTPConnection) -> dict[str, str]:
+    """A browser opens a window of its own where it is told of Basic, so a page's script is not told."""
     if isinstance(error, OverLimit):
         return {"Retry-After": str(math.ceil(error.retry_after))}
     if isinstance(error, NotSignedIn):
+        if request.headers.get("sec-fetch-mode", "navigate") != "navigate":
+            return {}
         return {"WWW-Authenticate": 'Basic realm="Atelier", charset="UTF-8"'}
     return {"Retry-After": RETRY_SECONDS} if error.status == 503 else {}
 

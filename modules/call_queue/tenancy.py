@@ -5,6 +5,7 @@ Neither kind of lock needs a clock or a heartbeat: the kernel, or the database s
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import sqlite3
 from typing import Protocol
@@ -111,11 +112,17 @@ class ServerTenancy:
         self._session = session
 
     def leave(self) -> None:
-        """End the session, and the lock with it."""
+        """Give the lock back and end the session.
+
+        The server would drop the lock with the session, but a moment later, when somebody may have asked already.
+        """
         session, self._session = self._session, None
-        if session is not None:
-            session.detach()
-            session.close()
+        if session is None:
+            return
+        with contextlib.suppress(SQLAlchemyError):  # a broken session holds nothing
+            session.execute(text("SELECT pg_advisory_unlock(:number)"), {"number": self._number})
+        session.detach()
+        session.close()
 
     def renew(self) -> None:
         """Ask the server for a sign of life on the session that holds the lock; make a new one where it is broken."""

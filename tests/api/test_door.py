@@ -76,6 +76,16 @@ def test_a_known_pair_comes_in(make_rig, pair):
     assert rig.queue.list()[0].owner == pair[0]
 
 
+def test_a_script_of_a_page_makes_no_browser_ask_for_a_password(make_rig):
+    client = make_rig(network={"api_auth": PAIRS}).client()
+    by_hand = {"sec-fetch-mode": "navigate", "sec-fetch-site": "none"}
+    by_script = {"sec-fetch-mode": "cors", "sec-fetch-site": "same-origin"}
+    assert "www-authenticate" in client.get("/docs", headers=by_hand).headers
+    assert "www-authenticate" not in client.get("/api/v1/session", headers=by_script).headers
+    wrong = client.post("/api/v1/session", json={"name": "ann", "password": "no"}, headers=by_script)
+    assert (wrong.status_code, "www-authenticate" in wrong.headers) == (401, False)
+
+
 @pytest.mark.parametrize(
     "header",
     ["", "Basic", "Basic %%%", "Basic YW5u", "Bearer YW5uOmNvcnJlY3Q6aG9yc2U=", "Basic YW5uOndyb25n", "Basic Og=="],

@@ -356,7 +356,7 @@ def test_sign_in_separates_people(tmp_path: Path, visit: Open) -> None:
             seen.page.get_by_label("Name").fill(name)
             seen.page.get_by_label("Password").fill("wrong")
             seen.page.get_by_role("button", name="Sign in").click()
-            seen.wait("document.querySelector('[role=alert]').textContent.includes('no account')")
+            seen.page.get_by_text("no account").wait_for()
             seen.page.get_by_label("Password").fill(password)
             seen.page.get_by_role("button", name="Sign in").click()
             seen.page.wait_for_selector("#txt2img_generate")
