@@ -28,6 +28,7 @@ from modules.memory.planner import plan_memory
 from modules.processing_diffusers.batch import draw_batches
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.lane_pipeline import lane_class
+from modules.processing_diffusers.library_log import join_logs
 from modules.processing_diffusers.model import DrawingModel
 from modules.processing_diffusers.multiplexer.admission import Lane
 from modules.processing_diffusers.multiplexer.core import Multiplexer
@@ -70,6 +71,7 @@ class DiffusersEngine:
         self._settings, self._options, self._version = settings, options, version
         self._threads = torch.get_num_threads()
         check_attention(options.device.attention or AUTOMATIC, choice.handler)
+        join_logs()
         self.multiplexer = Multiplexer(
             window=lambda: float(settings["batch_window_ms"]) / 1000,
             is_out_of_memory=choice.handler.is_out_of_memory,

@@ -5,13 +5,14 @@ Imports nothing heavy itself, because the number of threads has to be set before
 
 from __future__ import annotations
 
-import os
 import pickle
 import signal
 import sys
 import traceback
 from multiprocessing.connection import Connection
 from typing import Any
+
+from modules.bootstrap.variables import declare
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -23,7 +24,7 @@ def serve(link: Connection, make: bytes) -> None:
     as its last word. `make` is pickled, so that what it imports is imported after the number of threads is set.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ.update(dict.fromkeys(THREADS, "1"))
+    declare(**dict.fromkeys(THREADS, "1"))
     try:
         _serve(link, make)
     except (EOFError, BrokenPipeError, ConnectionResetError):

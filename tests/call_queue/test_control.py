@@ -178,7 +178,7 @@ def test_a_failed_job_keeps_what_its_lane_said_and_one_that_is_done_keeps_nothin
     draw, seen = engine._denoise, []
 
     def denoise(request, context, batch):
-        logging.getLogger("diffusers").warning("odd weights")
+        logging.getLogger("modules.sd_models").warning("odd weights")
         logging.getLogger("diffusers").debug("not of interest")
         seen.extend(queue.log(context.job_id))
         return draw(request, context, batch)

@@ -180,7 +180,7 @@ def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path):
 
 def test_the_command_says_what_is_missing(tmp_path, capsys):
     assert run(["train", "unet", "--work", str(tmp_path), "--minutes", "1"]) == 2
-    assert "latents.pt" in capsys.readouterr().err
+    assert "latents-128.pt" in capsys.readouterr().err
     assert run(["train", "nonsense", "--work", str(tmp_path)]) == 2
     assert "no stage" in capsys.readouterr().err
     assert run(["eval", "--model", str(tmp_path / "none")]) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from PIL import Image
 from modules.contracts.events import ImageReady, Preview, StageStarted, StepDone
 from modules.contracts.plan import SamplerPlan
 from modules.contracts.request import CanvasParams, PromptParams, SamplingParams, SeedParams
+from modules.processing_diffusers.library_log import join_logs
 from modules.sd_samplers.build import build_scheduler
 from tests.processing_diffusers.conftest import ask, pixels
 
@@ -147,6 +149,14 @@ def test_previews_come_every_n_steps_and_only_when_somebody_looks(bench):
     bench.events.clear()
     bench.draw(ask(steps=6))
     assert not [event for event in bench.events if isinstance(event, Preview)]
+
+
+def test_what_the_libraries_say_reaches_the_studios_log(bench, caplog):
+    join_logs()
+    for name in ("diffusers.pipelines", "transformers.modeling_utils"):
+        logging.getLogger(name).warning("odd weights of %s", name)
+    assert [record.name for record in caplog.records] == ["diffusers.pipelines", "transformers.modeling_utils"]
+    assert not any(logging.getLogger(name).handlers for name in ("diffusers", "transformers"))
 
 
 def test_progress_rises_to_the_end_over_all_batches(one_lane):
