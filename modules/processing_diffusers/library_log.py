@@ -1,4 +1,4 @@
-"""What diffusers and transformers log goes where everything else goes: to the studio's log, and to the log of the job."""
+"""What diffusers and transformers log goes where all else goes: to the studio's log, and to the log of the job."""
 
 from __future__ import annotations
 
