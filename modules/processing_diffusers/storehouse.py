@@ -138,7 +138,8 @@ class Storehouse:
         folders = tuple(self._paths.models_of(kind) for kind in ("checkpoints", "text-encoders", "vae"))
         home = placement if resting is None else self._in_main_memory(placement)
         loaded = load_model(entry, family, home, progress=loading, folders=folders)
-        previewer = Previewer(loaded.components, family, self._paths.cache, self._paths.models_of("vae-approx"))
+        approx, shipped = self._paths.models_of("vae-approx"), (self._paths.pocket / "preview",)
+        previewer = Previewer(loaded.components, family, self._paths.cache, approx, shipped)
         return DrawingModel(loaded, placement, previewer, resting=resting)
 
     @contextlib.contextmanager

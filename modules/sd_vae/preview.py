@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from modules.contracts.catalog import Family
 from modules.contracts.errors import BrokenModel
 from modules.sd_vae import linear
 from modules.sd_vae.codec import computing_device
-from modules.sd_vae.taesd import find_taesd, load_taesd
+from modules.sd_vae.taesd import find_marked, find_taesd, load_taesd
 
 log = logging.getLogger(__name__)
 QUALITY = 80
@@ -22,8 +22,9 @@ QUALITY = 80
 class Previewer:
     """Makes previews for one set of components. Safe to use from several threads; the decoder is made at first use.
 
-    TAESD (AutoencoderTiny) is taken when its file for this latent format is in `approx_folder`; else the published
-    matrix of the latent format; else one fitted to the VAE and kept in `cache`.
+    TAESD (AutoencoderTiny) is taken when its file for this latent format is in `approx_folder`, or one that is marked
+    for this very VAE there or in `shipped`; else the published matrix of the latent format; else one fitted to the VAE
+    and kept in `cache`.
     """
 
     def __init__(
@@ -32,11 +33,13 @@ class Previewer:
         family: Family | None = None,
         cache: Path | None = None,
         approx_folder: Path | None = None,
+        shipped: Sequence[Path] = (),
     ) -> None:
         self._vae = components["vae"]
         self._family = family
         self._cache = cache
         self._approx = approx_folder
+        self._marked = (*([approx_folder] if approx_folder is not None else []), *shipped)
         self._lock = threading.Lock()
         self._decoder: Callable[[Any], Any] | None = None
 
@@ -78,17 +81,15 @@ class Previewer:
             return self._decoder
 
     def _make(self) -> Callable[[Any], Any]:
-        found = linear.known(self._vae)
-        if found is None:
-            # TAESD is trained for the published latent formats only; any other VAE gets its own fit.
-            return linear.fitted(self._vae, self._cache).apply
-        file = find_taesd(self._approx, self._family, int(self._vae.config.latent_channels))
+        found, channels = linear.known(self._vae), int(self._vae.config.latent_channels)
+        # The published files are for the published formats only; any other VAE has one of its own, or none.
+        file = find_taesd(self._approx, self._family, channels) if found else find_marked(self._marked, self._vae)
         if file is not None:
             try:
-                return load_taesd(file, int(self._vae.config.latent_channels), computing_device(self._vae))
+                return load_taesd(file, channels, computing_device(self._vae))
             except BrokenModel as error:
                 log.warning("%s Previews use colours only.", error)
-        return found.apply
+        return (found or linear.fitted(self._vae, self._cache)).apply
 
 
 def _grid(pictures: Any) -> Any:

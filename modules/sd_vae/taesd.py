@@ -1,13 +1,15 @@
-"""TAESD, a tiny decoder of known latent formats (github.com/madebyollin/taesd), from a file that the user put there.
+"""TAESD, a tiny decoder of latents (github.com/madebyollin/taesd), from a file that lies ready.
 
-Files are looked for by the names under which they are published: `taesd`, `taesdxl`, `taesd3`, `taef1`, with
-`_decoder` or without, as `.safetensors` or as a diffusers folder.
+For the published latent formats files are looked for by the names under which they are published: `taesd`, `taesdxl`,
+`taesd3`, `taef1`, with `_decoder` or without, as `.safetensors` or as a diffusers folder. A decoder of any other
+latents says in its header which ones: `latents`, the mark of the VAE that makes them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,10 @@ from modules.sd_vae.load import load_vae, read_shapes
 
 STEMS = {"sd": "taesd", "sdxl": "taesdxl", "sd3": "taesd3", "flux": "taef1"}
 """File name by `Family.adapter`."""
+MARK = "latents"
+"""Key of the mark in a file's header."""
+_ENCODING = ("encoder.conv_in.", "encoder.conv_out.", "quant_conv.")
+"""Layers that decide what latents look like; the decoder may change without another preview."""
 
 
 def find_taesd(folder: Path | None, family: Family | None, channels: int) -> Path | None:
@@ -29,6 +35,36 @@ def find_taesd(folder: Path | None, family: Family | None, channels: int) -> Pat
         path = folder / name
         if path.is_file() or (path / "config.json").is_file():
             return path
+    return None
+
+
+def latent_mark(vae: Any) -> str:
+    """Sixteen hex digits that tell the latents of this VAE from those of any other, whatever type it was loaded in."""
+    import torch
+
+    config = vae.config
+    digest = hashlib.sha256(f"{config.scaling_factor} {getattr(config, 'shift_factor', None) or 0.0}".encode())
+    for name, tensor in sorted(vae.state_dict().items()):
+        if name.startswith(_ENCODING):
+            rounded = tensor.detach().to("cpu", torch.float32).to(torch.bfloat16).view(torch.int16)
+            digest.update(name.encode() + rounded.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def find_marked(folders: Iterable[Path], vae: Any) -> Path | None:
+    """The first `*.safetensors` directly in these folders whose header holds the mark of `vae`, or None."""
+    from safetensors import SafetensorError, safe_open
+
+    mark = ""
+    for folder in folders:
+        for path in sorted(folder.glob("*.safetensors")):
+            try:
+                with safe_open(path, "pt") as file:
+                    said = (file.metadata() or {}).get(MARK)
+            except (OSError, SafetensorError):
+                continue  # not ours to report: it may be meant for something else
+            if said and said == (mark := mark or latent_mark(vae)):
+                return path
     return None
 
 

@@ -14,6 +14,7 @@ from modules.contracts.catalog import Family
 from modules.sd_vae import linear
 from modules.sd_vae.decode import encode
 from modules.sd_vae.preview import Previewer
+from modules.sd_vae.taesd import MARK, latent_mark
 from tests.factories import parts
 from tests.sd_vae.vaes import faithful, solid, tiny
 
@@ -211,3 +212,41 @@ def test_a_vae_of_our_own_gets_its_own_fit_even_beside_taesd(tmp_path):
     tiny().save_pretrained(tmp_path / "taesd")
     previewer = Previewer({"vae": ColourBlocks()}, sd15_family(), None, tmp_path)
     assert previewer.preview(torch.zeros(1, 4, 8, 8)).size == (8, 8)
+
+
+def marked(folder, vae, colour=(1.0, 0.0, 0.0)):
+    """A decoder marked for `vae` that shows one colour whatever it is given."""
+    from safetensors.torch import save_file
+
+    decoder = tiny().decoder.requires_grad_(False)
+    for tensor in decoder.state_dict().values():
+        tensor.zero_()
+    decoder.layers[-1].bias.copy_(torch.tensor(colour))
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.clone() for name, tensor in published_names(decoder).items()}
+    save_file(tensors, folder / "taesd_decoder.safetensors", {MARK: latent_mark(vae)})
+
+
+@pytest.mark.parametrize("place", ["vae-approx", "shipped"])
+def test_a_decoder_marked_for_a_vae_is_taken_for_it_and_for_no_other(tmp_path, place):
+    with parts.seeded(3):
+        vae, other = parts.vae(), parts.vae(scale=0.5)
+    marked(tmp_path / place, vae)
+    folders = {"approx_folder": tmp_path / "vae-approx", "shipped": [tmp_path / "shipped"]}
+    latents = torch.randn(1, 4, 6, 6, generator=torch.Generator().manual_seed(3))
+    image = Previewer({"vae": vae}, **folders).preview(latents)
+    assert image.size == (48, 48)
+    assert average(image) == (255, 0, 0)
+    assert Previewer({"vae": other}, **folders).preview(latents).size == (6, 6)
+
+
+def test_the_mark_is_the_same_in_every_type_and_follows_the_encoder():
+    with parts.seeded(3):
+        vae = parts.vae().half()
+    mark = latent_mark(vae)
+    assert [latent_mark(vae.to(kind)) for kind in (torch.float32, torch.bfloat16, torch.float64)] == [mark] * 3
+    with torch.no_grad():
+        vae.decoder.conv_in.weight.mul_(2)
+        assert latent_mark(vae) == mark
+        vae.quant_conv.weight.mul_(2)
+        assert latent_mark(vae) != mark
