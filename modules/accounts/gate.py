@@ -27,14 +27,14 @@ class LedgerGate:
         self._engine = engine
         self._clock = clock
 
-    def admit(self, owner: str, wish: Wish, job_id: str, pending: int) -> None:
-        """Charge `owner`. Raises `InvalidRequest` or `OverLimit`, having charged nothing."""
+    def admit(self, owner: str, wish: Wish, job_id: str, pending: int) -> Tier:
+        """Charge `owner` and give the tier. Raises `InvalidRequest` or `OverLimit`, having charged nothing."""
         now = self._clock()
         with self._engine.begin() as connection:
             _serialise(connection, owner)
-            if ledger.charge_of(connection, job_id) is not None:
-                return
             tier = tier_of(connection, owner)
+            if ledger.charge_of(connection, job_id) is not None:
+                return tier
             _check_wish(tier, wish)
             if tier.queue_depth is not None and pending >= tier.queue_depth:
                 raise OverLimit(
@@ -45,6 +45,7 @@ class LedgerGate:
             _check_credits(_allowance(connection, owner, tier, now), wish.credits, now)
             connection.execute(insert(STARTS).values(owner=owner, moment=now, pictures=wish.pictures))
             ledger.write(connection, ledger.Line(owner, "charge", -wish.credits, job_id, wish.pictures), now)
+            return tier
 
     def settle(self, job_id: str, made: int) -> None:
         """Give back what the missing pictures cost."""

@@ -30,6 +30,8 @@ class MeteredQueue:
         self._inner = inner
         self._gate = gate
         self._catalog = catalog
+        self._weights: dict[str, float] = {}
+        """Of owners that have asked in this process, as the queue knows them."""
         self._unsubscribe: Callable[[], None] = bus.subscribe(self._hear)
 
     def __getattr__(self, name: str) -> Any:
@@ -53,7 +55,7 @@ class MeteredQueue:
         validate(request)
         chosen = job_id or uuid.uuid4().hex
         if self._inner.get(chosen) is None:
-            self._gate.admit(owner, self._wish(request), chosen, self._inner.pending(owner))
+            self._admit(owner, request, chosen, self._inner.pending(owner))
         try:
             handle = self._inner.submit(request, owner, job_id=chosen, terms=terms)
         except BaseException:
@@ -70,7 +72,7 @@ class MeteredQueue:
         record, request = self._inner.get(handle.id), self._inner.request(handle.id)
         if record is not None and request is not None:
             try:
-                self._gate.admit(record.owner, self._wish(request), handle.id, self._inner.pending(record.owner) - 1)
+                self._admit(record.owner, request, handle.id, self._inner.pending(record.owner) - 1)
             except StudioError:
                 self._inner.cancel(handle.id)
                 raise
@@ -90,6 +92,13 @@ class MeteredQueue:
         if isinstance(event, TERMINAL):
             record = self._inner.get(event.job_id)
             self._gate.settle(event.job_id, 0 if record is None else record.pictures)
+
+    def _admit(self, owner: str, request: GenerationRequest, job_id: str, pending: int) -> None:
+        """Ask the gate, and let the owner have the part of the lanes that is due to the tier."""
+        weight = self._gate.admit(owner, self._wish(request), job_id, pending).weight
+        if self._weights.get(owner, 1.0) != weight:
+            self._inner.set_weight(owner, weight)
+        self._weights[owner] = weight
 
     def _wish(self, request: GenerationRequest) -> Wish:
         name, native = request.model.checkpoint or "", NATIVE_PIXELS

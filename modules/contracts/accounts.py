@@ -154,8 +154,10 @@ class Doorkeeper(Protocol):
 class Gate(Protocol):
     """What the queue asks before it stores a job and tells when one has ended."""
 
-    def admit(self, owner: str, wish: Wish, job_id: str, pending: int) -> None:
-        """Charge `owner` for the job, who has `pending` others that wait or run. Asked again for the same job: nothing.
+    def admit(self, owner: str, wish: Wish, job_id: str, pending: int) -> Tier:
+        """Charge `owner` for the job, who has `pending` others that wait or run; gives the owner's tier.
+
+        Asked again for the same job: nothing is charged.
 
         Raises `InvalidRequest` for what the tier never allows, `OverLimit` for what it does not allow now; nothing is
         charged then.

@@ -104,6 +104,20 @@ def test_what_the_queue_refuses_is_given_back(metered, accounts):
     assert accounts.allowance("bob").used_today == 0
 
 
+def test_a_tier_says_how_large_a_part_of_the_lanes_is_due(metered, accounts):
+    def weight():
+        return next(share.weight for share in metered.shares() if share.owner == "bob")
+
+    metered.submit(wish(), "bob").wait(10)
+    assert weight() == 1
+    accounts.set_tier(Tier("small", weight=3.0))
+    metered.submit(wish(), "bob").wait(10)
+    assert weight() == 3
+    accounts.set_tier(Tier("small"))
+    metered.submit(wish(), "bob").wait(10)
+    assert weight() == 1
+
+
 def test_one_key_is_paid_for_once(metered, accounts):
     terms = JobTerms(idempotency_key="order 1")
     first = metered.submit(wish(), "bob", terms=terms)
