@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from modules.processing_diffusers.engine import DiffusersEngine
 
 log = logging.getLogger(__name__)
+SETTLE_SECONDS = 10.0
+"""How long closing waits for an engine that is just being built."""
 
 
 class EngineRoom:
@@ -27,6 +29,8 @@ class EngineRoom:
         self._lock = threading.Lock()
         self._closed = False
         self._coming: Future[DiffusersEngine] = Future()
+        self._idle = threading.Event()
+        self._idle.set()
         self.choice: DeviceChoice | None = None
 
     def get(self) -> Engine:
@@ -36,16 +40,18 @@ class EngineRoom:
     def build(self, assemble: Callable[[], tuple[DeviceChoice, DiffusersEngine]]) -> None:
         """Import, choose a device, load the default model; meant to run in a thread of its own. Never raises."""
         self._status.set("libraries", "Loading torch and diffusers")
+        self._idle.clear()
         try:
             self.choice, engine = assemble()
+            if self._keep(engine):
+                self._warm_up(engine)
+            else:
+                engine.close()
         except Exception as error:
             # Border of a thread: without it whoever waits for the engine would wait for ever.
             self._fail(error)
-            return
-        if self._keep(engine):
-            self._warm_up(engine)
-        else:
-            engine.close()
+        finally:
+            self._idle.set()
 
     def _keep(self, engine: DiffusersEngine) -> bool:
         with self._lock:
@@ -89,10 +95,14 @@ class EngineRoom:
         self._coming.result().warm_up()
 
     def close(self) -> None:
-        """Release the engine, or turn away whoever still waits for it; one that comes later is closed at once."""
+        """Release the engine, or turn away whoever still waits for it; one that comes later is closed at once.
+
+        Waits a little for one that is just being built: a process that ends in the middle of it aborts.
+        """
         with self._lock:
             self._closed = True
             if not self._coming.done():
                 self._coming.set_exception(NotReady("The studio is closing."))
+        self._idle.wait(SETTLE_SECONDS)
         if self._coming.exception() is None:
             self._coming.result().close()

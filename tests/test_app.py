@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -116,3 +117,26 @@ def test_models_are_unloaded_and_loaded_again_through_the_room():
     engine.problem = BrokenModel("model.safetensors is cut short.")
     with pytest.raises(BrokenModel):
         room.reload()
+
+
+def test_closing_waits_for_a_model_that_is_being_loaded():
+    begun, go_on, ended = threading.Event(), threading.Event(), []
+
+    class Slow(FakeEngine):
+        def warm_up(self):
+            begun.set()
+            go_on.wait(10)
+            ended.append("loaded")
+
+        def close(self):
+            ended.append("closed")
+
+    room, engine = EngineRoom(Status()), Slow()
+    with ThreadPoolExecutor(2) as crowd:
+        crowd.submit(room.build, lambda: (None, engine))
+        assert begun.wait(10)
+        closing = crowd.submit(room.close)
+        assert not ended
+        go_on.set()
+        closing.result(10)
+    assert ended == ["loaded", "closed"]
