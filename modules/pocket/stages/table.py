@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.pocket.stages.joint_rows import JOINT_ROWS
+from modules.pocket.stages.side_rows import SIDE_ROWS
 from modules.pocket.stages.tuned import ROWS
 from modules.training.journal import Budget
 
@@ -99,5 +100,5 @@ STAGES = (
     Stage("unet", 120, _unet),
     Stage("decoder", 10, _decoder),
     Stage("export", 5, _export),
-    *(Stage(*row) for row in (*JOINT_ROWS, *ROWS)),
+    *(Stage(*row) for row in (*JOINT_ROWS, *SIDE_ROWS, *ROWS)),
 )
