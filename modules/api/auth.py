@@ -8,17 +8,15 @@ from fastapi.openapi.models import HTTPBase
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
-from modules.contracts.accounts import Caller, Doorkeeper, Proof
+from modules.contracts.accounts import SESSION_COOKIE, Caller, Doorkeeper, Proof
 from modules.contracts.errors import NotSignedIn
-
-COOKIE = "atelier_session"
 
 
 def proof_of(connection: HTTPConnection) -> Proof:
     """What a request or WebSocket brought to show who it is from."""
     return Proof(
         connection.headers.get("authorization", ""),
-        connection.cookies.get(COOKIE, ""),
+        connection.cookies.get(SESSION_COOKIE, ""),
         connection.client.host if connection.client else "",
     )
 

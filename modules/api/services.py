@@ -13,9 +13,6 @@ from modules.contracts.accounts import Caller
 from modules.contracts.errors import NotAllowed
 from modules.support.studio import Studio
 
-LOCAL = "local"
-"""The owner of jobs where nobody has to sign in."""
-
 
 def studio_of(request: HTTPConnection) -> Studio:
     """The bundle of services that `add_api` put into the application."""

@@ -9,8 +9,9 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
 
 from modules.accounts.people import SESSION_SECONDS
-from modules.api.auth import COOKIE, proof_of
+from modules.api.auth import proof_of
 from modules.api.services import Services
+from modules.contracts.accounts import SESSION_COOKIE
 from modules.contracts.errors import NotSignedIn
 
 router = APIRouter(tags=["session"])
@@ -84,7 +85,13 @@ async def sign_in(studio: Services, given: Credentials, request: Request, respon
     below = request.scope.get("root_path", "").rstrip("/")
     secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
     response.set_cookie(
-        COOKIE, text, max_age=int(SESSION_SECONDS), path=f"{below}/", secure=secure, httponly=True, samesite="lax"
+        SESSION_COOKIE,
+        text,
+        max_age=int(SESSION_SECONDS),
+        path=f"{below}/",
+        secure=secure,
+        httponly=True,
+        samesite="lax",
     )
     return Self(name=caller.name, role=caller.role, open=studio.door.open)
 
@@ -104,4 +111,4 @@ async def sign_out(studio: Services, request: Request, response: Response) -> No
     session = proof_of(request).session
     if session:
         await asyncio.to_thread(studio.door.sign_out, session)
-    response.delete_cookie(COOKIE, path=f"{request.scope.get('root_path', '').rstrip('/')}/")
+    response.delete_cookie(SESSION_COOKIE, path=f"{request.scope.get('root_path', '').rstrip('/')}/")

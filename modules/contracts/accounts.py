@@ -11,6 +11,8 @@ Role = Literal["admin", "user", "guest"]
 """An admin sees and changes everything; a user has jobs, pictures and settings of their own; a guest may only draw."""
 
 ROLES: tuple[Role, ...] = ("admin", "user", "guest")
+SESSION_COOKIE = "atelier_session"
+"""Under which a browser keeps its session's secret, for API and page alike."""
 Means = Literal["local", "password", "token", "session"]
 
 

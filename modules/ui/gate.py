@@ -12,7 +12,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from modules.contracts.accounts import Doorkeeper, Proof
+from modules.contracts.accounts import SESSION_COOKIE, Doorkeeper, Proof
 from modules.contracts.errors import OverLimit
 
 READ_EXACT = frozenset(
@@ -33,7 +33,6 @@ READ_BELOW = ("/static/", "/assets/", "/svelte/", "/gradio_api/heartbeat/")
 WRITE_EXACT = frozenset({"/gradio_api/queue/join", "/gradio_api/cancel", "/gradio_api/reset"})
 
 
-COOKIE = "atelier_session"
 SIGN_IN = "sign-in"
 """Where the page for it is, seen from the studio's page."""
 
@@ -47,7 +46,7 @@ class Reader:
     def owner(self, connection: HTTPConnection) -> str | None:
         """Whose jobs and pictures the page shows; None for a stranger, and for one who has guessed too often."""
         address = connection.client.host if connection.client else ""
-        header, session = connection.headers.get("authorization", ""), connection.cookies.get(COOKIE, "")
+        header, session = connection.headers.get("authorization", ""), connection.cookies.get(SESSION_COOKIE, "")
         try:
             caller = self._door.identify(Proof(header, session, address))
         except OverLimit:
