@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from modules.bootstrap.flags import Command
 from modules.bootstrap.options import ROOT
@@ -16,6 +19,11 @@ from modules.cli import browser
 
 BROWSER_VARIABLE = "ATELIER_BROWSER"
 """Tells the tests where the browser is."""
+MEMORY_OF_A_PROCESS = 4 * 2**30
+"""Bytes that a process of tests may need, with the server that it starts and the browser."""
+MOST_PROCESSES = 8
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+"""For processes beside each other: pools of threads that share cores wait for each other longer than they work."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +46,15 @@ def static_checks() -> tuple[Check, ...]:
     )
 
 
-def pytest_with(arguments: Sequence[str]) -> Check:
-    """The tests, or those that the arguments choose."""
-    return Check("pytest", (sys.executable, "-m", "pytest", *arguments))
+def pytest_with(arguments: Sequence[str], processes: int = 1) -> Check:
+    """The tests, or those that the arguments choose; with several processes, each takes whole files."""
+    spread = ("-n", str(processes), "--dist", "loadfile") if processes > 1 else ()
+    return Check("pytest", (sys.executable, "-m", "pytest", *spread, *arguments))
+
+
+def count_processes(cores: int, memory: int) -> int:
+    """How many processes share the tests: one for each of `cores`, as far as `memory` (bytes) carries them."""
+    return max(1, min(cores, memory // MEMORY_OF_A_PROCESS, MOST_PROCESSES))
 
 
 def run(command: Command) -> int:
@@ -51,7 +65,8 @@ def run(command: Command) -> int:
         return run_check(pytest_with(command.rest), variables)
     failed = [check.name for check in static_checks() if run_check(check, variables)]
     _say(f"These checks failed: {', '.join(failed)}" if failed else "All checks passed; now the tests")
-    code = run_check(pytest_with(()), variables)
+    processes = count_processes(os.cpu_count() or 1, psutil.virtual_memory().total)
+    code = run_check(pytest_with((), processes), {**variables, **ONE_THREAD})
     return code or (1 if failed else 0)
 
 

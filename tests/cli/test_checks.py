@@ -1,6 +1,7 @@
 """`test`: which tools run, in which order, and what the exit code says."""
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,6 +29,19 @@ def test_all_tools_run_and_pytest_is_last(runs):
     assert checks.run(flags.parse(["test"])) == 0
     assert [name for name, *_ in ran] == ["ruff format", "ruff check", "mypy", "lint-imports", "pytest"]
     assert ran[-1][2][checks.BROWSER_VARIABLE] == "/opt/chromium"
+
+
+@pytest.mark.parametrize(
+    ("cores", "gib", "processes"), [(1, 24, 1), (2, 24, 2), (2, 6, 1), (2, 2, 1), (64, 256, 8), (8, 16, 4)]
+)
+def test_the_tests_are_shared_by_as_many_processes_as_cores_and_memory_carry(runs, monkeypatch, cores, gib, processes):
+    ran, _ = runs
+    monkeypatch.setattr(checks.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(checks.psutil, "virtual_memory", lambda: SimpleNamespace(total=gib * 2**30))
+    assert checks.run(flags.parse(["test"])) == 0
+    _, rest, variables = ran[-1]
+    assert rest == (("-n", str(processes), "--dist", "loadfile") if processes > 1 else ())
+    assert variables["OMP_NUM_THREADS"] == "1"
 
 
 @pytest.mark.parametrize("name", ["ruff format", "mypy", "lint-imports", "pytest"])
