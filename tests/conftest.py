@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.factories.fixtures", "tests.factories.postgres"]
+pytest_plugins = ["tests.factories.fixtures", "tests.factories.postgres", "tests.factories.redis_server"]

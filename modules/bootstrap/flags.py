@@ -27,7 +27,7 @@ COMMANDS = {
     "test": "format check, lint, types, import contracts and tests; with arguments pytest alone",
 }
 
-EXTRAS = ("postgres", "quant", "upscale")
+EXTRAS = ("postgres", "quant", "redis", "upscale")
 """Extras that a person may ask for by name; that of the tests comes with `test`."""
 
 BARE = frozenset({"pocket", "test"})
@@ -140,6 +140,9 @@ def add_studio(parser: argparse.ArgumentParser) -> None:
     paths.add_argument(
         "--database-url", metavar="URL", help="jobs and gallery in PostgreSQL: postgresql://USER@HOST/NAME"
     )
+    paths.add_argument(
+        "--counters-url", metavar="URL", help="limits a minute counted in Redis or Valkey: redis://HOST/0 (in memory)"
+    )
     paths.add_argument("--models-dir", metavar="DIR", help="weights by kind (models/)")
     paths.add_argument("--ckpt", metavar="MODEL", help="model to open first: a name, a file, a folder or a hub id")
     paths.add_argument("--vae", metavar="VAE", help="VAE to use in place of the model's own")
@@ -232,6 +235,7 @@ def _options(found: argparse.Namespace) -> opt.Options:
             checkpoint=found.ckpt,
             vae=found.vae,
             database_url=opt.parse_database_url(found.database_url),
+            counters_url=opt.parse_counters_url(found.counters_url),
         ),
         device=opt.DeviceOptions(
             use_cpu=opt.parse_parts(found.use_cpu),

@@ -82,6 +82,8 @@ class PathOptions:
     vae: str | None = None
     database_url: str | None = field(default=None, repr=False)
     """A PostgreSQL database in place of the SQLite file; kept out of repr, so out of logs: it may hold a password."""
+    counters_url: str | None = field(default=None, repr=False)
+    """A Redis or Valkey server that counts for limits a minute, in place of this process's memory; out of logs too."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,17 @@ def parse_database_url(text: str | None) -> str | None:
         raise OptionError(
             "--database-url: the address does not begin with postgresql://; SQLite is what is used without."
         )
+    return text or None
+
+
+COUNTER_SCHEMES = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
+
+
+def parse_counters_url(text: str | None) -> str | None:
+    """The address of a Redis or Valkey server as it was given; it may hold a password, so no message repeats it."""
+    if text and not text.startswith(COUNTER_SCHEMES):
+        allowed = ", ".join(COUNTER_SCHEMES)
+        raise OptionError(f"--counters-url: the address does not begin with one of {allowed}; without, memory is used.")
     return text or None
 
 

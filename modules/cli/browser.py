@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from modules.bootstrap import variables
+from modules.cli import packages
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge", "msedge")
 
@@ -43,13 +42,9 @@ def ensure(say: Callable[[str], None]) -> str | None:
     found = find()
     if found:
         return found
-    may = sys.platform == "linux" and shutil.which("apt-get") and os.geteuid() == 0
-    if may:
+    if packages.may_install():
         say("Installing chromium for the browser tests")
-        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-        quietly = {**variables.snapshot(), "DEBIAN_FRONTEND": "noninteractive"}
-        for words in (("update", "-qq"), ("install", "-y", "-qq", "--no-install-recommends", "chromium")):
-            subprocess.run(["apt-get", *words], env=quietly, **quiet)  # type: ignore[call-overload]
+        packages.install("chromium")
         found = find()
     if not found:
         say(f"No browser was found, so the browser tests will be skipped; {ADVICE}.")

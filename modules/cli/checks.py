@@ -15,7 +15,7 @@ import psutil
 from modules.bootstrap.flags import Command
 from modules.bootstrap.options import ROOT
 from modules.bootstrap.variables import snapshot
-from modules.cli import browser
+from modules.cli import browser, packages
 
 BROWSER_VARIABLE = "ATELIER_BROWSER"
 """Tells the tests where the browser is."""
@@ -60,6 +60,7 @@ def count_processes(cores: int, memory: int) -> int:
 def run(command: Command) -> int:
     """0 when everything passed. All checks run even after one has failed; pytest's closing line ends the output."""
     found = browser.ensure(_say)
+    packages.ensure_servers(_say)
     variables = {**snapshot(), **({BROWSER_VARIABLE: found} if found else {})}
     if command.rest:
         return run_check(pytest_with(command.rest), variables)

@@ -83,6 +83,7 @@ def test_folders_are_absolute_and_default_to_the_checkout(tmp_path, monkeypatch)
         ("--use-cpu", "argument --use-cpu: expected one argument"),
         ("--port 70000", "70000 is out of range; allowed are 0 to 65535"),
         ("--port many", "invalid int value: 'many'"),
+        ("--counters-url memcached://u:secret@host", "does not begin with one of redis://, rediss://"),
         ("--lanes 0", "0 is too few; allowed is 1 or more"),
         ("--medvram --lowvram", "not allowed with argument --medvram"),
         ("--xformers --opt-sdp-attention", "not allowed with argument --xformers"),
@@ -104,11 +105,14 @@ def test_what_is_refused_and_why(line, words, capsys):
 
 
 def test_passwords_stay_out_of_words(capsys):
-    options = flags.parse(["--api-auth", "ann:hunter2"]).options
+    counters = ["--counters-url", "rediss://:hunter2@host/1"]
+    options = flags.parse(["--api-auth", "ann:hunter2", *counters]).options
+    assert options.paths.counters_url == counters[1]
     assert "hunter2" not in repr(options)
-    with pytest.raises(SystemExit):
-        flags.parse(["--api-auth", "ann:b,hunter2"])
-    assert "hunter2" not in capsys.readouterr().err
+    for wrong in (["--api-auth", "ann:b,hunter2"], ["--counters-url", "http://:hunter2@host"]):
+        with pytest.raises(SystemExit):
+            flags.parse(wrong)
+        assert "hunter2" not in capsys.readouterr().err
 
 
 def test_commands_that_hand_on_their_arguments():

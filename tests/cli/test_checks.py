@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from modules.bootstrap import flags
-from modules.cli import browser, checks
+from modules.cli import browser, checks, packages
 from modules.cli.checks import Check
 
 
@@ -21,6 +21,7 @@ def runs(monkeypatch):
 
     monkeypatch.setattr(checks, "run_check", run_check)
     monkeypatch.setattr(browser, "ensure", lambda say: "/opt/chromium")
+    monkeypatch.setattr(packages, "ensure_servers", lambda say: None)
     return ran, failing
 
 
