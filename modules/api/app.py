@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from modules.api import (
+    catalogue,
     docs,
     events,
     extras,
@@ -24,6 +25,7 @@ from modules.api import (
     progress,
     scheduler,
     session,
+    settings,
     verify,
 )
 from modules.api.auth import SignedIn
@@ -37,7 +39,7 @@ from modules.support.studio import Studio
 
 ROOMS = (
     *(generation, progress, options, lists, png_info, extras, internal, legacy, scheduler, openai),
-    *(jobs, job_control, events, pictures, verify, people),
+    *(jobs, job_control, events, pictures, verify, people, catalogue, settings),
     docs,
 )
 """Modules whose routes want to know who asks once there are accounts or `--api-auth`; `health` is open."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from modules.api.access import job_of
+from modules.api.access import job_of, owner_wanted
 from modules.api.job_rows import JobView
 from modules.api.jobs import CLEAN, REFUSED, address_of, view
+from modules.api.paging import Page, Paging, cut
 from modules.api.services import Admin, Person, Services
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.jobs import JobRecord
 from modules.support.studio import Studio
 
 router = APIRouter(prefix="/api/v1", tags=["queue"])
+MOST_WAITING = 1000
 WAITS = "only a job that waits can be moved"
 
 
@@ -45,10 +47,23 @@ class QueueRow(BaseModel):
     """The queue, as far as it concerns the caller."""
 
     paused: bool = Field(description="No more jobs are started.")
+    lanes: int = Field(description="Jobs that can run at a time.")
     mine: int = Field(description="The caller's jobs that wait or run.")
     all: int = Field(description="Everybody's jobs that wait or run.")
     running: list[str] = Field(description="The caller's jobs that run.")
     shares: list[ShareRow] = Field(description="For admins everybody's, for others their own.")
+
+
+class OrderWanted(Paging):
+    """Which part of the queue to list."""
+
+    owner: str | None = Field(None, max_length=64, pattern=CLEAN, description="For admins: a name, or * for everybody.")
+
+
+class OrderList(Page):
+    """A page of jobs that run or wait, in the order in which they are to start."""
+
+    jobs: list[JobView]
 
 
 @router.post("/jobs/{job_id}/cancel", responses=REFUSED)
@@ -117,11 +132,29 @@ def get_queue(studio: Services, person: Person) -> QueueRow:
     ]
     return QueueRow(
         paused=queue.paused,
+        lanes=studio.options.run.lanes,
         mine=queue.pending(person.name),
         all=queue.pending(),
         running=[job.job_id for job in queue.running(person.name)],
         shares=shares,
     )
+
+
+@router.get("/queue/jobs", responses=REFUSED)
+def get_order(studio: Services, person: Person, wanted: Annotated[OrderWanted, Query()]) -> OrderList:
+    """Jobs that run or wait, in the order in which they are to start; `position` counts those of others too.
+
+    Of the jobs that wait at most 1000 are looked at; `total` counts all.
+    """
+    owner = owner_wanted(person, wanted.owner)
+    running = [job.job_id for job in studio.queue.running(owner)]
+    waiting = studio.queue.list(owner=owner, state="queued", limit=MOST_WAITING, oldest_first=True)
+    places = {record.id: _place(studio, record) for record in waiting}
+    line = sorted((record.id for record in waiting), key=lambda job_id: places[job_id])
+    names, following = cut(list(dict.fromkeys([*running, *line])), wanted)
+    found = (studio.queue.get(name) for name in names)
+    jobs = [view(studio, record.id) for record in found if record is not None]
+    return OrderList(jobs=jobs, following=following, total=max(studio.queue.pending(owner), len(jobs)))
 
 
 @router.post("/queue/pause", responses=REFUSED)
@@ -148,6 +181,12 @@ def set_share(
     """How much of the lanes is due to an owner from now on. For admins."""
     studio.queue.set_weight(owner, wanted.weight)
     return get_queue(studio, admin)
+
+
+def _place(studio: Studio, record: JobRecord) -> tuple[bool, int]:
+    """For sorting: those that are held back come last."""
+    now = studio.queue.progress(record.id)
+    return record.details.paused, 0 if now is None else now.position
 
 
 def move(

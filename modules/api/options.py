@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from modules.api.choices import settled
 from modules.api.fields import sound_text
 from modules.api.messages import FAILURES
-from modules.api.names import OWN_VAE, find_attention, find_checkpoint, find_vae
 from modules.api.preferences import Preferences
 from modules.api.services import Own, Owner, Person, Services
 from modules.contracts.errors import StudioError
@@ -49,14 +49,8 @@ def set_options(
     changes = {key: value for key, value in options.items() if key != "sd_model_checkpoint"}
     wanted = options.get("sd_model_checkpoint")
     if isinstance(wanted, str) and wanted and wanted != _current(studio, preferences, person.name)[0]:
-        changes["sd_model_checkpoint"] = find_checkpoint(studio.catalog, wanted)
-    attention = changes.get("cross_attention_optimization")
-    if isinstance(attention, str):
-        changes["cross_attention_optimization"] = find_attention(studio.device_report(), attention)
-    vae = changes.get("sd_vae")
-    if isinstance(vae, str):
-        changes["sd_vae"] = find_vae(studio.catalog, vae) or OWN_VAE
-    preferences.change(person, changes)
+        changes["sd_model_checkpoint"] = wanted
+    preferences.change(person, settled(studio, changes))
 
 
 def _current(studio: Studio, preferences: Preferences, owner: str) -> tuple[str, str]:

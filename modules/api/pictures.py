@@ -16,6 +16,7 @@ from modules.api.archive import Archive
 from modules.api.infotext import parameters_of
 from modules.api.job_rows import PictureRow, picture_row
 from modules.api.jobs import CLEAN, REFUSED
+from modules.api.paging import Page, Paging
 from modules.api.services import Person, Services
 from modules.contracts.errors import UnknownName
 from modules.contracts.pictures import StoredPicture
@@ -25,7 +26,6 @@ router = APIRouter(prefix="/api/v1/pictures", tags=["pictures"])
 TYPES = ("image/png", "image/jpeg", "image/webp", "image/avif")
 """Types that a picture may be served under; what the gallery holds is always one of them."""
 MOST_IN_ARCHIVE = 1000
-FURTHEST = 2**31 - 1
 FOREVER = "private, max-age=31536000, immutable"
 """A picture never changes under its id; only its owner's own browser may keep it."""
 FILE: dict[int | str, dict[str, Any]] = {
@@ -37,20 +37,17 @@ ZIPPED = REFUSED | {200: {"content": {"application/zip": {"schema": {"type": "st
 PictureId = Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH)]
 
 
-class PicturesWanted(BaseModel):
+class PicturesWanted(Paging):
     """Which pictures to list."""
 
     job_id: str | None = Field(None, max_length=ID_LENGTH, pattern=CLEAN)
     owner: str | None = Field(None, max_length=64, pattern=CLEAN, description="For admins: a name, or * for everybody.")
-    limit: int = Field(100, ge=1, le=1000)
-    offset: int = Field(0, ge=0, le=FURTHEST)
 
 
-class PictureList(BaseModel):
+class PictureList(Page):
     """A page of the gallery, newest first."""
 
     pictures: list[PictureRow]
-    following: int | None = Field(description="`offset` of the next page; null on the last.")
 
 
 class RecipeRow(BaseModel):
@@ -77,10 +74,11 @@ class ArchiveWanted(BaseModel):
 def list_pictures(studio: Services, person: Person, wanted: Annotated[PicturesWanted, Query()]) -> PictureList:
     """The caller's pictures, newest first, page by page."""
     owner = owner_wanted(person, wanted.owner)
-    # One more than asked for tells whether there is another page.
-    rows = studio.pictures.list(owner=owner, job_id=wanted.job_id, limit=wanted.limit + 1, offset=wanted.offset)
-    shown = [picture_row(row) for row in rows[: wanted.limit]]
-    return PictureList(pictures=shown, following=wanted.offset + wanted.limit if len(rows) > wanted.limit else None)
+    rows = studio.pictures.list(owner=owner, job_id=wanted.job_id, limit=wanted.limit, offset=wanted.after)
+    total = studio.pictures.count(owner=owner, job_id=wanted.job_id)
+    end = wanted.after + len(rows)
+    shown = [picture_row(row) for row in rows]
+    return PictureList(pictures=shown, following=end if rows and end < total else None, total=total)
 
 
 @router.post("/zip", response_class=StreamingResponse, responses=ZIPPED)

@@ -6,10 +6,12 @@ the old API this one is strict: unknown fields and values of another type are er
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, Strict, create_model, model_validator
 
+from modules.api.enlarging import find_picture_upscaler, read_enlarged
 from modules.api.fields import sound_text
 from modules.api.images import read_mask, read_picture
 from modules.api.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
@@ -59,6 +61,9 @@ def _group(name: str) -> type[BaseModel]:
             several,
             Field(description=f"One picture for all, or one per picture of the batch, {PICTURE}"),
         )
+    if name == "enlarge":
+        several = Annotated[list[str], Field(min_length=1, max_length=MOST_PICTURES)]
+        fields["images"] = (several, Field(description=f"Pictures to be made larger instead of drawn, {PICTURE}"))
     if name == "inpaint":
         fields["mask"] = (str, Field(description=f"What is white is drawn anew; {PICTURE}"))
     made: type[BaseModel] = create_model(f"{name.capitalize()}Wanted", __base__=_Strict, **fields)
@@ -67,7 +72,8 @@ def _group(name: str) -> type[BaseModel]:
 
 
 GROUP_MODELS = {name: _group(name) for name in GROUPS}
-OPTIONAL = ("image", "inpaint")
+OPTIONAL = tuple(item.name for item in dataclasses.fields(GenerationRequest) if item.default is None)
+"""Groups that a request may be without."""
 
 
 class TermsWanted(_Strict):
@@ -143,6 +149,11 @@ def read_wanted(wanted: JobWanted, studio: Studio) -> GenerationRequest:
         groups["image"]["images"] = tuple(read_picture(text, f"image.images[{i}]") for i, text in enumerate(given))
     if "inpaint" in groups:
         groups["inpaint"]["mask"] = read_mask(groups["inpaint"]["mask"], "inpaint.mask")
+    if "enlarge" in groups:
+        enlarge = groups["enlarge"]
+        enlarge.update(read_enlarged(enlarge["images"], "enlarge.images"))
+        for key in ("upscaler", "second"):
+            enlarge[key] = find_picture_upscaler(studio.catalog, enlarge[key])
     return GenerationRequest(**{name: GROUPS[name](**values) for name, values in groups.items()})
 
 

@@ -49,5 +49,8 @@ class PictureStore(Protocol):
     ) -> Sequence[StoredPicture]:
         """Rows, newest first."""
 
+    def count(self, *, owner: str | None = None, job_id: str | None = None) -> int:
+        """How many rows there are of that owner and job."""
+
     def delete(self, picture_id: str) -> bool:
         """Remove file and row; False when there is none."""

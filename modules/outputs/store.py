@@ -18,12 +18,12 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from modules.contracts.pictures import StoredPicture
@@ -102,13 +102,15 @@ class DiskPictureStore:
         self, *, owner: str | None = None, job_id: str | None = None, limit: int = 100, offset: int = 0
     ) -> list[StoredPicture]:
         """Rows, newest first."""
-        query = select(PICTURES).where(COLUMNS.ready).order_by(COLUMNS.number.desc()).limit(limit).offset(offset)
-        if owner is not None:
-            query = query.where(COLUMNS.owner == owner)
-        if job_id is not None:
-            query = query.where(COLUMNS.job_id == job_id)
+        query = select(PICTURES).where(*_which(owner, job_id)).order_by(COLUMNS.number.desc())
         with self._engine.connect() as connection:
-            return [_stored(row) for row in connection.execute(query)]
+            return [_stored(row) for row in connection.execute(query.limit(limit).offset(offset))]
+
+    def count(self, *, owner: str | None = None, job_id: str | None = None) -> int:
+        """How many rows there are of that owner and job."""
+        query = select(func.count()).select_from(PICTURES).where(*_which(owner, job_id))
+        with self._engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def delete(self, picture_id: str) -> bool:
         """Remove file, text file, thumbnails and row; False when there is none."""
@@ -217,6 +219,15 @@ class DiskPictureStore:
 
 def _one(connection: Connection, job_id: str, position: int) -> Row[Any]:
     return connection.execute(select(PICTURES).where((COLUMNS.job_id == job_id) & (COLUMNS.position == position))).one()
+
+
+def _which(owner: str | None, job_id: str | None) -> Iterator[ColumnElement[bool]]:
+    """Conditions for finished rows of that owner and job."""
+    yield COLUMNS.ready
+    if owner is not None:
+        yield COLUMNS.owner == owner
+    if job_id is not None:
+        yield COLUMNS.job_id == job_id
 
 
 def _escaped(name: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-import math
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from modules.contracts.errors import InvalidRequest
 from modules.support.atomic import write_text
 
 log = logging.getLogger(__name__)
+LARGEST = sys.float_info.max
 Scope = Literal["user", "admin", "secret"]
 
 
@@ -41,7 +42,8 @@ class Setting:
         if value is None:
             return self.default
         kind = type(self.default)
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        # Compared rather than converted: JSON holds whole numbers that no float does. NaN is in no range.
+        number = isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST <= value <= LARGEST
         if kind is int and number and value == int(value):
             return self._bounded(int(value))
         if kind is float and number:

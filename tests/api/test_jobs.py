@@ -127,6 +127,7 @@ def test_the_queue_is_held_by_admins_only(people):
     assert clients["ada"].post("/api/v1/queue/pause").json()["paused"] is True
     job = made(clients["ann"])["id"]
     assert clients["ann"].get("/api/v1/queue").json() == {
+        "lanes": rig.studio.options.run.lanes,
         "paused": True, "mine": 1, "all": 1, "running": [], "shares": [],
     } | {"shares": clients["ann"].get("/api/v1/queue").json()["shares"]}  # fmt: skip
     assert clients["ann"].put("/api/v1/queue/shares/ann", json={"weight": 9}).status_code == 403
@@ -163,3 +164,35 @@ def test_everybody_sees_their_own_and_admins_see_all(people):
     assert clients["ada"].get("/api/v1/jobs?owner=*").json()["total"] == 1
     for unknown in ("nothing", "%00", "a" * 300, "..%2f..%2fetc"):
         assert clients["ann"].get(f"/api/v1/jobs/{unknown}").status_code == 404
+
+
+def test_the_order_of_the_queue_shows_who_goes_first(make_rig):
+    rig = make_rig(lanes=1)
+    client = rig.client()
+    rig.engine.hold()
+    first = made(client)["id"]
+    assert rig.engine.entered.acquire(timeout=10)
+    second, third, held = (made(client)["id"] for _ in range(3))
+    client.post(f"/api/v1/jobs/{held}/pause")
+    told = client.get("/api/v1/queue/jobs").json()
+    assert [job["id"] for job in told["jobs"]] == [first, second, third, held]
+    assert (told["jobs"][0]["state"], told["total"]) == ("running", 4)
+    client.post(f"/api/v1/jobs/{third}/move", json={"before": second})
+    part = client.get("/api/v1/queue/jobs?limit=2&after=1").json()
+    assert ([job["id"] for job in part["jobs"]], part["following"]) == ([third, second], 3)
+    assert [job["progress"]["position"] for job in part["jobs"]] == [0, 1]
+    assert client.get("/api/v1/queue").json()["lanes"] == rig.studio.options.run.lanes
+    rig.engine.let_go()
+
+
+def test_the_order_shows_others_jobs_to_admins_only(people):
+    rig, clients = people
+    rig.engine.hold()
+    running = made(clients["ann"])["id"]
+    assert rig.engine.entered.acquire(timeout=10)
+    mine = made(clients["bob"])["id"]
+    assert [job["id"] for job in clients["bob"].get("/api/v1/queue/jobs").json()["jobs"]] == [mine]
+    assert clients["bob"].get("/api/v1/queue/jobs?owner=ann").status_code == 403
+    everybody = clients["ada"].get("/api/v1/queue/jobs?owner=*").json()
+    assert ({job["id"] for job in everybody["jobs"]}, everybody["total"]) == ({running, mine}, 2)
+    rig.engine.let_go()

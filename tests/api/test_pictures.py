@@ -24,10 +24,10 @@ def drawn(make_rig):
 def test_pictures_are_listed_read_and_removed(drawn):
     _, client, _ = drawn
     first = client.get("/api/v1/pictures?limit=2").json()
-    assert [row["index"] for row in first["pictures"]] == [2, 1]
-    rest = client.get(f"/api/v1/pictures?limit=2&offset={first['following']}").json()
+    assert ([row["index"] for row in first["pictures"]], first["total"]) == ([2, 1], 3)
+    rest = client.get(f"/api/v1/pictures?limit=2&after={first['following']}").json()
     assert ([row["index"] for row in rest["pictures"]], rest["following"]) == ([0], None)
-    assert client.get("/api/v1/pictures?job_id=other").json()["pictures"] == []
+    assert client.get("/api/v1/pictures?job_id=other").json() == {"pictures": [], "following": None, "total": 0}
     row = rest["pictures"][0]
     place = f"/api/v1/pictures/{row['id']}"
     assert client.get(place).json() == row
@@ -46,7 +46,7 @@ def test_pictures_are_listed_read_and_removed(drawn):
     assert client.delete(place).status_code == 204
     assert client.delete(place).status_code == 404
     assert client.get(f"{place}/file").status_code == 404
-    for wrong in ("limit=0", "offset=-1", "limit=1001", "job_id=%00"):
+    for wrong in ("limit=0", "after=-1", "limit=1001", "job_id=%00"):
         assert client.get(f"/api/v1/pictures?{wrong}").status_code == 422
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from datetime import UTC, datetime
 
 from PIL import Image
 
+from modules.contracts.enlarging import sizes_of
 from modules.contracts.events import ImageReady, Preview, StageStarted, StepDone
 from modules.contracts.pictures import StoredPicture
 from modules.contracts.result import GenerationResult, Picture
@@ -45,6 +47,8 @@ class FakeEngine:
 
     def generate(self, request, context):
         self.seen.append(request)
+        if request.enlarge is not None:
+            return self._enlarge(request, context)
         if request.prompt.text in self.fail:
             raise self.fail[request.prompt.text]
         pictures = []
@@ -60,6 +64,24 @@ class FakeEngine:
                 context.emit(ImageReady(context.job_id, picture))
                 pictures.append(picture)
         return self._result(request, pictures, interrupted=False)
+
+    def _enlarge(self, request, context):
+        """Every picture at its size by repeating pixels; one step each, at which it can be held."""
+        pictures, sizes = [], sizes_of(request.enlarge)
+        for index, (data, size) in enumerate(zip(request.enlarge.images, sizes, strict=True)):
+            context.emit(StageStarted(context.job_id, "enlarge", index, len(sizes)))
+            self.entered.release()
+            while index >= self.first_held and not self.gate.wait(0.01) and not context.cancelled.is_set():
+                pass
+            if context.cancelled.is_set():
+                return GenerationResult(tuple(pictures), {}, interrupted=True)
+            with Image.open(io.BytesIO(data)) as image:
+                large = image.resize(size.whole, Image.Resampling.NEAREST).crop(size.box)
+            picture = Picture(index, large, 0, 0, "", "", "Postprocess", {"mode": "enlarge", **self.recipe})
+            context.finished(picture)
+            context.emit(ImageReady(context.job_id, picture))
+            pictures.append(picture)
+        return GenerationResult(tuple(pictures), {"enlarge.upscaler": request.enlarge.upscaler}, seconds=0.1)
 
     def _denoise(self, request, context, batch):
         steps, batches = request.sampling.steps, request.canvas.batch_count
@@ -132,6 +154,9 @@ class MemoryPictures:
     def list(self, *, owner=None, job_id=None, limit=100, offset=0):
         rows = [row for row in self.rows.values() if job_id in (None, row.job_id) and owner in (None, row.owner)]
         return rows[::-1][offset : offset + limit]
+
+    def count(self, *, owner=None, job_id=None):
+        return len(self.list(owner=owner, job_id=job_id, limit=len(self.rows)))
 
     def delete(self, picture_id):
         return False
