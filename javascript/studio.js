@@ -51,7 +51,6 @@
   };
 
   const address = (picture, kind = "pictures") => new URL(`studio/${kind}/${picture.id}`, document.baseURI).href;
-  const SILENCE = 7000;
   const busy = () => ["queued", "running"].includes(state.told.phase);
 
   /** Set a field as if a person had typed it, so that Gradio hears of it. */
@@ -208,7 +207,7 @@
       settle();
       if (told.error) alert.scrollIntoView({ block: "nearest" });
     };
-    keepInTouch(send);
+    window.atelierLine(state, busy, redraw, send);
     watch("value", hear);
     ranges = props.ranges || {};
     enhance();
@@ -220,24 +219,6 @@
     const { top, bottom } = node.getBoundingClientRect();
     const narrow = matchMedia("(max-width: 820px)").matches;
     if (narrow && (bottom < 120 || top > innerHeight - 160)) node.scrollIntoView({ block: "center", behavior: "smooth" });
-  }
-
-  /** While a job runs the studio speaks every two seconds. Silence means a lost line: try until it is back, then look
-      at the job again. The form and the job are untouched by all this. */
-  function keepInTouch(send) {
-    setInterval(async () => {
-      if (!busy() || Date.now() - state.heard < SILENCE) return;
-      state.lost = true;
-      redraw();
-      try {
-        const answer = await fetch(new URL("studio/logo.svg", document.baseURI), { method: "GET", cache: "no-store" });
-        if (!answer.ok) return;
-        state.heard = Date.now();
-        send("attach", {});
-      } catch {
-        // Still away; the next round tries again.
-      }
-    }, 2000);
   }
 
   /* ---- the gallery and the viewer --------------------------------------------------------------------------- */

@@ -11,6 +11,7 @@ FOLDER = ROOT / "javascript"
 KINDS = {
     "studio.js": "text/javascript",
     "verify.js": "text/javascript",
+    "line.js": "text/javascript",
     "studio.css": "text/css",
     "logo.svg": "image/svg+xml",
 }

@@ -123,6 +123,9 @@ class Handlers:
         if not await self._desk.skip(str(request.session_hash), owner_of(request)):
             gr.Info("There is no batch of yours to skip.", title="Skip")
 
+    async def ping(self) -> None:
+        """Nothing to do: the question itself makes the browser listen for answers again."""
+
     def recall(self, event: gr.EventData, request: gr.Request, *values: Any) -> list[Any]:
         """The parameters of a finished picture, back into the form; what infotext cannot say stays as it is there."""
         picture = self._studio.pictures.get(str(event.id))

@@ -74,6 +74,7 @@ def _head(version: str) -> str:
     return (
         f'<link rel="stylesheet" href="studio/studio.css?v={version}">'
         f'<script src="studio/verify.js?v={version}"></script>'
+        f'<script src="studio/line.js?v={version}"></script>'
         '<link rel="icon" type="image/svg+xml" href="studio/logo.svg">'
         '<meta name="description" content="Atelier draws pictures from words, on this machine.">'
         '<meta name="color-scheme" content="light dark">'

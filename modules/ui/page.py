@@ -153,6 +153,7 @@ def _connect(page: gr.Blocks, inputs: Inputs, parts: _Controls, handlers: Handle
     parts.skip.click(handlers.skip, **QUIET)
     parts.stage.recall(handlers.recall, form, form, **raw)
     parts.stage.attach(handlers.open, None, show, **QUIET)
+    parts.stage.ping(handlers.ping, **QUIET)
     fitting = [made[name] for name in (*handlers.FITTED, *handlers.ABILITIES)]
     made["model.checkpoint"].input(
         handlers.fit,

@@ -236,6 +236,23 @@ def test_the_settings_of_a_picture_come_back_into_the_form(stage: Stage, visit: 
     assert seen.page.input_value("#txt2img_steps input[type=range]") == "7"
 
 
+def test_an_answer_that_missed_its_stream_still_comes(stage: Stage, visit: Open) -> None:
+    """What happens when a click meets the end of the stream before: the new stream is told to close at once."""
+    seen = visit(stage.address)
+    seen.write("a red circle on a white background")
+    seen.generate()
+    seen.page.wait_for_selector(".thumb")
+    seen.wait(IDLE)
+    seen.page.wait_for_timeout(2500)  # so that the clicks until now have been followed up
+    seen.write("something else")
+    close = 'data: {"msg": "close_stream", "event_id": null}\n\n'
+    seen.page.route(
+        "**/queue/data*", lambda route: route.fulfill(body=close, content_type="text/event-stream"), times=1
+    )
+    seen.page.get_by_role("button", name="Use these settings").click()
+    seen.wait("document.querySelector('#txt2img_prompt textarea').value === 'a red circle on a white background'")
+
+
 def test_sizes_follow_aspect_model_and_swap(stage: Stage, visit: Open) -> None:
     seen = visit(stage.address)
     width, height = "#txt2img_width input", "#txt2img_height input"
