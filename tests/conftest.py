@@ -2,4 +2,9 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.factories.fixtures", "tests.factories.postgres", "tests.factories.redis_server"]
+pytest_plugins = [
+    "tests.factories.fixtures",
+    "tests.factories.passwords",
+    "tests.factories.postgres",
+    "tests.factories.redis_server",
+]
