@@ -15,6 +15,7 @@ from modules.contracts.events import TERMINAL, Event, JobCancelled, JobDone, Job
 from modules.contracts.jobs import JobRecord, JobState
 from modules.contracts.result import GenerationResult
 from modules.support.bus import EventBus
+from modules.support.log import subject
 
 RECENT_JOBS = 16
 RECENT_PIXELS = 64_000_000
@@ -37,6 +38,8 @@ class Ticket:
         self.outcome: Future[GenerationResult] = Future()
         # A future that runs cannot be cancelled, so a waiting task that is cancelled leaves the job alone.
         self.outcome.set_running_or_notify_cancel()
+        self.tags = subject()
+        """What lines about the submitter carry, so that those of the lane carry it too."""
         self.inherited = inherited
         """The job came from an earlier process."""
         self.announced = threading.Event()

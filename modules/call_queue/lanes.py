@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sqlalchemy.exc import SQLAlchemyError
 
 from modules.call_queue.estimates import measure
-from modules.call_queue.handle import Ticket
+from modules.call_queue.handle import STATES, Ticket
 from modules.call_queue.journal import talking
 from modules.call_queue.store import Claim, JobStore
 from modules.contracts.errors import JobCancelled as Cancelled
@@ -32,6 +32,7 @@ from modules.contracts.pictures import PictureStore
 from modules.contracts.request import GenerationRequest
 from modules.contracts.result import GenerationResult, Picture
 from modules.contracts.run import Engine, RunContext
+from modules.support.log import about
 
 log = logging.getLogger(__name__)
 ANNOUNCEMENT_SECONDS = 10.0
@@ -86,10 +87,16 @@ class Conductor:
         Never raises `Exception`.
         """
         claim, ticket = run.claim, run.ticket
-        ticket.announced.wait(ANNOUNCEMENT_SECONDS)
-        ticket.publish(JobStarted(claim.id, lane=run.lane, attempt=claim.attempt))
-        with talking(self._store.journal, claim.id, claim.attempt):
-            self._conduct(engine, run)
+        began = time.monotonic()
+        with about(**{**ticket.tags, "job_id": claim.id}):
+            ticket.announced.wait(ANNOUNCEMENT_SECONDS)
+            ticket.publish(JobStarted(claim.id, lane=run.lane, attempt=claim.attempt))
+            with talking(self._store.journal, claim.id, claim.attempt):
+                self._conduct(engine, run)
+            state = "queued" if ticket.terminal is None else STATES[type(ticket.terminal)]
+            facts = {"state": state, "lane": run.lane, "attempt": claim.attempt, "pictures": len(run.pictures)}
+            seconds = round(time.monotonic() - began, 3)
+            log.info("job %s is %s after %.2f s", claim.id, state, seconds, extra={**facts, "seconds": seconds})
 
     def _conduct(self, engine: Engine, run: Run) -> None:
         began = time.monotonic()

@@ -31,6 +31,7 @@ from modules.contracts.result import GenerationResult
 from modules.contracts.run import Engine
 from modules.contracts.validation import validate
 from modules.support.bus import EventBus
+from modules.support.log import about
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = 2.0
@@ -155,7 +156,9 @@ class CallQueue(Tending):
                 raise
             return known
         self._oracle.changed()
-        ticket.announce(self._position(chosen))
+        with about(job_id=chosen):
+            log.info("job %s is queued", chosen)
+            ticket.announce(self._position(chosen))
         self._stir()
         if terms.deadline is not None:
             self._upkeep.wake()

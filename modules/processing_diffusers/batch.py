@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -78,7 +79,8 @@ def draw_batches(job: Job, version: str, most: int, thread: Callable[[], Abstrac
         return
     job.port.rest()
     with ThreadPoolExecutor(most, thread_name_prefix="batch") as crowd:
-        waiting = [crowd.submit(draw, number) for number in todo]
+        # With a copy of this thread's context, so that what they log is known to be the job's.
+        waiting = [crowd.submit(contextvars.copy_context().run, draw, number) for number in todo]
     errors = [error for error in (one.exception() for one in waiting) if error is not None]
     for error in sorted(errors, key=lambda error: isinstance(error, JobCancelled)):
         raise error

@@ -21,6 +21,7 @@ from modules.contracts.request import (
     SamplingParams,
     SeedParams,
 )
+from modules.support.log import Tagger, about
 
 
 def wish(text="a cat", *, count=1, size=1, steps=3, seed=7, save=True):
@@ -377,3 +378,40 @@ def test_a_listener_may_cancel_the_job_it_hears_of(queue, engine, bus):
 
     with bus.listening(listener):
         assert queue.submit(wish(), "ann").wait(10).interrupted
+
+
+def test_every_line_about_a_job_names_it_and_the_request_it_came_with(queue, engine):
+    records = []
+
+    class Keeper(logging.Handler):
+        def emit(self, record):
+            records.append(record)
+
+    drawn = engine.generate
+
+    def talkative(request, context):
+        logging.getLogger("some.library").info("drawing")
+        return drawn(request, context)
+
+    engine.generate = talkative
+    keeper, root = Keeper(logging.INFO), logging.getLogger()
+    keeper.addFilter(Tagger())
+    before = root.level
+    root.setLevel(logging.INFO)
+    root.addHandler(keeper)
+    try:
+        with about(request_id="r1"):
+            first = queue.submit(wish(), "ann")
+        first.wait(30)
+        second = queue.submit(wish(), "ann")
+        second.wait(30)
+        queue.stop(5)
+    finally:
+        root.removeHandler(keeper)
+        root.setLevel(before)
+    for job, request in ((first, "r1"), (second, None)):
+        mine = [record for record in records if getattr(record, "job_id", None) == job.id]
+        assert {record.name for record in mine} >= {"some.library", "modules.call_queue.queue"}
+        assert {getattr(record, "request_id", None) for record in mine} == {request}
+        (end,) = [record for record in mine if record.name == "modules.call_queue.lanes"]
+        assert (end.state, end.pictures, end.attempt) == ("done", 1, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import random
 import threading
 import weakref
@@ -13,6 +14,7 @@ import torch
 from modules.processing_diffusers.multiplexer.call import Target
 from modules.processing_diffusers.multiplexer.core import Multiplexer
 from modules.processing_diffusers.multiplexer.stand_in import Port, StandIn, target_of
+from modules.support.log import about, subject
 from tests.processing_diffusers.conftest import in_threads
 
 
@@ -334,3 +336,21 @@ def test_closing_does_not_wait_for_ever_for_a_forward_that_hangs():
     release.set()
     drawing.join(20)
     assert torch.equal(results[0], torch.full((1, 2), 2.0)), "what was under way still came to its end"
+
+
+def test_what_a_forward_logs_belongs_to_the_jobs_that_asked_for_it(multiplexer, caplog):
+    class Talker(Adder):
+        def forward(self, sample, timestep):
+            logging.getLogger("library").warning("%s", dict(subject()))
+            if sample.shape[0] > 2:
+                raise ValueError("too many")
+            return super().forward(sample, timestep)
+
+    def call(make, job):
+        with about(job_id=job):
+            return make()(torch.zeros(2, 3), torch.tensor(0))
+
+    pile_up(multiplexer, Talker(), [lambda make, job=job: call(make, job) for job in ("b", "a")])
+    said = [record.getMessage() for record in caplog.records if record.name == "library"]
+    assert said[:2] == ["{}", "{'job_ids': 'a b'}"]
+    assert sorted(said[2:]) == ["{'job_id': 'a'}", "{'job_id': 'b'}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import hashlib
 import threading
 import weakref
@@ -49,7 +50,10 @@ class Target:
 class Call:
     """A forward that a lane waits for. Filled in by the executor thread."""
 
-    __slots__ = ("arguments", "done", "error", "key", "lane", "limit", "patches", "result", "samples", "target")
+    __slots__ = (
+        *("arguments", "context", "done", "error", "key", "lane"),
+        *("limit", "patches", "result", "samples", "target"),
+    )
 
     def __init__(
         self, target: Target, arguments: Mapping[str, Any], *, lane: Any, limit: int, patches: tuple[Patch, ...] = ()
@@ -63,6 +67,8 @@ class Call:
         signatures = tuple(patch.signature for patch in patches)
         described = describe(self.arguments, self.samples, lane.digests)
         self.key: Hashable = (id(target), signatures, described)
+        # Of the lane's thread: what is logged while the call runs belongs to its job.
+        self.context = contextvars.copy_context()
         self.done = threading.Event()
         self.result: Any = None
         self.error: BaseException | None = None

@@ -22,6 +22,7 @@ from modules.processing_diffusers.multiplexer.admission import Admission, Lane
 from modules.processing_diffusers.multiplexer.call import Call, Digests, Patch, Target
 from modules.processing_diffusers.multiplexer.figures import Figures
 from modules.processing_diffusers.multiplexer.merging import merge, split
+from modules.support.log import about, subject
 
 log = logging.getLogger(__name__)
 CLOSE_SECONDS = 5.0
@@ -178,7 +179,7 @@ class Multiplexer:
         """Run a group as one forward and hand out what it gave; else what it raised, with nobody served."""
         started = time.monotonic()
         try:
-            outputs = self._forward(group)
+            outputs = _on_behalf(group, self._forward)
         except Exception as error:  # the border of a lane: whatever a forward throws belongs to the lanes that asked
             return error
         seconds = time.monotonic() - started
@@ -217,7 +218,8 @@ class Multiplexer:
             self._run(group[:middle])
             self._run(group[middle:])
             return
-        log.warning("a merged call of %d lanes failed (%s); running it lane by lane", len(group), words)
+        sentence = "a merged call of %d lanes failed (%s); running it lane by lane"
+        _on_behalf(group, lambda calls: log.warning(sentence, len(calls), words))
         for call in group:
             self._run([call])
 
@@ -226,6 +228,15 @@ class Multiplexer:
             call.lane.waiting = False
         call.error = error
         call.done.set()
+
+
+def _on_behalf(group: list[Call], action: Callable[[list[Call]], Any]) -> Any:
+    """`action` for a group, so that what is logged meanwhile is known to belong to its job, or to all its jobs."""
+    if len(group) == 1:
+        return group[0].context.run(action, group)
+    ids = {call.context.run(subject).get("job_id", "") for call in group} - {""}
+    with about(job_ids=" ".join(sorted(ids))):
+        return action(group)
 
 
 def _let_go(error: BaseException | None) -> None:
