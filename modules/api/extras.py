@@ -1,32 +1,33 @@
-"""`extra-single-image` and `extra-batch-images`: finished pictures made larger.
-
-Interpolation is done here; an upscaler that is a network works in the hires pass only, and says so.
-"""
+"""`extra-single-image` and `extra-batch-images`: finished pictures made larger, as jobs like those that draw."""
 
 from __future__ import annotations
 
-import asyncio
+import html
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter
-from PIL import Image
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from starlette.concurrency import run_in_threadpool
 
+from modules.api.enlarging import find_picture_upscaler, read_enlarged
 from modules.api.fields import Whole, sound_text
-from modules.api.images import decode_base64, open_picture, to_base64
+from modules.api.images import to_base64
 from modules.api.messages import FAILURES
-from modules.api.names import find_upscaler
+from modules.api.promise import PROMISED, Prefer, prefers_async, promise
+from modules.api.running import draw
 from modules.api.services import Own, Owner, Services
-from modules.contracts.errors import InvalidRequest, UnsupportedFeature
+from modules.contracts.enlarging import LARGEST, MOST, EnlargeParams
+from modules.contracts.errors import UnsupportedFeature
+from modules.contracts.infotext_enlarged import enlarged_fields, write_pairs
+from modules.contracts.request import GenerationRequest, OutputParams
+from modules.contracts.result import GenerationResult
 from modules.outputs.metadata import encode
 from modules.support.studio import Studio
-from modules.upscalers.image import METHODS, enlarge_image
 
 router = APIRouter(tags=["pictures"])
-MOST = 64
-"""Pictures of one call."""
-LARGEST = 8192
-"""Pixels along a side of what comes out."""
+ANSWERS: dict[int | str, dict[str, Any]] = {**FAILURES, **PROMISED}
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -37,14 +38,16 @@ class _Wanted(BaseModel):
     gfpgan_visibility: Share = Field(0, description="Refused above 0: there is no face restoration yet.")
     codeformer_visibility: Share = Field(0, description="Refused above 0: there is no face restoration yet.")
     codeformer_weight: Share = Field(0, description="Accepted for old clients; it changes nothing here.")
-    upscaling_resize: float = Field(2, gt=0, le=16, allow_inf_nan=False, description="By how much.")
+    upscaling_resize: float = Field(2, ge=0.001, le=16, allow_inf_nan=False, description="By how much.")
     upscaling_resize_w: Whole = Field(512, ge=1, le=LARGEST)
     upscaling_resize_h: Whole = Field(512, ge=1, le=LARGEST)
     upscaling_crop: bool | None = Field(True, description="Fill the size and cut off what does not fit.")
     upscaler_1: str | None = Field("None", max_length=200, examples=["Lanczos"])
     upscaler_2: str | None = Field("None", max_length=200)
     extras_upscaler_2_visibility: Share = Field(0, description="How much of the second upscaler shows.")
-    upscale_first: bool | None = Field(False, description="Accepted for old clients; it changes nothing here.")
+    upscale_first: bool | None = Field(
+        False, description="Before faces are restored. Accepted; without face restoration it changes nothing."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -77,7 +80,7 @@ class ExtrasSingleImageResponse(BaseModel):
     """The larger picture."""
 
     html_info: str = Field(description="What was done, in words.")
-    image: str
+    image: str = Field(description="In bare base64; empty with show_extras_results false, and when it was interrupted.")
 
 
 class ExtrasBatchImagesResponse(BaseModel):
@@ -87,77 +90,73 @@ class ExtrasBatchImagesResponse(BaseModel):
     images: list[str]
 
 
-@router.post("/sdapi/v1/extra-single-image", responses=FAILURES)
+@router.post("/sdapi/v1/extra-single-image", response_model=ExtrasSingleImageResponse, responses=ANSWERS)
 async def extra_single_image(
-    wanted: ExtrasSingleImageRequest, studio: Services, owner: Owner, own: Own
-) -> ExtrasSingleImageResponse:
-    """Make a finished picture larger."""
+    wanted: ExtrasSingleImageRequest, request: Request, studio: Services, owner: Owner, own: Own, prefer: Prefer = None
+) -> Response:
+    """Make a finished picture larger. Answers when it is done; a client that hangs up cancels its job."""
     settings = own.public(owner)
-    text, (image,) = await asyncio.to_thread(_enlarge_all, wanted, [wanted.image], studio, settings)
-    return ExtrasSingleImageResponse(html_info=text, image=image if wanted.show_extras_results is not False else "")
+    asked = await run_in_threadpool(_read, wanted, [wanted.image], "image", studio, settings)
+    if prefers_async(request):
+        return await promise(request, studio, asked, owner)
+    made = _Made(asked, await draw(request, studio, asked, owner, None), settings)
+    images = await run_in_threadpool(made.encode) if wanted.show_extras_results is not False else []
+    return JSONResponse({"html_info": made.html_info, "image": images[0] if images else ""})
 
 
-@router.post("/sdapi/v1/extra-batch-images", responses=FAILURES)
+@router.post("/sdapi/v1/extra-batch-images", response_model=ExtrasBatchImagesResponse, responses=ANSWERS)
 async def extra_batch_images(
-    wanted: ExtrasBatchImagesRequest, studio: Services, owner: Owner, own: Own
-) -> ExtrasBatchImagesResponse:
-    """Make several finished pictures larger."""
+    wanted: ExtrasBatchImagesRequest, request: Request, studio: Services, owner: Owner, own: Own, prefer: Prefer = None
+) -> Response:
+    """Make several finished pictures larger, as one job."""
     settings, given = own.public(owner), [item.data for item in wanted.imageList]
-    text, images = await asyncio.to_thread(_enlarge_all, wanted, given, studio, settings)
-    return ExtrasBatchImagesResponse(html_info=text, images=images if wanted.show_extras_results is not False else [])
+    asked = await run_in_threadpool(_read, wanted, given, "imageList", studio, settings)
+    if prefers_async(request):
+        return await promise(request, studio, asked, owner)
+    made = _Made(asked, await draw(request, studio, asked, owner, None), settings)
+    images = await run_in_threadpool(made.encode) if wanted.show_extras_results is not False else []
+    return JSONResponse({"html_info": made.html_info, "images": images})
 
 
-def _enlarge_all(wanted: _Wanted, given: list[str], studio: Studio, settings: dict[str, Any]) -> tuple[str, list[str]]:
-    """What was done, and the pictures in base64. Blocks. Raises `InvalidRequest` before anything large is made."""
+class _Made:
+    """What came of a job, on its way into the answer."""
+
+    def __init__(self, asked: GenerationRequest, result: GenerationResult, settings: Mapping[str, Any]) -> None:
+        self._asked, self._result, self._settings = asked, result, settings
+
+    @property
+    def html_info(self) -> str:
+        """What was done, as A1111's extras tab shows it, and what there is to note."""
+        assert self._asked.enlarge is not None
+        done = write_pairs(enlarged_fields(self._asked.enlarge))
+        notes = [*self._result.notes, *(["Interrupted."] if self._result.interrupted else [])]
+        return "".join(f"<p>{html.escape(text)}</p>" for text in (done, *notes))
+
+    def encode(self) -> list[str]:
+        """The pictures in base64. Blocks."""
+        fmt, quality = self._asked.output.format, int(self._settings["jpeg_quality"])
+        return [
+            to_base64(encode(item.image, fmt, infotext=item.infotext, recipe=item.recipe, quality=quality))
+            for item in self._result.pictures
+        ]
+
+
+def _read(
+    wanted: _Wanted, given: list[str], name: str, studio: Studio, settings: Mapping[str, Any]
+) -> GenerationRequest:
+    """The request for the queue. Blocks while pictures are decoded. Raises `InvalidRequest`."""
     if wanted.gfpgan_visibility or wanted.codeformer_visibility:
         raise UnsupportedFeature("There is no face restoration yet; leave gfpgan_ and codeformer_visibility at 0.")
-    first = _method(wanted.upscaler_1, studio)
-    second = _method(wanted.upscaler_2, studio) if wanted.extras_upscaler_2_visibility else None
-    made = []
-    for place, text in enumerate(given):
-        image = _plain(open_picture(decode_base64(text, f"picture {place}"), f"picture {place}")[0])
-        size = _size(wanted, image.size)
-        large = enlarge_image(image, size, first)
-        if second is not None:
-            large = Image.blend(large, enlarge_image(image, size, second), wanted.extras_upscaler_2_visibility)
-        form, quality = str(settings["samples_format"]), int(settings["jpeg_quality"])
-        data = encode(_cut(large, wanted), "jpeg" if form == "jpg" else form, infotext="", recipe={}, quality=quality)
-        made.append(to_base64(data))
-    return f"Upscaler: {first}", made
-
-
-def _method(wanted: str | None, studio: Studio) -> str:
-    """The interpolation of that name. Raises `InvalidRequest`, and `UnsupportedFeature` for a network."""
-    name = wanted if wanted and wanted.strip().casefold() != "none" else "None"
-    if name != "None":
-        name = find_upscaler(studio.catalog, name)
-    if name not in METHODS:
-        known = ", ".join(METHODS)
-        raise UnsupportedFeature(f"The upscaler {name!r} works in the hires pass only; here there are {known}.")
-    return name
-
-
-def _plain(image: Image.Image) -> Image.Image:
-    """RGB, or RGBA where something is transparent: interpolation between the numbers of a palette means nothing."""
-    clear = "A" in image.getbands() or "transparency" in image.info
-    return image.convert("RGBA" if clear else "RGB")
-
-
-def _size(wanted: _Wanted, size: tuple[int, int]) -> tuple[int, int]:
-    """To what size, before anything is cut off. Raises `InvalidRequest` for one that is too large."""
-    factor = wanted.upscaling_resize
-    if wanted.resize_mode == 1:
-        sides = (wanted.upscaling_resize_w / size[0], wanted.upscaling_resize_h / size[1])
-        factor = max(sides) if wanted.upscaling_crop is not False else min(sides)
-    width, height = (max(1, round(side * factor)) for side in size)
-    if max(width, height) > LARGEST:
-        raise InvalidRequest(f"The picture would be {width} × {height}; at most {LARGEST} pixels a side are made.")
-    return width, height
-
-
-def _cut(image: Image.Image, wanted: _Wanted) -> Image.Image:
-    if wanted.resize_mode != 1 or wanted.upscaling_crop is False:
-        return image
-    width, height = wanted.upscaling_resize_w, wanted.upscaling_resize_h
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    return image.crop((left, top, left + width, top + height))
+    to_size = wanted.resize_mode == 1
+    enlarge = EnlargeParams(
+        **read_enlarged(given, name),
+        upscaler=find_picture_upscaler(studio.catalog, wanted.upscaler_1),
+        second=find_picture_upscaler(studio.catalog, wanted.upscaler_2),
+        second_share=wanted.extras_upscaler_2_visibility,
+        scale=wanted.upscaling_resize,
+        width=wanted.upscaling_resize_w if to_size else 0,
+        height=wanted.upscaling_resize_h if to_size else 0,
+        crop=wanted.upscaling_crop is not False,
+    )
+    fmt = str(settings["samples_format"])
+    return GenerationRequest(enlarge=enlarge, output=OutputParams(save=False, format="jpeg" if fmt == "jpg" else fmt))

@@ -62,8 +62,8 @@ def _group(name: str) -> type[BaseModel]:
             Field(description=f"One picture for all, or one per picture of the batch, {PICTURE}"),
         )
     if name == "enlarge":
-        several = Annotated[list[str], Field(min_length=1, max_length=MOST_PICTURES)]
-        fields["images"] = (several, Field(description=f"Pictures to be made larger instead of drawn, {PICTURE}"))
+        given = Annotated[list[str], Field(min_length=1, max_length=MOST_PICTURES)]
+        fields["images"] = (given, Field(description=f"Pictures to be made larger instead of drawn, {PICTURE}"))
     if name == "inpaint":
         fields["mask"] = (str, Field(description=f"What is white is drawn anew; {PICTURE}"))
     made: type[BaseModel] = create_model(f"{name.capitalize()}Wanted", __base__=_Strict, **fields)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from modules.contracts.cost import work_of
+from modules.contracts.cost import is_sized, pictures_of, work_of
 from modules.contracts.request import GenerationRequest
 from modules.contracts.result import GenerationResult
 
@@ -48,10 +48,9 @@ class Measurement:
 
 def measure(request: GenerationRequest, result: GenerationResult, seconds: float, company: int) -> Measurement | None:
     """What can be learnt from a job that took `seconds`; None from one that did not draw all of its pictures."""
-    canvas = request.canvas
-    if result.interrupted or seconds <= 0 or len(result.pictures) != canvas.batch_size * canvas.batch_count:
+    if result.interrupted or seconds <= 0 or len(result.pictures) != pictures_of(request):
         return None
-    if (canvas.width and canvas.height) or request.hires.enabled:
+    if is_sized(request) or request.hires.enabled:
         return Measurement(work_of(request), seconds, company)
     width, height = result.pictures[0].image.size
     native = width * height

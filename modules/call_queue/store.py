@@ -27,7 +27,7 @@ from modules.call_queue.shares import READY, awaken, charge, ensure_schedule, sc
 from modules.call_queue.speeds import SpeedBook
 from modules.call_queue.tables import JOBS, LOG
 from modules.contracts.codec import decode, encode
-from modules.contracts.cost import work_of
+from modules.contracts.cost import is_sized, model_of, work_of
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.jobs import PLAIN, JobDetails, JobRecord, JobState, JobTerms
 from modules.contracts.request import GenerationRequest
@@ -94,9 +94,9 @@ class JobStore(Listing, Ordering):
     ) -> JobRecord:
         """Store a queued job. Raises `InvalidRequest` when the id, or the owner's key, exists already."""
         # Whole microseconds, as in a `datetime`, so that a moment that was read finds the job again.
-        now, model = round(self.clock(), 6), request.model.checkpoint or ""
+        now, model = round(self.clock(), 6), model_of(request)
         native = self.speeds.native(model)
-        work, sized = work_of(request, native), request.canvas.width and request.canvas.height
+        work = work_of(request, native)
         deadline = None if terms.deadline is None else terms.deadline.timestamp()
         row = {
             "id": job_id,
@@ -113,7 +113,7 @@ class JobStore(Listing, Ordering):
             "digest": digest,
             "model": model,
             "work": work,
-            "native": None if sized else native,
+            "native": None if is_sized(request) else native,
             "origin": origin,
         }
         try:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from modules.contracts.enlarging import sizes_of
 from modules.contracts.request import GenerationRequest
 
 NATIVE_PIXELS = 512 * 512
 """Taken for a request that leaves the size to a model of which nothing is known."""
+
+
+def model_of(request: GenerationRequest) -> str:
+    """Under which name the time that a job takes is learnt: its checkpoint, empty for the default; or its upscaler."""
+    return (request.model.checkpoint or "") if request.enlarge is None else request.enlarge.upscaler
+
+
+def is_sized(request: GenerationRequest) -> bool:
+    """Whether the request itself says how large its pictures are, so that the model need not be asked."""
+    return request.enlarge is not None or bool(request.canvas.width and request.canvas.height)
 
 
 def pixels_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> int:
@@ -16,6 +27,8 @@ def pixels_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> int:
 
 def largest_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> int:
     """Pixels of one picture as it comes out, after a hires pass."""
+    if request.enlarge is not None:
+        return max(width * height for width, height in (size.final for size in sizes_of(request.enlarge)))
     hires, pixels = request.hires, pixels_of(request, native)
     if not hires.enabled:
         return pixels
@@ -24,11 +37,19 @@ def largest_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> int:
 
 def pictures_of(request: GenerationRequest) -> int:
     """How many pictures it asks for."""
+    if request.enlarge is not None:
+        return len(request.enlarge.images)
     return request.canvas.batch_size * request.canvas.batch_count
 
 
 def work_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> float:
-    """The size of a job in megapixel-steps over all of its pictures, both passes of a hires one included."""
+    """The size of a job in megapixel-steps over all of its pictures, both passes of a hires one included.
+
+    Making pictures larger counts as one step at the size that comes out, for each upscaler.
+    """
+    if request.enlarge is not None:
+        made = sum(size.whole[0] * size.whole[1] for size in sizes_of(request.enlarge))
+        return made * len(request.enlarge.shares) / 1e6
     sampling, hires = request.sampling, request.hires
     pixels, steps = float(pixels_of(request, native)), float(sampling.steps)
     if request.image is not None:

@@ -33,7 +33,7 @@ class JobStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class StageStarted(Event):
-    """`load`, `encode`, `denoise`, `hires`, `decode` or `save` began for a batch."""
+    """`load`, `encode`, `denoise`, `hires`, `decode`, `save` or `enlarge` began for a batch."""
 
     stage: str = ""
     batch: int = 0

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, replace
 from typing import Any
 
+from modules.contracts.infotext_enlarged import KEYS as ENLARGED
 from modules.contracts.infotext_fields import INPAINT_AREAS, MASK_MODES
 from modules.contracts.infotext_format import DEFAULTS, EXACT_NEGATIVE, EXACT_PROMPT, prompts_of
 from modules.contracts.parameters import Declared
@@ -14,6 +15,8 @@ from modules.contracts.request import GenerationRequest, HiresParams, parameters
 SILENT = frozenset(
     {"Model hash", "VAE hash", "Version", "User", "RNG", "App", "Backend", "Operations", "Operation", "Pipeline"}
     | {"Parser", "Date", "Created", "Batch size", "Batch pos", "Lora hashes", "TI hashes", "Hashes", "Steps total"}
+    | ENLARGED
+    | {f"{key}-{side}" for key in ENLARGED for side in (1, 2)}
 )
 """Keys that say how a picture came about but ask for nothing."""
 

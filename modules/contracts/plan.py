@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modules.contracts.catalog import Family, FileEntry, ModelEntry, UpscalerEntry
+from modules.contracts.enlarging import EnlargedSize, EnlargeParams
 from modules.contracts.request import GenerationRequest, Mode
 
 
@@ -109,6 +110,17 @@ class GenerationPlan:
         """Denoiser steps over all batches and passes, for progress."""
         per_batch = self.first.steps + (self.hires.steps if self.hires else 0)
         return per_batch * len(self.batches)
+
+
+@dataclass(frozen=True, slots=True)
+class EnlargePlan:
+    """Pictures to be made larger: names are resolved, sizes are known."""
+
+    wish: EnlargeParams
+    means: tuple[tuple[UpscalerEntry, float], ...]
+    """The upscalers, each with how much of it shows."""
+    sizes: tuple[EnlargedSize, ...]
+    """Of each picture as it comes out."""
 
 
 Recipe = Mapping[str, Any]

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from modules.contracts.enlarging import EnlargeParams
 from modules.contracts.parameters import Declared, declared, param
 
-Mode = Literal["txt2img", "img2img", "inpaint"]
+Mode = Literal["txt2img", "img2img", "inpaint", "enlarge"]
 RESIZE_MODES = ("stretch", "crop", "fill", "latent")
 FILL_MODES = ("fill", "original", "latent noise", "latent nothing")
 MAX_SEED = 2**32 - 1
@@ -241,10 +242,14 @@ class GenerationRequest:
     inpaint: InpaintParams | None = None
     model: ModelParams = ModelParams()
     output: OutputParams = OutputParams()
+    enlarge: EnlargeParams | None = None
+    """Finished pictures to be made larger: nothing is drawn then, and only `output` counts of the other groups."""
 
     @property
     def mode(self) -> Mode:
-        """`inpaint` when there is a mask, `img2img` when there is a picture, else `txt2img`."""
+        """`enlarge`, `inpaint` when there is a mask, `img2img` when there is a picture, else `txt2img`."""
+        if self.enlarge is not None:
+            return "enlarge"
         if self.inpaint is not None:
             return "inpaint"
         return "txt2img" if self.image is None else "img2img"
@@ -260,6 +265,7 @@ GROUPS: dict[str, type] = {
     "inpaint": InpaintParams,
     "model": ModelParams,
     "output": OutputParams,
+    "enlarge": EnlargeParams,
 }
 
 

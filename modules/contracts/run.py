@@ -54,10 +54,10 @@ class Engine(Protocol):
     """Draws. `generate` is called from several lane threads at once."""
 
     def resolve(self, request: GenerationRequest) -> GenerationPlan:
-        """Make the plan without drawing. Raises `StudioError` for anything that cannot be done."""
+        """The plan of a request that draws; nothing is drawn. Raises `StudioError` for anything that cannot be done."""
 
     def generate(self, request: GenerationRequest, context: RunContext) -> GenerationResult:
-        """Draw all pictures of the request.
+        """Draw all pictures of the request, or make those larger that it brings.
 
         A cancelled run returns what was finished, with `interrupted` set. Raises `StudioError` only.
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from modules.contracts.enlarging import check_enlarging
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.parameters import Declared
 from modules.contracts.request import GenerationRequest, parameters
@@ -49,6 +50,11 @@ def _span(minimum: float | None, maximum: float | None) -> str:
 
 
 def _check_whole(request: GenerationRequest) -> None:
+    if request.enlarge is not None:
+        if request.image is not None or request.inpaint is not None or request.hires.enabled:
+            raise InvalidRequest("A job makes pictures larger or draws some; leave image, inpaint and hires out.")
+        check_enlarging(request.enlarge)
+        return
     pictures = request.canvas.batch_size * request.canvas.batch_count
     if pictures > MAX_PICTURES:
         raise InvalidRequest(f"Batch size times batch count is {pictures}; at most {MAX_PICTURES} are allowed.")

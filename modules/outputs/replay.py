@@ -42,6 +42,8 @@ def request_of(picture: StoredPicture, kept: GenerationRequest | None) -> Genera
         raise UnsupportedFeature(
             f"The picture's recipe is of format {recipe.get('format')!r}; format {FORMAT} can be drawn again."
         )
+    if recipe.get("mode") == "enlarge":
+        return _enlarging(picture, kept)
     request = _declared_part(recipe["parameters"])
     first, sampler = recipe["first"], recipe["first"]["sampler"]
     request = replace(
@@ -61,6 +63,16 @@ def request_of(picture: StoredPicture, kept: GenerationRequest | None) -> Genera
     if recipe["mode"] == "txt2img":
         return replace(request, canvas=replace(request.canvas, width=first["width"], height=first["height"]))
     return _with_pictures(request, picture.index, kept)
+
+
+def _enlarging(picture: StoredPicture, kept: GenerationRequest | None) -> GenerationRequest:
+    """What makes that one picture larger again."""
+    if kept is None or kept.enlarge is None:
+        raise UnsupportedFeature("It was made from another picture, which the studio has not kept.")
+    asked = _declared_part(picture.recipe["parameters"]).enlarge or kept.enlarge
+    own = slice(picture.index, picture.index + 1)
+    alone = replace(asked, images=kept.enlarge.images[own], infotexts=kept.enlarge.infotexts[own])
+    return GenerationRequest(enlarge=alone, output=OutputParams(save=False))
 
 
 def _declared_part(values: Mapping[str, Any]) -> GenerationRequest:

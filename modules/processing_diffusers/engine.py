@@ -14,7 +14,7 @@ import torch
 
 from modules.bootstrap.options import Options
 from modules.contracts.catalog import Catalog, ModelEntry
-from modules.contracts.errors import JobCancelled, StudioError, reason_of
+from modules.contracts.errors import InvalidRequest, JobCancelled, StudioError, reason_of
 from modules.contracts.plan import GenerationPlan, MemoryPlan
 from modules.contracts.request import GenerationRequest
 from modules.contracts.result import GenerationResult
@@ -26,6 +26,7 @@ from modules.memory.guard import attempt
 from modules.memory.measures import SharedMeasures, names_of
 from modules.memory.planner import plan_memory
 from modules.processing_diffusers.batch import draw_batches
+from modules.processing_diffusers.enlarging import Enlarger
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.lane_pipeline import lane_class
 from modules.processing_diffusers.library_log import join_logs
@@ -79,11 +80,16 @@ class DiffusersEngine:
         )
         self.storehouse = Storehouse(choice, settings, paths, options.device.vram)
         self.upscalers = UpscalerShelf(choice, settings, options.device)
+        self._enlarger = Enlarger(
+            catalog, settings, self.upscalers, self.multiplexer, choice.handler, version, self._one_thread
+        )
         self._measures = SharedMeasures()
         self._tiling = CircularPadding()
 
     def resolve(self, request: GenerationRequest) -> GenerationPlan:
-        """The plan of a request; nothing is loaded for it. Raises `StudioError` for anything that cannot be done."""
+        """The plan of a request that draws; nothing is loaded for it. Raises `StudioError` for what cannot be done."""
+        if request.enlarge is not None:
+            raise InvalidRequest("The request makes pictures larger; there is nothing to draw in it.")
         around = Surroundings(self._settings.public(), self._catalog, self._table)
         model = self._catalog.find_model(request.model.checkpoint)
         placement = self.storehouse.placement_of(model)
@@ -99,6 +105,8 @@ class DiffusersEngine:
 
     def generate(self, request: GenerationRequest, context: RunContext) -> GenerationResult:
         """Draw all pictures. What was finished before a cancellation is returned with `interrupted` set."""
+        if request.enlarge is not None:
+            return self._enlarger.generate(request, context)
         plan = self.resolve(request)
         run = Run(plan, context)
         interrupted = False

@@ -27,6 +27,12 @@ def decode_picture(data: bytes, label: str) -> Image.Image:
     return image.convert("RGB")
 
 
+def decode_layers(data: bytes, label: str) -> Image.Image:
+    """An upright picture, RGBA where something may be transparent, else RGB. Raises `InvalidRequest`."""
+    image = _open(data, label)
+    return image.convert("RGBA") if image.has_transparency_data else decode_picture(data, label)
+
+
 def decode_mask(data: bytes, label: str) -> Image.Image:
     """An upright mask of mode L, white where to repaint: the alpha channel where it is used, else brightness."""
     image = _open(data, label)

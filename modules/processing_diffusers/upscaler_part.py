@@ -13,49 +13,97 @@ from PIL import Image
 
 from modules.bootstrap.options import DeviceOptions
 from modules.contracts.catalog import UpscalerEntry
+from modules.contracts.errors import OutOfMemory
+from modules.device.base import DeviceHandler
 from modules.device.select import DeviceChoice
+from modules.memory.guard import is_out_of_memory, recover
 from modules.memory.residency import ModelPool
 from modules.processing_diffusers.multiplexer.call import Target
 from modules.processing_diffusers.multiplexer.stand_in import Port
-from modules.processing_diffusers.tensors import to_images, to_tensor
+from modules.processing_diffusers.tensors import to_tensor
+from modules.sd_models.hashes import hash_model
 from modules.support.settings import Settings
 from modules.upscalers.spandrel_model import UpscalerModel, load_upscaler
-from modules.upscalers.tiles import enlarge_in_tiles
+from modules.upscalers.tiles import count_tiles, enlarge_in_tiles
 
 log = logging.getLogger(__name__)
 KEPT = 2
 """Upscalers that stay in memory."""
 MARGIN = 16
 """Least pixels of the opposite edge that a seamless picture is given to go on with."""
+SMALLEST = 64
+"""Side of the smallest tile that is tried when memory runs out, pixels."""
+Size = tuple[int, int]
 
 
 class UpscalerPart:
     """One loaded upscaler, shared by lanes."""
 
-    def __init__(self, model: UpscalerModel, tiling: Callable[[], tuple[int, int]]) -> None:
+    def __init__(
+        self, model: UpscalerModel, tiling: Callable[[], tuple[int, int]], handler: DeviceHandler, sha256: str | None
+    ) -> None:
         """`tiling` gives tile and overlap in pixels of the small picture; see `modules.upscalers.tiles`."""
-        self._model, self._tiling = model, tiling
+        self._model, self._tiling, self._handler = model, tiling, handler
         self._target = Target("upscale", model.forward, model.module, ("tensor",))
         self.size_bytes = model.size_bytes
+        self.sha256 = sha256
+
+    def steps(self, size: Size, wanted: Size) -> list[Size]:
+        """The sizes that go through the network, one after the other, so that `size` reaches `wanted`."""
+        scale, times = self._model.scale, self._model.steps_to(size, wanted)
+        return [(size[0] * scale**step, size[1] * scale**step) for step in range(times)]
+
+    def largest(self, size: Size, wanted: Size) -> Size:
+        """What comes out of the network before it is brought to `wanted`."""
+        width, height = self.steps(size, wanted)[-1]
+        return width * self._model.scale, height * self._model.scale
+
+    def tiles(self, size: Size, wanted: Size) -> int:
+        """Calls of the network that it takes, as long as memory does not run out."""
+        tile, overlap = self.cutting
+        return sum(count_tiles(given, tile, overlap) for given in self.steps(size, wanted))
+
+    @property
+    def cutting(self) -> tuple[int, int]:
+        """Tile and overlap in pixels; a tile of 0 never cuts."""
+        tile, overlap = self._tiling()
+        tile = 0 if self._model.whole else tile
+        return tile, min(overlap, tile // 2)
 
     def enlarge(
-        self, port: Port, image: Image.Image, size: tuple[int, int], check: Callable[[], None], *, wrap: bool = False
+        self, port: Port, image: Image.Image, size: Size, check: Callable[[], None], *, wrap: bool = False
     ) -> Image.Image:
         """`image` at `size` (width, height): the network as often as it takes, then Lanczos to the very size.
 
         `check` may raise between tiles. With `wrap` the picture goes on at the opposite edge, so tiles stay seamless.
+        When memory runs out, it is done again in tiles half as large, down to SMALLEST; then the error goes up.
         """
         # One tile at a time: memory is bounded by the tile, and a tile keeps a device busy by itself.
         alone = replace(port, limit=1, patches=())
         made = image.convert("RGB")
-        for _ in range(self._model.steps_to(made.size, size)):
-            made = self._once(alone, made, check, wrap)
+        for _ in self.steps(made.size, size):
+            made = self._step(alone, made, check, wrap)
         return made if made.size == size else made.resize(size, Image.Resampling.LANCZOS)
 
-    def _once(self, port: Port, image: Image.Image, check: Callable[[], None], wrap: bool) -> Image.Image:
-        tile, overlap = self._tiling()
-        tile = 0 if self._model.whole else tile
-        margin = min(max(overlap, MARGIN), *image.size) if wrap else 0
+    def _step(self, port: Port, image: Image.Image, check: Callable[[], None], wrap: bool) -> Image.Image:
+        tile, overlap = self.cutting
+        while True:
+            try:
+                return self._once(port, image, check, wrap, (tile, overlap))
+            except (RuntimeError, MemoryError, OutOfMemory) as error:
+                now = min(tile or max(image.size), max(image.size))
+                if not is_out_of_memory(error, self._handler) or self._model.whole or now <= SMALLEST:
+                    raise
+                recover(self._handler, error)
+            tile = max(now // 2, SMALLEST)
+            overlap = min(overlap, tile // 2)
+            log.warning("memory ran out while enlarging; trying again in tiles of %d pixels", tile)
+
+    def _once(
+        self, port: Port, image: Image.Image, check: Callable[[], None], wrap: bool, cutting: tuple[int, int]
+    ) -> Image.Image:
+        tile, overlap = cutting
+        margin = min(max(self._tiling()[1], MARGIN), *image.size) if wrap else 0
         if margin:
             image = Image.fromarray(np.pad(np.asarray(image), ((margin, margin), (margin, margin), (0, 0)), "wrap"))
 
@@ -64,10 +112,12 @@ class UpscalerPart:
             return result
 
         scale, picture = self._model.scale, to_tensor([image])[0]
-        large = enlarge_in_tiles(run, picture, scale, tile, min(overlap, tile // 2), check)
+        large = enlarge_in_tiles(run, picture, scale, tile, overlap, check)
         if margin:
             large = large[:, margin * scale : -margin * scale, margin * scale : -margin * scale]
-        return to_images(large[None])[0]
+        # In place: of a large picture every copy in fp32 is as large as all that was needed until here.
+        values = large.mul_(255).round_().clamp_(0, 255).to(torch.uint8)
+        return Image.fromarray(values.permute(1, 2, 0).contiguous().numpy())
 
 
 class UpscalerShelf:
@@ -76,12 +126,15 @@ class UpscalerShelf:
     def __init__(self, choice: DeviceChoice, settings: Settings, options: DeviceOptions) -> None:
         self._settings = settings
         on_cpu = "upscale" in options.use_cpu or not choice.handler.accelerator
-        self._device = choice.cpu.torch_device() if on_cpu else choice.handler.torch_device()
+        self._handler = choice.cpu if on_cpu else choice.handler
+        self.device = self._handler.torch_device()
         half = "float16" in choice.report.usable and not options.no_half and not on_cpu
-        self._dtype = "float16" if half else "float32"
-        self._release = choice.handler.empty_cache
+        self.dtype = "float16" if half else "float32"
         self._pool: ModelPool[object, UpscalerPart] = ModelPool(
-            budget=2 << 30, limit=KEPT, size_of=lambda part: part.size_bytes, dispose=lambda part: self._release()
+            budget=2 << 30,
+            limit=KEPT,
+            size_of=lambda part: part.size_bytes,
+            dispose=lambda part: self._handler.empty_cache(),
         )
 
     @contextlib.contextmanager
@@ -89,7 +142,9 @@ class UpscalerShelf:
         """The upscaler, safe until the block ends. Raises `UnsupportedFeature` or `BrokenModel`."""
 
         def load() -> UpscalerPart:
-            return UpscalerPart(load_upscaler(entry, self._device, self._dtype), self._tiles)
+            model = load_upscaler(entry, self.device, self.dtype)
+            sha256 = None if entry.path is None else hash_model(entry.path)
+            return UpscalerPart(model, self._tiles, self._handler, sha256)
 
         changed = entry.path.stat().st_mtime_ns if entry.path is not None and entry.path.exists() else 0
         with self._pool.lease((str(entry.path), changed), load) as part:

@@ -45,6 +45,13 @@ def enlarge_in_tiles(
     return made
 
 
+def count_tiles(size: tuple[int, int], tile: int, overlap: int) -> int:
+    """How many pieces `enlarge_in_tiles` makes of a picture of that width and height."""
+    if tile <= 0 or tile >= max(size):
+        return 1
+    return len(places(size[0], tile, overlap)) * len(places(size[1], tile, overlap))
+
+
 def places(side: int, tile: int, overlap: int) -> list[int]:
     """Where tiles begin along one side, in pixels: neighbours share `overlap` or more, the last ends at the edge."""
     if side <= tile:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modules.contracts.codec import decode, encode
+from modules.contracts.enlarging import EnlargeParams
 from modules.contracts.parameters import declared
 from modules.contracts.request import (
     CanvasParams,
@@ -37,17 +38,17 @@ def test_a_legacy_name_is_unique_but_for_the_strength_that_two_modes_share():
     assert sorted({name for name in names if names.count(name) > 1}) == ["denoising_strength"]
 
 
-def test_every_field_of_a_group_is_declared_or_carries_bytes():
-    carried = {("image", "images"), ("inpaint", "mask")}
+def test_every_field_of_a_group_is_declared_or_carries_what_comes_with_pictures():
+    carried = {("image", "images"), ("inpaint", "mask"), ("enlarge", "images"), ("enlarge", "infotexts")}
     found = {item.path for item in parameters()} | carried
-    request = GenerationRequest(image=ImageParams(), inpaint=InpaintParams())
+    request = GenerationRequest(image=ImageParams(), inpaint=InpaintParams(), enlarge=EnlargeParams())
     for group in dataclasses.fields(request):
         for item in dataclasses.fields(getattr(request, group.name)):
             assert (group.name, item.name) in found
 
 
 def test_no_group_has_more_than_twelve_fields():
-    request = GenerationRequest(image=ImageParams(), inpaint=InpaintParams())
+    request = GenerationRequest(image=ImageParams(), inpaint=InpaintParams(), enlarge=EnlargeParams())
     for group in dataclasses.fields(request):
         assert len(dataclasses.fields(getattr(request, group.name))) <= 12
 

@@ -1,0 +1,164 @@
+"""Finished pictures made larger: by an upscaler, or by two of which the second shows through, then cut to size.
+
+A job like any other: in a lane, through the multiplexer, cancelled between tiles, one recipe for each picture.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from PIL import Image
+
+from modules.contracts.catalog import Catalog, UpscalerEntry
+from modules.contracts.enlarging import Size, plan_enlarged, sizes_of
+from modules.contracts.errors import InvalidRequest, JobCancelled, OutOfMemory, UnsupportedFeature
+from modules.contracts.events import ImageReady, StageStarted
+from modules.contracts.plan import EnlargePlan
+from modules.contracts.request import GenerationRequest
+from modules.contracts.result import GenerationResult, Picture
+from modules.contracts.run import RunContext
+from modules.contracts.validation import validate
+from modules.device.base import DeviceHandler
+from modules.memory.guard import is_out_of_memory, recover
+from modules.processing_diffusers.enlarging_progress import Course, PictureSkipped
+from modules.processing_diffusers.enlarging_recipe import Circumstances, finish_enlarged, summarise_enlarged
+from modules.processing_diffusers.multiplexer.core import Multiplexer
+from modules.processing_diffusers.multiplexer.stand_in import Port
+from modules.processing_diffusers.pictures import decode_layers
+from modules.processing_diffusers.upscaler_part import UpscalerPart, UpscalerShelf
+from modules.support.settings import Settings
+from modules.upscalers.image import enlarge_image
+from modules.upscalers.spandrel_model import check_upscaler
+from modules.upscalers.table import find_upscaler
+
+ADVICE = "Make the picture smaller first, set a smaller tile for upscalers, or send them to the CPU."
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """One of the upscalers of a job, ready to work."""
+
+    entry: UpscalerEntry
+    share: float
+    """How much of it shows."""
+    network: UpscalerPart | None
+    """None is interpolation."""
+
+    def calls(self, size: Size, wanted: Size) -> int:
+        """Units of work, for progress: tiles of a network, or one."""
+        return 1 if self.network is None else self.network.tiles(size, wanted)
+
+    def enlarge(self, port: Port, image: Image.Image, size: Size, check: Callable[[], None]) -> Image.Image:
+        """`image` at that size. A network sees the colours; what is transparent is interpolated."""
+        if self.network is None:
+            check()
+            return enlarge_image(image, size, self.entry.name)
+        made = self.network.enlarge(port, image, size, check)
+        if image.mode == "RGBA":
+            made.putalpha(enlarge_image(image.getchannel("A"), size, "Lanczos"))
+        return made
+
+
+class Enlarger:
+    """Runs the jobs of that kind for the engine. Safe from several lanes."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        settings: Settings,
+        shelf: UpscalerShelf,
+        multiplexer: Multiplexer,
+        handler: DeviceHandler,
+        version: str,
+        thread: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        """`thread` is entered by each thread that works on tensors."""
+        self._catalog, self._settings, self._shelf = catalog, settings, shelf
+        self._multiplexer, self._handler, self._thread = multiplexer, handler, thread
+        self._version = version
+
+    def resolve(self, request: GenerationRequest) -> EnlargePlan:
+        """The plan; nothing is loaded for it. Raises `StudioError` for anything that cannot be done."""
+        validate(request)
+        wish = request.enlarge
+        if wish is None:
+            raise InvalidRequest("No pictures were given to be made larger.")
+        known, means = self._catalog.upscalers(), []
+        for name, share in wish.shares:
+            entry = find_upscaler(name, known)
+            if entry.latent:
+                raise UnsupportedFeature(f"The upscaler {entry.name!r} works on latents, in the hires pass only.")
+            check_upscaler(entry)
+            means.append((entry, share))
+        sizes = sizes_of(wish)
+        for size in sizes:
+            self._check_size(size.whole, "The enlarged picture")
+        return EnlargePlan(wish, tuple(means), sizes)
+
+    def _check_size(self, size: Size, what: str) -> None:
+        limit = float(self._settings["upscale_max_megapixels"])
+        megapixels = size[0] * size[1] / 1e6
+        if megapixels > limit:
+            raise InvalidRequest(
+                f"{what} would be {size[0]} × {size[1]}, which is {megapixels:.1f} megapixels; the setting "
+                f"upscale_max_megapixels allows {limit:g}."
+            )
+
+    def generate(self, request: GenerationRequest, context: RunContext) -> GenerationResult:
+        """Enlarge all pictures. What was finished before a cancellation is returned with `interrupted` set."""
+        plan = self.resolve(request)
+        course = Course(context, len(plan.sizes))
+        pictures: list[Picture] = []
+        circumstances = Circumstances(self._version, self._shelf.device, self._shelf.dtype)
+        interrupted = False
+        try:
+            with self._thread(), self._multiplexer.lane() as lane, self._lease(plan, context) as means:
+                port = Port(self._multiplexer, lane, 1)
+                for number in range(len(plan.sizes)):
+                    with contextlib.suppress(PictureSkipped):  # said in the notes
+                        image, given = self._one(plan, number, means, port, course)
+                        pictures.append(finish_enlarged(plan, number, image, given, means, circumstances))
+                        context.finished(pictures[-1])
+                        context.emit(ImageReady(context.job_id, pictures[-1]))
+        except JobCancelled:
+            interrupted = True
+        except (RuntimeError, MemoryError, OutOfMemory) as error:
+            if not is_out_of_memory(error, self._handler):
+                raise
+            recover(self._handler, error)
+            raise OutOfMemory("Memory ran out while a picture was made larger.", advice=ADVICE) from None
+        return GenerationResult(
+            tuple(pictures), summarise_enlarged(plan), tuple(course.notes), course.elapsed, interrupted
+        )
+
+    @contextlib.contextmanager
+    def _lease(self, plan: EnlargePlan, context: RunContext) -> Iterator[list[Means]]:
+        context.check()
+        with contextlib.ExitStack() as stack:
+            if any(entry.path is not None for entry, _ in plan.means):
+                context.emit(StageStarted(context.job_id, "load", 0, len(plan.sizes)))
+            yield [
+                Means(entry, share, None if entry.path is None else stack.enter_context(self._shelf.lease(entry)))
+                for entry, share in plan.means
+            ]
+
+    def _one(
+        self, plan: EnlargePlan, number: int, means: list[Means], port: Port, course: Course
+    ) -> tuple[Image.Image, Image.Image]:
+        """One picture at its final size, and as it was given. Raises `JobCancelled` or `PictureSkipped`."""
+        given = decode_layers(plan.wish.images[number], f"Picture {number + 1}")
+        # Not the plan's: the picture may have been turned upright by what stands beside its pixels.
+        size = plan_enlarged(given.size, plan.wish)
+        for each in means:
+            if each.network is not None:
+                self._check_size(each.network.largest(given.size, size.whole), f"What {each.entry.name} makes")
+        course.begin(number, sum(each.calls(given.size, size.whole) for each in means))
+        made = [each.enlarge(port, given, size.whole, course.check) for each in means]
+        image = made[0]
+        if len(made) > 1:
+            image = Image.blend(image, made[1], means[1].share)
+        course.end()
+        return image.crop(size.box) if size.final != size.whole else image, given

@@ -1,0 +1,119 @@
+"""What a picture that was made larger says of itself: infotext, and a recipe from which it can be made again."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from PIL import Image
+
+from modules.contracts.catalog import UpscalerEntry
+from modules.contracts.enlarging import EnlargeParams
+from modules.contracts.infotext import parse, prompts_of
+from modules.contracts.infotext_enlarged import HASH, add_to_infotext, enlarged_fields
+from modules.contracts.parameters import declared
+from modules.contracts.plan import EnlargePlan, Recipe
+from modules.contracts.result import Picture
+from modules.processing_diffusers.recipe import FORMAT, find_versions
+from modules.processing_diffusers.upscaler_part import UpscalerPart
+
+SHORT = 10
+"""Digits of a hash in infotext."""
+
+
+class Means(Protocol):
+    """An upscaler of the job."""
+
+    @property
+    def entry(self) -> UpscalerEntry:
+        """Its row in the catalogue."""
+
+    @property
+    def share(self) -> float:
+        """How much of it shows."""
+
+    @property
+    def network(self) -> UpscalerPart | None:
+        """The loaded network, where it is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """Where the arithmetic was done."""
+
+    version: str
+    device: str
+    dtype: str
+
+
+def finish_enlarged(
+    plan: EnlargePlan,
+    number: int,
+    image: Image.Image,
+    given: Image.Image,
+    means: Sequence[Means],
+    circumstances: Circumstances,
+) -> Picture:
+    """The picture with what there is to say of it. It keeps the words of the picture that it was made of."""
+    source = plan.wish.infotexts[number] if plan.wish.infotexts else ""
+    prompt, negative = prompts_of(parse(source, defaults=False)) if source.strip() else ("", "")
+    fields = enlarged_fields(plan.wish)
+    sha256 = means[0].network.sha256 if means[0].network is not None else None
+    fields[HASH] = sha256[:SHORT] if sha256 else None
+    if not source.strip():
+        fields |= {"Size": f"{image.width}x{image.height}", "Version": f"atelier {circumstances.version}"}
+    recipe = _write_recipe(plan, number, (image, given), means, circumstances)
+    infotext = add_to_infotext(source, fields)
+    return Picture(number, image, 0, 0, prompt, negative, infotext, {**recipe, "prompt": prompt})
+
+
+def _write_recipe(
+    plan: EnlargePlan,
+    number: int,
+    images: tuple[Image.Image, Image.Image],
+    means: Sequence[Means],
+    circumstances: Circumstances,
+) -> Recipe:
+    """The recipe. The given picture is described by its size and hash; its bytes stay out."""
+    image, given = images
+    networks = [each.network for each in means if each.network is not None]
+    extra = {"spandrel": importlib.metadata.version("spandrel")} if networks else {}
+    return {
+        "format": FORMAT,
+        "versions": {
+            "atelier": circumstances.version,
+            **find_versions(),
+            "pillow": importlib.metadata.version("pillow"),
+            **extra,
+        },
+        "mode": "enlarge",
+        "index": number,
+        "upscalers": {
+            each.entry.name: {"sha256": each.network.sha256 if each.network else None, "share": each.share}
+            for each in means
+        },
+        "picture": {
+            "sha256": hashlib.sha256(given.tobytes()).hexdigest(),
+            "mode": given.mode,
+            "width": given.width,
+            "height": given.height,
+        },
+        "width": image.width,
+        "height": image.height,
+        "device": circumstances.device,
+        "precision": circumstances.dtype,
+        "tiles": list(networks[0].cutting) if networks else None,
+        "parameters": {f"enlarge.{key}": value for key, value in _parameters(plan.wish).items()},
+    }
+
+
+def summarise_enlarged(plan: EnlargePlan) -> dict[str, Any]:
+    """What all pictures of the job share, by declared name."""
+    return {f"enlarge.{key}": value for key, value in _parameters(plan.wish).items()}
+
+
+def _parameters(wish: EnlargeParams) -> Mapping[str, Any]:
+    return {item.path[0]: getattr(wish, item.path[0]) for item in declared(EnlargeParams)}
