@@ -12,13 +12,14 @@ import logging
 import platform
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modules.bootstrap.options import Options, is_loopback
 from modules.contracts.accounts import Accounts, Gate
 from modules.contracts.catalog import Catalog
 from modules.contracts.errors import InvalidRequest, StudioError
+from modules.contracts.jobs import JobService
 from modules.contracts.pictures import PictureStore
 from modules.engine_room import EngineRoom
 from modules.support.bus import EventBus
@@ -75,6 +76,7 @@ def build_studio(
     `private` gives the queue a job table of its own, so that a command of the terminal neither takes up what a server
     has left nor stands in the way of one that runs.
     """
+    from modules.accounts.counters.opening import open_counters
     from modules.accounts.door import Door
     from modules.accounts.service import StoredAccounts
     from modules.outputs.store import DiskPictureStore
@@ -87,7 +89,8 @@ def build_studio(
     catalog = _catalog(options, paths, settings, table)
     database, jobs = _open_databases(options, paths, private)
     pictures = DiskPictureStore(database, paths.outputs, settings)
-    accounts = StoredAccounts(database)
+    counters = open_counters(None if private else options.paths.counters_url)
+    accounts = StoredAccounts(database, counters=counters)
     check_strangers(options, accounts)
     room = EngineRoom(status)
     gate = None if private else accounts.gate  # jobs of a private table are the terminal's own
@@ -107,12 +110,12 @@ def build_studio(
         queue=queue,
         pictures=pictures,
         accounts=accounts,
-        door=Door(accounts, options.network.api_auth),
+        door=Door(accounts, options.network.api_auth, counters=counters),
         memory_report=lambda: _memory(room),
         device_report=lambda: _hardware(room),
         unload_models=room.unload,
         reload_model=room.reload,
-        close=_once(_closing(queue, pruner, room, catalog, {database, jobs})),
+        close=_once(_closing(queue, pruner, room, catalog, (counters.close, database.dispose, jobs.dispose))),
         start_engine=_once(threading.Thread(target=assemble, name="engine-start", daemon=True).start),
         versions=versions(),
     )
@@ -146,8 +149,8 @@ def _line_up(
     catalog: Catalog,
     gate: Gate | None,
     lanes: int,
-) -> Any:
-    """The queue, behind the gate where there is one. Any, because what it hands on is not seen by a type checker."""
+) -> JobService:
+    """The queue, behind the gate where there is one."""
     from modules.accounts.metering import MeteredQueue
     from modules.call_queue.queue import CallQueue
     from modules.call_queue.store import JobStore
@@ -157,7 +160,11 @@ def _line_up(
 
 
 def _closing(
-    queue: Any, pruner: Pruner, room: EngineRoom, catalog: StudioCatalog, databases: set[SqlEngine]
+    queue: JobService,
+    pruner: Pruner,
+    room: EngineRoom,
+    catalog: StudioCatalog,
+    stores: Sequence[Callable[[], None]],
 ) -> Callable[[], None]:
     """What takes everything down again, in order: first whoever uses something, then what is used."""
 
@@ -166,8 +173,8 @@ def _closing(
         pruner.stop(STOP_SECONDS)
         room.close()
         catalog.close()
-        for database in databases:
-            database.dispose()
+        for let_go in stores:
+            let_go()
 
     return close
 

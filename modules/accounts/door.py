@@ -9,21 +9,22 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import ipaddress
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from modules.accounts import secrets
+from modules.accounts.counters.memory import MemoryCounters
 from modules.accounts.people import SESSION_SECONDS
-from modules.contracts.accounts import Accounts, Caller, Proof
+from modules.contracts.accounts import LOCAL, Accounts, Caller, Proof
+from modules.contracts.counters import Counters, Limit
 from modules.contracts.errors import OverLimit
 
-LOCAL = Caller("local", "admin", "local")
-TRIES = 10
-"""Wrong passwords from one address within WINDOW after which it has to wait."""
-WINDOW = 300.0
-MOST_ADDRESSES = 4096
+WRONG = Limit(10, 300.0)
+"""Wrong passwords from one address after which it has to wait. A right one does not wipe them out: somebody with an
+account could guess those of others for ever."""
 MOST_SESSIONS = 1024
 
 
@@ -31,14 +32,21 @@ class Door:
     """Says who is calling. Safe from several threads."""
 
     def __init__(
-        self, accounts: Accounts, pairs: Sequence[tuple[str, str]] = (), clock: Callable[[], float] = time.time
+        self,
+        accounts: Accounts,
+        pairs: Sequence[tuple[str, str]] = (),
+        clock: Callable[[], float] = time.time,
+        counters: Counters | None = None,
     ) -> None:
-        """`pairs` are names and passwords of `--api-auth`; `clock` gives seconds."""
+        """`pairs` are names and passwords of `--api-auth`; `clock` gives seconds.
+
+        Without `counters` wrong passwords are counted in memory.
+        """
         self._accounts = accounts
         self._pairs = tuple(pairs)
         self._clock = clock
+        self._counters = counters or MemoryCounters()
         self._lock = threading.Lock()
-        self._wrong: OrderedDict[str, list[float]] = OrderedDict()
         self._sessions: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
 
     @property
@@ -50,7 +58,7 @@ class Door:
         """Who that is; None for a stranger. An Authorization header goes before a session.
 
         While the door is open everybody is `local`, whatever they bring. Raises `OverLimit` after too many wrong
-        passwords from one address.
+        passwords from one address, and `NotReady` for a password while nobody can count the wrong ones.
         """
         if self.open:
             return LOCAL
@@ -63,12 +71,13 @@ class Door:
         return self._by_session(proof.session) if proof.session else None
 
     def check(self, name: str, password: str, address: str = "") -> Caller | None:
-        """Who has that name and password. Raises `OverLimit` after too many wrong ones from one address."""
+        """Who has that name and password. Raises as `identify` does."""
+        key = f"wrong:{_network(address)}"
         if address:
-            self._slow_down(address)
+            self._slow_down(key)
         caller = self._by_pair(name, password) or self._accounts.by_password(name, password)
-        if address:
-            self._remember(address, wrong=caller is None)
+        if address and caller is None:
+            self._counters.take(key, 1, WRONG)
         return caller
 
     def sign_in(self, caller: Caller) -> str:
@@ -104,26 +113,13 @@ class Door:
                 found = Caller(user, "admin", "password")
         return found
 
-    def _slow_down(self, address: str) -> None:
-        now = self._clock()
-        with self._lock:
-            wrong = [moment for moment in self._wrong.get(address, ()) if moment > now - WINDOW]
-        if len(wrong) >= TRIES:
-            wait = wrong[0] + WINDOW - now
+    def _slow_down(self, key: str) -> None:
+        count = self._counters.look(key, 1, WRONG)
+        if count.wait > 0:
             raise OverLimit(
-                f"{len(wrong)} wrong passwords came from there; try again in {wait:.0f} s.", retry_after=wait
+                f"{count.used} wrong passwords came from there; try again in {count.wait:.0f} s.",
+                retry_after=count.wait,
             )
-
-    def _remember(self, address: str, *, wrong: bool) -> None:
-        now = self._clock()
-        with self._lock:
-            if not wrong:
-                self._wrong.pop(address, None)
-                return
-            moments = [moment for moment in self._wrong.pop(address, ()) if moment > now - WINDOW]
-            self._wrong[address] = [*moments, now]
-            while len(self._wrong) > MOST_ADDRESSES:
-                self._wrong.popitem(last=False)
 
 
 def _same(given: str, known: str) -> bool:
@@ -137,3 +133,15 @@ def _credentials(text: str) -> tuple[str, str] | None:
     except (binascii.Error, ValueError):
         return None
     return (user, password) if colon else None
+
+
+def _network(address: str) -> str:
+    """Where somebody calls from, as far as they cannot choose it: of an IPv6 address the first half (RFC 4291)."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if found.version == 4:
+        return address
+    mapped = found.ipv4_mapped
+    return str(mapped or ipaddress.ip_network((found, 64), strict=False).network_address)

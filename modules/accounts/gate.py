@@ -1,18 +1,25 @@
-"""Lets jobs in within the limits of their owner's tier, charges them, and settles what they did not use."""
+"""Lets jobs in within the limits of their owner's tier, charges them, and settles what they did not use.
+
+Credits and queue depth are the database's, pictures a minute the counters': a book that has to balance for years, and a
+count that is worth nothing after a minute.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select
+from sqlalchemy import Connection, Engine, select
 
 from modules.accounts import ledger
-from modules.accounts.tables import STARTS, TIERS, USERS
+from modules.accounts.tables import TIERS, USERS, WEIGHTS
 from modules.accounts.tiers import FREE, from_json
 from modules.contracts.accounts import Allowance, Tier, Wish
-from modules.contracts.errors import InvalidRequest, OverLimit
+from modules.contracts.counters import Counters, Limit
+from modules.contracts.errors import InvalidRequest, NotReady, OverLimit
 
 MINUTE = 60.0
 SLACK = 1e-6
@@ -22,30 +29,53 @@ SLACK = 1e-6
 class LedgerGate:
     """`Gate` over the database. One transaction asks and charges, so two requests cannot use the same credits."""
 
-    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
-        """`clock` gives seconds since 1970; the tables exist already."""
+    def __init__(self, engine: Engine, counters: Counters, clock: Callable[[], float] = time.time) -> None:
+        """`counters` counts pictures a minute; `clock` gives seconds since 1970; the tables exist already."""
         self._engine = engine
+        self._counters = counters
         self._clock = clock
 
     def admit(self, owner: str, wish: Wish, job_id: str, pending: int) -> Tier:
-        """Charge `owner` and give the tier. Raises `InvalidRequest` or `OverLimit`, having charged nothing."""
-        now = self._clock()
-        with self._engine.begin() as connection:
-            _serialise(connection, owner)
+        """Charge `owner` and give the tier. Raises as the protocol says, having charged nothing."""
+        with self._engine.connect() as connection:
             tier = tier_of(connection, owner)
             if ledger.charge_of(connection, job_id) is not None:
                 return tier
-            _check_wish(tier, wish)
-            if tier.queue_depth is not None and pending >= tier.queue_depth:
-                raise OverLimit(
-                    f"{pending} jobs of yours wait or run; the tier {tier.name} allows {tier.queue_depth}.",
-                    retry_after=10.0,
-                )
-            _check_rate(connection, owner, tier, wish.pictures, now)
+        _check_wish(tier, wish)
+        if tier.queue_depth is not None and pending >= tier.queue_depth:
+            raise OverLimit(
+                f"{pending} jobs of yours wait or run; the tier {tier.name} allows {tier.queue_depth}.",
+                retry_after=10.0,
+            )
+        with self._rated(owner, tier, wish.pictures), self._engine.begin() as connection:
+            _serialise(connection, owner)
+            now = self._clock()
             _check_credits(_allowance(connection, owner, tier, now), wish.credits, now)
-            connection.execute(insert(STARTS).values(owner=owner, moment=now, pictures=wish.pictures))
             ledger.write(connection, ledger.Line(owner, "charge", -wish.credits, job_id, wish.pictures), now)
-            return tier
+        return tier
+
+    @contextlib.contextmanager
+    def _rated(self, owner: str, tier: Tier, pictures: int) -> Iterator[None]:
+        """Counts pictures of this minute, and takes them back when nothing comes of it.
+
+        Outside of the transaction, so that no writer waits for a server of counters that does not answer.
+        """
+        if tier.pictures_per_minute is None:
+            yield
+            return
+        key, limit = _rate(owner, tier.pictures_per_minute)
+        count = self._counters.take(key, pictures, limit)
+        if count.ticket is None:
+            raise OverLimit(
+                f"{count.used} pictures in the last minute; the tier {tier.name} allows {tier.pictures_per_minute}.",
+                retry_after=max(1.0, count.wait),
+            )
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(NotReady):  # then it is over within a minute anyway; the reason counts for more
+                self._counters.give_back(key, count.ticket)
+            raise
 
     def settle(self, job_id: str, made: int) -> None:
         """Give back what the missing pictures cost."""
@@ -66,9 +96,27 @@ class LedgerGate:
         with self._engine.connect() as connection:
             return _allowance(connection, owner, tier_of(connection, owner), self._clock())
 
+    def left_this_minute(self, owner: str) -> int | None:
+        """Pictures that the tier allows now; None is without limit. Raises `NotReady` where nobody counts."""
+        with self._engine.connect() as connection:
+            most = tier_of(connection, owner).pictures_per_minute
+        if most is None:
+            return None
+        key, limit = _rate(owner, most)
+        return max(0, most - self._counters.look(key, 0, limit).used)
+
 
 def tier_of(connection: Connection, owner: str) -> Tier:
-    """The tier of the account of that name; the one without limits where there is none, and for admins."""
+    """The tier of the account of that name; the one without limits where there is none, and for admins.
+
+    Its weight is the owner's own where an admin has given them one.
+    """
+    tier = _tier_of(connection, owner)
+    own = connection.execute(select(WEIGHTS.c.weight).where(WEIGHTS.c.owner == owner)).scalar()
+    return tier if own is None else dataclasses.replace(tier, weight=own)
+
+
+def _tier_of(connection: Connection, owner: str) -> Tier:
     user = connection.execute(select(USERS.c.tier, USERS.c.role).where(USERS.c.name == owner)).first()
     if user is None or user.role == "admin":
         return FREE
@@ -89,26 +137,18 @@ def _check_wish(tier: Tier, wish: Wish) -> None:
         raise InvalidRequest(f"A picture of {wish.pixels} pixels; the tier {tier.name} allows {tier.max_pixels}.")
     if tier.max_steps is not None and wish.steps > tier.max_steps:
         raise InvalidRequest(f"{wish.steps} steps; the tier {tier.name} allows {tier.max_steps}.")
-    if tier.models and not any(fnmatchcase(wish.model, pattern) for pattern in tier.models):
-        allowed = ", ".join(tier.models)
-        raise InvalidRequest(f"The tier {tier.name} does not allow the model {wish.model!r}; it allows {allowed}.")
+    for model in wish.models if tier.models else ():
+        if not any(fnmatchcase(model, pattern) for pattern in tier.models):
+            allowed = ", ".join(tier.models)
+            raise InvalidRequest(f"The tier {tier.name} does not allow the model {model!r}; it allows {allowed}.")
     if tier.pictures_per_minute is not None and wish.pictures > tier.pictures_per_minute:
         most = tier.pictures_per_minute
         raise InvalidRequest(f"{wish.pictures} pictures at once; the tier {tier.name} allows {most} a minute.")
 
 
-def _check_rate(connection: Connection, owner: str, tier: Tier, pictures: int, now: float) -> None:
-    connection.execute(delete(STARTS).where(STARTS.c.owner == owner, STARTS.c.moment <= now - MINUTE))
-    if tier.pictures_per_minute is None:
-        return
-    query = select(func.coalesce(func.sum(STARTS.c.pictures), 0), func.min(STARTS.c.moment))
-    done, first = connection.execute(query.where(STARTS.c.owner == owner)).one()
-    if done + pictures > tier.pictures_per_minute:
-        wait = max(1.0, first + MINUTE - now)
-        raise OverLimit(
-            f"{done} pictures in the last minute; the tier {tier.name} allows {tier.pictures_per_minute}.",
-            retry_after=wait,
-        )
+def _rate(owner: str, most: int) -> tuple[str, Limit]:
+    """Under which key somebody's pictures are counted, and how many there may be."""
+    return f"pictures:{owner}", Limit(most, MINUTE)
 
 
 def _check_credits(left: Allowance, credits: float, now: float) -> None:
@@ -124,11 +164,11 @@ def _check_credits(left: Allowance, credits: float, now: float) -> None:
 
 
 def _allowance(connection: Connection, owner: str, tier: Tier, now: float) -> Allowance:
-    today = ledger.used(connection, owner, ledger.day_start(now))
-    month = ledger.used(connection, owner, ledger.month_start(now))
+    day, month = ledger.day_of(now), ledger.month_of(now)
+    used_today, used_this_month = ledger.used(connection, owner, day), ledger.used(connection, owner, month)
     left_today, left_month = tier.credits_per_day, tier.credits_per_month
     if left_today is not None:
-        left_today = max(0.0, left_today + ledger.granted(connection, owner, ledger.day_start(now)) - today)
+        left_today = max(0.0, left_today + ledger.granted(connection, owner, day) - used_today)
     if left_month is not None:
-        left_month = max(0.0, left_month + ledger.granted(connection, owner, ledger.month_start(now)) - month)
-    return Allowance(tier, today, month, left_today, left_month)
+        left_month = max(0.0, left_month + ledger.granted(connection, owner, month) - used_this_month)
+    return Allowance(tier, used_today, used_this_month, left_today, left_month)

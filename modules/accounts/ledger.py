@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, exists, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from modules.accounts.tables import LEDGER
@@ -50,21 +50,41 @@ def month_end(moment: float) -> float:
     return month_start(month_start(moment) + 32 * 86400)
 
 
-def used(connection: Connection, owner: str, since: float) -> float:
-    """Credits charged since that moment less what came back of them, whenever it did."""
-    charges = select(LEDGER.c.job_id).where(
-        LEDGER.c.owner == owner, LEDGER.c.kind == "charge", LEDGER.c.moment >= since
-    )
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From `start` until just before `end`, seconds since 1970.
+
+    It has an end because a clock that was ahead for a while has left lines in the future: they count when their day
+    comes and not every day until then.
+    """
+
+    start: float
+    end: float
+
+
+def day_of(moment: float) -> Span:
+    """The day of UTC that `moment` lies in."""
+    return Span(day_start(moment), day_end(moment))
+
+
+def month_of(moment: float) -> Span:
+    """The month of UTC that `moment` lies in."""
+    return Span(month_start(moment), month_end(moment))
+
+
+def used(connection: Connection, owner: str, span: Span) -> float:
+    """Credits charged within that span less what came back of them, whenever it did."""
+    charges = select(LEDGER.c.job_id).where(LEDGER.c.owner == owner, LEDGER.c.kind == "charge", _within(span))
     query = select(func.coalesce(func.sum(LEDGER.c.credits), 0.0)).where(
         LEDGER.c.owner == owner, LEDGER.c.kind.in_(("charge", "refund")), LEDGER.c.job_id.in_(charges)
     )
     return max(0.0, -float(connection.execute(query).scalar_one()))
 
 
-def granted(connection: Connection, owner: str, since: float) -> float:
-    """Credits granted since that moment."""
+def granted(connection: Connection, owner: str, span: Span) -> float:
+    """Credits granted within that span."""
     query = select(func.coalesce(func.sum(LEDGER.c.credits), 0.0)).where(
-        LEDGER.c.owner == owner, LEDGER.c.kind == "grant", LEDGER.c.moment >= since
+        LEDGER.c.owner == owner, LEDGER.c.kind == "grant", _within(span)
     )
     return float(connection.execute(query).scalar_one())
 
@@ -97,6 +117,10 @@ def lines(connection: Connection, owner: str | None, limit: int) -> list[LedgerE
     if owner is not None:
         query = query.where(LEDGER.c.owner == owner)
     return [entry(row) for row in connection.execute(query)]
+
+
+def _within(span: Span) -> ColumnElement[bool]:
+    return and_(LEDGER.c.moment >= span.start, LEDGER.c.moment < span.end)
 
 
 def entry(row: Row[Any]) -> LedgerEntry:

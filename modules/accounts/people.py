@@ -14,14 +14,13 @@ from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, up
 from sqlalchemy.exc import IntegrityError
 
 from modules.accounts import secrets
-from modules.accounts.tables import SESSIONS, TIERS, TOKENS, USERS
-from modules.contracts.accounts import ROLES, ApiToken, Caller, Role, User
+from modules.accounts.tables import PREFERENCES, SESSIONS, TIERS, TOKENS, USERS, WEIGHTS
+from modules.contracts.accounts import LOCAL, ROLES, ApiToken, Caller, Role, User
 from modules.contracts.errors import InvalidRequest
 
 SESSION_SECONDS = 30 * 86400.0
 NAME = re.compile(r"[\w.@+-]{1,64}")
-RESERVED = frozenset({"local"})
-"""Owner of everything that was made while there were no accounts."""
+RESERVED = frozenset({LOCAL.name})
 NOTE_USE_EVERY = 60.0
 """A token's last use is written down this often at most, in seconds."""
 
@@ -75,7 +74,7 @@ class People:
         """A new session's text; sessions that have ended go."""
         text, now = secrets.new_session(), self._clock()
         with self._engine.begin() as connection:
-            user = _row(connection, caller.name)
+            user = row_of(connection, caller.name)
             connection.execute(delete(SESSIONS).where(SESSIONS.c.expires <= now))
             values = {"digest": secrets.digest(text), "user_id": user.id, "expires": now + SESSION_SECONDS}
             connection.execute(insert(SESSIONS).values(values))
@@ -86,12 +85,19 @@ class People:
         with self._engine.begin() as connection:
             connection.execute(delete(SESSIONS).where(SESSIONS.c.digest == secrets.digest(text)))
 
+    def end_sessions(self, name: str) -> int:
+        """Sign a user out everywhere; how many sessions that were."""
+        with self._engine.begin() as connection:
+            user = row_of(connection, name)
+            ended = delete(SESSIONS).where(SESSIONS.c.user_id == user.id, SESSIONS.c.expires > self._clock())
+            return connection.execute(ended).rowcount
+
     def add(self, name: str, password: str, role: Role, tier: str) -> User:
         """A new account. Raises `InvalidRequest` for what cannot be."""
         name = unicodedata.normalize("NFC", name)
         if NAME.fullmatch(name) is None or _fold(name) in RESERVED:
             raise InvalidRequest(
-                f"A user's name has 1 to 64 letters, digits or . _ @ + -, not {name!r}; nor is it local."
+                f"A user's name has 1 to 64 letters, digits or . _ @ + -, not {name!r}; nor is it {LOCAL.name}."
             )
         values = {"id": uuid.uuid4().hex, "name": name, "folded": _fold(name), "tier": tier, "disabled": False}
         values |= {"role": _checked(role), "password": secrets.hash_password(password), "created": self._clock()}
@@ -100,14 +106,14 @@ class People:
                 _check_tier(connection, tier)
                 connection.execute(insert(USERS).values(values))
                 _keep_an_admin(connection)
-                return _user(_row(connection, name))
+                return _user(row_of(connection, name))
         except IntegrityError as error:
             raise InvalidRequest(f"There is a user {name!r} already.") from error
 
     def change(self, name: str, values: dict[str, Any]) -> User:
         """Change columns of an account; `password` comes in the clear. Raises `InvalidRequest` for what cannot be."""
         with self._engine.begin() as connection:
-            user = _row(connection, name)
+            user = row_of(connection, name)
             if "role" in values:
                 _checked(values["role"])
             if "tier" in values:
@@ -119,16 +125,17 @@ class People:
             _keep_an_admin(connection)
             if "password" in values or values.get("disabled"):
                 connection.execute(delete(SESSIONS).where(SESSIONS.c.user_id == user.id))
-            return _user(_row(connection, name))
+            return _user(row_of(connection, name))
 
     def remove(self, name: str) -> bool:
-        """The account with tokens and sessions. Raises `InvalidRequest` for the last admin beside other users."""
+        """The account with all that is its own. Raises `InvalidRequest` for the last admin beside other users."""
         with self._engine.begin() as connection:
             user = connection.execute(select(USERS).where(USERS.c.folded == _fold(name))).first()
             if user is None:
                 return False
-            for table in (TOKENS, SESSIONS):
+            for table in (TOKENS, SESSIONS, PREFERENCES):
                 connection.execute(delete(table).where(table.c.user_id == user.id))
+            connection.execute(delete(WEIGHTS).where(WEIGHTS.c.owner == user.name))
             connection.execute(delete(USERS).where(USERS.c.id == user.id))
             _keep_an_admin(connection)
         return True
@@ -151,7 +158,7 @@ class People:
             raise InvalidRequest(f"A token lasts above 0 and at most 36500 days, not {days}.")
         values = {"id": uuid.uuid4().hex, "digest": secrets.digest(text), "label": label[:200], "created": now}
         with self._engine.begin() as connection:
-            owner = _row(connection, user)
+            owner = row_of(connection, user)
             values |= {"user_id": owner.id, "expires": None if days is None else now + days * 86400, "used": None}
             connection.execute(insert(TOKENS).values(values))
         return _token(owner.name, values), text
@@ -177,7 +184,8 @@ def _fold(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold()
 
 
-def _row(connection: Connection, name: str) -> Row[Any]:
+def row_of(connection: Connection, name: str) -> Row[Any]:
+    """The account of that name, whatever its case. Raises `InvalidRequest` when there is none."""
     row = connection.execute(select(USERS).where(USERS.c.folded == _fold(name))).first()
     if row is None:
         raise InvalidRequest(f"There is no user {name!r}.")

@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine, delete, insert, select
 
 from modules.accounts import ledger
+from modules.accounts.counters.memory import MemoryCounters
 from modules.accounts.gate import LedgerGate
 from modules.accounts.people import People
-from modules.accounts.tables import TIERS
-from modules.accounts.tiers import AT_FIRST, check, from_json, to_json
+from modules.accounts.preferences import StoredPreferences
+from modules.accounts.tables import TIERS, USERS, WEIGHTS
+from modules.accounts.tiers import AT_FIRST, OF_ROLE, check, from_json, to_json
 from modules.contracts.accounts import Allowance, ApiToken, Caller, LedgerEntry, Role, Tier, User
+from modules.contracts.counters import Counters
 from modules.contracts.errors import InvalidRequest
 from modules.support.migration import migrate
 
 SCRIPTS = Path(__file__).with_name("migrations")
-HEAD = "accounts_1"
+HEAD = "accounts_2"
 
 
 class StoredAccounts:
     """See the protocol. Safe from several threads and processes; `gate` is what the queue asks."""
 
-    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
-        """Makes or renews the tables in the database of `engine`; `clock` gives seconds since 1970."""
+    def __init__(
+        self, engine: Engine, clock: Callable[[], float] = time.time, counters: Counters | None = None
+    ) -> None:
+        """Makes or renews the tables in the database of `engine`; `clock` gives seconds since 1970.
+
+        Without `counters` what is limited a minute is counted in memory.
+        """
         migrate(engine, "accounts", SCRIPTS, head=HEAD, first_table="users")
         self._engine = engine
         self._clock = clock
         self._people = People(engine, clock)
-        self.gate = LedgerGate(engine, clock)
+        self._preferences = StoredPreferences(engine)
+        self.gate = LedgerGate(engine, counters or MemoryCounters(), clock)
         with engine.begin() as connection:
             known = {row.name for row in connection.execute(select(TIERS.c.name))}
             for tier in AT_FIRST:
@@ -62,9 +72,13 @@ class StoredAccounts:
         """End a session."""
         self._people.sign_out(text)
 
-    def add_user(self, name: str, password: str, *, role: Role = "user", tier: str = "standard") -> User:
+    def end_sessions(self, name: str) -> int:
+        """Sign a user out everywhere."""
+        return self._people.end_sessions(name)
+
+    def add_user(self, name: str, password: str, *, role: Role = "user", tier: str | None = None) -> User:
         """A new account; the first one has to be an admin's."""
-        return self._people.add(name, password, role, tier)
+        return self._people.add(name, password, role, tier or OF_ROLE.get(role, ""))
 
     def change_user(
         self,
@@ -115,9 +129,43 @@ class StoredAccounts:
             connection.execute(delete(TIERS).where(TIERS.c.name == tier.name))
             connection.execute(insert(TIERS).values(name=tier.name, limits=to_json(tier)))
 
+    def remove_tier(self, name: str) -> bool:
+        """Whether there was one."""
+        if name in OF_ROLE.values():
+            raise InvalidRequest(f"The tier {name} is what new accounts of a role get; change it instead.")
+        with self._engine.begin() as connection:
+            holders = [row.name for row in connection.execute(select(USERS.c.name).where(USERS.c.tier == name))]
+            if holders:
+                raise InvalidRequest(
+                    f"The tier {name} is that of {', '.join(sorted(holders))}; give them another first."
+                )
+            return connection.execute(delete(TIERS).where(TIERS.c.name == name)).rowcount > 0
+
+    def set_weight(self, owner: str, weight: float | None) -> Tier:
+        """An owner's own part of the lanes."""
+        if weight is not None and not 0 < weight < float("inf"):
+            raise InvalidRequest(f"The weight of an owner is a number above 0; {weight} was given.")
+        with self._engine.begin() as connection:
+            connection.execute(delete(WEIGHTS).where(WEIGHTS.c.owner == owner))
+            if weight is not None:
+                connection.execute(insert(WEIGHTS).values(owner=owner, weight=weight))
+        return self.gate.allowance(owner).tier
+
+    def preferences(self, owner: str) -> Mapping[str, Any]:
+        """What that user has set for themselves."""
+        return self._preferences.of(owner)
+
+    def set_preferences(self, owner: str, changes: Mapping[str, Any]) -> None:
+        """Keep what a user has set."""
+        self._preferences.change(owner, changes)
+
     def allowance(self, owner: str) -> Allowance:
         """What is left for that owner."""
         return self.gate.allowance(owner)
+
+    def left_this_minute(self, owner: str) -> int | None:
+        """Pictures that the tier allows now."""
+        return self.gate.left_this_minute(owner)
 
     def grant(self, owner: str, credits: float, note: str) -> LedgerEntry:
         """Give or take back credits for this month."""

@@ -62,13 +62,19 @@ LEDGER = Table(
     sqlite_autoincrement=True,
 )
 
-STARTS = Table(
-    "picture_starts",
+WEIGHTS = Table(
+    "weights",
     METADATA,
-    Column("number", Integer, primary_key=True, autoincrement=True),
-    Column("owner", Text, nullable=False),
-    Column("moment", Float, nullable=False),
-    Column("pictures", Integer, nullable=False),
-    Index("starts_by_owner", "owner", "moment"),
+    Column("owner", Text, primary_key=True),
+    Column("weight", Float, nullable=False),
 )
-"""Pictures admitted in the last minute, for the rate; older rows are removed as new ones come."""
+"""Parts of the lanes that an admin has given to somebody in place of the tier's."""
+
+PREFERENCES = Table(
+    "preferences",
+    METADATA,
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),  # JSON
+)
+"""Settings of users' own."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, fields
 
-from modules.contracts.accounts import Tier
+from modules.contracts.accounts import Role, Tier
 from modules.contracts.errors import InvalidRequest
 
 FREE = Tier("unlimited")
@@ -19,6 +19,9 @@ AT_FIRST = (
     Tier("guest", credits_per_day=1_000, pictures_per_minute=10, max_pixels=1_048_576, max_steps=50, queue_depth=4),
 )
 """A megapixel-step is one step of a picture of 1000 by 1000; 20 steps of a picture of 512 by 512 are 5.2 of them."""
+
+OF_ROLE: dict[Role, str] = {"admin": FREE.name, "user": "standard", "guest": "guest"}
+"""Which tier a new account gets where nobody names one."""
 
 LONGEST_NAME = 40
 

@@ -8,17 +8,13 @@ from fastapi.openapi.models import HTTPBase
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
-from modules.contracts.accounts import SESSION_COOKIE, Caller, Doorkeeper, Proof
+from modules.contracts.accounts import Caller, Doorkeeper, Proof
 from modules.contracts.errors import NotSignedIn
 
 
 def proof_of(connection: HTTPConnection) -> Proof:
     """What a request or WebSocket brought to show who it is from."""
-    return Proof(
-        connection.headers.get("authorization", ""),
-        connection.cookies.get(SESSION_COOKIE, ""),
-        connection.client.host if connection.client else "",
-    )
+    return Proof.of(connection)
 
 
 class SignedIn(SecurityBase):
@@ -34,7 +30,10 @@ class SignedIn(SecurityBase):
         self._door = door
 
     async def __call__(self, request: HTTPConnection) -> Caller:
-        """The caller. Raises `NotSignedIn` for a stranger, `OverLimit` for one who guesses."""
+        """The caller. Raises `NotSignedIn` for a stranger, `OverLimit` for one who guesses.
+
+        `NotReady` for a password while nobody can count the wrong ones.
+        """
         proof = proof_of(request)
         # A password's check is slow on purpose, so it must not hold up the loop.
         caller = await asyncio.to_thread(self._door.identify, proof)

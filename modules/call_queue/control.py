@@ -9,6 +9,7 @@ from modules.call_queue.handle import Ticket
 from modules.call_queue.lanes import Run
 from modules.call_queue.outlook import Oracle
 from modules.call_queue.store import JobStore
+from modules.call_queue.terms import digest_of
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.events import JobPaused, JobResumed
 from modules.contracts.jobs import (
@@ -38,6 +39,10 @@ class Control:
         self, request: GenerationRequest, owner: str, job_id: str | None, terms: JobTerms, origin: str | None
     ) -> JobHandle:
         """Store a job; `origin` is the one that it repeats."""
+        raise NotImplementedError
+
+    def _same(self, owner: str, terms: JobTerms, digest: str | None) -> JobHandle | None:
+        """The job under that owner's key."""
         raise NotImplementedError
 
     def _ticket(self, job_id: str) -> Ticket | None:
@@ -85,7 +90,11 @@ class Control:
         """Number of jobs queued or running."""
         return self._store.pending(owner)
 
-    def requeue(self, job_id: str) -> JobHandle:
+    def earlier(self, request: GenerationRequest, owner: str, terms: JobTerms) -> JobHandle | None:
+        """The job that this owner submitted under the same idempotency key."""
+        return None if terms.idempotency_key is None else self._same(owner, terms, digest_of(request))
+
+    def requeue(self, job_id: str, *, new_id: str | None = None) -> JobHandle:
         """Ask for the same again, as a new job of the same owner with the same seeds and terms.
 
         A deadline and an idempotency key are not taken over: the one has had its day, the other stands for the first
@@ -101,7 +110,7 @@ class Control:
             raise InvalidRequest(f"The request of job {job_id!r} was too large to be kept; send it again.")
         old = record.terms
         terms = JobTerms(priority=old.priority, timeout=old.timeout, keep_partial=old.keep_partial)
-        return self._submit(request, record.owner, None, terms, origin=job_id)
+        return self._submit(request, record.owner, new_id, terms, origin=job_id)
 
     def move(self, job_id: str, *, before: str | None = None, after: str | None = None, front: bool = True) -> bool:
         """Put a waiting job before or after another one of its owner, else to the front or the back of that owner's.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 Role = Literal["admin", "user", "guest"]
-"""An admin sees and changes everything; a user has jobs, pictures and settings of their own; a guest may only draw."""
+"""An admin sees and changes everything; a user has jobs, pictures, tokens and settings of their own.
+
+A guest draws, and sees and stops what was drawn under that name, which several people may share: nothing that lasts is
+theirs to change, neither settings, tokens and password, nor pictures that are finished.
+"""
 
 ROLES: tuple[Role, ...] = ("admin", "user", "guest")
 SESSION_COOKIE = "atelier_session"
@@ -76,9 +80,18 @@ class Caller:
         """May see and change what belongs to others."""
         return self.role == "admin"
 
+    @property
+    def is_guest(self) -> bool:
+        """May draw, and change nothing that lasts."""
+        return self.role == "guest"
+
     def may_touch(self, owner: str) -> bool:
         """Whether what belongs to `owner` is the caller's to see and change."""
         return self.is_admin or self.name == owner
+
+
+LOCAL = Caller("local", "admin", "local")
+"""Everybody, as long as nobody has to sign in, and the owner of everything that was made meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +131,9 @@ class Wish:
     pixels: int
     """Of the largest picture."""
     steps: int
-    model: str
+    """Of the longer of its passes."""
+    models: tuple[str, ...]
+    """Names of the checkpoints that it draws with; empty for a job that needs none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +147,29 @@ class Proof:
     address: str = ""
     """Where the request comes from; wrong passwords are counted by it."""
 
+    @classmethod
+    def of(cls, connection: Connection) -> Proof:
+        """What a request or WebSocket brought."""
+        address = connection.client.host if connection.client else ""
+        header = connection.headers.get("authorization", "")
+        return cls(header, connection.cookies.get(SESSION_COOKIE, ""), address)
+
+
+class Connection(Protocol):
+    """A request or WebSocket, as far as it says who it is from; Starlette's are."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """By name, in small letters."""
+
+    @property
+    def cookies(self) -> Mapping[str, str]:
+        """By name."""
+
+    @property
+    def client(self) -> Any:
+        """Has the address as `host`; None where there is none."""
+
 
 class Doorkeeper(Protocol):
     """Finds out who is calling, for API and page alike."""
@@ -141,7 +179,10 @@ class Doorkeeper(Protocol):
         """Nobody has to say who they are."""
 
     def identify(self, proof: Proof) -> Caller | None:
-        """Who that is; None for a stranger. Raises `OverLimit` after too many wrong passwords from one address."""
+        """Who that is; None for a stranger. Raises `OverLimit` after too many wrong passwords from one address.
+
+        Raises `NotReady` for a password while the place that counts the wrong ones does not answer.
+        """
 
     def check(self, name: str, password: str, address: str = "") -> Caller | None:
         """Who has that name and password. Raises `OverLimit` as above."""
@@ -161,8 +202,8 @@ class Gate(Protocol):
 
         Asked again for the same job: nothing is charged.
 
-        Raises `InvalidRequest` for what the tier never allows, `OverLimit` for what it does not allow now; nothing is
-        charged then.
+        Raises `InvalidRequest` for what the tier never allows, `OverLimit` for what it does not allow now, `NotReady`
+        where pictures a minute are limited and the place that counts them does not answer; nothing is charged then.
         """
 
     def settle(self, job_id: str, made: int) -> None:
@@ -194,8 +235,12 @@ class Accounts(Protocol):
     def sign_out(self, text: str) -> None:
         """End that session."""
 
-    def add_user(self, name: str, password: str, *, role: Role = "user", tier: str = "standard") -> User:
-        """Raises `InvalidRequest` for a name that is taken or odd, a short password, an unknown tier."""
+    def end_sessions(self, name: str) -> int:
+        """Sign that user out everywhere; how many sessions that were. Raises `InvalidRequest` for an unknown user."""
+
+    def add_user(self, name: str, password: str, *, role: Role = "user", tier: str | None = None) -> User:
+        """Without a tier it is that of the role. Raises `InvalidRequest` for a name that is taken or odd, a short
+        password, an unknown tier."""
 
     def change_user(
         self,
@@ -235,8 +280,27 @@ class Accounts(Protocol):
     def set_tier(self, tier: Tier) -> None:
         """Add or replace. Raises `InvalidRequest` for values that cannot be."""
 
+    def remove_tier(self, name: str) -> bool:
+        """False when there is none. Raises `InvalidRequest` while somebody has it, and for those of the roles."""
+
+    def set_weight(self, owner: str, weight: float | None) -> Tier:
+        """Give `owner` a part of the lanes of their own in place of their tier's; None gives the tier's back.
+
+        Lasts until it is changed again. Gives the owner's tier with the weight that holds now. Raises `InvalidRequest`
+        unless it is above 0.
+        """
+
+    def preferences(self, owner: str) -> Mapping[str, Any]:
+        """What that user has set for themselves; nothing for an admin, whose changes are everybody's."""
+
+    def set_preferences(self, owner: str, changes: Mapping[str, Any]) -> None:
+        """Keep what a user has set, all or none; None takes one back. Raises `InvalidRequest` for an unknown user."""
+
     def allowance(self, owner: str) -> Allowance:
         """What is left for whoever has that name; an owner without account has the tier without limits."""
+
+    def left_this_minute(self, owner: str) -> int | None:
+        """Pictures that the tier allows now; None is without limit. Raises `NotReady` where nobody counts."""
 
     def grant(self, owner: str, credits: float, note: str) -> LedgerEntry:
         """Give credits beyond the tier's, for this day and this month; negative takes them back."""

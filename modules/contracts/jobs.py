@@ -233,8 +233,14 @@ class JobQueue(Protocol):
     def partial(self, job_id: str) -> bytes | None:
         """The last look at the unfinished picture of a cancelled job that was to keep it."""
 
-    def requeue(self, job_id: str) -> JobHandle:
-        """Ask for the same again, as a new job with the same seeds.
+    def earlier(self, request: GenerationRequest, owner: str, terms: JobTerms) -> JobHandle | None:
+        """The job that `submit` would return because this owner has used the idempotency key of these terms before.
+
+        Raises `InvalidRequest` when it was used for something else.
+        """
+
+    def requeue(self, job_id: str, *, new_id: str | None = None) -> JobHandle:
+        """Ask for the same again, as a new job with the same seeds and the id that is given, else one of its own.
 
         Raises `InvalidRequest` for a job that has not ended, is not known, or whose request was not kept.
         """
@@ -264,3 +270,13 @@ class JobQueue(Protocol):
 
     def set_weight(self, owner: str, weight: float) -> None:
         """How much of the lanes is due to that owner, from now on. Raises `InvalidRequest` unless it is above 0."""
+
+
+class JobService(JobQueue, Protocol):
+    """A queue as whoever builds it has it: with a beginning and an end."""
+
+    def start(self) -> None:
+        """Take up the jobs that an earlier process left and begin to run them. Returns at once."""
+
+    def stop(self, timeout: float = 15.0) -> None:
+        """Put running jobs back and run no more; waits up to `timeout` seconds for them. Safe to call twice."""

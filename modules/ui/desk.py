@@ -14,9 +14,6 @@ from modules.support.studio import Studio
 from modules.ui.jobview import payload
 from modules.ui.watch import follow
 
-LOCAL = "local"
-"""Owner of everything where nobody signs in."""
-
 
 class Desk:
     """The page's line to the queue. One per process; a `session` is one open page.

@@ -12,8 +12,8 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from modules.contracts.accounts import SESSION_COOKIE, Doorkeeper, Proof
-from modules.contracts.errors import OverLimit
+from modules.contracts.accounts import Doorkeeper, Proof
+from modules.contracts.errors import NotReady, OverLimit
 
 READ_EXACT = frozenset(
     {
@@ -44,12 +44,10 @@ class Reader:
         self._door = door
 
     def owner(self, connection: HTTPConnection) -> str | None:
-        """Whose jobs and pictures the page shows; None for a stranger, and for one who has guessed too often."""
-        address = connection.client.host if connection.client else ""
-        header, session = connection.headers.get("authorization", ""), connection.cookies.get(SESSION_COOKIE, "")
+        """Whose jobs and pictures the page shows; None for a stranger, and while passwords are not looked at."""
         try:
-            caller = self._door.identify(Proof(header, session, address))
-        except OverLimit:
+            caller = self._door.identify(Proof.of(connection))
+        except (OverLimit, NotReady):
             return None
         return None if caller is None else caller.name
 

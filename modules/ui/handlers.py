@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 
 import gradio as gr
 
+from modules.contracts.accounts import LOCAL
 from modules.contracts.errors import StudioError
 from modules.contracts.infotext import parse
 from modules.contracts.infotext_recall import to_request
 from modules.support.studio import Studio
 from modules.ui import elements, form
-from modules.ui.desk import LOCAL, Desk
+from modules.ui.desk import Desk
 from modules.ui.facts import choices_of, facts_of, size_for
 from modules.ui.shelf import shelf
 from modules.ui.table import PageTable
@@ -31,7 +32,7 @@ TROUBLE = "Something went wrong inside the studio; its log says more."
 
 def owner_of(request: gr.Request) -> str:
     """Whose jobs and pictures the page shows."""
-    return request.username or LOCAL
+    return request.username or LOCAL.name
 
 
 def refusal(message: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import create_engine
 
+from modules.accounts.counters.memory import MemoryCounters
 from modules.accounts.service import StoredAccounts
 from modules.call_queue.database import open_server
 
@@ -39,4 +40,4 @@ def database(request, tmp_path):
 
 @pytest.fixture
 def accounts(database, clock):
-    return StoredAccounts(database, clock)
+    return StoredAccounts(database, clock, MemoryCounters(clock))

@@ -18,7 +18,7 @@ both = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=Tr
 
 
 def wish(credits=5.0, pictures=1, pixels=512 * 512, steps=20, model="pocket"):
-    return Wish(credits, pictures, pixels, steps, model)
+    return Wish(credits, pictures, pixels, steps, (model,))
 
 
 @pytest.fixture

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from modules.accounts.metering import MeteredQueue
 from modules.call_queue.database import open_database
 from modules.call_queue.queue import CallQueue
 from modules.call_queue.store import JobStore
 from modules.contracts.accounts import Tier
+from modules.contracts.enlarging import EnlargeParams
 from modules.contracts.errors import InvalidRequest, OverLimit, StudioError, UnknownModel
 from modules.contracts.jobs import JobTerms
 from modules.contracts.request import CanvasParams, GenerationRequest, PromptParams, SamplingParams
@@ -66,6 +69,22 @@ def test_a_picture_costs_its_megapixel_steps(metered, accounts):
     assert accounts.allowance("bob").used_today == pytest.approx(10)
     metered.submit(dataclasses.replace(wish(), canvas=CanvasParams()), "bob").wait(10)
     assert accounts.allowance("bob").used_today == pytest.approx(10.1)
+
+
+def test_making_pictures_larger_costs_the_megapixels_that_come_out(metered, accounts, engine):
+    buffer = io.BytesIO()
+    Image.new("1", (1000, 500)).save(buffer, "PNG")
+    # The tier's models say what may be drawn with; enlarging needs none.
+    accounts.set_tier(Tier("small", credits_per_day=100, max_pixels=9_000_000, models=("other",)))
+    asked = GenerationRequest(enlarge=EnlargeParams((buffer.getvalue(),) * 2, scale=4.0))
+    metered.submit(asked, "bob").wait(10)
+    assert accounts.allowance("bob").used_today == pytest.approx(16)
+    twice = dataclasses.replace(asked.enlarge, second="Nearest", second_share=0.5)
+    metered.submit(dataclasses.replace(asked, enlarge=twice), "bob").wait(10)
+    assert accounts.allowance("bob").used_today == pytest.approx(48)
+    with pytest.raises(InvalidRequest, match="allows 9000000"):
+        metered.submit(dataclasses.replace(asked, enlarge=dataclasses.replace(twice, scale=5.0)), "bob")
+    assert len(engine.seen) == 2
 
 
 def test_what_a_cancelled_job_did_not_draw_comes_back(metered, accounts, engine):

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from modules.accounts.people import SESSION_SECONDS
 from modules.accounts.service import StoredAccounts
 from modules.contracts.errors import InvalidRequest
+from tests.factories.passwords import REAL
 
 PASSWORD = "correct horse"
 
@@ -38,6 +39,12 @@ def test_a_password_opens_whatever_the_case_of_the_name(staffed):
     assert staffed.by_password("bob", PASSWORD + "!").role == "user"
     assert staffed.by_password("carol", PASSWORD) is None
     assert staffed.by_password("ada", "x" * 100_000) is None
+
+
+def test_passwords_are_hashed_as_rfc_9106_says():
+    hasher = REAL()
+    assert (hasher.type.name, hasher.time_cost, hasher.memory_cost, hasher.parallelism) == ("ID", 3, 65_536, 4)
+    assert REAL() is hasher
 
 
 def test_a_remembered_password_is_forgotten_when_it_changes(staffed):

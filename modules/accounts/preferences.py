@@ -1,0 +1,38 @@
+"""What users have set for themselves, in the database, so that it is there after a restart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Engine, delete, insert, select
+
+from modules.accounts.people import row_of
+from modules.accounts.tables import PREFERENCES, USERS
+
+
+class StoredPreferences:
+    """One row for each setting of a user, so that two changes at a time lose nothing. They go with the account."""
+
+    def __init__(self, engine: Engine) -> None:
+        """The tables exist already."""
+        self._engine = engine
+
+    def of(self, owner: str) -> dict[str, Any]:
+        """By key; nothing for an admin and for an owner without account."""
+        query = select(PREFERENCES.c.key, PREFERENCES.c.value).join_from(PREFERENCES, USERS)
+        query = query.where(USERS.c.name == owner, USERS.c.role != "admin")
+        with self._engine.connect() as connection:
+            return {row.key: json.loads(row.value) for row in connection.execute(query)}
+
+    def change(self, owner: str, changes: Mapping[str, Any]) -> None:
+        """Keep those values, all or none; None takes one back. Raises `InvalidRequest` for an unknown user."""
+        with self._engine.begin() as connection:
+            user = row_of(connection, owner)
+            for key, value in changes.items():
+                mine = (PREFERENCES.c.user_id == user.id, PREFERENCES.c.key == key)
+                connection.execute(delete(PREFERENCES).where(*mine))
+                if value is not None:
+                    values = {"user_id": user.id, "key": key, "value": json.dumps(value)}
+                    connection.execute(insert(PREFERENCES).values(values))
