@@ -35,6 +35,7 @@ from modules.api.messages import EVERYWHERE, Border, add_error_handlers
 from modules.api.preferences import Preferences
 from modules.api.seal import Seal
 from modules.api.services import Owner
+from modules.api.socket_io import PLACES, SocketIO
 from modules.support.studio import Studio
 
 ROOMS = (
@@ -62,6 +63,9 @@ def add_api(app: FastAPI, studio: Studio) -> None:
     app.include_router(session.router, responses=EVERYWHERE)
     if network.api:
         app.include_router(guarded(SignedIn(studio.door)))
+        live = SocketIO(studio, app.state.feed)
+        for place in PLACES:
+            app.mount(place, live)
     app.add_middleware(Guard, neighbours=Neighbours.of(network, studio.door))
     app.add_middleware(Border)
     app.add_middleware(Seal)

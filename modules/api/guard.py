@@ -21,7 +21,9 @@ from modules.contracts.accounts import Doorkeeper
 MAX_BODY = 64 * 1024 * 1024
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-JSON_ONLY = ("/sdapi/", "/internal/", "/api/", "/agent-scheduler/", "/v1/")
+JSON_ONLY = ("/sdapi/", "/internal/", "/api/", "/agent-scheduler/", "/controlnet/", "/v1/")
+LIVE = ("/ws/", "/socket.io/")
+"""Connections that begin with reading, and are guarded like the WebSockets that they turn into."""
 UPLOADS = frozenset({"/v1/images/edits"})
 """Routes that take a form with files."""
 
@@ -107,7 +109,7 @@ class Guard:
             host = headers.get("host", "")
             sentence = f"This studio does not answer to the name {host!r}; use 127.0.0.1 or localhost."
             return failure(403, "foreign_host", sentence, path=path)
-        if method in READING:
+        if method in READING and not path.startswith(LIVE):
             return None
         if not self._neighbours.trusts_origin(headers):
             origin = headers.get("origin", "another site")

@@ -12,7 +12,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modules.api.messages import local_path
 
-DATA = ("/api/", "/sdapi/", "/internal/", "/agent-scheduler/", "/v1/", "/healthz", "/readyz", "/openapi.json")
+DATA = (
+    *("/api/", "/sdapi/", "/internal/", "/agent-scheduler/", "/controlnet/", "/v1/", "/ws/", "/socket.io/"),
+    *("/healthz", "/readyz", "/openapi.json"),
+)
 NOTHING = "default-src 'none'; frame-ancestors 'none'; sandbox"
 """Content Security Policy Level 3: nothing may be loaded, run or framed."""
 

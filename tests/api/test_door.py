@@ -7,6 +7,8 @@ import re
 import pytest
 from starlette.websockets import WebSocketDisconnect
 
+from tests.security.walk import flat, mounts_of, sockets_of
+
 OPEN = {"/healthz", "/readyz"}
 SESSION = "/api/v1/session"
 PAIRS = (("ann", "correct:horse"), ("bob", "päss"))
@@ -17,18 +19,6 @@ def routes_of(app):
     listed = [(method, path) for path, item in app.openapi()["paths"].items() for method in item]
     hidden = [("get", path) for path in ("/docs", "/redoc", "/openapi.json", "/docs/parts/favicon.png")]
     return sorted({*listed, *hidden})
-
-
-def flat(routes):
-    for route in routes:
-        yield route
-        inner = getattr(route, "original_router", route)  # what FastAPI keeps of a router that was included
-        yield from flat(getattr(inner, "routes", None) or [])
-
-
-def sockets_of(app):
-    """Paths of all WebSockets, which the document cannot name."""
-    return {route.path for route in flat(app.router.routes) if "WebSocket" in type(route).__name__}
 
 
 def test_every_route_but_the_probes_wants_to_know_who_asks(make_rig):
@@ -53,7 +43,7 @@ def test_no_route_hides_from_the_walk(rig):
     paths = {getattr(route, "path", None) or "" for route in flat(app.router.routes)} - {""}
     paths = {path.replace(":path}", "}") for path in paths}
     assert "/api/v1/jobs/{job_id}" in described
-    assert paths <= described | {"/sign-in", "/docs/parts/{name}"} | sockets_of(app)
+    assert paths <= described | {"/sign-in", "/docs/parts/{name}"} | sockets_of(app) | mounts_of(app)
 
 
 def test_every_websocket_wants_to_know_who_asks(make_rig):
@@ -64,6 +54,22 @@ def test_every_websocket_wants_to_know_who_asks(make_rig):
         with pytest.raises(WebSocketDisconnect) as refused, rig.client(app).websocket_connect(path):
             pass
         assert refused.value.code == 4401, path
+
+
+def test_every_mount_wants_to_know_who_asks_in_http_and_by_websocket(make_rig):
+    rig = make_rig(network={"api_auth": PAIRS})
+    app = rig.application()
+    client = rig.client(app)
+    assert mounts_of(app) == {"/ws", "/socket.io"}
+    for place in mounts_of(app):
+        for below in ("/", "/socket.io/", "/socket.io/?EIO=4&transport=polling", "/socket.io/?sid=1", "/other"):
+            for method in ("get", "post", "put", "delete", "patch", "head"):
+                answer = client.request(method, f"{place}{below}")
+                assert answer.status_code == 401, (method, place, below)
+        for below in ("/", "/socket.io/?EIO=4&transport=websocket", "/other"):
+            with pytest.raises(WebSocketDisconnect) as refused, client.websocket_connect(f"{place}{below}"):
+                pass
+            assert refused.value.code == 4401, (place, below)
 
 
 @pytest.mark.parametrize("pair", PAIRS)

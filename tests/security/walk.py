@@ -14,6 +14,24 @@ def operations(app):
             yield method, path, operation
 
 
+def flat(routes):
+    """Every route, those of routers that were included as well."""
+    for route in routes:
+        yield route
+        inner = getattr(route, "original_router", route)  # what FastAPI keeps of a router that was included
+        yield from flat(getattr(inner, "routes", None) or [])
+
+
+def sockets_of(app):
+    """Paths of all WebSockets, which the document cannot name."""
+    return {route.path for route in flat(app.router.routes) if "WebSocket" in type(route).__name__}
+
+
+def mounts_of(app):
+    """Paths of all applications within the application, whose inside the document cannot name."""
+    return {route.path for route in flat(app.router.routes) if type(route).__name__ == "Mount"}
+
+
 def changing(app):
     """Addresses of everything that may change something, ids filled in with one that is not there."""
     return [(method, re.sub(r"\{.*?\}", "1", path)) for method, path, _ in operations(app) if method not in READING]
