@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from modules.api.images import decode_base64, open_picture, to_png
+from modules.api.fetched import Source
+from modules.api.images import open_picture, to_png
 from modules.api.names import find_upscaler
 from modules.contracts.catalog import Catalog
 from modules.contracts.enlarging import LONGEST_INFOTEXT, NOTHING
@@ -13,13 +14,13 @@ from modules.contracts.errors import UnsupportedFeature
 from modules.outputs.metadata import read_metadata
 
 
-def read_enlarged(texts: Sequence[Any], name: str) -> dict[str, tuple[Any, ...]]:
+def read_enlarged(texts: Sequence[Any], name: str, read: Source) -> dict[str, tuple[Any, ...]]:
     """`images` and `infotexts` of an `EnlargeParams`: pictures upright and encoded anew, and what they said of
     themselves. `name` is the field, for messages. Blocks. Raises `InvalidRequest`."""
     images, infotexts = [], []
     for place, text in enumerate(texts):
         label = name if len(texts) == 1 else f"{name}[{place}]"
-        data = decode_base64(text, label)
+        data = read(text, label)
         images.append(to_png(open_picture(data, label)[0]))
         infotexts.append((read_metadata(data).infotext or "")[:LONGEST_INFOTEXT])
     return {"images": tuple(images), "infotexts": tuple(infotexts) if any(infotexts) else ()}

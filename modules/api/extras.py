@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
 from modules.api.enlarging import find_picture_upscaler, read_enlarged
+from modules.api.fetched import source_for
 from modules.api.fields import Whole, sound_text
 from modules.api.images import to_base64
 from modules.api.messages import FAILURES
@@ -95,7 +96,7 @@ async def extra_single_image(
     wanted: ExtrasSingleImageRequest, request: Request, studio: Services, owner: Owner, own: Own, prefer: Prefer = None
 ) -> Response:
     """Make a finished picture larger. Answers when it is done; a client that hangs up cancels its job."""
-    settings = own.public(owner)
+    settings = await run_in_threadpool(own.public, owner)
     asked = await run_in_threadpool(_read, wanted, [wanted.image], "image", studio, settings)
     if prefers_async(request):
         return await promise(request, studio, asked, owner)
@@ -109,7 +110,7 @@ async def extra_batch_images(
     wanted: ExtrasBatchImagesRequest, request: Request, studio: Services, owner: Owner, own: Own, prefer: Prefer = None
 ) -> Response:
     """Make several finished pictures larger, as one job."""
-    settings, given = own.public(owner), [item.data for item in wanted.imageList]
+    settings, given = await run_in_threadpool(own.public, owner), [item.data for item in wanted.imageList]
     asked = await run_in_threadpool(_read, wanted, given, "imageList", studio, settings)
     if prefers_async(request):
         return await promise(request, studio, asked, owner)
@@ -149,7 +150,7 @@ def _read(
         raise UnsupportedFeature("There is no face restoration yet; leave gfpgan_ and codeformer_visibility at 0.")
     to_size = wanted.resize_mode == 1
     enlarge = EnlargeParams(
-        **read_enlarged(given, name),
+        **read_enlarged(given, name, source_for(studio)),
         upscaler=find_picture_upscaler(studio.catalog, wanted.upscaler_1),
         second=find_picture_upscaler(studio.catalog, wanted.upscaler_2),
         second_share=wanted.extras_upscaler_2_visibility,

@@ -7,6 +7,7 @@ import binascii
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 from PIL import Image, UnidentifiedImageError
@@ -36,18 +37,22 @@ UNREADABLE = (
 """What PIL raises for files that are no pictures, broken or meant to harm."""
 
 
+def is_address(text: Any) -> bool:
+    """Whether a text of a request is no picture, but says where one is."""
+    return isinstance(text, str) and text.strip()[:8].lower().startswith(("http://", "https://", "ftp://", "file:"))
+
+
 def decode_base64(text: Any, name: str) -> bytes:
     """The bytes of bare base64 or of a data URI with any parameters; `name` is the field, for the message.
 
-    White space and missing padding are forgiven. An address is refused: the studio fetches nothing that a client names.
+    White space and missing padding are forgiven. An address is refused; `modules.api.fetched` is for those.
     """
     if not isinstance(text, str) or not text.strip():
         raise InvalidRequest(f"{name} is empty; a picture in base64 is needed.")
     text = text.strip()
-    head = text[:8].lower()
-    if head.startswith(("http://", "https://", "ftp://", "file:")):
+    if is_address(text):
         raise InvalidRequest(f"{name} is an address; pictures are not fetched, send the picture itself in base64.")
-    if head.startswith("data:"):
+    if text[:5].lower() == "data:":
         kind, comma, text = text.partition(",")
         if not comma or "base64" not in kind.lower().split(";"):
             raise InvalidRequest(f"{name} is a data URI without base64; 'data:image/png;base64,…' is needed.")
@@ -88,15 +93,15 @@ def _orientation(image: Image.Image) -> Any:
         return None
 
 
-def read_picture(text: Any, name: str) -> bytes:
+def read_picture(text: Any, name: str, read: Callable[[Any, str], bytes] = decode_base64) -> bytes:
     """A picture to start from, upright, encoded anew: nothing else that came with the client's file is kept."""
-    image, _ = open_picture(decode_base64(text, name), name)
+    image, _ = open_picture(read(text, name), name)
     return to_png(image)
 
 
-def read_mask(text: Any, name: str) -> bytes:
+def read_mask(text: Any, name: str, read: Callable[[Any, str], bytes] = decode_base64) -> bytes:
     """A mask as grey PNG, white to be repainted. A picture that is transparent somewhere masks with its alpha."""
-    image, _ = open_picture(decode_base64(text, name), name)
+    image, _ = open_picture(read(text, name), name)
     if "A" in image.getbands() or "transparency" in image.info:
         alpha = image.convert("RGBA").getchannel("A")
         if alpha.getextrema() != (255, 255):

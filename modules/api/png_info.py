@@ -7,8 +7,10 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from modules.api.images import decode_base64, open_picture
+from modules.api.fetched import source_for
+from modules.api.images import open_picture
 from modules.api.infotext import parameters_of
+from modules.api.services import Services
 from modules.outputs.metadata import read_metadata
 
 router = APIRouter(tags=["pictures"])
@@ -29,9 +31,9 @@ class PNGInfoResponse(BaseModel):
 
 
 @router.post("/sdapi/v1/png-info", response_model=PNGInfoResponse)
-def png_info(body: PNGInfoRequest) -> PNGInfoResponse:
+def png_info(body: PNGInfoRequest, studio: Services) -> PNGInfoResponse:
     """Read the parameters that a picture carries. A picture without any answers with empty fields."""
-    data = decode_base64(body.image, "image")
+    data = source_for(studio)(body.image, "image")
     open_picture(data, "image")
     found = read_metadata(data)
     text = found.infotext or ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from modules.api.fetched import Source, source_for
 from modules.api.fields import LegacyField, fields_of
 from modules.api.images import read_mask, read_picture
 from modules.api.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
@@ -59,7 +60,7 @@ def read_body(body: Values, mode: str, studio: Studio, own: Values = MappingProx
     if mode == "txt2img":
         _hires(groups, body, studio)
     else:
-        _pictures(groups, body)
+        _pictures(groups, body, source_for(studio))
     if groups["output"].get("format") == "jpg":
         groups["output"]["format"] = "jpeg"
     known = {item.declared.param.override for item in fields_of(mode)}
@@ -170,17 +171,17 @@ def _says_something(word: str | None) -> bool:
     return word is not None and word.strip().casefold() not in SAME
 
 
-def _pictures(groups: dict[str, dict[str, Any]], body: Values) -> None:
+def _pictures(groups: dict[str, dict[str, Any]], body: Values, read: Source) -> None:
     given = body.get("init_images")
     if not given:
         raise InitImageMissing("Init image not found: init_images has to hold at least one picture in base64.")
     names = (f"init_images[{index}]" for index in range(len(given)))
-    groups["image"]["images"] = tuple(read_picture(text, name) for text, name in zip(given, names, strict=True))
+    groups["image"]["images"] = tuple(read_picture(text, name, read) for text, name in zip(given, names, strict=True))
     if not body.get("mask"):
         del groups["inpaint"]
         return
     inpaint = groups["inpaint"]
-    inpaint["mask"] = read_mask(body["mask"], "mask")
+    inpaint["mask"] = read_mask(body["mask"], "mask", read)
     if body.get("mask_blur") is None:
         sides = [body.get(name) for name in ("mask_blur_x", "mask_blur_y")]
         inpaint["blur"] = max(4 if side is None else side for side in sides)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, Strict, create_model, model_validator
 
 from modules.api.enlarging import find_picture_upscaler, read_enlarged
+from modules.api.fetched import source_for
 from modules.api.fields import sound_text
 from modules.api.images import read_mask, read_picture
 from modules.api.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
@@ -144,14 +145,17 @@ def read_wanted(wanted: JobWanted, studio: Studio) -> GenerationRequest:
         hires["checkpoint"] = find_checkpoint(studio.catalog, hires["checkpoint"]) if hires["checkpoint"] else None
     else:
         groups["hires"] = {}
+    read = source_for(studio)
     if "image" in groups:
         given = groups["image"]["images"]
-        groups["image"]["images"] = tuple(read_picture(text, f"image.images[{i}]") for i, text in enumerate(given))
+        groups["image"]["images"] = tuple(
+            read_picture(text, f"image.images[{i}]", read) for i, text in enumerate(given)
+        )
     if "inpaint" in groups:
-        groups["inpaint"]["mask"] = read_mask(groups["inpaint"]["mask"], "inpaint.mask")
+        groups["inpaint"]["mask"] = read_mask(groups["inpaint"]["mask"], "inpaint.mask", read)
     if "enlarge" in groups:
         enlarge = groups["enlarge"]
-        enlarge.update(read_enlarged(enlarge["images"], "enlarge.images"))
+        enlarge.update(read_enlarged(enlarge["images"], "enlarge.images", read))
         for key in ("upscaler", "second"):
             enlarge[key] = find_picture_upscaler(studio.catalog, enlarge[key])
     return GenerationRequest(**{name: GROUPS[name](**values) for name, values in groups.items()})

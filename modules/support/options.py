@@ -46,6 +46,14 @@ CORE_SETTINGS: tuple[Setting, ...] = (
     Setting("max_batch", 16, "Largest merged batch", "serving", "admin", minimum=1, maximum=256),
     Setting("max_megapixels", 17.0, "Largest picture, megapixels", "serving", "admin", minimum=0.01, maximum=64),
     Setting(
+        "fetch_picture_urls",
+        False,
+        "Fetch pictures that requests name by an https address",
+        "serving",
+        "admin",
+        help="Public addresses only, a few for each request; never under --offline.",
+    ),
+    Setting(
         "jobs_keep_days",
         90,
         "Days that ended jobs are kept, 0 for ever",

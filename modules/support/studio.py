@@ -13,6 +13,7 @@ from modules.contracts.catalog import Catalog
 from modules.contracts.jobs import JobQueue
 from modules.contracts.pictures import PictureStore
 from modules.support.bus import EventBus
+from modules.support.fetching import Fetcher
 from modules.support.paths import Paths
 from modules.support.settings import Settings
 
@@ -83,4 +84,6 @@ class Studio:
     """Begin to load libraries and model in the background; safe to call twice."""
     close: Callable[[], None]
     """Stop lanes and release everything; safe to call twice."""
+    fetcher: Fetcher = field(default_factory=Fetcher)
+    """For pictures that requests name by their address, where that is allowed."""
     versions: Mapping[str, str] = field(default_factory=dict)
