@@ -7,11 +7,13 @@ from starlette.middleware.cors import CORSMiddleware
 
 from modules.api import (
     catalogue,
+    control,
     docs,
     events,
     extras,
     generation,
     health,
+    inside,
     internal,
     job_control,
     jobs,
@@ -40,7 +42,7 @@ from modules.support.studio import Studio
 
 ROOMS = (
     *(generation, progress, options, lists, png_info, extras, internal, legacy, scheduler, openai),
-    *(jobs, job_control, events, pictures, verify, people, catalogue, settings),
+    *(jobs, job_control, events, pictures, verify, people, catalogue, settings, inside, control),
     docs,
 )
 """Modules whose routes want to know who asks once there are accounts or `--api-auth`; `health` is open."""

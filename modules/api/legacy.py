@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
-from modules.api.messages import Failure
 from modules.contracts.errors import UnsupportedFeature
 
 router = APIRouter(tags=["not here yet"])
@@ -24,9 +23,6 @@ EMPTY_LISTS = (
     "script-info",
     "extensions",
 )
-REFUSED = {"interrogate": "Describing a picture"}
-
-
 UNMADE = {
     "create/embedding": "Creating an embedding",
     "create/hypernetwork": "Creating a hypernetwork",
@@ -55,6 +51,20 @@ class EmbeddingsResponse(BaseModel):
     skipped: dict[str, Any] = {}
 
 
+class InterrogateRequest(BaseModel):
+    """A picture to be described."""
+
+    model_config = ConfigDict(extra="ignore")
+    image: str = Field("", description="In base64 or as a data URI.", examples=["iVBORw0KGgo="])
+    model: str = Field("clip", max_length=200, examples=["clip"])
+
+
+@router.post("/sdapi/v1/interrogate", status_code=422, response_model=None)
+def interrogate(wanted: InterrogateRequest) -> None:
+    """Describing a picture is not available in this version: answers 422."""
+    raise UnsupportedFeature("Describing a picture is not available in this version.")
+
+
 @router.get("/sdapi/v1/scripts", response_model=ScriptsList)
 def scripts() -> ScriptsList:
     """No scripts yet."""
@@ -72,14 +82,6 @@ def _nothing() -> list[dict[str, Any]]:
     return []
 
 
-def _refusing(what: str) -> Any:
-    def refuse() -> None:
-        raise UnsupportedFeature(f"{what} is not available in this version.")
-
-    refuse.__doc__ = f"{what} is not available in this version: answers 422."
-    return refuse
-
-
 def _explaining(what: str) -> Any:
     def explain() -> CreateResponse:
         return CreateResponse(info=f"{what} is not available in this version; nothing was done.")
@@ -90,9 +92,5 @@ def _explaining(what: str) -> Any:
 
 for name in EMPTY_LISTS:
     router.add_api_route(f"/sdapi/v1/{name}", _nothing, methods=["GET"], name=name)
-for name, what in REFUSED.items():
-    router.add_api_route(
-        f"/sdapi/v1/{name}", _refusing(what), methods=["POST"], name=name, responses={422: {"model": Failure}}
-    )
 for name, what in UNMADE.items():
     router.add_api_route(f"/sdapi/v1/{name}", _explaining(what), methods=["POST"], name=name)

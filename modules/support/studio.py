@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -19,6 +20,8 @@ from modules.support.settings import Settings
 
 Phase = Literal["starting", "page", "libraries", "model", "ready", "failed"]
 
+MOST_PHASES = 100
+
 
 class Status:
     """How far the start has come. `ready` means that a picture can be drawn now."""
@@ -28,10 +31,14 @@ class Status:
         self._phase: Phase = "starting"
         self._message = "Starting"
         self._ready = threading.Event()
+        self._began = time.monotonic()
+        self._timeline: list[tuple[str, float]] = []
 
     def set(self, phase: Phase, message: str) -> None:
         """Move on; `message` is shown to people."""
         with self._lock:
+            if phase != self._phase:
+                self._timeline = [*self._timeline, (phase, time.monotonic() - self._began)][-MOST_PHASES:]
             self._phase, self._message = phase, message
         if phase == "ready":
             self._ready.set()
@@ -47,6 +54,12 @@ class Status:
     def message(self) -> str:
         """One sentence for a person."""
         return self._message
+
+    @property
+    def timeline(self) -> tuple[tuple[str, float], ...]:
+        """Phases in the order in which they began, each with its seconds since the start; the latest 100."""
+        with self._lock:
+            return tuple(self._timeline)
 
     @property
     def ready(self) -> bool:

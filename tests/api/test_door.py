@@ -7,6 +7,7 @@ import re
 import pytest
 from starlette.websockets import WebSocketDisconnect
 
+from modules.api.guard import JSON_ONLY
 from tests.security.walk import flat, mounts_of, sockets_of
 
 OPEN = {"/healthz", "/readyz"}
@@ -44,6 +45,20 @@ def test_no_route_hides_from_the_walk(rig):
     paths = {path.replace(":path}", "}") for path in paths}
     assert "/api/v1/jobs/{job_id}" in described
     assert paths <= described | {"/sign-in", "/docs/parts/{name}"} | sockets_of(app) | mounts_of(app)
+
+
+def test_a_slash_at_the_end_changes_nothing(make_rig):
+    app = make_rig(network={"api_auth": PAIRS}).application()
+    client = make_rig(network={"api_auth": PAIRS}).client(app)
+    for method, path in routes_of(app):
+        if path.startswith(JSON_ONLY) and path != SESSION:
+            answer = client.request(
+                method,
+                re.sub(r"\{.*?\}", "1", path) + "/",
+                json=None if method == "get" else {},
+                follow_redirects=False,
+            )
+            assert answer.status_code == 401, (method, path)
 
 
 def test_every_websocket_wants_to_know_who_asks(make_rig):

@@ -73,6 +73,45 @@ def test_work_that_is_not_here_is_refused_with_a_reason(client):
     assert "not available in this version" in answer.json()["detail"]
 
 
+def test_the_lists_of_control_are_there_and_empty(client):
+    told = {name: client.get(f"/controlnet/{name}").json() for name in ("model_list", "module_list", "control_types")}
+    assert told == {
+        "model_list": {"model_list": []},
+        "module_list": {"module_list": [], "module_detail": {}},
+        "control_types": {"control_types": {}},
+    }
+    assert client.get("/controlnet/settings").json() == {"control_net_unit_count": 0}
+    refused = client.post("/controlnet/detect", json={"controlnet_module": "canny", "controlnet_input_images": ["x"]})
+    assert (refused.status_code, refused.json()["error"]) == (422, "unsupported_feature")
+    assert "'canny'" in refused.json()["detail"]
+    assert client.post("/controlnet/detect", content="a=1").status_code == 415
+
+
+def test_what_the_old_page_asks_of_the_server_itself(client, rig):
+    hints = {row["name"]: row["label"] for row in client.get("/internal/quicksettings-hint").json()}
+    assert hints["jpeg_quality"] == "Quality of JPEG, WebP and AVIF"
+    assert "hub_token" not in hints
+    told = client.get("/internal/profile-startup").json()
+    assert told["total"] >= 0
+    rig.status.set("failed", "Broken")
+    again = client.get("/internal/profile-startup").json()
+    assert set(again["records"]) == {"ready"}
+    assert again["total"] >= told["total"]
+
+
+def test_the_report_for_a_question_is_for_admins_and_holds_no_secrets(people, tmp_path):
+    _, clients = people
+    assert clients["ann"].get("/internal/sysinfo").status_code == 403
+    answer = clients["ada"].get("/internal/sysinfo-download")
+    assert answer.headers["content-disposition"] == 'attachment; filename="sysinfo.json"'
+    report = answer.json()
+    assert report == clients["ada"].get("/internal/sysinfo").json()
+    assert (report["versions"], report["state"], report["flags"]["port"]) == ({"atelier": "0.1.0"}, "ready", 7860)
+    assert report["settings"]["jpeg_quality"] == 90
+    for hidden in (SECRET, str(tmp_path)):
+        assert hidden not in answer.text
+
+
 @pytest.mark.parametrize("name", ["checkpoints", "vae", "vaes", "loras", "embeddings"])
 def test_folders_are_looked_at_again(client, rig, name):
     answer = client.post(f"/sdapi/v1/refresh-{name}")
