@@ -10,6 +10,11 @@ from sqlalchemy import Engine, delete, insert, select
 
 from modules.accounts.people import row_of
 from modules.accounts.tables import PREFERENCES, USERS
+from modules.contracts.errors import InvalidRequest
+
+
+LONGEST = 4000
+"""Characters of a value, as JSON: a setting is a word or a number, and nobody keeps a book in one."""
 
 
 class StoredPreferences:
@@ -27,12 +32,18 @@ class StoredPreferences:
             return {row.key: json.loads(row.value) for row in connection.execute(query)}
 
     def change(self, owner: str, changes: Mapping[str, Any]) -> None:
-        """Keep those values, all or none; None takes one back. Raises `InvalidRequest` for an unknown user."""
+        """Keep those values, all or none; None takes one back.
+
+        Raises `InvalidRequest` for an unknown user and for a value that is too long.
+        """
+        written = {key: json.dumps(value) for key, value in changes.items() if value is not None}
+        for key, text in written.items():
+            if len(text) > LONGEST:
+                raise InvalidRequest(f"{key} has {len(text)} characters; at most {LONGEST} are kept for a user.")
         with self._engine.begin() as connection:
             user = row_of(connection, owner)
-            for key, value in changes.items():
-                mine = (PREFERENCES.c.user_id == user.id, PREFERENCES.c.key == key)
-                connection.execute(delete(PREFERENCES).where(*mine))
-                if value is not None:
-                    values = {"user_id": user.id, "key": key, "value": json.dumps(value)}
-                    connection.execute(insert(PREFERENCES).values(values))
+            connection.execute(
+                delete(PREFERENCES).where(PREFERENCES.c.user_id == user.id, PREFERENCES.c.key.in_(list(changes)))
+            )
+            for key, text in written.items():
+                connection.execute(insert(PREFERENCES).values(user_id=user.id, key=key, value=text))

@@ -8,6 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from modules.api import (
     catalogue,
     control,
+    credits,
     docs,
     events,
     extras,
@@ -42,7 +43,7 @@ from modules.support.studio import Studio
 
 ROOMS = (
     *(generation, progress, options, lists, png_info, extras, internal, legacy, scheduler, openai),
-    *(jobs, job_control, events, pictures, verify, people, catalogue, settings, inside, control),
+    *(jobs, job_control, events, pictures, verify, people, credits, catalogue, settings, inside, control),
     docs,
 )
 """Modules whose routes want to know who asks once there are accounts or `--api-auth`; `health` is open."""
@@ -57,7 +58,7 @@ def add_api(app: FastAPI, studio: Studio) -> None:
     network = studio.options.network
     app.state.studio = studio
     app.state.feed = Feed(studio.bus, studio.queue)
-    app.state.preferences = Preferences(studio.settings)
+    app.state.preferences = Preferences(studio.settings, studio.accounts)
     app.root_path = app.root_path or network.subpath
     docs.take_over(app)
     add_error_handlers(app)

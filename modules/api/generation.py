@@ -59,7 +59,7 @@ async def read_call(mode: str, body: BaseModel, request: Request, studio: Studio
     """What a body of the old API asks for, its infotext filled in; `more` fields go before those of the body."""
     given = body.model_fields_set | set(more)
     values = fill_from_infotext({**body.model_dump(), **more}, given, mode)
-    own = preferences_of(request).of(owner)
+    own = await run_in_threadpool(preferences_of(request).of, owner)
     return await run_in_threadpool(read_body, values, mode, studio, own)
 
 

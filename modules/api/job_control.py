@@ -18,6 +18,7 @@ from modules.support.studio import Studio
 
 router = APIRouter(prefix="/api/v1", tags=["queue"])
 MOST_WAITING = 1000
+OwnerName = Annotated[str, Path(min_length=1, max_length=64, pattern=CLEAN, examples=["bob"])]
 WAITS = "only a job that waits can be moved"
 
 
@@ -172,14 +173,16 @@ def resume_queue(studio: Services, admin: Admin) -> QueueRow:
 
 
 @router.put("/queue/shares/{owner}", responses=REFUSED)
-def set_share(
-    studio: Services,
-    admin: Admin,
-    owner: Annotated[str, Path(min_length=1, max_length=64, pattern=CLEAN)],
-    wanted: WeightWanted,
-) -> QueueRow:
-    """How much of the lanes is due to an owner from now on. For admins."""
-    studio.queue.set_weight(owner, wanted.weight)
+def set_share(studio: Services, admin: Admin, owner: OwnerName, wanted: WeightWanted) -> QueueRow:
+    """How much of the lanes is due to an owner from now on, whatever the tier says. For admins."""
+    studio.queue.set_weight(owner, studio.accounts.set_weight(owner, wanted.weight).weight)
+    return get_queue(studio, admin)
+
+
+@router.delete("/queue/shares/{owner}", responses=REFUSED)
+def drop_share(studio: Services, admin: Admin, owner: OwnerName) -> QueueRow:
+    """Give an owner what the tier says again; 1 for an owner without account. For admins."""
+    studio.queue.set_weight(owner, studio.accounts.set_weight(owner, None).weight)
     return get_queue(studio, admin)
 
 

@@ -1,4 +1,4 @@
-"""Accounts over HTTP: oneself, one's tokens and credits; for admins also everybody's, and the tiers."""
+"""Accounts over HTTP: oneself and one's tokens; for admins also everybody's. Credits and tiers are in `credits`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from modules.api.services import Admin, Person, Services
-from modules.contracts.accounts import Role, Tier
-from modules.contracts.errors import InvalidRequest, NotAllowed, UnknownName
+from modules.api.auth import proof_of
+from modules.api.jobs import REFUSED
+from modules.api.services import Admin, Member, Person, Services
+from modules.contracts.accounts import Caller, Role
+from modules.contracts.errors import NotAllowed, NotSignedIn, UnknownName
+from modules.support.studio import Studio
 
 router = APIRouter(prefix="/api/v1", tags=["accounts"])
+Name = Annotated[str, Path(max_length=64, description="Name of an account.", examples=["bob"])]
 
 
 class _Row(BaseModel):
@@ -23,11 +27,11 @@ class _Row(BaseModel):
 class UserRow(_Row):
     """An account."""
 
-    name: str
+    name: str = Field(examples=["bob"])
     role: Role
-    tier: str
+    tier: str = Field(examples=["standard"])
     created: datetime
-    disabled: bool
+    disabled: bool = Field(examples=[False])
 
 
 class NewUser(BaseModel):
@@ -36,24 +40,31 @@ class NewUser(BaseModel):
     name: str = Field(examples=["bob"], max_length=64)
     password: str = Field(max_length=1024, examples=["correct horse"])
     role: Role = "user"
-    tier: str = "standard"
+    tier: str | None = Field(None, max_length=40, description="Left out it is that of the role.", examples=["standard"])
 
 
 class UserChange(BaseModel):
     """What to change of an account; what is left out stays."""
 
-    password: str | None = Field(default=None, max_length=1024)
+    password: str | None = Field(default=None, max_length=1024, examples=["battery staple"])
     role: Role | None = None
-    tier: str | None = None
-    disabled: bool | None = None
+    tier: str | None = Field(default=None, max_length=40, examples=["standard"])
+    disabled: bool | None = Field(default=None, examples=[False])
+
+
+class PasswordChange(BaseModel):
+    """A new password, and the one until now."""
+
+    old: str = Field(max_length=1024, examples=["correct horse"])
+    new: str = Field(max_length=1024, examples=["battery staple"])
 
 
 class TokenRow(_Row):
     """A key for a program, without its text."""
 
-    id: str
-    user: str
-    label: str
+    id: str = Field(examples=["0f3c"])
+    user: str = Field(examples=["bob"])
+    label: str = Field(examples=["my script"])
     created: datetime
     expires: datetime | None
     used: datetime | None
@@ -63,173 +74,141 @@ class NewToken(BaseModel):
     """A token to be made."""
 
     label: str = Field(default="", max_length=200, examples=["my script"])
-    days: float | None = Field(default=None, gt=0, le=36_500, description="How long it works; for ever when left out.")
+    days: float | None = Field(
+        default=None, gt=0, le=36_500, description="How long it works; for ever when left out.", examples=[90]
+    )
 
 
 class TokenMade(TokenRow):
     """A new token with its text, which is shown this once."""
 
-    text: str
+    text: str = Field(examples=["atl_…"])
 
 
-class TierRow(_Row):
-    """What somebody may use; null does not limit."""
+class SessionsEnded(BaseModel):
+    """How many sessions there were."""
 
-    name: str = Field(min_length=1, max_length=40)
-    credits_per_day: float | None = Field(default=None, ge=0)
-    credits_per_month: float | None = Field(default=None, ge=0)
-    pictures_per_minute: int | None = Field(default=None, ge=0)
-    max_pixels: int | None = Field(default=None, ge=0)
-    max_steps: int | None = Field(default=None, ge=0)
-    queue_depth: int | None = Field(default=None, ge=0)
-    models: tuple[str, ...] = ()
-    weight: float = Field(default=1.0, gt=0)
+    ended: int = Field(ge=0, examples=[2])
 
 
-class AllowanceRow(BaseModel):
-    """What is left. One credit is one megapixel-step."""
-
-    owner: str
-    tier: TierRow
-    used_today: float
-    used_this_month: float
-    left_today: float | None
-    left_this_month: float | None
+@router.put("/me/password", status_code=204, responses=REFUSED)
+def set_password(studio: Services, person: Member, wanted: PasswordChange, request: Request) -> None:
+    """Change one's own password. All sessions end; tokens go on. 401 when the old one is wrong."""
+    _own_account(studio, person)
+    if studio.door.check(person.name, wanted.old, proof_of(request).address) is None:
+        raise NotSignedIn("That is not the password until now; nothing was changed.")
+    studio.accounts.change_user(person.name, password=wanted.new)
 
 
-class LedgerRow(_Row):
-    """One line of the account book."""
-
-    number: int
-    owner: str
-    moment: datetime
-    kind: str
-    credits: float
-    job_id: str | None
-    note: str
+@router.delete("/me/sessions", responses=REFUSED)
+def end_my_sessions(studio: Services, person: Member) -> SessionsEnded:
+    """Sign out everywhere, this browser included."""
+    _own_account(studio, person)
+    return SessionsEnded(ended=studio.accounts.end_sessions(person.name))
 
 
-class Grant(BaseModel):
-    """Credits beyond the tier's, for this day and month."""
-
-    credits: float = Field(allow_inf_nan=False)
-    note: str = Field(default="", max_length=500)
-
-
-@router.get("/me")
-def me(studio: Services, person: Person) -> AllowanceRow:
-    """Who asks, and what they have left."""
-    return _allowance(studio, person.name)
-
-
-@router.get("/me/tokens")
+@router.get("/me/tokens", responses=REFUSED)
 def my_tokens(studio: Services, person: Person) -> list[TokenRow]:
     """The caller's tokens."""
-    return [TokenRow.model_validate(token) for token in studio.accounts.tokens(person.name)]
+    return _tokens(studio, person.name)
 
 
-@router.post("/me/tokens", status_code=201)
-def make_token(studio: Services, person: Person, wanted: NewToken) -> TokenMade:
+@router.post("/me/tokens", status_code=201, responses=REFUSED)
+def make_token(studio: Services, person: Member, wanted: NewToken) -> TokenMade:
     """A new token of the caller's. Its text is shown this once. A token cannot make tokens."""
     if person.means == "token":
         raise NotAllowed("A token cannot make tokens; sign in with name and password.")
-    token, text = studio.accounts.add_token(person.name, wanted.label, days=wanted.days)
-    return TokenMade(**asdict(token), text=text)
+    _own_account(studio, person)
+    return _make_token(studio, person.name, wanted)
 
 
-@router.delete("/me/tokens/{token_id}", status_code=204)
-def drop_token(studio: Services, person: Person, token_id: str) -> None:
+@router.delete("/me/tokens/{token_id}", status_code=204, responses=REFUSED)
+def drop_token(studio: Services, person: Member, token_id: str) -> None:
     """Take a token of the caller's away."""
-    if not studio.accounts.remove_token(token_id, user=person.name):
-        raise UnknownName(f"There is no token {token_id[:64]!r} of yours.")
+    _drop_token(studio, person.name, token_id)
 
 
-@router.get("/me/ledger")
-def my_ledger(studio: Services, person: Person, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[LedgerRow]:
-    """The caller's account book, newest first."""
-    return [LedgerRow.model_validate(line) for line in studio.accounts.ledger(person.name, limit=limit)]
-
-
-@router.get("/users")
+@router.get("/users", responses=REFUSED)
 def users(studio: Services, admin: Admin) -> list[UserRow]:
     """All accounts."""
     return [UserRow.model_validate(user) for user in studio.accounts.users()]
 
 
-@router.post("/users", status_code=201)
+@router.post("/users", status_code=201, responses=REFUSED)
 def make_user(studio: Services, admin: Admin, wanted: NewUser) -> UserRow:
     """A new account. The first one has to be an admin's; from then on everybody has to sign in."""
     made = studio.accounts.add_user(wanted.name, wanted.password, role=wanted.role, tier=wanted.tier)
     return UserRow.model_validate(made)
 
 
-@router.patch("/users/{name}")
-def change_user(studio: Services, admin: Admin, name: str, change: UserChange) -> UserRow:
-    """Change an account."""
-    _known(studio, name)
+@router.get("/users/{name}", responses=REFUSED)
+def get_user(studio: Services, admin: Admin, name: Name) -> UserRow:
+    """One account."""
+    return UserRow.model_validate(known(studio, name))
+
+
+@router.patch("/users/{name}", responses=REFUSED)
+def change_user(studio: Services, admin: Admin, name: Name, change: UserChange) -> UserRow:
+    """Change an account. A new password and `disabled` end its sessions."""
     given: dict[str, Any] = change.model_dump(exclude_none=True)
-    return UserRow.model_validate(studio.accounts.change_user(name, **given))
+    return UserRow.model_validate(studio.accounts.change_user(known(studio, name).name, **given))
 
 
-@router.delete("/users/{name}", status_code=204)
-def drop_user(studio: Services, admin: Admin, name: str) -> None:
+@router.delete("/users/{name}", status_code=204, responses=REFUSED)
+def drop_user(studio: Services, admin: Admin, name: Name) -> None:
     """Take an account away; jobs, pictures and ledger stay under its name."""
-    _known(studio, name)
-    studio.accounts.remove_user(name)
+    studio.accounts.remove_user(known(studio, name).name)
 
 
-@router.get("/users/{name}/allowance")
-def allowance(studio: Services, admin: Admin, name: str) -> AllowanceRow:
-    """What somebody has left."""
-    _known(studio, name)
-    return _allowance(studio, name)
+@router.delete("/users/{name}/sessions", responses=REFUSED)
+def end_sessions(studio: Services, admin: Admin, name: Name) -> SessionsEnded:
+    """Sign somebody out everywhere."""
+    return SessionsEnded(ended=studio.accounts.end_sessions(known(studio, name).name))
 
 
-@router.post("/users/{name}/grants", status_code=201)
-def grant(studio: Services, admin: Admin, name: str, wanted: Grant) -> LedgerRow:
-    """Give somebody credits, or take some back."""
-    _known(studio, name)
-    return LedgerRow.model_validate(studio.accounts.grant(name, wanted.credits, wanted.note))
+@router.get("/users/{name}/tokens", responses=REFUSED)
+def tokens_of(studio: Services, admin: Admin, name: Name) -> list[TokenRow]:
+    """Somebody's tokens."""
+    return _tokens(studio, known(studio, name).name)
 
 
-@router.get("/ledger")
-def ledger(
-    studio: Services,
-    admin: Admin,
-    owner: Annotated[str | None, Query(max_length=64)] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> list[LedgerRow]:
-    """Everybody's account book, newest first."""
-    return [LedgerRow.model_validate(line) for line in studio.accounts.ledger(owner, limit=limit)]
+@router.post("/users/{name}/tokens", status_code=201, responses=REFUSED)
+def make_token_for(studio: Services, admin: Admin, name: Name, wanted: NewToken) -> TokenMade:
+    """A new token of somebody's, as for a program without a person. Its text is shown this once."""
+    if admin.means == "token":
+        raise NotAllowed("A token cannot make tokens; sign in with name and password.")
+    return _make_token(studio, known(studio, name).name, wanted)
 
 
-@router.get("/tiers")
-def tiers(studio: Services, person: Person) -> list[TierRow]:
-    """All tiers."""
-    return [TierRow.model_validate(tier) for tier in studio.accounts.tiers()]
+@router.delete("/users/{name}/tokens/{token_id}", status_code=204, responses=REFUSED)
+def drop_token_of(studio: Services, admin: Admin, name: Name, token_id: str) -> None:
+    """Take a token of somebody's away."""
+    _drop_token(studio, known(studio, name).name, token_id)
 
 
-@router.put("/tiers/{name}")
-def set_tier(studio: Services, admin: Admin, name: str, wanted: TierRow) -> TierRow:
-    """Add or replace a tier; it counts for the next job of whoever has it."""
-    if wanted.name != name:
-        raise InvalidRequest(f"The body is about the tier {wanted.name!r} and the address about {name[:64]!r}.")
-    studio.accounts.set_tier(Tier(**wanted.model_dump()))
-    return wanted
-
-
-def _known(studio: Services, name: str) -> None:
-    if studio.accounts.user(name) is None:
+def known(studio: Studio, name: str) -> Any:
+    """The account of that name. Raises `UnknownName` when there is none."""
+    user = studio.accounts.user(name)
+    if user is None:
         raise UnknownName(f"There is no user {name[:64]!r}.")
+    return user
 
 
-def _allowance(studio: Services, owner: str) -> AllowanceRow:
-    left = studio.accounts.allowance(owner)
-    return AllowanceRow(
-        owner=owner,
-        tier=TierRow.model_validate(left.tier),
-        used_today=left.used_today,
-        used_this_month=left.used_this_month,
-        left_today=left.left_today,
-        left_this_month=left.left_this_month,
-    )
+def _own_account(studio: Studio, person: Caller) -> None:
+    """Raises `NotAllowed` for who comes in without an account, as `local` or by --api-auth."""
+    if studio.accounts.user(person.name) is None:
+        raise NotAllowed(f"{person.name} has no account here, so there is nothing of the kind to change.")
+
+
+def _tokens(studio: Studio, name: str) -> list[TokenRow]:
+    return [TokenRow.model_validate(token) for token in studio.accounts.tokens(name)]
+
+
+def _make_token(studio: Studio, name: str, wanted: NewToken) -> TokenMade:
+    token, text = studio.accounts.add_token(name, wanted.label, days=wanted.days)
+    return TokenMade(**asdict(token), text=text)
+
+
+def _drop_token(studio: Studio, name: str, token_id: str) -> None:
+    if not studio.accounts.remove_token(token_id, user=name):
+        raise UnknownName(f"There is no token {token_id[:64]!r} of {name}.")

@@ -17,7 +17,7 @@ from modules.api.infotext import parameters_of
 from modules.api.job_rows import PictureRow, picture_row
 from modules.api.jobs import CLEAN, REFUSED
 from modules.api.paging import Page, Paging
-from modules.api.services import Person, Services
+from modules.api.services import Member, Person, Services
 from modules.contracts.errors import UnknownName
 from modules.contracts.pictures import StoredPicture
 from modules.support.studio import Studio
@@ -133,7 +133,7 @@ def get_infotext(studio: Services, person: Person, picture_id: str) -> InfotextR
 
 
 @router.delete("/{picture_id}", status_code=204, responses=REFUSED)
-def delete_picture(studio: Services, person: Person, picture_id: str) -> None:
+def delete_picture(studio: Services, person: Member, picture_id: str) -> None:
     """Remove a picture and all that was made from it."""
     studio.pictures.delete(picture_of(studio, person, picture_id).id)
 

@@ -1,35 +1,44 @@
 """Settings of one's own: what somebody who is no admin has changed by `/options`, for their own calls alone.
 
 The old API knows one set of options for everybody, and its clients set the model there before they draw. Here a change
-by an admin is everybody's, and anybody else's is theirs: neighbours do not notice. They last until the studio stops.
+by an admin is everybody's, and anybody else's is theirs: neighbours do not notice. The accounts' database keeps them.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
+import logging
 from collections.abc import Mapping
 from typing import Any
 
-from modules.contracts.accounts import Caller
-from modules.contracts.errors import NotAllowed
-from modules.support.settings import Settings
+from modules.contracts.accounts import Accounts, Caller
+from modules.contracts.errors import InvalidRequest, NotAllowed
+from modules.support.settings import Setting, Settings
 
-MOST_PEOPLE = 4096
+log = logging.getLogger(__name__)
 
 
 class Preferences:
-    """Changes by owner. Safe from several threads."""
+    """Changes by owner. Safe from several threads. Asks the database, so it may block for a moment."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, accounts: Accounts) -> None:
         self._settings = settings
-        self._lock = threading.Lock()
-        self._changes: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._accounts = accounts
 
-    def of(self, owner: str) -> Mapping[str, Any]:
-        """What that owner has changed; nothing for admins, whose changes are everybody's."""
-        with self._lock:
-            return dict(self._changes.get(owner, {}))
+    def of(self, owner: str) -> dict[str, Any]:
+        """What that owner has changed; nothing for admins, whose changes are everybody's.
+
+        What an older version has kept and this one does not take any more counts as not changed.
+        """
+        declared, kept = self._declared(), {}
+        for key, value in self._accounts.preferences(owner).items():
+            setting = declared.get(key)
+            if setting is None or setting.scope != "user":
+                continue
+            try:
+                kept[key] = setting.coerce(value)
+            except InvalidRequest as error:
+                log.warning("a setting that %s has kept is not used: %s", owner, error.message)
+        return kept
 
     def public(self, owner: str) -> dict[str, Any]:
         """All settings but secrets, as they are for that owner."""
@@ -38,22 +47,30 @@ class Preferences:
     def change(self, caller: Caller, changes: Mapping[str, Any]) -> None:
         """Change settings for everybody when the caller is an admin, else for the caller; unknown ones are ignored.
 
-        Raises `InvalidRequest` for a value that cannot be, and `NotAllowed` when somebody else changes one that is an
-        admin's; what is sent back as it was read is no change. All or none.
+        None takes a change of one's own back; for an admin it is the default. Raises `InvalidRequest` for a value that
+        cannot be, and `NotAllowed` when a guest changes anything or somebody else what is an admin's; what is sent back
+        as it was read is no change. All or none.
         """
         if caller.is_admin:
             self._settings.update(changes, unknown="ignore")
-            with self._lock:
-                self._changes.pop(caller.name, None)
             return
-        declared = {item.key: item for item in self._settings.declared() if item.scope != "secret"}
-        before = self.public(caller.name)
-        wanted = {key: declared[key].coerce(value) for key, value in changes.items() if key in declared}
-        fresh = {key: value for key, value in wanted.items() if value != before[key]}
+        declared, mine, before = self._declared(), self.of(caller.name), self.public(caller.name)
+        fresh: dict[str, Any] = {}
+        for key, value in changes.items():
+            if key not in declared:
+                continue
+            if value is None and declared[key].scope == "user":
+                fresh |= {key: None} if key in mine else {}
+                continue
+            wanted = declared[key].coerce(value)
+            fresh |= {key: wanted} if wanted != before[key] else {}
         for key in fresh:
             if declared[key].scope == "admin":
                 raise NotAllowed(f"Only an admin may change {key}.")
-        with self._lock:
-            self._changes[caller.name] = {**self._changes.get(caller.name, {}), **fresh}
-            while len(self._changes) > MOST_PEOPLE:
-                self._changes.popitem(last=False)
+        if fresh and caller.is_guest:
+            raise NotAllowed("A guest has no settings; send what a picture needs along with the request.")
+        if fresh:
+            self._accounts.set_preferences(caller.name, fresh)
+
+    def _declared(self) -> dict[str, Setting]:
+        return {item.key: item for item in self._settings.declared() if item.scope != "secret"}

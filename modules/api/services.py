@@ -40,6 +40,14 @@ def admin_of(request: HTTPConnection) -> Caller:
     return caller
 
 
+def member_of(request: HTTPConnection) -> Caller:
+    """Who calls. Raises `NotAllowed` for a guest."""
+    caller = caller_of(request)
+    if caller.is_guest:
+        raise NotAllowed("A guest may draw and look, and change nothing that lasts.")
+    return caller
+
+
 def feed_of(request: HTTPConnection) -> Feed:
     """The list of what has happened lately."""
     feed: Feed = request.app.state.feed
@@ -55,6 +63,7 @@ def preferences_of(request: HTTPConnection) -> Preferences:
 Services = Annotated[Studio, Depends(studio_of)]
 Owner = Annotated[str, Depends(owner_of)]
 Person = Annotated[Caller, Depends(caller_of)]
+Member = Annotated[Caller, Depends(member_of)]
 Admin = Annotated[Caller, Depends(admin_of)]
 Events = Annotated[Feed, Depends(feed_of)]
 Own = Annotated[Preferences, Depends(preferences_of)]
