@@ -12,7 +12,6 @@ from modules.accounts.people import row_of
 from modules.accounts.tables import PREFERENCES, USERS
 from modules.contracts.errors import InvalidRequest
 
-
 LONGEST = 4000
 """Characters of a value, as JSON: a setting is a word or a number, and nobody keeps a book in one."""
 

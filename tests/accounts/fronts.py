@@ -22,6 +22,8 @@ class MeteredRig(Rig):
         door = Door(self.accounts, counters=counters)
         self.studio = dataclasses.replace(self.studio, queue=queue, accounts=self.accounts, door=door)
         self.queue = queue
+        if not self.accounts.open:
+            return  # opened again over what there was
         for name, role in (("ada", "admin"), ("ann", "user"), ("bob", "user"), ("guy", "guest")):
             self.accounts.add_user(name, PASSWORD, role=role)
 
