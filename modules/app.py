@@ -96,6 +96,8 @@ def build_studio(
     gate = None if private else accounts.gate  # jobs of a private table are the terminal's own
     queue = _line_up(room, jobs, bus, pictures, catalog, gate, options.run.lanes)
     pruner = _pruner(jobs, settings)
+    if not private:
+        room.prove(bus)
 
     def assemble() -> None:
         room.build(lambda: _assemble(options, paths, settings, catalog, table))
@@ -118,6 +120,7 @@ def build_studio(
         close=_once(_closing(queue, pruner, room, catalog, (counters.close, database.dispose, jobs.dispose))),
         start_engine=_once(threading.Thread(target=assemble, name="engine-start", daemon=True).start),
         versions=versions(),
+        engine_report=room.report,
     )
     queue.start()
     pruner.start()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modules.contracts.errors import NotReady, StudioError, reason_of
+from modules.monitoring.prober import Prober
+from modules.support.bus import EventBus
 from modules.support.studio import Status
 
 if TYPE_CHECKING:
@@ -31,11 +33,16 @@ class EngineRoom:
         self._coming: Future[DiffusersEngine] = Future()
         self._idle = threading.Event()
         self._idle.set()
+        self._prober: Prober | None = None
         self.choice: DeviceChoice | None = None
 
     def get(self) -> Engine:
         """The engine, waiting until it stands. Raises what hindered it, or `NotReady` once the studio closes."""
         return self._coming.result()
+
+    def prove(self, bus: EventBus) -> None:
+        """From the first model on, find out by test pictures whether one can be drawn; see `Prober`."""
+        self._prober = Prober(self._status, bus, self.attempt)
 
     def build(self, assemble: Callable[[], tuple[DeviceChoice, DiffusersEngine]]) -> None:
         """Import, choose a device, load the default model; meant to run in a thread of its own. Never raises."""
@@ -45,6 +52,8 @@ class EngineRoom:
             self.choice, engine = assemble()
             if self._keep(engine):
                 self._warm_up(engine)
+                if self._prober is not None:
+                    self._prober.start()
             else:
                 engine.close()
         except Exception as error:
@@ -90,6 +99,15 @@ class EngineRoom:
         if self._coming.done() and self._coming.exception() is None:
             self._coming.result().unload()
 
+    def attempt(self, cancelled: threading.Event) -> None:
+        """Draw a test picture, waiting for the engine. Raises what hinders either."""
+        self._coming.result().attempt(cancelled)
+
+    def report(self) -> Mapping[str, Any]:
+        """What the engine did since its start; empty before there is one."""
+        standing = self._coming.done() and self._coming.exception() is None
+        return self._coming.result().stats() if standing else {}
+
     def reload(self) -> None:
         """Load the default model, waiting for the engine. Raises what hinders either."""
         self._coming.result().warm_up()
@@ -99,6 +117,8 @@ class EngineRoom:
 
         Waits a little for one that is just being built: a process that ends in the middle of it aborts.
         """
+        if self._prober is not None:
+            self._prober.stop(SETTLE_SECONDS)
         with self._lock:
             self._closed = True
             if not self._coming.done():

@@ -20,6 +20,7 @@ from modules.api import (
     jobs,
     legacy,
     lists,
+    metrics,
     openai,
     options,
     people,
@@ -29,16 +30,19 @@ from modules.api import (
     scheduler,
     session,
     settings,
+    status,
     verify,
 )
 from modules.api.auth import SignedIn
 from modules.api.feed import Feed
 from modules.api.guard import Guard, Neighbours
 from modules.api.messages import EVERYWHERE, Border, add_error_handlers
+from modules.api.metering import Metering
 from modules.api.preferences import Preferences
 from modules.api.seal import Seal
 from modules.api.services import Owner
 from modules.api.socket_io import PLACES, SocketIO
+from modules.monitoring.meters import Meters
 from modules.support.studio import Studio
 
 ROOMS = (
@@ -47,6 +51,9 @@ ROOMS = (
     docs,
 )
 """Modules whose routes want to know who asks once there are accounts or `--api-auth`; `health` is open."""
+
+WATCHED = (metrics, status)
+"""Modules for whoever looks after the studio; they are there without the API too, and want to know who asks as well."""
 
 
 def add_api(app: FastAPI, studio: Studio) -> None:
@@ -58,12 +65,15 @@ def add_api(app: FastAPI, studio: Studio) -> None:
     network = studio.options.network
     app.state.studio = studio
     app.state.feed = Feed(studio.bus, studio.queue)
+    app.state.meters = Meters(studio)
     app.state.preferences = Preferences(studio.settings, studio.accounts)
     app.root_path = app.root_path or network.subpath
     docs.take_over(app)
     add_error_handlers(app)
     app.include_router(health.router, responses=EVERYWHERE)
     app.include_router(session.router, responses=EVERYWHERE)
+    for room in WATCHED:
+        app.include_router(room.router, dependencies=[Depends(SignedIn(studio.door))], responses=EVERYWHERE)
     if network.api:
         app.include_router(guarded(SignedIn(studio.door)))
         live = SocketIO(studio, app.state.feed)
@@ -72,6 +82,7 @@ def add_api(app: FastAPI, studio: Studio) -> None:
     app.add_middleware(Guard, neighbours=Neighbours.of(network, studio.door))
     app.add_middleware(Border)
     app.add_middleware(Seal)
+    app.add_middleware(Metering, meter=app.state.meters.requests)
     if network.cors_allow_origins:
         anybody = "*" in network.cors_allow_origins
         app.add_middleware(

@@ -24,7 +24,10 @@ class Health(BaseModel):
 
 
 def _state(studio: Studio) -> Health:
-    return Health(ready=studio.status.ready, phase=studio.status.phase, message=studio.status.message)
+    status = studio.status
+    trouble = status.trouble if status.ready else None
+    message = trouble or status.message
+    return Health(ready=status.ready and trouble is None, phase=status.phase, message=message)
 
 
 @router.get("/healthz", response_model=Health)
@@ -36,7 +39,11 @@ async def healthz(studio: Services, response: Response) -> Health:
 
 @router.get("/readyz", response_model=Health, responses={503: {"model": Health}})
 async def readyz(studio: Services, response: Response) -> Health:
-    """200 when a picture can be drawn, else 503 with what is being done."""
+    """200 when a picture could be drawn lately, else 503 with what is being done or what went wrong.
+
+    A tiny picture is drawn once the model stands, and again whenever a job failed in a way that may be the studio's
+    fault; this tells what came of the last one. After such a failure the first picture that is done makes it 200 again.
+    """
     response.headers["Cache-Control"] = "no-store"
     state = _state(studio)
     if not state.ready:

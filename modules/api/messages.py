@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -75,15 +76,31 @@ FAILURES: dict[int | str, dict[str, Any]] = {
 """For `responses=` of routes that draw; 422 is described by FastAPI itself."""
 
 
+REFUSED_FOR = "refused_for"
+"""Under which a request's state tells why it was refused, for whoever counts."""
+
+
+class Refusal(JSONResponse):
+    """An answer that leaves its kind of error in the state of the request."""
+
+    def __init__(self, kind: str, body: Any, status: int, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(body, status, headers)
+        self._kind = kind
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})[REFUSED_FOR] = self._kind
+        await super().__call__(scope, receive, send)
+
+
 def failure(
     status: int, kind: str, sentence: str, headers: dict[str, str] | None = None, *, path: str = ""
 ) -> JSONResponse:
     """An answer in the shape of `Failure`; for a path below `/v1/` in OpenAI's, whose clients read nothing else."""
     if not path.startswith(OPENAI):
-        return JSONResponse(Failure(error=kind, detail=sentence).model_dump(), status, headers)
+        return Refusal(kind, Failure(error=kind, detail=sentence).model_dump(), status, headers)
     family = "server_error" if status >= 500 else OPENAI_TYPES.get(status, "invalid_request_error")
     told = {"message": sentence, "type": family, "param": None, "code": OPENAI_CODES.get(kind, kind)}
-    return JSONResponse({"error": told}, 400 if status == 422 else status, headers)
+    return Refusal(kind, {"error": told}, 400 if status == 422 else status, headers)
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -123,7 +140,7 @@ async def _complain(request: Request, error: Exception) -> JSONResponse:
         place = ".".join(str(part) for part in first["loc"][1:]) or "body"
         return failure(400, "invalid_request", f"{place}: {first['msg']}.", path=path)
     detail = [{"loc": list(item["loc"]), "msg": item["msg"], "type": item["type"]} for item in error.errors()]
-    return JSONResponse({"detail": detail}, 422)
+    return Refusal("invalid_body", {"detail": detail}, 422)
 
 
 class Border:

@@ -14,7 +14,7 @@ from modules.api.messages import local_path
 
 DATA = (
     *("/api/", "/sdapi/", "/internal/", "/agent-scheduler/", "/controlnet/", "/v1/", "/ws/", "/socket.io/"),
-    *("/healthz", "/readyz", "/openapi.json"),
+    *("/healthz", "/readyz", "/metrics", "/openapi.json"),
 )
 NOTHING = "default-src 'none'; frame-ancestors 'none'; sandbox"
 """Content Security Policy Level 3: nothing may be loaded, run or framed."""

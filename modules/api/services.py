@@ -11,6 +11,7 @@ from modules.api.feed import Feed
 from modules.api.preferences import Preferences
 from modules.contracts.accounts import Caller
 from modules.contracts.errors import NotAllowed
+from modules.monitoring.meters import Meters
 from modules.support.studio import Studio
 
 
@@ -60,10 +61,17 @@ def preferences_of(request: HTTPConnection) -> Preferences:
     return preferences
 
 
+def meters_of(request: HTTPConnection) -> Meters:
+    """The figures of the studio."""
+    meters: Meters = request.app.state.meters
+    return meters
+
+
 Services = Annotated[Studio, Depends(studio_of)]
 Owner = Annotated[str, Depends(owner_of)]
 Person = Annotated[Caller, Depends(caller_of)]
 Member = Annotated[Caller, Depends(member_of)]
 Admin = Annotated[Caller, Depends(admin_of)]
 Events = Annotated[Feed, Depends(feed_of)]
+Figures = Annotated[Meters, Depends(meters_of)]
 Own = Annotated[Preferences, Depends(preferences_of)]

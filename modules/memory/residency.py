@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from modules.contracts.errors import JobCancelled
+from modules.support.tally import Tally
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -60,12 +61,17 @@ class ModelPool(Generic[K, V]):
         limit: int | Callable[[], int],
         size_of: Callable[[V], int],
         dispose: Callable[[V], None] = lambda value: None,
+        tally: Tally | None = None,
     ) -> None:
-        """`size_of` gives bytes of a loaded value; `dispose` releases one that leaves, and may raise."""
+        """`size_of` gives bytes of a loaded value; `dispose` releases one that leaves, and may raise.
+
+        `tally` counts leases of what was there or on its way, and of what had to be loaded.
+        """
         self._budget = budget if callable(budget) else lambda: budget
         self._limit = limit if callable(limit) else lambda: limit
         self._size_of = size_of
         self._dispose = dispose
+        self._tally = tally or Tally()
         self._lock = threading.Lock()
         self._entries: dict[K, _Entry[V]] = {}
         self._clock = itertools.count(1)
@@ -79,6 +85,8 @@ class ModelPool(Generic[K, V]):
         loads. A failed load leaves nothing behind. `expected` is the size in bytes where it is known beforehand; room
         is made for it first. Raises `RuntimeError` when `load` leases its own key.
         """
+        with self._lock:
+            self._tally.count(hit=key in self._entries)
         entry = self._take(key, load, expected)
         try:
             yield entry.value

@@ -8,6 +8,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 from modules.processing_diffusers.families.base import Embedding
+from modules.support.tally import Tally
 
 EMBEDDING_BYTES = 64 * 2**20
 """Room for embeddings of recent texts, per model."""
@@ -30,8 +31,10 @@ class Encoded:
 class EmbeddingCache:
     """Least recently used out first. Safe from any thread."""
 
-    def __init__(self, limit: int = EMBEDDING_BYTES) -> None:
+    def __init__(self, limit: int = EMBEDDING_BYTES, tally: Tally | None = None) -> None:
+        """`limit` is in bytes; `tally` counts which texts were known."""
         self._limit = limit
+        self._tally = tally or Tally()
         self._lock = threading.Lock()
         self._entries: OrderedDict[Hashable, Encoded] = OrderedDict()
         self._bytes = 0
@@ -42,7 +45,8 @@ class EmbeddingCache:
             found = self._entries.get(key)
             if found is not None:
                 self._entries.move_to_end(key)
-            return found
+        self._tally.count(hit=found is not None)
+        return found
 
     def put(self, key: Hashable, encoded: Encoded) -> None:
         """Keep it; the least recently used go when there is no room."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +17,14 @@ from modules.bootstrap.options import Options
 from modules.contracts.catalog import Catalog, ModelEntry
 from modules.contracts.errors import InvalidRequest, JobCancelled, StudioError, reason_of
 from modules.contracts.plan import GenerationPlan, MemoryPlan
-from modules.contracts.request import GenerationRequest
+from modules.contracts.request import (
+    CanvasParams,
+    GenerationRequest,
+    ModelParams,
+    OutputParams,
+    SamplingParams,
+    SeedParams,
+)
 from modules.contracts.result import GenerationResult
 from modules.contracts.run import RunContext
 from modules.device.attention import AUTOMATIC, check_attention
@@ -46,6 +54,8 @@ from modules.support.paths import Paths
 from modules.support.settings import Settings
 
 log = logging.getLogger(__name__)
+TEST_SIDE = 64
+"""Pixels of a test picture's sides; the least that a request may ask for."""
 SMALL_MODEL = 100 << 20
 """Bytes below which a model is hashed before its first picture is finished."""
 OFFLOADING = frozenset({MODEL, SEQUENTIAL})
@@ -219,14 +229,33 @@ class DiffusersEngine:
             lane_class(model.adapter.pipeline_name(family))
         log.info("%s stands after %.1f s", entry.name, time.monotonic() - begun)
 
+    def attempt(self, cancelled: threading.Event) -> None:
+        """Draw one tiny picture with the model that was used last, else with the default one, and drop it.
+
+        Raises `StudioError` when that does not work. Ends early once `cancelled` is set.
+        """
+        resident = set(self.storehouse.resident()[-1:])
+        used = [entry.name for entry in self._catalog.models() if str(entry.path) in resident and not entry.problem]
+        request = GenerationRequest(
+            canvas=CanvasParams(width=TEST_SIDE, height=TEST_SIDE),
+            sampling=SamplingParams(steps=1),
+            seeds=SeedParams(seed=0, subseed=0),
+            model=ModelParams(checkpoint=used[0] if used else None),
+            output=OutputParams(save=False),
+        )
+        result = self.generate(request, RunContext("test-picture", previews=False, cancelled=cancelled))
+        if not result.pictures and not result.interrupted:
+            raise StudioError("The engine gave no picture.")
+
     def unload(self) -> None:
         """Let go of all models; what a job uses goes when the job ends."""
         self.storehouse.empty()
         self.upscalers.empty()
 
     def stats(self) -> dict[str, Any]:
-        """What the multiplexer did, and which models are in memory."""
-        return {**self.multiplexer.stats(), "models": self.storehouse.resident()}
+        """What the multiplexer did, which models are in memory (by path), and how often caches held what was sought."""
+        caches = {name: tally.report() for name, tally in self.storehouse.tallies.items()}
+        return {**self.multiplexer.stats(), "models": self.storehouse.resident(), "caches": caches}
 
     def close(self) -> None:
         """Release models, threads and device memory."""

@@ -20,6 +20,7 @@ from modules.processing_diffusers.multiplexer.stand_in import Port, target_of
 from modules.processing_diffusers.vae_part import VaePart
 from modules.sd_models.loader import LoadedModel
 from modules.sd_vae.preview import Previewer
+from modules.support.tally import Tally
 
 
 class DrawingModel:
@@ -32,6 +33,7 @@ class DrawingModel:
         previewer: Previewer,
         *,
         resting: str | None = None,
+        texts: Tally | None = None,
     ) -> None:
         """`placement` says where parts compute. With `resting`, which says why, they wait in main memory."""
         self.loaded = loaded
@@ -46,7 +48,7 @@ class DrawingModel:
             name: target_of(parts[name], name) for name in self.family.text_encoders if parts.get(name) is not None
         }
         self.vae = VaePart(parts["vae"])
-        self.embeddings = EmbeddingCache()
+        self.embeddings = EmbeddingCache(tally=texts)
         self._previewer = previewer
         self._preview_ready = False
         self.words = threading.Lock()

@@ -23,6 +23,7 @@ from modules.sd_vae.load import load_vae, reference_key
 from modules.sd_vae.preview import Previewer
 from modules.support.paths import Paths
 from modules.support.settings import Settings
+from modules.support.tally import Tally
 
 log = logging.getLogger(__name__)
 VAES_KEPT = 3
@@ -44,11 +45,14 @@ class Storehouse:
 
     def __init__(self, choice: DeviceChoice, settings: Settings, paths: Paths, vram: VramMode = "normal") -> None:
         self._choice, self._settings, self._paths, self._vram = choice, settings, paths, vram
+        self.tallies = {"models": Tally(), "embeddings": Tally()}
+        """How often a model was resident, and a text's embedding known, when it was needed."""
         self._models: ModelPool[object, DrawingModel] = ModelPool(
             budget=self._budget,
             limit=lambda: int(settings["sd_checkpoints_limit"]),
             size_of=self._weigh,
             dispose=self._dispose,
+            tally=self.tallies["models"],
         )
         self._vaes: ModelPool[object, VaePart] = ModelPool(
             budget=self._budget, limit=VAES_KEPT, size_of=lambda vae: vae.size_bytes, dispose=self._dispose_vae
@@ -140,7 +144,7 @@ class Storehouse:
         loaded = load_model(entry, family, home, progress=loading, folders=folders)
         approx, shipped = self._paths.models_of("vae-approx"), (self._paths.pocket / "preview",)
         previewer = Previewer(loaded.components, family, self._paths.cache, approx, shipped)
-        return DrawingModel(loaded, placement, previewer, resting=resting)
+        return DrawingModel(loaded, placement, previewer, resting=resting, texts=self.tallies["embeddings"])
 
     @contextlib.contextmanager
     def lease_vae(self, entry: FileEntry | None, model: DrawingModel) -> Iterator[VaePart]:

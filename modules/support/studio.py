@@ -33,6 +33,7 @@ class Status:
         self._ready = threading.Event()
         self._began = time.monotonic()
         self._timeline: list[tuple[str, float]] = []
+        self._trouble: str | None = None
 
     def set(self, phase: Phase, message: str) -> None:
         """Move on; `message` is shown to people."""
@@ -66,9 +67,23 @@ class Status:
         """A picture can be drawn."""
         return self._ready.is_set()
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the last try to draw a picture came to nothing; None when it did not, or nobody tries."""
+        return self._trouble
+
+    def doubt(self, trouble: str | None) -> None:
+        """Say why no picture can be drawn, or with None that one was."""
+        self._trouble = trouble
+
     def wait(self, timeout: float | None = None) -> bool:
         """Block until ready; False after `timeout` seconds."""
         return self._ready.wait(timeout)
+
+
+def _no_engine() -> Mapping[str, Any]:
+    """The report of a studio without an engine."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +115,5 @@ class Studio:
     fetcher: Fetcher = field(default_factory=Fetcher)
     """For pictures that requests name by their address, where that is allowed."""
     versions: Mapping[str, str] = field(default_factory=dict)
+    engine_report: Callable[[], Mapping[str, Any]] = _no_engine
+    """What the engine did since its start: `targets`, `splits`, `caches`, `models`; empty before it stands."""

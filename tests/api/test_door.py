@@ -18,7 +18,7 @@ PAIRS = (("ann", "correct:horse"), ("bob", "päss"))
 def routes_of(app):
     """Every method and path of the OpenAPI document, and the documents themselves."""
     listed = [(method, path) for path, item in app.openapi()["paths"].items() for method in item]
-    hidden = [("get", path) for path in ("/docs", "/redoc", "/openapi.json", "/docs/parts/favicon.png")]
+    hidden = [("get", path) for path in ("/docs", "/redoc", "/openapi.json", "/docs/parts/favicon.png", "/status")]
     return sorted({*listed, *hidden})
 
 
