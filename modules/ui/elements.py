@@ -62,6 +62,11 @@ def appearance() -> gr.HTML:
     return _element("appearance", None, elem_id="atelier_appearance")
 
 
+def left(text: str) -> str:
+    """What somebody has left, as HTML; nothing for nothing."""
+    return f'<p class="left" role="status">{html.escape(text)}</p>' if text else ""
+
+
 def status_line(status: Status) -> str:
     """One pill: what the studio is doing at its start, as HTML."""
     mood = {"ready": "ready", "failed": "failed"}.get(status.phase, "busy")

@@ -17,6 +17,7 @@ from modules.contracts.infotext import parse
 from modules.contracts.infotext_recall import to_request
 from modules.support.studio import Studio
 from modules.ui import elements, form
+from modules.ui.allowance import left_line
 from modules.ui.desk import Desk
 from modules.ui.facts import choices_of, facts_of, size_for
 from modules.ui.shelf import shelf
@@ -113,6 +114,10 @@ class Handlers:
             if status.phase in ("ready", "failed"):
                 return
             await asyncio.sleep(LOOK)
+
+    def left(self, request: gr.Request) -> str:
+        """What whoever looks has left of what their tier allows."""
+        return elements.left(left_line(self._studio, owner_of(request)))
 
     async def interrupt(self, request: gr.Request) -> None:
         """Stop the job that this page shows."""

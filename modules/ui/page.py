@@ -45,6 +45,7 @@ class _Controls:
     dice: Any
     reuse: Any
     examples: Any
+    left: Any
     stage: Any
     gallery: Any
     status: Any
@@ -104,6 +105,7 @@ def _words(inputs: Inputs, parts: _Controls, prompts: tuple[str, ...]) -> None:
         parts.generate = gr.Button("Generate", variant="primary", elem_id="txt2img_generate")
         parts.skip = gr.Button("Skip", elem_id="txt2img_skip")
         parts.interrupt = gr.Button("Stop", variant="stop", elem_id="txt2img_interrupt")
+    parts.left = gr.HTML("", elem_id="atelier_left", js_on_load=None, apply_default_css=False)
 
 
 def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], hires: bool) -> None:
@@ -148,7 +150,8 @@ def _connect(page: gr.Blocks, inputs: Inputs, parts: _Controls, handlers: Handle
     form = [made[name] for name in NAMES]
     show = [parts.stage, parts.gallery]
     raw = {**QUIET, "preprocess": False}
-    parts.generate.click(handlers.generate, form, show, trigger_mode="multiple", **raw)
+    asked = parts.generate.click(handlers.generate, form, show, trigger_mode="multiple", **raw)
+    asked.then(handlers.left, None, parts.left, **QUIET)
     parts.interrupt.click(handlers.interrupt, **QUIET)
     parts.skip.click(handlers.skip, **QUIET)
     parts.stage.recall(handlers.recall, form, form, **raw)
@@ -169,6 +172,7 @@ def _connect(page: gr.Blocks, inputs: Inputs, parts: _Controls, handlers: Handle
     page.load(None, form, form, js=RESTORE, **QUIET)
     page.load(handlers.open, None, show, **QUIET)
     page.load(handlers.starting, None, parts.status, **QUIET)
+    page.load(handlers.left, None, parts.left, **QUIET)
 
 
 def _connect_in_browser(made: dict[str, Any], parts: _Controls) -> None:
