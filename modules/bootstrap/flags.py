@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -18,6 +18,7 @@ from modules.bootstrap import options as opt
 COMMANDS = {
     "serve": "open the page and the API (the default)",
     "generate": "draw a picture from a prompt into a file",
+    "upscale": "make finished pictures larger",
     "models": "list, inspect, pull or convert models; keep the token for the hub",
     "verify": "draw a kept picture again and say how far it comes out the same",
     "users": "accounts: add, change or remove users; tokens, tiers, credits",
@@ -184,13 +185,20 @@ RECIPE = {
 
 def add_generate(parser: argparse.ArgumentParser) -> None:
     """The recipe of a picture. What is left out takes the default that the request declares."""
-    from modules.contracts.request import parameters
-
     parser.add_argument("prompt", metavar="PROMPT")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", type=Path, help="several: FILE-1.png, …")
     recipe = parser.add_argument_group("recipe")
+    _add_declared(recipe, RECIPE)
+    recipe.add_argument("--init", type=Path, metavar="IMAGE", help="picture to start from")
+    recipe.add_argument("--mask", type=Path, metavar="IMAGE", help="white is drawn anew; needs --init")
+
+
+def _add_declared(group: argparse._ArgumentGroup, flags: Mapping[str, str]) -> None:
+    """Flags that set declared parameters."""
+    from modules.contracts.request import parameters
+
     by_name = {item.name: item for item in parameters()}
-    for flag, name in RECIPE.items():
+    for flag, name in flags.items():
         item = by_name[name]
         kind = item.annotation.partition(" ")[0]
         convert = {"int": int, "float": float}.get(kind, str)
@@ -199,9 +207,26 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
         )
         default = "" if item.default in (None, "") else f" ({item.default})"
         text = f"{item.param.label}{bounds}{default}".replace("%", "%%")
-        recipe.add_argument(flag, dest=name, type=convert, metavar=kind[:5].upper(), help=text)
-    recipe.add_argument("--init", type=Path, metavar="IMAGE", help="picture to start from")
-    recipe.add_argument("--mask", type=Path, metavar="IMAGE", help="white is drawn anew; needs --init")
+        group.add_argument(flag, dest=name, type=convert, metavar=kind[:5].upper(), help=text)
+
+
+ENLARGE = {
+    "--upscaler": "enlarge.upscaler",
+    "--by": "enlarge.scale",
+    "--width": "enlarge.width",
+    "--height": "enlarge.height",
+    "--second": "enlarge.second",
+    "--second-visibility": "enlarge.second_share",
+}
+"""Flags of `upscale` and the declared parameters they set."""
+
+
+def add_upscale(parser: argparse.ArgumentParser) -> None:
+    """What is to be made larger, how, and where it goes."""
+    parser.add_argument("pictures", metavar="FILE", type=Path, nargs="+")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", type=Path, help="several: FILE-1.png, …")
+    _add_declared(parser.add_argument_group("how"), ENLARGE)
+    parser.add_argument("--no-crop", action="store_true", help="keep what goes beyond --width and --height")
 
 
 def add_doctor(parser: argparse.ArgumentParser) -> None:
@@ -212,6 +237,7 @@ def add_doctor(parser: argparse.ArgumentParser) -> None:
 _GROUPS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], ...]] = {
     "serve": (add_network, add_studio),
     "generate": (add_generate, add_studio),
+    "upscale": (add_upscale, add_studio),
     "doctor": (add_doctor, add_studio),
     "models": (add_studio,),
     "users": (add_studio,),

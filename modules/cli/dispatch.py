@@ -40,6 +40,12 @@ def _generate(command: flags.Command) -> int:
     return generate.run(command)
 
 
+def _upscale(command: flags.Command) -> int:
+    from modules.cli import upscale
+
+    return upscale.run(command)
+
+
 def _doctor(command: flags.Command) -> int:
     from modules.cli import doctor
 
@@ -85,6 +91,7 @@ def _pocket(command: flags.Command) -> int:
 COMMANDS: dict[str, Callable[[flags.Command], int]] = {
     "serve": _serve,
     "generate": _generate,
+    "upscale": _upscale,
     "doctor": _doctor,
     "test": _test,
     "models": _models,

@@ -15,6 +15,7 @@ from modules.cli.recipe import request_from, targets
 from modules.contracts.errors import InvalidRequest, StudioError
 from modules.contracts.events import Event, StageStarted, StepDone
 from modules.contracts.jobs import JobHandle
+from modules.contracts.request import GenerationRequest
 from modules.contracts.result import GenerationResult
 
 if TYPE_CHECKING:
@@ -27,13 +28,18 @@ STAGES = {
     "hires": "Drawing larger",
     "decode": "Developing",
     "save": "Saving",
+    "enlarge": "Making it larger",
 }
 """Names of stages in words for a person."""
 
 
 def run(command: Command) -> int:
     """Draws and writes. 0 when every picture is in its file; errors go up as `StudioError`, Ctrl-C stops the job."""
-    request = request_from(command.arguments)
+    return carry_out(command, request_from(command.arguments))
+
+
+def carry_out(command: Command, request: GenerationRequest) -> int:
+    """One job of a studio of its own, its pictures in the files that `-o` names. As `run`."""
     output: Path = command.arguments.output
     _make_folder(output)
     console = terminal.remarks()
@@ -94,4 +100,5 @@ def _write(result: GenerationResult, output: Path, studio: Studio, console: Cons
         raise StudioError("The job ended without a picture.")
     for picture, path in zip(result.pictures, targets(output, len(result.pictures)), strict=True):
         write_bytes(path, encode(picture, path, quality=studio.settings["jpeg_quality"]))
-        console.print(f"{path}  (seed {picture.seed}, {picture.image.width} × {picture.image.height})")
+        drawn = "" if picture.recipe.get("mode") == "enlarge" else f"seed {picture.seed}, "
+        console.print(f"{path}  ({drawn}{picture.image.width} × {picture.image.height})")
