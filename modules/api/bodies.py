@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
+from modules.api.examples import PICTURE, PROMPT
 from modules.api.fields import Whole, definitions, sound_text
 
 
@@ -18,6 +19,9 @@ def _optional(kind: Any, default: Any, text: str) -> tuple[Any, Any]:
 
 
 UNUSED = "Accepted for old clients; it changes nothing here."
+
+SMALL: dict[str, Any] = {"prompt": PROMPT, "steps": 12, "width": 128, "height": 128, "seed": 1}
+"""The example of both."""
 
 COMMON: dict[str, Any] = {
     "sampler_index": _optional(str, "Euler", "Name of the sampler where sampler_name is absent."),
@@ -84,6 +88,12 @@ _Img2Img: Any = create_model("_Img2Img", __base__=_Body, **_blurless(definitions
 class StableDiffusionProcessingTxt2Img(_Txt2Img):
     """Draw from words."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [SMALL]})
+
 
 class StableDiffusionProcessingImg2Img(_Img2Img):
     """Draw from words and a picture, or repaint a part of it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{**SMALL, "init_images": [PICTURE], "denoising_strength": 0.6}]}
+    )

@@ -30,7 +30,9 @@ class ModelRow(_Row):
     """A model. `name` is what requests call it by; title and hash are taken as well."""
 
     name: str = Field(examples=["pocket"])
-    title: str = Field(description="A1111's title: the name, and the short hash once it is known.", examples=["pocket"])
+    title: str = Field(
+        description="A1111's title: the name, and the short hash once it is known.", examples=["pocket [0123456789]"]
+    )
     hash: str | None = Field(description="First ten hex digits of the SHA-256, once known.", examples=["0123456789"])
     sha256: str | None = Field(examples=["ab" * 32])
     family: str | None = Field(description="Id of its family; null when not known.", examples=["sd15"])

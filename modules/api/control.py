@@ -16,26 +16,26 @@ router = APIRouter(prefix="/controlnet", tags=["not here yet"])
 class ControlModels(BaseModel):
     """Names of control models."""
 
-    model_list: list[str] = Field([], examples=[[]])
+    model_list: list[str] = Field(default=[], examples=[[]])
 
 
 class ControlModules(BaseModel):
     """Names of preprocessors, and the bounds of their parameters."""
 
-    module_list: list[str] = Field([], examples=[[]])
-    module_detail: dict[str, Any] = Field({}, examples=[{}])
+    module_list: list[str] = Field(default=[], examples=[[]])
+    module_detail: dict[str, Any] = Field(default={}, examples=[{}])
 
 
 class ControlTypes(BaseModel):
     """Kinds of control, each with its preprocessors and models."""
 
-    control_types: dict[str, Any] = Field({}, examples=[{}])
+    control_types: dict[str, Any] = Field(default={}, examples=[{}])
 
 
 class ControlSettings(BaseModel):
     """How much of it there is."""
 
-    control_net_unit_count: int = Field(0, description="Units that a request may hold.", examples=[0])
+    control_net_unit_count: int = Field(default=0, description="Units that a request may hold.", examples=[0])
 
 
 class DetectWanted(BaseModel):

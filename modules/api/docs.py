@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse
+
+from modules.api.document import document_of
 
 router = APIRouter(include_in_schema=False)
 PARTS = {
@@ -21,8 +24,10 @@ OWN = ("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json")
 
 
 def take_over(app: FastAPI) -> None:
-    """Remove the routes for documents that FastAPI has made by itself: no password guards them."""
+    """Remove the routes for documents that FastAPI has made by itself: no password guards them. And complete the one
+    that there is."""
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", None) not in OWN]
+    app.openapi = partial(document_of, app)  # type: ignore[method-assign]
 
 
 @router.get("/openapi.json")

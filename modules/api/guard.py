@@ -94,7 +94,8 @@ class Guard:
         if path.startswith(JSON_ONLY) and path.endswith("/"):
             # Old clients add a slash; a redirect would lose their body.
             # In place, so that whoever counts requests learns their route from the same scope.
-            scope |= {"path": scope["path"].rstrip("/"), "raw_path": scope["path"].rstrip("/").encode("utf-8")}
+            bare = scope["path"].rstrip("/")
+            scope.update(path=bare, raw_path=bare.encode("utf-8"))
         await self._app(scope, self._counted(receive), send)
 
     async def _open_socket(self, scope: Scope, receive: Receive, send: Send) -> None:

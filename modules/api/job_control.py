@@ -27,7 +27,7 @@ class MoveWanted(BaseModel):
 
     before: str | None = Field(None, max_length=128, pattern=CLEAN)
     after: str | None = Field(None, max_length=128, pattern=CLEAN)
-    front: bool = True
+    front: bool = Field(True, examples=[True])
 
 
 class ShareRow(BaseModel):

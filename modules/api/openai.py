@@ -103,7 +103,7 @@ class ImagesAnswer(BaseModel):
     size: str
 
 
-class ModelRow(BaseModel):
+class OpenAIModel(BaseModel):
     """A model that can be used."""
 
     id: str
@@ -116,19 +116,19 @@ class ModelsAnswer(BaseModel):
     """All models that can be used."""
 
     object: str = "list"
-    data: list[ModelRow]
+    data: list[OpenAIModel]
 
 
 @router.get("/models", responses=WRONG)
 def list_models(studio: Services) -> ModelsAnswer:
     """Models that can be used."""
-    return ModelsAnswer(data=[ModelRow(id=row.name) for row in studio.catalog.models() if row.problem is None])
+    return ModelsAnswer(data=[OpenAIModel(id=row.name) for row in studio.catalog.models() if row.problem is None])
 
 
 @router.get("/models/{name:path}", responses=WRONG)
-def get_model(studio: Services, name: str) -> ModelRow:
+def get_model(studio: Services, name: str) -> OpenAIModel:
     """One model by its name in the catalogue, which may hold a slash."""
-    return ModelRow(id=find_checkpoint(studio.catalog, name))
+    return OpenAIModel(id=find_checkpoint(studio.catalog, name))
 
 
 @router.post("/images/generations", response_model=ImagesAnswer, responses={**WRONG, **PROMISED})
