@@ -81,7 +81,7 @@ class ExtrasSingleImageResponse(BaseModel):
     """The larger picture."""
 
     html_info: str = Field(description="What was done, in words.")
-    image: str = Field(description="In bare base64; empty with show_extras_results false, and when it was interrupted.")
+    image: str | None = Field(None, description="In bare base64; left out where there is none.")
 
 
 class ExtrasBatchImagesResponse(BaseModel):
@@ -102,7 +102,8 @@ async def extra_single_image(
         return await promise(request, studio, asked, owner)
     made = _Made(asked, await draw(request, studio, asked, owner, None), settings)
     images = await run_in_threadpool(made.encode) if wanted.show_extras_results is not False else []
-    return JSONResponse({"html_info": made.html_info, "image": images[0] if images else ""})
+    # Clients open whatever stands under `image`, so an empty one would trip them.
+    return JSONResponse({"html_info": made.html_info, **({"image": images[0]} if images else {})})
 
 
 @router.post("/sdapi/v1/extra-batch-images", response_model=ExtrasBatchImagesResponse, responses=ANSWERS)

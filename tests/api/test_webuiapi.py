@@ -1,9 +1,15 @@
-"""The client that most scripts use, as it comes from the package index, against a server on loopback."""
+"""The client that most scripts use, as it comes from the package index, against a server on loopback.
+
+Every method of it is called somewhere below; `test_no_method_is_forgotten` sees to that.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import inspect
 import threading
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,6 +19,8 @@ from PIL import Image
 webuiapi = pytest.importorskip("webuiapi")
 LISTS = """sd_vae upscalers latent_upscale_modes loras hypernetworks face_restorers realesrgan_models prompt_styles
 embeddings cmd_flags sd_models"""
+WITHIN = {"check_extensions", "post_and_get_api_result", "async_post", "get_endpoint", "to_dict"}
+"""What other methods call."""
 
 
 @contextlib.contextmanager
@@ -75,13 +83,50 @@ def test_finished_pictures_are_made_larger(api):
     assert mixed.image.size == (40, 20)
     several = api.extra_batch_images([source, source.resize((8, 8))], upscaler_1="None", upscaling_resize=3)
     assert [image.size for image in several.images] == [(60, 30), (24, 24)]
+    named = api.extra_batch_images([source], name_list=["../a.png"], resize_mode=1, upscaling_resize_w=8,
+                                   upscaling_resize_h=8, upscaler_1="net-x2", upscale_first=True)  # fmt: skip
+    assert named.image.size == (8, 8)
+    assert named.info == ("<p>Postprocess upscale to: 8x8, Postprocess crop to: 8x8, Postprocess upscaler: net-x2</p>")
+    assert api.extra_single_image(source, show_extras_results=False).images == []
+    assert api.extra_batch_images([source], show_extras_results=False).images == []
     with pytest.raises(RuntimeError, match="at most 8192"):
         api.extra_single_image(Image.new("RGB", (1000, 10)), upscaling_resize=16)
+
+
+def test_the_words_of_a_picture_stay_with_the_larger_one(api):
+    drawn = api.txt2img(prompt="a cat", seed=4).image
+    large = api.extra_single_image(drawn, upscaler_1="Lanczos")
+    assert large.image.size == (drawn.width * 2, drawn.height * 2)
+
+
+def test_without_waiting_in_the_client(api):
+    """`use_async` goes another way, by aiohttp."""
+    source = Image.new("RGB", (20, 10), "red")
+
+    async def ask():
+        return await asyncio.gather(
+            api.txt2img(prompt="a cat", use_async=True),
+            api.img2img(images=[source], use_async=True),
+            api.extra_single_image(source, use_async=True),
+            api.extra_batch_images([source, source], use_async=True),
+        )
+
+    assert [len(result.images) for result in asyncio.run(ask())] == [1, 1, 1, 2]
+    with pytest.raises(RuntimeError) as caught:
+        asyncio.run(_awaited(lambda: api.txt2img(sampler_name="Sorcery", use_async=True)))
+    assert caught.value.args[0] == 404
+
+
+async def _awaited(call):
+    return await call()
 
 
 def test_lists_and_options(api, rig):
     assert api.util_get_sampler_names() == sorted(["DPM++ 2M", "Euler a", "Euler", "DDIM", "Restart", "PLMS"])
     assert "karras" in api.util_get_scheduler_names()
+    assert {"name", "label"} <= set(api.get_schedulers()[1])
+    assert {"name", "aliases", "options"} <= set(api.get_samplers()[0])
+    assert api.util_get_model_names() == ["people/photo [0123456789]", "pocket"]
     assert api.get_scripts() == {"txt2img": [], "img2img": []}
     assert api.get_memory()["ram"]["total"] == 3
     for name in LISTS.split():
@@ -96,6 +141,59 @@ def test_lists_and_options(api, rig):
     assert api.set_options(options) is None
     assert rig.settings["CLIP_stop_at_last_layers"] == 2
     assert "detail" in api.get_artists()
+
+
+def test_what_has_no_room_here_is_a_clear_4xx(api):
+    """Nothing pretends to work: the client raises, or has the reason in what it gives back."""
+    picture = Image.new("RGB", (8, 8))
+    for call, status in (
+        (lambda: api.interrogate(picture), 422),
+        (lambda: api.controlnet_detect([picture], module="canny"), 422),
+        (lambda: api.prompt_gen(), 404),
+        (lambda: webuiapi.RemBGInterface(api).rembg(picture), 404),
+        (lambda: webuiapi.InstructPix2PixInterface(api).img2img([picture]), 404),
+        (lambda: webuiapi.webuiapi.TaggerInterface(api).tagger_interrogate(picture), 404),
+        (lambda: api.custom_post("train/embedding/nothing", baseurl=True), 404),
+    ):
+        with pytest.raises(RuntimeError) as caught:
+            call()
+        assert caught.value.args[0] == status, inspect.getsource(call)
+        assert "detail" in caught.value.args[1]
+    assert api.controlnet_model_list() == []
+    assert isinstance(api.controlnet_module_list(), list)
+    assert "detail" in api.get_artists()
+    assert "detail" in api.get_artist_categories()
+    assert "detail" in api.custom_get("promptgen/list_models")
+    sam = webuiapi.webuiapi.SegmentAnythingInterface(api)
+    assert "detail" in sam.heartbeat()
+    keywords = webuiapi.ModelKeywordInterface(api).get_keywords
+    for call in (api.controlnet_version, api.list_prompt_gen_models, keywords, lambda: sam.sam_predict(picture)):
+        with pytest.raises(KeyError):  # the client looks into the 404's body
+            call()
+
+
+def test_scripts_and_units_that_are_not_here_are_refused_and_idle_ones_let_be(api):
+    for idle in ({"ControlNet": {"args": []}}, {"ADetailer": {"args": [False]}}, {"roop": {"args": [False]}}):
+        assert api.txt2img(alwayson_scripts=idle).images
+    for more in (
+        {"script_name": "X/Y/Z plot", "script_args": []},
+        {"alwayson_scripts": {"roop": {"args": [True]}}},
+        # With a dictionary of its own: the client puts units into the default that all later calls share.
+        {"adetailer": [webuiapi.ADetailer(ad_model="face_yolov8n.pt")], "alwayson_scripts": {}},
+    ):
+        with pytest.raises(RuntimeError) as caught:
+            api.txt2img(**more)
+        assert caught.value.args[0] == 422
+        assert "not found" in caught.value.args[1]
+
+
+def test_no_method_is_forgotten():
+    """Of the client's own class; the interfaces for extensions stand for one request each."""
+    said = Path(__file__).read_text("utf-8")
+    names = {name for name, _ in inspect.getmembers(webuiapi.WebUIApi, inspect.isfunction) if not name.startswith("_")}
+    lists = {f"get_{name}" for name in LISTS.split()}
+    assert len(names) > 40
+    assert {name for name in names - WITHIN - lists if f".{name}" not in said} == set()
 
 
 def test_work_can_be_watched_and_stopped(api, rig):
