@@ -25,6 +25,7 @@ class RedisServer:
         self._folder = folder
         self._process = None
         self.port = 0
+        self.socket = folder / "socket"
 
     @property
     def address(self):
@@ -35,7 +36,7 @@ class RedisServer:
         for _ in range(5):
             port = self.port or _free_port()
             command = [self._program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(self._folder)]
-            command += ["--save", "", "--appendonly", "no", "--daemonize", "no"]
+            command += ["--save", "", "--appendonly", "no", "--daemonize", "no", "--unixsocket", str(self.socket)]
             log = (self._folder / "log").open("ab")
             with log:
                 self._process = subprocess.Popen(

@@ -128,6 +128,12 @@ class TestRedis(Contract):
         assert other.take("a", 1, MINUTE).used == 3
         other.close()
 
+    def test_a_socket_of_the_file_system_will_do(self, counters, redis_server):
+        beside = open_counters(f"unix://{redis_server.socket}")
+        counters.take("a", 2, MINUTE)
+        assert beside.take("a", 1, MINUTE).used == 3
+        beside.close()
+
     def test_nothing_stays_on_the_server(self, counters, redis_server):
         import redis
 
