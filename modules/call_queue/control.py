@@ -33,6 +33,7 @@ class Control:
     _store: JobStore
     _oracle: Oracle
     _change: threading.Condition
+    _stirred: bool
     _running: dict[str, Run]
 
     def _submit(
@@ -53,6 +54,7 @@ class Control:
         """Wake whoever waits for the queue to change."""
         self._oracle.changed()
         with self._change:
+            self._stirred = True
             self._change.notify_all()
 
     def get(self, job_id: str) -> JobRecord | None:

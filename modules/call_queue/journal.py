@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from sqlalchemy import Engine, delete, func, insert, select
+from sqlalchemy import Engine, delete, func, insert, literal, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from modules.call_queue.tables import LOG
@@ -32,11 +32,11 @@ class Journal:
 
     def write(self, job_id: str, attempt: int, level: str, text: str) -> None:
         """Keep a line; it is on its way to the disk when this returns."""
-        values = {"attempt": attempt, "moment": self._clock(), "level": level, "text": text[:LENGTH]}
+        line = {"job_id": job_id, "attempt": attempt, "moment": self._clock(), "level": level, "text": text[:LENGTH]}
+        there = select(func.count()).select_from(LOG).where(LOG.c.job_id == job_id).scalar_subquery()
+        values = select(*(literal(value, LOG.c[name].type) for name, value in line.items())).where(there < LINES)
         with self._engine.begin() as connection:
-            there = select(func.count()).select_from(LOG).where(LOG.c.job_id == job_id)
-            if connection.execute(there).scalar_one() < LINES:
-                connection.execute(insert(LOG).values(job_id=job_id, **values))
+            connection.execute(insert(LOG).from_select(list(line), values))
 
     def read(self, job_id: str) -> list[LogLine]:
         """All lines of a job, oldest first."""

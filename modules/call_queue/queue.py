@@ -17,7 +17,7 @@ from modules.call_queue.handle import Handle, Recent, Ticket, remember
 from modules.call_queue.journal import JournalHandler
 from modules.call_queue.lanes import Conductor, Run, start_lane
 from modules.call_queue.outlook import Oracle, eta_of, remaining, scale
-from modules.call_queue.store import JobStore
+from modules.call_queue.store import Claim, JobStore
 from modules.call_queue.tenancy import tenancy_of
 from modules.call_queue.tending import Tending
 from modules.call_queue.terms import check_terms, checked_id, digest_of
@@ -67,6 +67,8 @@ class CallQueue(Tending):
         self._oracle = Oracle(store, self._lanes, self._left)
         self._last_model: str | None = None
         self._change = threading.Condition()
+        self._stirred = True
+        """There may be a job to take. Lanes look into the table only then, and one after the other."""
         self._open: dict[str, Ticket] = {}
         self._running: dict[str, Run] = {}
         self._known: WeakValueDictionary[str, Ticket] = WeakValueDictionary()
@@ -310,24 +312,32 @@ class CallQueue(Tending):
         """Wait for a job and take it; None when the studio closes."""
         with self._change:
             while not self._stopping:
+                if not self._stirred:
+                    if not self._change.wait(LOOK_SECONDS if self._tenancy.shared else None):
+                        self._stirred = True  # another process may have stored one
+                    continue
                 try:
                     claim = self._store.claim(self._resident())
                 except SQLAlchemyError:
                     log.exception("the job table does not answer; trying again in %.0f s", RETRY_SECONDS)
                     self._change.wait(RETRY_SECONDS)
                     continue
+                self._stirred = claim is not None and claim.others
                 if claim is not None:
-                    ticket = self._known.get(claim.id) or self._adopt(claim.id, claim.owner)
-                    run = self._running[claim.id] = Run(claim, ticket, lane, began=self._store.clock())
-                    for neighbour in self._running.values():
-                        neighbour.company = max(neighbour.company, len(self._running))
-                    self._last_model = claim.model
-                    self._oracle.changed()
-                    if claim.timeout is not None:
-                        self._upkeep.wake()
-                    return run
-                self._change.wait(LOOK_SECONDS if self._tenancy.shared else None)
+                    return self._begin(claim, lane)
         return None
+
+    def _begin(self, claim: Claim, lane: int) -> Run:
+        """Note down the run of a job that this lane has taken; `_change` is held."""
+        ticket = self._known.get(claim.id) or self._adopt(claim.id, claim.owner)
+        run = self._running[claim.id] = Run(claim, ticket, lane, began=self._store.clock())
+        for neighbour in self._running.values():
+            neighbour.company = max(neighbour.company, len(self._running))
+        self._last_model = claim.model
+        self._oracle.changed()
+        if claim.timeout is not None:
+            self._upkeep.wake()
+        return run
 
     def _resident(self) -> set[str]:
         """The models that are surely in memory: those of the jobs that run, or of the last one."""

@@ -51,6 +51,8 @@ class Claim:
     timeout: float | None = None
     deadline: float | None = None
     keep_partial: bool = False
+    others: bool = False
+    """More jobs may be started now."""
 
     def request(self) -> GenerationRequest:
         """The request. Raises `ValueError` or `TypeError` when this version cannot read it."""
@@ -156,7 +158,7 @@ class JobStore(Listing, Ordering):
                 row = self._take(connection, job, now)
                 if row is not None:
                     self._note_passing(connection, turn, job, now)
-                    return _claim(row, job.work)
+                    return _claim(row, job.work, others=len(turn.order) > 1)
         return None
 
     def _turn(self, connection: Connection, now: float, resident: Collection[str] | None) -> Turn:
@@ -301,8 +303,8 @@ def _charged() -> Any:
     return select(JOBS.c.number, JOBS.c.owner, JOBS.c.started, JOBS.c.predicted)
 
 
-def _claim(row: Row[Any], work: float) -> Claim:
+def _claim(row: Row[Any], work: float, others: bool) -> Claim:
     return Claim(
         row.id, row.owner, row.attempts, row.request or "", row.model, work, row.timeout, row.deadline,
-        row.keep_partial,
+        row.keep_partial, others,
     )  # fmt: skip

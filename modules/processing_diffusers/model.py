@@ -43,7 +43,7 @@ class DrawingModel:
         self.placement = placement
         self.adapter: FamilyAdapter = adapter_of(loaded.family)
         parts = loaded.components
-        self.denoiser: Target = target_of(parts[self.family.denoiser], self.family.denoiser)
+        self.denoiser: Target = target_of(parts[self.family.denoiser], self.family.denoiser, stepped=True)
         self.text_encoders: dict[str, Target] = {
             name: target_of(parts[name], name) for name in self.family.text_encoders if parts.get(name) is not None
         }

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -120,6 +121,23 @@ def test_jobs_start_in_the_order_they_came(queue, engine):
     for handle in handles:
         handle.wait(10)
     assert [request.prompt.text for request in engine.seen] == [f"job {number}" for number in range(6)]
+
+
+def test_lanes_with_nothing_to_do_do_not_all_look_for_one_job(make_queue, store, monkeypatch):
+    looks, claim = [], store.claim
+
+    def counted(*given):
+        looks.append(given)
+        return claim(*given)
+
+    monkeypatch.setattr(store, "claim", counted)
+    queue = make_queue(lanes=8)
+    queue.start()
+    for number in range(5):
+        queue.submit(wish(f"number {number}"), "ann").wait(10)
+    while queue.running():
+        time.sleep(0.01)
+    assert len(looks) <= 1 + 5 * 3  # at the start; then who takes it, and one look each when it came and when it ended
 
 
 def test_lanes_run_side_by_side(make_queue, engine):

@@ -45,6 +45,8 @@ class Target:
     """What patches are applied to."""
     positions: tuple[str, ...] = ()
     """Names of positional arguments."""
+    stepped: bool = False
+    """A job calls it once a step, so that jobs that step together call it together."""
 
 
 class Call:

@@ -21,6 +21,7 @@ from modules.memory.entry import summon
 from modules.processing_diffusers.multiplexer.admission import Admission, Lane
 from modules.processing_diffusers.multiplexer.call import Call, Digests, Patch, Target
 from modules.processing_diffusers.multiplexer.figures import Figures
+from modules.processing_diffusers.multiplexer.line import Line
 from modules.processing_diffusers.multiplexer.merging import merge, split
 from modules.support.log import about, subject
 
@@ -46,10 +47,9 @@ class Multiplexer:
         self._is_out_of_memory = is_out_of_memory
         self._release = release
         self._condition = threading.Condition()
-        self._pending: list[Call] = []
         self._lanes: set[Lane] = set()
         self._admission = Admission()
-        self._arrived = 0.0
+        self._line = Line(self._admission)
         self._forwards = 0
         self._closing = False
         self.figures = Figures()
@@ -61,7 +61,7 @@ class Multiplexer:
     @contextlib.contextmanager
     def lane(self) -> Iterator[Lane]:
         """Register a running job. Leaving the block, however it ends, lets the others stop waiting for it."""
-        lane = Lane(Digests())
+        lane = Lane(Digests(), time.monotonic())
         with self._condition:
             self._lanes.add(lane)
         try:
@@ -75,6 +75,7 @@ class Multiplexer:
         """The lane goes on to something else than its latest call; nobody waits for it until its next one."""
         with self._condition:
             lane.last = lane.cohort = None
+            lane.coming = False
             self._condition.notify()
 
     def call(
@@ -85,9 +86,7 @@ class Multiplexer:
         with self._condition:
             if self._closing:
                 raise RuntimeError("the multiplexer is closed")
-            lane.last, lane.waiting = call.key, True
-            self._pending.append(call)
-            self._arrived = time.monotonic()
+            self._line.join(call, time.monotonic())
             self._condition.notify()
         call.done.wait()
         if call.error is not None:
@@ -118,48 +117,20 @@ class Multiplexer:
                 del group  # outputs must not outlive their lanes while this thread sleeps
 
     def _next_group(self) -> list[Call] | None:
-        """Wait for calls and take those that will be run as one, oldest first; None when closing."""
-        since, key = 0.0, None
+        """Wait for calls and take those that will be run as one; None when closing."""
         with self._condition:
             while True:
-                if not self._pending:
+                if not self._line:
                     if self._closing:
                         return None
                     self._condition.wait()
                     continue
-                group = self._gather()
-                now = time.monotonic()
-                if group[0].key != key:
-                    since, key = now, group[0].key
-                full = sum(call.samples for call in group) >= min(call.limit for call in group)
-                patience = 0.0
-                if not full and not self._closing:
-                    patience = self._admission.patience(
-                        key,
-                        [call.lane for call in group],
-                        self._lanes,
-                        window=self._window(),
-                        now=now,
-                        since=since,
-                        arrived=self._arrived,
-                    )
-                if patience > 0:
-                    self._condition.wait(patience)
-                    continue
-                taken = set(map(id, group))
-                self._pending = [call for call in self._pending if id(call) not in taken]
-                return group
-
-    def _gather(self) -> list[Call]:
-        """The oldest call and all others that fit beside it."""
-        oldest = self._pending[0]
-        group, samples, limit = [oldest], oldest.samples, oldest.limit
-        for call in self._pending[1:]:
-            limit_then = min(limit, call.limit)
-            if call.key == oldest.key and samples + call.samples <= limit_then:
-                group.append(call)
-                samples, limit = samples + call.samples, limit_then
-        return group
+                group, patience = self._line.choose(
+                    self._lanes, window=self._window(), now=time.monotonic(), hurry=self._closing
+                )
+                if group:
+                    return group
+                self._condition.wait(patience)
 
     def _run(self, group: list[Call]) -> None:
         """Run a group as one forward; on failure find out whose failure it is. Never raises."""

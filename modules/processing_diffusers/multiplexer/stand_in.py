@@ -34,11 +34,11 @@ class Port:
         self.multiplexer.leave(self.lane)
 
 
-def target_of(module: Any, name: str) -> Target:
+def target_of(module: Any, name: str, *, stepped: bool = False) -> Target:
     """A target for a module's forward. Make one per loaded module: calls of different targets are never merged."""
     forward = inspect.signature(type(module).forward).parameters
     positions = tuple(key for key in forward if key != "self")
-    return Target(name, module, module, positions)
+    return Target(name, module, module, positions, stepped)
 
 
 EXACT = frozenset({"timestep", "timesteps", "guidance", "time_ids", "img_ids", "txt_ids"})
