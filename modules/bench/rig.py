@@ -59,6 +59,9 @@ class Rig:
 @contextlib.contextmanager
 def rigged(options: Options, steps: int) -> Iterator[Rig]:
     """Start everything, warm both sides up, and take it down again."""
+    import torch
+
+    torch.get_num_threads()  # settles this thread's pool, so that the bare side has what the studio's executor has
     with tempfile.TemporaryDirectory(prefix="atelier-bench-") as folder, socket.socket() as door:
         door.bind(("127.0.0.1", 0))
         port = int(door.getsockname()[1])
