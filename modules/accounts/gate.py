@@ -66,9 +66,11 @@ class LedgerGate:
         key, limit = _rate(owner, tier.pictures_per_minute)
         count = self._counters.take(key, pictures, limit)
         if count.ticket is None:
+            wait, many = max(1.0, count.wait), "picture" if count.used == 1 else "pictures"
+            most = tier.pictures_per_minute
             raise OverLimit(
-                f"{count.used} pictures in the last minute; the tier {tier.name} allows {tier.pictures_per_minute}.",
-                retry_after=max(1.0, count.wait),
+                f"{count.used} {many} in the last minute; the tier {tier.name} allows {most}, try again in {wait:.0f} s.",
+                retry_after=wait,
             )
         try:
             yield
