@@ -66,12 +66,12 @@ class LedgerGate:
         key, limit = _rate(owner, tier.pictures_per_minute)
         count = self._counters.take(key, pictures, limit)
         if count.ticket is None:
-            wait, many = max(1.0, count.wait), "picture" if count.used == 1 else "pictures"
-            most = tier.pictures_per_minute
-            raise OverLimit(
-                f"{count.used} {many} in the last minute; the tier {tier.name} allows {most}, try again in {wait:.0f} s.",
-                retry_after=wait,
+            wait, done = (
+                max(1.0, count.wait),
+                f"{count.used} picture{'' if count.used == 1 else 's'} in the last minute",
             )
+            allowed = f"the tier {tier.name} allows {tier.pictures_per_minute}"
+            raise OverLimit(f"{done}; {allowed}, try again in {wait:.0f} s.", retry_after=wait)
         try:
             yield
         except BaseException:

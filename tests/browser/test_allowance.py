@@ -17,6 +17,7 @@ from tests.ui.fakes import FakeEngine, fake_studio
 
 pytestmark = pytest.mark.browser
 PASSWORD = "correct horse"
+REFUSED = "1 picture in the last minute; the tier standard allows 1, try again in"
 LEFT = "#atelier_left .left"
 
 
@@ -42,9 +43,7 @@ def test_a_person_sees_what_is_left_and_why_no_more_is_drawn(tmp_path: Path, vis
         seen.wait(f"document.querySelector('{LEFT}').textContent.includes('0 pictures this minute')")
         seen.wait("document.querySelectorAll('.thumb').length == 1")
         seen.generate()
-        seen.wait(
-            "document.body.textContent.includes('1 picture in the last minute; the tier standard allows 1, try again in')"
-        )
+        seen.wait(f"document.body.textContent.includes('{REFUSED}')")
         seen.shoot("allowance-used-up")
         assert seen.thumbs() == 1
         assert seen.complaints == []
