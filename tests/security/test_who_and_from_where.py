@@ -109,7 +109,7 @@ def test_invokeai_cve_2024_12029_no_route_installs_anything(rig):
     assert [path for path in paths if re.search("install|download|extension/|plugin|upload|import", path)] == []
 
 
-def test_a1111_16500_and_4717_strangers_are_not_served_without_a_password(make_rig):
+def test_a1111_16500_and_a1111_4717_strangers_are_not_served_without_a_password(make_rig):
     rig = make_rig()
     for host in ("0.0.0.0", "192.168.1.5", "::"):
         options = rig.studio.options.__class__(
