@@ -42,6 +42,7 @@ from modules.api.preferences import Preferences
 from modules.api.seal import Seal
 from modules.api.services import Owner
 from modules.api.socket_io import PLACES, SocketIO
+from modules.api.turnstile import Turnstile
 from modules.monitoring.meters import Meters
 from modules.support.studio import Studio
 
@@ -83,6 +84,7 @@ def add_api(app: FastAPI, studio: Studio) -> None:
     app.add_middleware(Border)
     app.add_middleware(Seal)
     app.add_middleware(Metering, meter=app.state.meters.requests)
+    app.add_middleware(Turnstile)
     if network.cors_allow_origins:
         anybody = "*" in network.cors_allow_origins
         app.add_middleware(

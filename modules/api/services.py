@@ -1,4 +1,8 @@
-"""What a route may ask for: the studio's services and who is calling."""
+"""What a route may ask for: the studio's services and who is calling.
+
+All of it is at hand, so these are coroutines: FastAPI sends a plain function to a thread, and every request, the probes
+included, would wait for one to be free.
+"""
 
 from __future__ import annotations
 
@@ -15,41 +19,41 @@ from modules.monitoring.meters import Meters
 from modules.support.studio import Studio
 
 
-def studio_of(request: HTTPConnection) -> Studio:
+async def studio_of(request: HTTPConnection) -> Studio:
     """The bundle of services that `add_api` put into the application."""
     studio: Studio = request.app.state.studio
     return studio
 
 
-def owner_of(request: HTTPConnection) -> str:
+async def owner_of(request: HTTPConnection) -> str:
     """Who calls, as found by `modules.api.auth`."""
     owner: str = request.state.owner
     return owner
 
 
-def caller_of(request: HTTPConnection) -> Caller:
+async def caller_of(request: HTTPConnection) -> Caller:
     """Who calls, with their role."""
     caller: Caller = request.state.caller
     return caller
 
 
-def admin_of(request: HTTPConnection) -> Caller:
+async def admin_of(request: HTTPConnection) -> Caller:
     """Who calls. Raises `NotAllowed` unless they are an admin."""
-    caller = caller_of(request)
+    caller: Caller = request.state.caller
     if not caller.is_admin:
         raise NotAllowed("Only an admin may do that.")
     return caller
 
 
-def member_of(request: HTTPConnection) -> Caller:
+async def member_of(request: HTTPConnection) -> Caller:
     """Who calls. Raises `NotAllowed` for a guest."""
-    caller = caller_of(request)
+    caller: Caller = request.state.caller
     if caller.is_guest:
         raise NotAllowed("A guest may draw and look, and change nothing that lasts.")
     return caller
 
 
-def feed_of(request: HTTPConnection) -> Feed:
+async def feed_of(request: HTTPConnection) -> Feed:
     """The list of what has happened lately."""
     feed: Feed = request.app.state.feed
     return feed
@@ -61,10 +65,15 @@ def preferences_of(request: HTTPConnection) -> Preferences:
     return preferences
 
 
-def meters_of(request: HTTPConnection) -> Meters:
+async def meters_of(request: HTTPConnection) -> Meters:
     """The figures of the studio."""
     meters: Meters = request.app.state.meters
     return meters
+
+
+async def own_preferences(request: HTTPConnection) -> Preferences:
+    """The same as a dependency."""
+    return preferences_of(request)
 
 
 Services = Annotated[Studio, Depends(studio_of)]
@@ -74,4 +83,4 @@ Member = Annotated[Caller, Depends(member_of)]
 Admin = Annotated[Caller, Depends(admin_of)]
 Events = Annotated[Feed, Depends(feed_of)]
 Figures = Annotated[Meters, Depends(meters_of)]
-Own = Annotated[Preferences, Depends(preferences_of)]
+Own = Annotated[Preferences, Depends(own_preferences)]

@@ -39,6 +39,18 @@ def _start(options: Options, arguments: argparse.Namespace) -> dict[str, Any]:
     return start.run(options, rounds=min(arguments.rounds, 3))
 
 
+def _load(options: Options, arguments: argparse.Namespace) -> dict[str, Any]:
+    from modules.bench import load
+
+    return load.run(options, clients=arguments.clients, minutes=arguments.minutes)
+
+
+def _crash(options: Options, arguments: argparse.Namespace) -> dict[str, Any]:
+    from modules.bench import crash
+
+    return crash.run(options, kills=arguments.kills)
+
+
 BENCHMARKS: dict[str, tuple[str, Callable[[Options, argparse.Namespace], dict[str, Any]]]] = {
     "overhead": ("one API call against the bare diffusers pipeline, p50 over p50 (at most 1.15)", _overhead),
     "batching": (
@@ -47,6 +59,8 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Options, argparse.Namespace], dict[st
     ),
     "serve": ("1, 4, 8 and 16 clients: overhead, throughput, waiting, mixed step counts, equal pictures", _serve),
     "start": ("seconds from launch.py to port, page and readiness to draw", _start),
+    "load": ("a crowd that asks again and again: failures, memory, healthz under load (--clients, --minutes)", _load),
+    "crash": ("kill -9 at random moments under load: nothing lost, doubled or half written (--kills)", _crash),
 }
 
 
@@ -57,6 +71,9 @@ def run(argv: Sequence[str], options: Options) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--rounds", type=int, default=7, help="measured rounds of each side (7)")
     parser.add_argument("--steps", type=int, default=20, help="sampling steps (20)")
+    parser.add_argument("--clients", type=int, default=64, help="clients of load (64)")
+    parser.add_argument("--minutes", type=float, default=3.0, help="how long load goes on (3)")
+    parser.add_argument("--kills", type=int, default=10, help="how often crash kills the server (10)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result here")
     arguments = parser.parse_args(list(argv))
     unknown = [name for name in arguments.names if name not in BENCHMARKS]

@@ -21,7 +21,7 @@ BUSY_SECONDS = 30.0
 """How long a writer waits for another one; a write takes milliseconds, so this is only reached when a disk hangs."""
 
 POOL = 16
-"""Connections to a server that are kept open; as many again may be opened for a moment."""
+"""Connections that are kept open; as many again may be opened for a moment. Lanes and threads of the API are fewer."""
 
 DRIVER = "postgresql+psycopg"
 SCRIPTS = Path(__file__).with_name("migrations")
@@ -34,7 +34,8 @@ def open_database(path: Path) -> Engine:
     of the process (a power cut may take the last commits with it, but never the file); foreign keys are enforced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+    arguments = {"timeout": BUSY_SECONDS, "check_same_thread": False}
+    engine = create_engine(f"sqlite:///{path}", connect_args=arguments, pool_size=POOL, max_overflow=POOL)
     event.listen(engine, "connect", _prepare)
     return engine
 

@@ -1,4 +1,4 @@
-"""Logging: coloured on a terminal, one JSON object a line on request, and what each line is about.
+"""Logging: coloured on a terminal, plain in a file, one JSON object a line on request; and what each line is about.
 
 Whoever works on behalf of a request or a job says so once (`about`), and every line that is logged within, by whichever
 library, carries it: `request_id`, `job_id`, or `job_ids` where jobs share a piece of work.
@@ -76,6 +76,10 @@ def configure(*, json_lines: bool = False, level: int = logging.INFO) -> None:
     if json_lines:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(JsonFormatter())
+    elif not sys.stderr.isatty():
+        # Rich folds lines to the width of a terminal, and takes milliseconds for one.
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-8s %(message)s"))
     else:
         console = Console(stderr=True)
         handler = RichHandler(console=console, show_path=False, rich_tracebacks=False, log_time_format="%H:%M:%S")
