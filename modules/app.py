@@ -274,10 +274,11 @@ def build_application(studio: Studio) -> FastAPI:
 class _Server:
     """One run of the HTTP server: the port first, then services and page, then the engine."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, supervised: bool = False) -> None:
         from modules.api.opening import Opening
 
         self._options = options
+        self._supervised = supervised
         self._status = Status()
         self._opening = Opening(self._status, options.network.subpath)
         self._studio: Studio | None = None
@@ -322,10 +323,15 @@ class _Server:
         if self._studio is not None:
             self._studio.close()
 
+    def _end(self, server: uvicorn.Server, code: int) -> None:
+        self._exit_status = code
+        server.should_exit = True
+
     def _stand_up(self, server: uvicorn.Server, loop: asyncio.AbstractEventLoop) -> None:
         network = self._options.network
         try:
             studio = self._studio = build_studio(self._options, status=self._status, start_engine=False)
+            studio.leaving.offer(lambda code: self._end(server, code), restarts=self._supervised)
             self._status.set("page", "Building the page")
             application = build_application(studio)
             lifespan = application.router.lifespan_context(application)
@@ -354,8 +360,11 @@ def _standing_threads() -> ThreadPoolExecutor:
     return pool
 
 
-def serve(options: Options) -> int:
-    """Run the server until it is told to stop. Returns the exit status of the process."""
+def serve(options: Options, *, supervised: bool = False) -> int:
+    """Run the server until it is told to stop. Returns the exit status of the process.
+
+    `supervised` says that somebody starts it again when it asks for that.
+    """
     configure(json_lines=options.run.log_json)
     sys.setswitchinterval(SWITCH_SECONDS)
-    return asyncio.run(_Server(options).run())
+    return asyncio.run(_Server(options, supervised).run())

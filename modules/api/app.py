@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from modules.api import (
     catalogue,
     control,
-    credits,
+    credits,  # noqa: A004 - a room of ours
     docs,
     events,
     extras,
@@ -18,6 +21,7 @@ from modules.api import (
     internal,
     job_control,
     jobs,
+    leaving,
     legacy,
     lists,
     metrics,
@@ -76,7 +80,8 @@ def add_api(app: FastAPI, studio: Studio) -> None:
     for room in WATCHED:
         app.include_router(room.router, dependencies=[Depends(SignedIn(studio.door))], responses=EVERYWHERE)
     if network.api:
-        app.include_router(guarded(SignedIn(studio.door)))
+        rooms = (*ROOMS, leaving) if network.api_server_stop else ROOMS
+        app.include_router(guarded(SignedIn(studio.door), rooms))
         live = SocketIO(studio, app.state.feed)
         for place in PLACES:
             app.mount(place, live)
@@ -96,10 +101,10 @@ def add_api(app: FastAPI, studio: Studio) -> None:
         )
 
 
-def guarded(auth: SignedIn) -> APIRouter:
+def guarded(auth: SignedIn, rooms: Iterable[Any] = ROOMS) -> APIRouter:
     """All routes of the API behind one door."""
     root = APIRouter(dependencies=[Depends(auth)], responses=EVERYWHERE)
-    for room in ROOMS:
+    for room in rooms:
         root.include_router(room.router)
     root.add_api_route("/internal/ping", ping, methods=["GET"], tags=["health"])
     return root

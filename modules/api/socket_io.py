@@ -18,6 +18,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import HTTPConnection
+from starlette.types import Message as ASGIMessage
 from starlette.types import Receive, Scope, Send
 
 from modules.api.auth import SignedIn, proof_of
@@ -75,6 +76,10 @@ class SocketIO:
             module = await asyncio.to_thread(importlib.import_module, LIBRARY)
             self._server = self._server or self._build(module)  # two may have come first
         self._check(connection, caller)
+        first = await receive()
+        if first["type"] not in ("http.request", "websocket.connect"):
+            return  # the client has gone, for which the library is not prepared
+        receive = _beginning_with(first, receive)
         if scope.get("method") != "POST":
             await self._server.handle_request(scope, receive, send)
             return
@@ -195,3 +200,13 @@ class SocketIO:
 def _caller_of(environ: dict[str, Any]) -> Caller:
     caller: Caller = environ["asgi.scope"]["state"]["caller"]
     return caller
+
+
+def _beginning_with(first: ASGIMessage, receive: Receive) -> Receive:
+    """The same messages, the first of which has been taken already."""
+    taken = [first]
+
+    async def again() -> ASGIMessage:
+        return taken.pop() if taken else await receive()
+
+    return again

@@ -132,6 +132,7 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--api-auth", metavar="USER:PASSWORD", help="who may use it; several separated by commas")
     group.add_argument("--subpath", default="", help="address prefix behind a reverse proxy, such as /atelier")
     group.add_argument("--cors-allow-origins", metavar="ORIGINS", help="other sites allowed to call the API, by comma")
+    group.add_argument("--api-server-stop", action="store_true", help="let admins stop and restart it over the API")
 
 
 def add_studio(parser: argparse.ArgumentParser) -> None:
@@ -286,6 +287,7 @@ def _network(found: argparse.Namespace) -> opt.NetworkOptions:
         api_auth=opt.parse_api_auth(found.api_auth),
         subpath=opt.parse_subpath(found.subpath),
         cors_allow_origins=tuple(part.strip() for part in (found.cors_allow_origins or "").split(",") if part.strip()),
+        api_server_stop=found.api_server_stop,
     )
 
 

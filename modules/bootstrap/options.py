@@ -70,6 +70,8 @@ class NetworkOptions:
     subpath: str = ""
     """Prefix of every address behind a reverse proxy: empty, or `/name` without a slash at its end."""
     cors_allow_origins: tuple[str, ...] = ()
+    api_server_stop: bool = False
+    """Admins may end the server, and have it started again, over the API."""
 
 
 @dataclass(frozen=True)

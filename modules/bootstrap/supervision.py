@@ -18,6 +18,9 @@ from modules.bootstrap.environment import Say
 FINAL = frozenset({0, 2, 78})
 """Exit codes after which a new start would change nothing: done, wrong usage, wrong configuration (EX_CONFIG)."""
 
+RESTART = 75
+"""Exit code of a server that was asked to start again (EX_TEMPFAIL); that is no failure, so there is no pause."""
+
 POLL = 0.1
 """Seconds between looks at the child and at what was asked of us."""
 
@@ -70,6 +73,9 @@ class Supervisor:
                     return 0 if code in (0, -signal.SIGTERM) else 128 + self._asked
                 if code in FINAL:
                     return code
+                if code == RESTART:
+                    self.say("Starting the server again, as it was asked for")
+                    continue
                 pause = self.backoff.after(pause, self.clock() - started)
                 self.say(f"The server ended unexpectedly ({describe(code)}); starting it again in {pause:g} s")
                 if not self._sleep(pause):

@@ -20,14 +20,14 @@ def run(command: Command) -> int:
     """Serves until it is asked to stop. 78 when the port cannot be had, else what the server returns."""
     for number in STOP_SIGNALS:
         signal.signal(number, _stop)
-    lifeline.follow()
+    supervised = lifeline.follow()
     problem = port_problem(command.options.network)
     if problem:
         sys.stderr.write(f"{problem}\n")
         return CONFIGURATION_ERROR
     from modules.app import serve
 
-    return serve(command.options)
+    return serve(command.options, supervised=supervised)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

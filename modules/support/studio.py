@@ -15,6 +15,7 @@ from modules.contracts.jobs import JobQueue
 from modules.contracts.pictures import PictureStore
 from modules.support.bus import EventBus
 from modules.support.fetching import Fetcher
+from modules.support.leaving import Leaving
 from modules.support.paths import Paths
 from modules.support.settings import Settings
 
@@ -115,5 +116,7 @@ class Studio:
     fetcher: Fetcher = field(default_factory=Fetcher)
     """For pictures that requests name by their address, where that is allowed."""
     versions: Mapping[str, str] = field(default_factory=dict)
+    leaving: Leaving = field(default_factory=Leaving)
+    """How a front asks for the end of the server."""
     engine_report: Callable[[], Mapping[str, Any]] = _no_engine
     """What the engine did since its start: `targets`, `splits`, `caches`, `models`; empty before it stands."""

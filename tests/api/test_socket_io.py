@@ -271,6 +271,25 @@ def test_a_client_that_takes_nothing_is_let_go_of(rig, monkeypatch):
         assert app.state.feed.readers == 0
 
 
+def test_a_client_that_has_gone_before_it_is_answered_is_no_error(rig, caplog):
+    answered = []
+
+    async def ask():
+        async def gone():
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            answered.append(message)
+
+        headers = [(b"host", b"127.0.0.1")]
+        scope = {"type": "http", "method": "GET", "path": "/ws/socket.io/", "query_string": HELLO.encode()}
+        await rig.application()({**scope, "headers": headers, "raw_path": b"", "scheme": "http"}, gone, send)
+
+    asyncio.run(ask())
+    assert answered == []
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 def test_without_the_extra_it_says_how_to_get_it(client, monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "socketio" else found(name))

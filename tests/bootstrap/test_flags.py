@@ -20,6 +20,7 @@ from modules.cli import dispatch
         ("--host 10.0.0.5 --api-auth a:b:c,d:e", NetworkOptions("10.0.0.5", api_auth=(("a", "b:c"), ("d", "e")))),
         ("--host ::1", NetworkOptions(host="::1")),
         ("--host localhost --subpath studio/", NetworkOptions(host="localhost", subpath="/studio")),
+        ("--api-server-stop", NetworkOptions(api_server_stop=True)),
         ("--cors-allow-origins http://a,http://b:8", NetworkOptions(cors_allow_origins=("http://a", "http://b:8"))),
     ],
 )

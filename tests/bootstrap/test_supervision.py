@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from modules.bootstrap.options import ROOT
-from modules.bootstrap.supervision import Backoff, describe
+from modules.bootstrap.supervision import RESTART, Backoff, describe
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX are sent here")
 
@@ -118,6 +118,15 @@ def test_pauses_grow_until_the_largest_and_a_final_code_ends_it(watch):
     assert "exit code 3" in said
     pauses = [after - before for before, after in pairwise(times)]
     assert all(pause >= least for pause, least in zip(pauses, (0.1, 0.2, 0.4, 0.4), strict=True))
+
+
+def test_a_server_that_asks_for_it_is_started_again_at_once_and_has_not_failed(watch):
+    code, said = watch(f"exit:{RESTART}:{RESTART}:1:0").end()
+    assert code == 0
+    assert said.splitlines() == [
+        *["Starting the server again, as it was asked for"] * 2,
+        "The server ended unexpectedly (exit code 1); starting it again in 0.1 s",
+    ]
 
 
 @pytest.mark.parametrize("code", [0, 2, 78])
