@@ -41,6 +41,7 @@
   const ICONS = {
     recall: "M4 9h11a5 5 0 0 1 0 10h-3M4 9l4-4M4 9l4 4",
     copy: "M9 9h10v11H9zM5 15V4h10",
+    larger: "M14 4h6v6M20 4l-7 7M10 20H4v-6M4 20l7-7",
     save: "M12 4v11m0 0 4-4m-4 4-4-4M5 20h14",
     sun: "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM12 2v2m0 16v2M2 12h2m16 0h2M5 5l1.4 1.4m11.2 11.2L19 19M5 19l1.4-1.4M17.6 6.4 19 5",
     spark: "M12 3l1.8 5.2L19 10l-5.2 1.8L12 17l-1.8-5.2L5 10l5.2-1.8zM19 16v4m-2-2h4",
@@ -187,12 +188,15 @@
         if (prompted) prompted.scrollIntoView({ block: "center", behavior: "smooth" });
       } }, icon(ICONS.recall), h("span", {}, "Use these settings"));
       const save = h("a.act", { href: address(picture), download: picture.name }, icon(ICONS.save), h("span", {}, "Download"));
+      const larger = h("button.act", { type: "button", title: "Make it larger, as set under Enlarging", onclick: () => {
+        send("enlarge", { id: picture.id });
+      } }, icon(ICONS.larger), h("span", {}, "Enlarge"));
       const rows = [["Size", `${picture.width} × ${picture.height}`], ...pairs.filter(([key]) => key !== "Size")];
       const list = h("dl", {}, ...rows.map(([key, value]) => h("div", {}, h("dt", {}, key), h("dd", {}, value))));
       const info = h("div", { id: "html_info_txt2img" }, h("p.prompt", {}, prompt || "No prompt"),
         negative ? h("p.negative", {}, h("b", {}, "Without: "), negative) : null, list);
       const verify = window.atelierVerify(picture, h, icon);
-      details.replaceChildren(h("div.acts", {}, recall, copied, save, verify.button), verify.said, info);
+      details.replaceChildren(h("div.acts", {}, recall, larger, copied, save, verify.button), verify.said, info);
     }
 
     redraws.add(() => { drawPicture(); drawProgress(); drawDetails(); });

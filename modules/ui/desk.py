@@ -28,7 +28,8 @@ class Desk:
 
     async def submit(self, request: GenerationRequest, owner: str) -> str:
         """Store the job and return its id. Raises `StudioError` when it was refused."""
-        if not request.prompt.text.strip() and not request.prompt.negative.strip():
+        drawn = request.mode != "enlarge"
+        if drawn and not request.prompt.text.strip() and not request.prompt.negative.strip():
             raise InvalidRequest("The prompt is empty; write what you want to see.")
         handle = await asyncio.to_thread(self._studio.queue.submit, request, owner)
         # The handle is not kept: it would keep the pictures of a job that nobody follows to its end.

@@ -36,10 +36,12 @@ def _element(part: str, value: Any, *, events: tuple[str, ...] = (), **look: Any
 def stage(value: dict[str, Any], ranges: dict[str, list[float]]) -> gr.HTML:
     """The big picture with progress, details and actions.
 
-    Sends `recall` with the id of the picture shown, `attach` when it has lost sight of a running job, and `ping` soon
-    after each click.
+    Sends `recall` and `enlarge` with the id of the picture shown, `attach` when it has lost sight of a running job, and
+    `ping` soon after each click.
     """
-    return _element("stage", value, events=("recall", "attach", "ping"), elem_id="txt2img_stage", ranges=ranges)
+    return _element(
+        "stage", value, events=("recall", "enlarge", "attach", "ping"), elem_id="txt2img_stage", ranges=ranges
+    )
 
 
 def gallery(value: dict[str, Any]) -> gr.HTML:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 import gradio as gr
@@ -15,10 +16,12 @@ from modules.contracts.accounts import LOCAL
 from modules.contracts.errors import StudioError
 from modules.contracts.infotext import parse
 from modules.contracts.infotext_recall import to_request
+from modules.contracts.request import GenerationRequest
 from modules.support.studio import Studio
 from modules.ui import elements, form
 from modules.ui.allowance import left_line
 from modules.ui.desk import Desk
+from modules.ui.enlarging import enlargement
 from modules.ui.facts import choices_of, facts_of, size_for
 from modules.ui.shelf import shelf
 from modules.ui.table import PageTable
@@ -67,9 +70,26 @@ class Handlers:
 
     async def generate(self, request: gr.Request, *values: Any) -> AsyncGenerator[Shown, None]:
         """Queue what the form asks for and show it until this page's jobs have ended."""
+        async with aclosing(self._queue(request, lambda: form.compose(values))) as showing:
+            async for shown in showing:
+                yield shown
+
+    async def enlarge(
+        self, event: gr.EventData, request: gr.Request, upscaler: Any, factor: Any
+    ) -> AsyncGenerator[Shown, None]:
+        """Make a picture of the gallery larger, as a job of its own, and show it like one that is drawn."""
+        kept, fmt, owner = self._studio.pictures, self._studio.settings["samples_format"], owner_of(request)
+        wanted = partial(enlargement, kept, owner, str(event.id), upscaler, factor, fmt)
+        async with aclosing(self._queue(request, wanted)) as showing:
+            async for shown in showing:
+                yield shown
+
+    async def _queue(
+        self, request: gr.Request, compose: Callable[[], GenerationRequest]
+    ) -> AsyncGenerator[Shown, None]:
         owner = owner_of(request)
         try:
-            job_id = await self._desk.submit(form.compose(values), owner)
+            job_id = await self._desk.submit(await asyncio.to_thread(compose), owner)
         except StudioError as error:
             yield refusal(error.message), gr.skip()
             return

@@ -17,6 +17,7 @@ STAGES = {
     "hires": "Refining at full size",
     "decode": "Developing the picture",
     "save": "Saving",
+    "enlarge": "Making it larger",
 }
 ENDED: frozenset[JobState] = frozenset({"done", "failed", "cancelled"})
 
@@ -77,7 +78,7 @@ def _stepped(view: JobView, event: events.StepDone) -> JobView:
     return replace(
         view,
         state="running",
-        stage=view.stage if view.stage == "hires" else "denoise",
+        stage=view.stage if view.stage in ("hires", "enlarge") else "denoise",
         step=event.step,
         steps=event.steps,
         batch=event.batch,
@@ -126,6 +127,8 @@ def _running(view: JobView) -> str:
     words = STAGES.get(view.stage, "Preparing")
     if view.stage in ("denoise", "hires") and view.steps:
         return f"{words}, step {view.step} of {view.steps}"
+    if view.stage == "enlarge" and view.steps > 1:
+        return f"{words}, part {view.step} of {view.steps}"
     return words
 
 

@@ -11,6 +11,7 @@ import gradio as gr
 from modules.support.studio import Studio
 from modules.ui import elements
 from modules.ui.desk import Desk
+from modules.ui.enlarging import enlarging_inputs
 from modules.ui.facts import facts_of
 from modules.ui.form import ELEM_IDS, NAMES, declarations, defaults
 from modules.ui.handlers import Handlers
@@ -42,6 +43,8 @@ class _Controls:
     aspect: Any
     swap: Any
     second: Any
+    upscaler: Any
+    factor: Any
     dice: Any
     reuse: Any
     examples: Any
@@ -72,6 +75,8 @@ def build_page(studio: Studio) -> gr.Blocks:
                 parts.gallery = elements.gallery({"pictures": []})
             with gr.Column(elem_id="atelier_settings", min_width=0):
                 _settings(inputs, parts, table.aspects, facts.can("hires"))
+                with gr.Accordion("Enlarging a finished picture", open=False, elem_id="extras_tab"), gr.Row():
+                    parts.upscaler, parts.factor = enlarging_inputs(studio.catalog)
         _connect(page, inputs, parts, Handlers(studio, Desk(studio), table))
     page.queue(default_concurrency_limit=None, api_open=False)
     _count_nothing(page)
@@ -155,6 +160,8 @@ def _connect(page: gr.Blocks, inputs: Inputs, parts: _Controls, handlers: Handle
     parts.interrupt.click(handlers.interrupt, **QUIET)
     parts.skip.click(handlers.skip, **QUIET)
     parts.stage.recall(handlers.recall, form, form, **raw)
+    enlarging = [parts.upscaler, parts.factor]
+    parts.stage.enlarge(handlers.enlarge, enlarging, show, trigger_mode="multiple", **raw)
     parts.stage.attach(handlers.open, None, show, **QUIET)
     parts.stage.ping(handlers.ping, **QUIET)
     fitting = [made[name] for name in (*handlers.FITTED, *handlers.ABILITIES)]

@@ -21,6 +21,7 @@ from modules.call_queue.database import open_database
 from modules.call_queue.queue import CallQueue
 from modules.call_queue.store import JobStore
 from modules.contracts.catalog import Family, FileEntry, ModelEntry, SamplerEntry, ScheduleEntry, UpscalerEntry
+from modules.contracts.enlarging import sizes_of
 from modules.contracts.errors import InvalidRequest, JobCancelled, UnknownModel
 from modules.contracts.events import ImageReady, Preview, StageStarted, StepDone
 from modules.contracts.pictures import StoredPicture
@@ -196,6 +197,8 @@ class FakeEngine:
 
     def generate(self, request: GenerationRequest, context: RunContext) -> GenerationResult:
         self.requests.append(request)
+        if request.enlarge is not None:
+            return self._enlarge(request, context)
         if "impossible" in request.prompt.text:
             raise InvalidRequest("This model cannot draw the impossible; ask for something else.")
         pictures: list[Picture] = []
@@ -205,6 +208,17 @@ class FakeEngine:
         except JobCancelled:
             return GenerationResult(tuple(pictures), {}, interrupted=True)
         return GenerationResult(tuple(pictures), {}, notes=self.notes, seconds=1.0)
+
+    def _enlarge(self, request: GenerationRequest, context: RunContext) -> GenerationResult:
+        assert request.enlarge is not None
+        context.emit(StageStarted(context.job_id, "enlarge"))
+        context.emit(StepDone(context.job_id, 1, 4, 0, 1, 0.25))
+        (size,) = sizes_of(request.enlarge)
+        image = Image.open(io.BytesIO(request.enlarge.images[0])).resize(size.final)
+        picture = Picture(0, image, 0, 0, "", "", request.enlarge.infotexts[0], {"mode": "enlarge"})
+        context.finished(picture)
+        context.emit(ImageReady(context.job_id, picture))
+        return GenerationResult((picture,), {}, seconds=1.0)
 
     def _batch(self, request: GenerationRequest, context: RunContext, batch: int, first: int) -> list[Picture]:
         canvas, sampling, prompt = request.canvas, request.sampling, request.prompt.text

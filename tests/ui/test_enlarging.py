@@ -1,0 +1,86 @@
+"""A picture of the gallery is made larger from the page: by its owner, as a job that is shown like the others."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+
+from modules.contracts.errors import InvalidRequest, UnknownName
+from modules.contracts.events import StageStarted, StepDone
+from modules.ui.enlarging import enlargement, enlarging_inputs
+from modules.ui.jobview import JobView, describe, fold
+from tests.ui.test_desk import asks, room, told
+
+__all__ = ["room"]
+
+
+def drawn(room):
+    asyncio.run(room.generate("red"))
+    (row,) = room.studio.pictures.list()
+    return row
+
+
+async def pressed(room, picture_id, user=None, upscaler="Lanczos", factor=2.0):
+    events = room.handlers.enlarge(SimpleNamespace(id=picture_id), asks(user), upscaler, factor)
+    return [shown async for shown in events]
+
+
+def test_the_larger_picture_stands_in_the_gallery_with_its_parameters(room):
+    row = drawn(room)
+    shown = asyncio.run(pressed(room, row.id))
+    assert told(shown)[-1]["phase"] == "done"
+    larger, _ = room.studio.pictures.list()
+    assert (larger.width, larger.height) == (row.width * 2, row.height * 2)
+    assert larger.infotext == row.infotext
+    assert room.engine.requests[-1].enlarge.upscaler == "Lanczos"
+
+
+def test_a_picture_of_somebody_else_is_not_there(room):
+    row = drawn(room)
+    (refused,) = told(asyncio.run(pressed(room, row.id, user="bob")))
+    assert (refused["phase"], refused["error"]) == ("refused", "This picture is no longer in the gallery.")
+    with pytest.raises(UnknownName):
+        enlargement(room.studio.pictures, "local", "none", "Lanczos", 2, "png")
+    assert len(room.engine.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("factor", "sentence"),
+    [("many", "a number is needed"), (None, "a number is needed"), (99, "allowed is"), (float("nan"), "finite")],
+)
+def test_a_factor_that_cannot_be_is_said(room, factor, sentence):
+    row = drawn(room)
+    (refused,) = told(asyncio.run(pressed(room, row.id, factor=factor)))
+    assert sentence in refused["error"]
+
+
+def test_what_is_transparent_goes_along(room):
+    row = drawn(room)
+    buffer = io.BytesIO()
+    Image.new("LA", (8, 8), (9, 100)).save(buffer, "PNG")
+    room.studio.pictures.read = lambda picture_id: buffer.getvalue()
+    wish = enlargement(room.studio.pictures, "local", row.id, "Lanczos", "3", "webp")
+    assert Image.open(io.BytesIO(wish.enlarge.images[0])).mode == "RGBA"
+    assert (wish.enlarge.scale, wish.output.format, wish.output.save) == (3.0, "webp", True)
+    with pytest.raises(InvalidRequest):
+        enlargement(room.studio.pictures, "local", row.id, "Lanczos", "x", "png")
+
+
+def test_the_inputs_offer_what_works_on_pictures(room):
+    upscaler, factor = enlarging_inputs(room.studio.catalog)
+    names = [name for _, name in upscaler.choices]
+    latent = {entry.name for entry in room.studio.catalog.upscalers() if entry.latent}
+    assert names
+    assert not latent.intersection(names)
+    assert (upscaler.elem_id, factor.elem_id) == ("extras_upscaler_1", "extras_upscaling_resize")
+    assert factor.maximum == 16
+
+
+def test_few_words_say_what_goes_on():
+    assert describe(JobView("j", "running", stage="enlarge"))[0] == "Making it larger"
+    begun = fold(JobView("j"), StageStarted("j", "enlarge"))
+    assert describe(fold(begun, StepDone("j", 2, 9, progress=0.2)))[0] == "Making it larger, part 2 of 9"
