@@ -17,6 +17,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from modules.bootstrap.options import Options, is_loopback
@@ -137,10 +138,17 @@ def build_studio(
         engine_report=room.report,
     )
     queue.start()
+    pictures.sweep(partial(_ended, queue))
     pruner.start()
     if start_engine:
         studio.start_engine()
     return studio
+
+
+def _ended(queue: JobService, job_id: str) -> bool:
+    """Whether that job is known and nothing comes of it any more."""
+    record = queue.get(job_id)
+    return record is not None and record.ended is not None
 
 
 def _open_databases(options: Options, paths: Paths, private: bool) -> tuple[SqlEngine, SqlEngine]:

@@ -10,13 +10,15 @@ import asyncio
 import contextlib
 import random
 import sqlite3
+import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
+import psutil
 
 from modules.bench.process import ServerProcess
 from modules.bootstrap.options import Options
@@ -26,6 +28,19 @@ PASSWORD = "correct horse battery staple"
 TIER: dict[str, Any] = {"name": "measured", "credits_per_day": 1_000_000.0, "queue_depth": 200}
 ENDED = ("done", "failed", "cancelled")
 QUIET_SECONDS = 600.0
+
+
+class Victim(Protocol):
+    """A server that comes back when it is killed."""
+
+    url: str
+    process: subprocess.Popen[Any]
+
+    def wait_ready(self) -> float:
+        """Return once it can draw."""
+
+    def worker(self) -> psutil.Process | None:
+        """The process that serves now."""
 
 
 @dataclass(slots=True)
@@ -105,13 +120,13 @@ def run(options: Options, *, kills: int, seed: int = 1) -> dict[str, Any]:
         }
 
 
-async def trouble(server: ServerProcess, load: Load, kills: int, chance: random.Random) -> list[float]:
-    """Kill the serving process again and again while the load goes on; how long it was ready each time."""
+async def trouble(server: Victim, load: Load, kills: int, chance: random.Random, longest: float = 6.0) -> list[float]:
+    """Kill the serving process again and again while the load goes on; how long it was ready each time, in seconds."""
     loading = asyncio.create_task(load.live())
     lives = []
     for _ in range(kills):
         await asyncio.to_thread(server.wait_ready)
-        pause = chance.uniform(0.2, 6.0)
+        pause = chance.uniform(0.1, longest)
         await asyncio.sleep(pause)
         worker = server.worker()
         if worker is not None:
@@ -124,7 +139,7 @@ async def trouble(server: ServerProcess, load: Load, kills: int, chance: random.
     return lives
 
 
-def settle(server: ServerProcess, data: Path) -> float:
+def settle(server: Victim, data: Path) -> float:
     """Wait until no job waits or runs; seconds that it took."""
     begun = time.monotonic()
     while time.monotonic() - begun < QUIET_SECONDS and server.process.poll() is None:

@@ -94,7 +94,8 @@ def is_sound(kind: str, content: bytes) -> bool:
     """Whether an answer holds what that kind promises."""
     told: dict[str, Any] = json.loads(content)
     if kind in ("txt2img", "img2img"):
-        return len(told["images"]) == 1 and base64.b64decode(told["images"][0]).startswith(b"\x89PNG")
+        images = told.get("images", ())
+        return len(images) == 1 and base64.b64decode(images[0]).startswith(b"\x89PNG")
     return {"progress": "state", "options": "samples_format", "png-info": "info"}[kind] in told
 
 

@@ -7,7 +7,7 @@ How a picture is saved, so that a crash at any point neither loses nor doubles o
 3. the row becomes ready, and is seen from then on.
 
 Saving the same job and index again finds the row. If it is ready it is the answer; if not, steps 2 and 3 are done again
-under the same name. `sweep` settles claims whose job never came back.
+under the same name, and what the first try left is removed. `sweep` settles claims whose job never came back.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,7 @@ class DiskPictureStore:
         Raises `InvalidRequest` or `UnsupportedFeature` for the format, `OSError` when the disk does not take the file.
         """
         check_format(output.format)
+        began = time.time()
         row = self._claim(picture, job_id, owner, output.format)
         if row.ready:
             return _stored(row)
@@ -72,6 +73,8 @@ class DiskPictureStore:
             quality=self._settings["jpeg_quality"],
         )
         path = self._path(row)
+        if row.created < began:
+            _tidy(path)  # an earlier process died while it wrote this very picture
         write_bytes(path, data)
         if self._settings["save_txt"]:
             write_text(path.with_suffix(".txt"), picture.infotext + "\n")
@@ -135,19 +138,20 @@ class DiskPictureStore:
         data = self.read(picture_id)
         return None if data is None else self._thumbnails.make(picture_id, side, data)
 
-    def sweep(self) -> int:
+    def sweep(self, ended: Callable[[str], bool] = lambda job_id: False) -> int:
         """Settle claims that no save works on any more; how many there were.
 
-        One whose picture was written becomes ready; one whose file is empty or gone is removed with it.
+        Those are old ones, and those of jobs that have `ended`, by their ids. One whose picture was written becomes
+        ready; one whose file is empty or gone is removed with it.
         """
-        stale = (~COLUMNS.ready) & (COLUMNS.created < time.time() - STALE_SECONDS)
+        early = time.time() - STALE_SECONDS
         with self._engine.connect() as connection:
-            rows = list(connection.execute(select(PICTURES).where(stale)))
+            open_claims = list(connection.execute(select(PICTURES).where(~COLUMNS.ready)))
+        rows = [row for row in open_claims if row.created < early or ended(row.job_id)]
         for row in rows:
             path = self._path(row)
             whole = path.is_file() and path.stat().st_size > 0
-            for leaving in path.parent.glob(f".{_escaped(row.name)}.*.part"):
-                leaving.unlink(missing_ok=True)
+            _tidy(path)
             if not whole:
                 path.unlink(missing_ok=True)
             mine = (COLUMNS.number == row.number) & ~COLUMNS.ready
@@ -228,6 +232,12 @@ def _which(owner: str | None, job_id: str | None) -> Iterator[ColumnElement[bool
         yield COLUMNS.owner == owner
     if job_id is not None:
         yield COLUMNS.job_id == job_id
+
+
+def _tidy(path: Path) -> None:
+    """Remove what unfinished writes of that file have left."""
+    for leaving in path.parent.glob(f".{_escaped(path.name)}.*.part"):
+        leaving.unlink(missing_ok=True)
 
 
 def _escaped(name: str) -> str:

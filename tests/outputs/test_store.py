@@ -260,6 +260,36 @@ def test_a_save_that_was_swept_while_the_disk_was_slow_still_counts(place, monke
     assert read_metadata(store.read(row.id)).infotext == INFOTEXT
 
 
+def half(target, data, **options):
+    """A write that dies before it has ended."""
+    (target.parent / f".{target.name}.abcd.part").write_bytes(data[:10])
+    raise Died
+
+
+def test_what_a_crash_left_of_a_picture_goes_when_it_is_saved_again(place, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "write_bytes", half)
+        with pytest.raises(Died):
+            open_store(place).save(picture(), job_id="j", owner="me", output=PNG)
+    assert any(path.suffix == ".part" for path in files(place))
+    row = open_store(place).save(picture(), job_id="j", owner="me", output=PNG)
+    assert [path.name for path in files(place)] == [row.name]
+
+
+def test_claims_of_jobs_that_have_ended_are_settled_however_fresh(place, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "write_bytes", half)
+        for job in ("waiting", "set aside"):
+            with pytest.raises(Died):
+                open_store(place).save(picture(), job_id=job, owner="me", output=PNG)
+    store = open_store(place)
+    assert len(files(place)) == 4
+    assert store.sweep(lambda job: job == "set aside") == 1
+    assert len(files(place)) == 2
+    row = store.save(picture(), job_id="waiting", owner="me", output=PNG)
+    assert [path.name for path in files(place)] == [row.name]
+
+
 def test_a_crash_inside_the_claim_leaves_no_file_for_good(place, monkeypatch):
     store = open_store(place)
     with monkeypatch.context() as patch:
