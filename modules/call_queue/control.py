@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import threading
+from abc import ABC, abstractmethod
 
 from modules.call_queue.handle import Ticket
 from modules.call_queue.lanes import Run
@@ -27,7 +28,7 @@ from modules.contracts.request import GenerationRequest
 ENDED = ("done", "failed", "cancelled")
 
 
-class Control:
+class Control(ABC):
     """The part of `CallQueue` that starts no lane and ends no job by itself. The contract is in `contracts.jobs`."""
 
     _store: JobStore
@@ -36,19 +37,19 @@ class Control:
     _stirred: bool
     _running: dict[str, Run]
 
+    @abstractmethod
     def _submit(
         self, request: GenerationRequest, owner: str, job_id: str | None, terms: JobTerms, origin: str | None
     ) -> JobHandle:
         """Store a job; `origin` is the one that it repeats."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _same(self, owner: str, terms: JobTerms, digest: str | None) -> JobHandle | None:
         """The job under that owner's key."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _ticket(self, job_id: str) -> Ticket | None:
         """What this process knows of a job."""
-        raise NotImplementedError
 
     def _stir(self) -> None:
         """Wake whoever waits for the queue to change."""

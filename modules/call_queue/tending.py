@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from weakref import WeakValueDictionary
 
 from modules.call_queue.control import ENDED, Control
@@ -25,9 +26,9 @@ class Tending(Control):
     _known: WeakValueDictionary[str, Ticket]
     _stopping: bool
 
+    @abstractmethod
     def _retire(self, job_id: str) -> None:
         """Keep an ended job among the recent ones only."""
-        raise NotImplementedError
 
     def _take_up(self) -> None:
         """Put back what processes left running that have died."""

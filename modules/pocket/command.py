@@ -78,10 +78,11 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _sample(arguments: argparse.Namespace) -> int:
-    from modules.pocket.sampling import draw, open_model, sheet
+    from modules.pocket.sampling import draw, open_model
+    from modules.training.sheets import lay_sheet
 
     pictures = draw(open_model(arguments.model), [arguments.prompt] * arguments.count, arguments.seed)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    sheet(pictures, columns=min(arguments.count, 8)).save(arguments.out)
+    lay_sheet(pictures, columns=8).save(arguments.out)
     sys.stdout.write(f"{arguments.out}\n")
     return 0

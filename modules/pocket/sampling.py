@@ -1,4 +1,4 @@
-"""Draws with an exported pocket model through the ordinary diffusers pipeline, and lays pictures out on sheets."""
+"""Draws with an exported pocket model through the ordinary diffusers pipeline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 MODEL = Path(__file__).resolve().parents[2] / "models" / "pocket"
 STEPS = 20
@@ -43,14 +42,3 @@ def draw(
         made = pipeline(part, num_inference_steps=steps, guidance_scale=guidance, generator=lots).images
         pictures += [np.asarray(image.convert("RGB")) for image in made]
     return np.stack(pictures)
-
-
-def sheet(pictures: NDArray[np.uint8], columns: int = 10) -> Image.Image:
-    """The pictures (n, h, w, 3) side by side in rows of `columns`, the last row filled up with grey."""
-    count, height, width, _ = pictures.shape
-    rows = -(-count // columns)
-    canvas = np.full((rows * height, columns * width, 3), 128, np.uint8)
-    for place, picture in enumerate(pictures):
-        y, x = divmod(place, columns)
-        canvas[y * height : (y + 1) * height, x * width : (x + 1) * width] = picture
-    return Image.fromarray(canvas)

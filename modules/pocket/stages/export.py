@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 
 from modules.pocket.scenes.lot import draw_scene
 from modules.pocket.scenes.render import render
+from modules.pocket.stages.folders import replace_folder, size_of
 from modules.pocket.stages.latents import whitened_vae
 from modules.pocket.stages.pictures import SEED, SIDE
 from modules.pocket.stages.text import load_text
@@ -90,42 +90,24 @@ def export(folder: Path, target: Path) -> int:
     finished beside the old one and then takes its place.
     Raises ValueError where it is larger than SIZE_LIMIT; `target` is then left as it was.
     """
-    pipeline = assemble(folder).to(torch.float16)
-    beside = target.with_name(target.name + ".part")
-    shutil.rmtree(beside, ignore_errors=True)
-    pipeline.save_pretrained(str(beside), safe_serialization=True)
-    for name in ("vocab.json", "merges.txt"):
-        shutil.copyfile(folder / "tokenizer" / name, beside / "tokenizer" / name)
-    _tidy(beside)
-    (beside / "defaults.json").write_text(json.dumps(DEFAULTS, indent=2) + "\n", encoding="utf-8")
-    size = sum(path.stat().st_size for path in beside.rglob("*") if path.is_file())
-    if size > SIZE_LIMIT:
-        raise ValueError(f"{size} bytes are more than {SIZE_LIMIT}")
-    if target.exists():
-        for other in target.iterdir():
-            if not (beside / other.name).exists():
-                os.replace(other, beside / other.name)
-        shutil.rmtree(target)
-    os.replace(beside, target)
-    return size
+
+    def write(place: Path) -> None:
+        assemble(folder).to(torch.float16).save_pretrained(str(place), safe_serialization=True)
+        for name in ("vocab.json", "merges.txt"):
+            shutil.copyfile(folder / "tokenizer" / name, place / "tokenizer" / name)
+        _note_precision(place / "text_encoder" / "config.json")
+        (place / "defaults.json").write_text(json.dumps(DEFAULTS, indent=2) + "\n", encoding="utf-8")
+        if (size := size_of(place)) > SIZE_LIMIT:
+            raise ValueError(f"{size} bytes are more than {SIZE_LIMIT}")
+
+    return replace_folder(target, write, alone=False)
 
 
-def _tidy(folder: Path) -> None:
-    """Takes out where a part was loaded from, which means nothing elsewhere, and opens the files for all to read.
+def _note_precision(config: Path) -> None:
+    """Notes the text encoder as float32.
 
-    The text encoder is noted as float32: transformers opens a model in the type noted, diffusers in float32 where
-    nobody says otherwise, and the two have to agree in one pipeline.
+    transformers opens a model in the type noted, diffusers in float32 where nobody says otherwise, and the two have to
+    agree in one pipeline.
     """
-    for path in folder.rglob("*"):
-        if path.is_file():
-            path.chmod(0o644)
-        if path.suffix != ".json":
-            continue
-        content = json.loads(path.read_text(encoding="utf-8"))
-        stale = [name for name in ("_name_or_path", "name_or_path", "is_local", "local_files_only") if name in content]
-        for name in stale:
-            del content[name]
-        if path.parent.name == "text_encoder":
-            content["dtype"] = "float32"
-        if stale or path.parent.name == "text_encoder":
-            path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    content = json.loads(config.read_text(encoding="utf-8"))
+    config.write_text(json.dumps({**content, "dtype": "float32"}, indent=2) + "\n", encoding="utf-8")

@@ -13,19 +13,25 @@ LICENCE = "Apache-2.0"
 _STALE = ("_name_or_path", "name_or_path", "is_local", "local_files_only")
 
 
-def replace_folder(target: Path, write: Callable[[Path], None]) -> int:
-    """Lets `write` fill a new folder, which then takes the place of `target`; a README.md that was there stays.
+def replace_folder(target: Path, write: Callable[[Path], None], *, alone: bool = True) -> int:
+    """Lets `write` fill a new folder, which then takes the place of `target`; returns the bytes of all its files.
 
-    Returns the bytes of all its files. Where `write` fails, `target` is left as it was.
+    Of what was in `target` its README.md stays; unless `alone`, so does all else that `write` has not made anew. Where
+    `write` fails, `target` is left as it was.
     """
     beside = target.with_name(target.name + ".part")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    write(beside)
+    try:
+        write(beside)
+    except BaseException:
+        shutil.rmtree(beside)
+        raise
     tidy(beside)
-    if (target / "README.md").exists():
-        shutil.copyfile(target / "README.md", beside / "README.md")
     if target.exists():
+        for kept in list(target.iterdir()):
+            if kept.name == "README.md" or not (alone or (beside / kept.name).exists()):
+                os.replace(kept, beside / kept.name)
         shutil.rmtree(target)
     os.replace(beside, target)
     return size_of(target)

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from modules.pocket.sampling import sheet
 from modules.pocket.scenes.lot import draw_scene
 from modules.pocket.scenes.render import render
 from modules.training.journal import Budget
+from modules.training.sheets import lay_sheet
 
 SIDE = 256
 """Native width and height of the family, in pixels."""
@@ -35,18 +35,27 @@ def make_scenes(folder: Path, count: int, budget: Budget) -> bool:
     The first sixty are also laid out on `folder`/scenes.png.
     """
     target = picture_file(folder)
+    if not render_into(target, count, SIDE, budget):
+        return False
+    lay_sheet(np.load(target, mmap_mode="r")[:60]).save(folder / "scenes.png")
+    return True
+
+
+def render_into(target: Path, count: int, side: int, budget: Budget) -> bool:
+    """Renders the first `count` scenes of the data set SEED at `side` pixels into `target`, an .npy file of shape
+    (count, side, side, 3); False where the budget ended first, and then `target` is as it was.
+    """
     if target.exists() and len(np.load(target, mmap_mode="r")) >= count:
         return True
-    folder.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_suffix(".part")
-    out = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=(count, SIDE, SIDE, 3))
+    out = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=(count, side, side, 3))
     for index in range(count):
         if budget.over:
             return False
-        out[index] = render(draw_scene(SEED, index), SIDE)
+        out[index] = render(draw_scene(SEED, index), side)
     out.flush()
     os.replace(beside, target)
-    sheet(out[:60]).save(folder / "scenes.png")
     return True
 
 

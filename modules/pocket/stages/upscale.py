@@ -7,7 +7,6 @@ There is no discriminator, so nothing is invented that was not there.
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from PIL import Image
 from modules.pocket.scenes.lot import draw_scene
 from modules.pocket.scenes.render import render
 from modules.pocket.stages.compact import Compact, enlarging_loss, shrink, spoil
-from modules.pocket.stages.pictures import SEED
+from modules.pocket.stages.pictures import SEED, render_into
 from modules.training.journal import Average, Budget, load_checkpoint
 from modules.training.loop import Loop
 from modules.training.muon import Optimiser
@@ -151,16 +150,8 @@ def _sharpness(made: torch.Tensor, wanted: torch.Tensor) -> float:
 def _sharp(folder: Path, count: int, budget: Budget) -> NDArray[np.uint8] | None:
     """The sharp pictures, mapped; rendered first, or None where the budget ends before they all are."""
     target = folder / "sharp.npy"
-    if not target.exists() or len(np.load(target, mmap_mode="r")) < count:
-        folder.mkdir(parents=True, exist_ok=True)
-        beside = target.with_suffix(".part")
-        out = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=(count, SIDE, SIDE, 3))
-        for index in range(count):
-            if budget.over:
-                return None
-            out[index] = render(draw_scene(SEED, index), SIDE)
-        out.flush()
-        shutil.move(beside, target)
+    if not render_into(target, count, SIDE, budget):
+        return None
     pictures: NDArray[np.uint8] = np.load(target, mmap_mode="r")
     return pictures
 
