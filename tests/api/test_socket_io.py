@@ -298,6 +298,14 @@ def test_without_the_extra_it_says_how_to_get_it(client, monkeypatch):
     assert "--extra socketio" in answer.json()["detail"]
 
 
+def test_it_stands_below_a_sub_path_as_well(make_rig):
+    client = make_rig(network={"subpath": "/atelier"}).client()
+    for place in ("/atelier/ws/socket.io/", "/atelier/socket.io/"):
+        assert '"sid":"' in client.get(f"{place}?{HELLO}").text
+        refused = client.get(f"{place}?{HELLO}", headers={"sec-fetch-site": "cross-site"})
+        assert refused.status_code == 403, place
+
+
 def test_it_is_gone_with_the_api(make_rig):
     rig = make_rig(network={"api": False})
     assert rig.client().get(f"/ws/socket.io/?{HELLO}").status_code == 404
