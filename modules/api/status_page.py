@@ -53,6 +53,7 @@ def policy() -> str:
     )
     return (
         f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; connect-src 'self'; "
+        "img-src data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
@@ -70,16 +71,17 @@ def render(report: Mapping[str, Any]) -> str:
         _pairs("Memory", ((name.replace("_", " "), _size(value)) for name, value in report["memory"].items())),
         _pairs("Models in memory", ((name, "") for name in report["models"])),
         _pairs("Caches", _caches(report["caches"])),
+        _pairs("Refused requests", report["refused"].items()),
         _lanes(report["lanes"]),
         _waiting(report["waiting"]),
         _errors(report["errors"]),
         _shares(report["shares"]),
-        _pairs("Refused requests", report["refused"].items()),
         _pairs("Versions", report["versions"].items()),
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Status of Atelier</title>'
+        '<link rel="icon" href="data:,">'
         f"<style>{STYLE}</style></head><body><main>{''.join(parts)}</main><script>{SCRIPT}</script></body></html>"
     )
 
