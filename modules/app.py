@@ -83,13 +83,18 @@ def _assemble(
 
 
 def build_studio(
-    options: Options, *, status: Status | None = None, start_engine: bool = True, private: bool = False
+    options: Options,
+    *,
+    status: Status | None = None,
+    start_engine: bool = True,
+    private: bool = False,
+    warm: bool = True,
 ) -> Studio:
     """All services, wired, jobs of an earlier process taken up again.
 
     Returns at once; with `start_engine` the engine is built in the background, else with `Studio.start_engine`.
     `private` gives the queue a job table of its own, so that a command of the terminal neither takes up what a server
-    has left nor stands in the way of one that runs.
+    has left nor stands in the way of one that runs. With `warm` the default model is loaded before anybody asks for it.
     """
     from modules.accounts.counters.opening import open_counters
     from modules.accounts.door import Door
@@ -115,7 +120,7 @@ def build_studio(
         room.prove(bus)
 
     def assemble() -> None:
-        room.build(lambda: _assemble(options, paths, settings, catalog, table))
+        room.build(lambda: _assemble(options, paths, settings, catalog, table), warm=warm)
 
     studio = Studio(
         options=options,

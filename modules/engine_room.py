@@ -44,14 +44,20 @@ class EngineRoom:
         """From the first model on, find out by test pictures whether one can be drawn; see `Prober`."""
         self._prober = Prober(self._status, bus, self.attempt)
 
-    def build(self, assemble: Callable[[], tuple[DeviceChoice, DiffusersEngine]]) -> None:
-        """Import, choose a device, load the default model; meant to run in a thread of its own. Never raises."""
+    def build(self, assemble: Callable[[], tuple[DeviceChoice, DiffusersEngine]], *, warm: bool = True) -> None:
+        """Import, choose a device, load the default model unless `warm` is false; meant to run in a thread of its own.
+
+        Never raises.
+        """
         self._status.set("libraries", "Loading torch and diffusers")
         self._idle.clear()
         try:
             self.choice, engine = assemble()
             if self._keep(engine):
-                self._warm_up(engine)
+                if warm:
+                    self._warm_up(engine)
+                else:
+                    self._status.set("ready", "Ready")
                 if self._prober is not None:
                     self._prober.start()
             else:

@@ -119,6 +119,15 @@ def test_models_are_unloaded_and_loaded_again_through_the_room():
         room.reload()
 
 
+def test_an_engine_that_needs_no_model_loads_none():
+    status = Status()
+    room, engine = EngineRoom(status), FakeEngine()
+    engine.problem = BrokenModel("model.safetensors is cut short.")
+    room.build(lambda: (None, engine), warm=False)
+    assert room.get() is engine
+    assert (status.phase, status.message) == ("ready", "Ready")
+
+
 def test_closing_waits_for_a_model_that_is_being_loaded():
     begun, go_on, ended = threading.Event(), threading.Event(), []
 

@@ -49,7 +49,8 @@ def carry_out(command: Command, request: GenerationRequest) -> int:
 
     # The bar says what goes on; the log is for what went wrong.
     configure(json_lines=command.options.run.log_json, level=logging.WARNING)
-    studio = build_studio(command.options, private=True)
+    # Making pictures larger needs no checkpoint, so none is loaded beforehand.
+    studio = build_studio(command.options, private=True, warm=request.enlarge is None)
     try:
         handle = studio.queue.submit(request, owner="cli")
         result = follow(handle, studio.status, console)

@@ -68,7 +68,12 @@ def studio(monkeypatch):
     monkeypatch.setattr(root, "handlers", root.handlers[:])
     monkeypatch.setattr(root, "level", root.level)
     made = Studio()
-    monkeypatch.setitem(sys.modules, "modules.app", types.SimpleNamespace(build_studio=lambda options, private: made))
+
+    def build(options, *, private, warm):
+        made.warm = warm
+        return made
+
+    monkeypatch.setitem(sys.modules, "modules.app", types.SimpleNamespace(build_studio=build))
     return made
 
 

@@ -77,3 +77,4 @@ def test_the_pictures_are_in_their_files(studio, photo, tmp_path, capsys):
     assert (owner, request.mode) == ("cli", "enlarge")
     assert (tmp_path / "new" / "large.png").is_file()
     assert studio.closed == 1
+    assert not studio.warm
