@@ -119,9 +119,7 @@ def build_studio(
     if not private:
         room.prove(bus)
 
-    def assemble() -> None:
-        room.build(lambda: _assemble(options, paths, settings, catalog, table), warm=warm)
-
+    assemble = partial(room.build, lambda: _assemble(options, paths, settings, catalog, table), warm=warm)
     studio = Studio(
         options=options,
         paths=paths,
