@@ -92,7 +92,18 @@ class SocketIO:
 
     def _build(self, module: Any) -> Any:
         """The library's server. Origins are the guard's business: the library neither checks nor allows any."""
+
+        class Words(module.packet.Packet):
+            """Messages without attachments: the library would keep as many as a client announces."""
+
+            def decode(self, encoded_packet: Any) -> int:
+                count: int = super().decode(encoded_packet)
+                if count:
+                    raise ValueError("a client sends pictures; nothing is taken here")
+                return count
+
         server = module.AsyncServer(
+            serializer=Words,
             async_mode="asgi",
             cors_allowed_origins=[],
             max_http_buffer_size=LARGEST_MESSAGE,

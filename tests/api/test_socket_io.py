@@ -247,6 +247,19 @@ def test_what_is_too_large_or_nonsense_breaks_nothing(rig, monkeypatch):
         assert web.get("/healthz").status_code == 200
 
 
+def test_what_a_client_would_attach_is_not_kept(rig):
+    app = rig.application()
+    live = next(route.app for route in app.router.routes if getattr(route, "path", "") == "/ws")
+    with serving(app) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}") as web:
+        sid = web.get(f"/ws/socket.io/?{HELLO}").text.split('"sid":"')[1].split('"')[0]
+        place = f"/ws/socket.io/?{HELLO}&sid={sid}"
+        assert web.post(place, content="40").status_code == 200
+        assert web.get(place).text.startswith("40{")
+        for content in ('4599999999-["a",{"_placeholder":true,"num":0}]', "bAAAA", "bAAAA"):
+            assert web.post(place, content=content).status_code == 200
+    assert live._server._binary_packet == {}
+
+
 def test_a_client_that_takes_nothing_is_let_go_of(rig, monkeypatch):
     monkeypatch.setattr(socket_io, "SEND_SECONDS", 0.2)
     app = rig.application()
