@@ -92,9 +92,8 @@ def build_studio(
 ) -> Studio:
     """All services, wired, jobs of an earlier process taken up again.
 
-    Returns at once; with `start_engine` the engine is built in the background, else with `Studio.start_engine`.
-    `private` gives the queue a job table of its own, so that a command of the terminal neither takes up what a server
-    has left nor stands in the way of one that runs. With `warm` the default model is loaded before anybody asks for it.
+    Returns at once; the engine is built in the background, now or with `Studio.start_engine`, and with `warm` loads its
+    model. `private` gives the queue a job table of its own, for a command of the terminal beside a server.
     """
     from modules.accounts.counters.opening import open_counters
     from modules.accounts.door import Door
@@ -116,9 +115,7 @@ def build_studio(
     gate = None if private else accounts.gate  # jobs of a private table are the terminal's own
     queue = _line_up(room, jobs, bus, pictures, catalog, gate, options.run.lanes)
     pruner = _pruner(jobs, settings)
-    if not private:
-        room.prove(bus)
-
+    room.prove(None if private else bus)
     assemble = partial(room.build, lambda: _assemble(options, paths, settings, catalog, table), warm=warm)
     studio = Studio(
         options=options,

@@ -40,9 +40,9 @@ class EngineRoom:
         """The engine, waiting until it stands. Raises what hindered it, or `NotReady` once the studio closes."""
         return self._coming.result()
 
-    def prove(self, bus: EventBus) -> None:
-        """From the first model on, find out by test pictures whether one can be drawn; see `Prober`."""
-        self._prober = Prober(self._status, bus, self.attempt)
+    def prove(self, bus: EventBus | None) -> None:
+        """From the first model on, find out by test pictures whether one can be drawn; see `Prober`. None does not."""
+        self._prober = None if bus is None else Prober(self._status, bus, self.attempt)
 
     def build(self, assemble: Callable[[], tuple[DeviceChoice, DiffusersEngine]], *, warm: bool = True) -> None:
         """Import, choose a device, load the default model unless `warm` is false; meant to run in a thread of its own.
