@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+from modules.accounts.counters.memory import MemoryCounters
 from modules.accounts.door import Door
 from modules.accounts.metering import MeteredQueue
 from modules.accounts.service import StoredAccounts
+from modules.accounts.tiers import AT_FIRST
 from tests.api.fakes import PASSWORD, Rig
+
+PEOPLE = (("ada", "admin"), ("ann", "user"), ("bob", "user"), ("guy", "guest"))
 
 
 class MeteredRig(Rig):
@@ -22,10 +26,28 @@ class MeteredRig(Rig):
         door = Door(self.accounts, counters=counters)
         self.studio = dataclasses.replace(self.studio, queue=queue, accounts=self.accounts, door=door)
         self.queue = queue
-        if not self.accounts.open:
-            return  # opened again over what there was
-        for name, role in (("ada", "admin"), ("ann", "user"), ("bob", "user"), ("guy", "guest")):
+        if self.accounts.open:  # else it is opened again over what there was
+            for name, role in PEOPLE:
+                self.accounts.add_user(name, PASSWORD, role=role)
+
+    def renew(self):
+        """Accounts, tiers, settings and guesses as at first, for tests that share a studio; jobs and ledger stay."""
+        self.finish()
+        self.studio.door._counters = MemoryCounters()
+        for name, role in PEOPLE[1:]:
+            self.accounts.remove_user(name)
             self.accounts.add_user(name, PASSWORD, role=role)
+        for tier in AT_FIRST:
+            self.accounts.set_tier(tier)
+        self.settings.update({item.key: None for item in self.settings.declared() if item.scope != "secret"})
+
+    def finish(self):
+        """Ends all jobs, and returns when they are settled."""
+        self.engine.let_go()
+        for state in ("running", "queued"):
+            for record in self.queue.list(state=state):
+                self.queue.cancel(record.id)
+                self.queue.handle(record.id).wait(10)
 
     def application(self):
         """Built once: that takes longer than most of what is asked of it."""

@@ -58,9 +58,7 @@ def bob(rig):
         rig.accounts.grant("bob", left.used_today, "a new day")
     client = rig.client(headers=rig.key_of("bob"))
     yield client
-    rig.engine.let_go()
-    for record in rig.queue.list(owner="bob"):
-        rig.queue.cancel(record.id)
+    rig.finish()
 
 
 def ask(client, route, job):

@@ -10,26 +10,25 @@ from tests.accounts.fronts import MeteredRig
 OPTIONS = "/sdapi/v1/options"
 
 
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    made_ = MeteredRig(tmp_path_factory.mktemp("studio"))
+    yield made_
+    made_.close()
+
+
 @pytest.fixture
-def open_rig(tmp_path):
-    """A function that opens the studio over the same folder; the one before is closed."""
-    opened = []
-
-    def open_():
-        while opened:
-            opened.pop().close()
-        opened.append(MeteredRig(tmp_path))
-        return opened[-1]
-
-    yield open_
-    opened.pop().close()
+def rig(studio):
+    studio.renew()
+    return studio
 
 
-def test_settings_of_ones_own_are_there_after_a_restart_and_nobody_else_s(open_rig):
-    rig = open_rig()
-    ada, ann, bob = rig.clients("ada", "ann", "bob")
+def test_settings_of_ones_own_are_there_after_a_restart_and_nobody_else_s(tmp_path):
+    rig = MeteredRig(tmp_path)
+    (bob,) = rig.clients("bob")
     assert bob.post(OPTIONS, json={"jpeg_quality": 55, "sd_model_checkpoint": "people/photo"}).status_code == 200
-    rig = open_rig()
+    rig.close()
+    rig = MeteredRig(tmp_path)
     ada, ann, bob = rig.clients("ada", "ann", "bob")
     told = bob.get(OPTIONS).json()
     assert (told["jpeg_quality"], told["sd_model_checkpoint"]) == (55, "people/photo [0123456789]")
@@ -41,10 +40,10 @@ def test_settings_of_ones_own_are_there_after_a_restart_and_nobody_else_s(open_r
         assert rig.asked.model.checkpoint in (None, "pocket")
     row = bob.get("/api/v1/settings/jpeg_quality").json()
     assert (row["value"], row["own"]) == (55, True)
+    rig.close()
 
 
-def test_one_change_leaves_the_others_and_null_takes_one_back(open_rig):
-    rig = open_rig()
+def test_one_change_leaves_the_others_and_null_takes_one_back(rig):
     ada, bob = rig.clients("ada", "bob")
     bob.post(OPTIONS, json={"jpeg_quality": 55})
     bob.post(OPTIONS, json={"samples_format": "webp"})
@@ -55,8 +54,7 @@ def test_one_change_leaves_the_others_and_null_takes_one_back(open_rig):
     assert rig.accounts.preferences("bob") == {"samples_format": "webp"}
 
 
-def test_sending_back_what_was_read_keeps_nothing(open_rig):
-    rig = open_rig()
+def test_sending_back_what_was_read_keeps_nothing(rig):
     (bob,) = rig.clients("bob")
     assert bob.post(OPTIONS, json=bob.get(OPTIONS).json()).status_code == 200
     assert rig.accounts.preferences("bob") == {}
@@ -66,8 +64,7 @@ def test_sending_back_what_was_read_keeps_nothing(open_rig):
     assert rig.accounts.preferences("bob") == {}
 
 
-def test_an_admin_has_none_and_an_account_takes_its_own_with_it(open_rig):
-    rig = open_rig()
+def test_an_admin_has_none_and_an_account_takes_its_own_with_it(rig):
     (bob,) = rig.clients("bob")
     bob.post(OPTIONS, json={"jpeg_quality": 55})
     rig.accounts.change_user("bob", role="admin")
@@ -81,8 +78,7 @@ def test_an_admin_has_none_and_an_account_takes_its_own_with_it(open_rig):
         rig.accounts.set_preferences("nobody", {"jpeg_quality": 1})
 
 
-def test_what_an_older_version_kept_and_this_one_refuses_counts_for_nothing(open_rig):
-    rig = open_rig()
+def test_what_an_older_version_kept_and_this_one_refuses_counts_for_nothing(rig):
     rig.accounts.set_preferences("bob", {"gone": 1, "jpeg_quality": "high", "max_batch": 1, "samples_format": "webp"})
     (bob,) = rig.clients("bob")
     told = bob.get(OPTIONS).json()

@@ -8,11 +8,17 @@ from tests.accounts.fronts import MeteredRig
 from tests.api.fakes import PASSWORD, made
 
 
-@pytest.fixture
-def rig(tmp_path):
-    made_ = MeteredRig(tmp_path)
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    made_ = MeteredRig(tmp_path_factory.mktemp("studio"))
     yield made_
     made_.close()
+
+
+@pytest.fixture
+def rig(studio):
+    studio.renew()
+    return studio
 
 
 def signed_in(rig, name, password=PASSWORD):
@@ -107,17 +113,17 @@ def test_a_share_that_an_admin_gave_stays_until_it_is_taken_back(rig):
 
 
 def test_what_is_left_is_there_to_be_seen(rig):
-    (ada, bob) = rig.clients("ada", "bob")
+    (ada, ann) = rig.clients("ada", "ann")  # who asks for pictures in this test alone
     limits = {"name": "standard", "credits_per_day": 10, "pictures_per_minute": 5, "queue_depth": 3}
     ada.put("/api/v1/tiers/standard", json=limits)
     rig.engine.hold()
-    made(bob, canvas={"width": 1000, "height": 1000}, sampling={"steps": 2})
-    told = bob.get("/api/v1/me").json()
+    made(ann, canvas={"width": 1000, "height": 1000}, sampling={"steps": 2})
+    told = ann.get("/api/v1/me").json()
     assert (told["used_today"], told["left_today"], told["left_this_month"]) == (2, 8, None)
     assert (told["left_this_minute"], told["jobs"], told["jobs_left"]) == (4, 1, 2)
-    assert ada.get("/api/v1/users/bob/allowance").json() == told
-    assert ada.post("/api/v1/users/bob/grants", json={"credits": 5}).status_code == 201
-    assert bob.get("/api/v1/me").json()["left_today"] == 13
+    assert ada.get("/api/v1/users/ann/allowance").json() == told
+    assert ada.post("/api/v1/users/ann/grants", json={"credits": 5}).status_code == 201
+    assert ann.get("/api/v1/me").json()["left_today"] == 13
     free = ada.get("/api/v1/me").json()
     assert [free[name] for name in ("left_today", "left_this_minute", "jobs_left")] == [None, None, None]
 
