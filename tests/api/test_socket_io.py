@@ -257,7 +257,7 @@ def test_what_a_client_would_attach_is_not_kept(rig):
         assert web.get(place).text.startswith("40{")
         for content in ('4599999999-["a",{"_placeholder":true,"num":0}]', "bAAAA", "bAAAA"):
             assert web.post(place, content=content).status_code == 200
-    assert live._server._binary_packet == {}
+        assert live._server._binary_packet == {}
 
 
 def test_a_client_that_takes_nothing_is_let_go_of(rig, monkeypatch):
