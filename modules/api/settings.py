@@ -67,7 +67,9 @@ class SettingsWanted(Paging):
 class ValueWanted(BaseModel):
     """What a setting is to be."""
 
-    value: Value | None = Field(description="Null is the default.", examples=[90])
+    value: Value | None = Field(
+        description="Null is the default, and takes back what was the caller's own.", examples=[90]
+    )
 
 
 Changes = Annotated[
@@ -158,7 +160,7 @@ def _rows(studio: Studio, person: Caller, own: Preferences, settings: list[Setti
             maximum=item.maximum,
             choices=choices_of(studio, item),
             own=item.key in mine,
-            changeable=person.is_admin or item.scope == "user",
+            changeable=person.is_admin or (item.scope == "user" and person.role != "guest"),
         )
         for item in settings
     ]

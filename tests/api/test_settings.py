@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modules.support.options import CORE_SETTINGS
-from tests.api.fakes import SECRET
+from tests.api.fakes import PASSWORD, SECRET
 
 PLACE = "/api/v1/settings"
 
@@ -110,3 +110,15 @@ def test_an_admins_change_is_everybodys_and_anothers_is_their_own(people):
     told = rows(clients["bob"])["max_megapixels"]
     assert (told["value"], told["own"]) == (2, False)
     assert rig.settings["max_megapixels"] == 2
+    taken_back = clients["ann"].put(f"{PLACE}/samples_format", json={"value": None}).json()
+    assert (taken_back["value"], taken_back["own"]) == ("png", False)
+
+
+def test_a_guest_reads_and_changes_nothing(people):
+    rig, clients = people
+    rig.accounts.add_user("guy", PASSWORD, role="guest")
+    guest = {"authorization": f"Bearer {rig.accounts.add_token('guy', 'test')[1]}"}
+    told = rig.client(clients["ada"].app, headers=guest).get(f"{PLACE}/samples_format").json()
+    assert (told["value"], told["changeable"]) == ("png", False)
+    refused = rig.client(clients["ada"].app, headers=guest).put(f"{PLACE}/samples_format", json={"value": "webp"})
+    assert refused.status_code == 403
