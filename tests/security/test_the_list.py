@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,13 @@ saferpickle_18 cve_2025_32434
 """Of parts 2a to 2d; `=` where a test bears another of its names."""
 
 
+@functools.cache
 def names():
     """Names of test functions, and the first words of the cases of those with many."""
+    return tuple(_names())
+
+
+def _names():
     for path in Path(__file__).parent.glob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
