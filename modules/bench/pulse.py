@@ -1,7 +1,9 @@
 """Asks `/healthz` again and again, from a process of its own so that nothing but the server is measured.
 
 Usage: `python -m modules.bench.pulse HOST PORT SECONDS-BETWEEN`. Ends when its input ends, and writes one JSON list of
-[seconds since the start, milliseconds to the answer, status] to its output; status 0 is a connection that failed.
+[seconds since the start, milliseconds to the answer, status, milliseconds that a short sleep before it overran] to its
+output; status 0 is a connection that failed. The last figure is what the machine itself adds: how long a process that
+has nothing to do waits for a core.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import threading
 import time
 
 TIMEOUT_SECONDS = 30.0
+NAP_SECONDS = 0.002
 
 
 def beat(host: str, port: int) -> int:
@@ -40,10 +43,13 @@ def main(argv: list[str]) -> int:
 
     threading.Thread(target=listen, daemon=True).start()
     while not ended.wait(pause):
+        napped = time.monotonic()
+        time.sleep(NAP_SECONDS)
         begun = time.monotonic()
+        overrun = begun - napped - NAP_SECONDS
         status = beat(host, port)
         now = time.monotonic()
-        rows.append((round(begun - began, 2), round((now - begun) * 1000, 2), status))
+        rows.append((round(begun - began, 2), round((now - begun) * 1000, 2), status, round(overrun * 1000, 2)))
     sys.stdout.write(json.dumps(rows))
     return 0
 

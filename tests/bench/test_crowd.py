@@ -97,3 +97,4 @@ def test_a_pulse_that_nobody_answers_says_so():
     report = pulse.report()
     assert report["beats"] >= 1
     assert report["failed"] == report["beats"]
+    assert report["idle_process_waits_for_a_core"]["max_ms"] >= 0
