@@ -83,8 +83,9 @@ def run(argv: Sequence[str], options: Options) -> int:
     if not arguments.names:
         sys.stdout.write(_listing() + "\n")
         return 0
+    machine = _machine()
     results = {name: BENCHMARKS[name][1](options, arguments) for name in arguments.names}
-    text = json.dumps({"machine": _machine(), **results}, indent=2)
+    text = json.dumps({"machine": machine, **results}, indent=2)
     sys.stdout.write(text + "\n")
     if arguments.json:
         write_text(arguments.json, text + "\n")
