@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -16,6 +17,7 @@ from modules.contracts.result import GenerationResult
 from modules.support.studio import Studio
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 PATIENCE_SECONDS = 120.0
 """How long a call waits for a studio that is still starting: clients of the old API retry badly, if at all."""
 LOOK_SECONDS = 0.2
@@ -60,6 +62,21 @@ async def draw(
     finally:
         gone.cancel()
         result.cancel()
+
+
+async def attended(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` gives, unless the client hangs up first: then it is cancelled, and `ClientGone` raised."""
+    task = asyncio.ensure_future(work)
+    gone: asyncio.Future[Any] = asyncio.ensure_future(_hung_up(request))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise ClientGone("The client hung up, so what it asked for was cancelled.")
+    finally:
+        gone.cancel()
+        if task.cancel():
+            await asyncio.wait((task,))  # it tidies up after itself
 
 
 async def _hung_up(request: Request) -> None:

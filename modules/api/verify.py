@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 
 from modules.api.messages import FAILURES
+from modules.api.running import attended, wait_ready
 from modules.api.services import Person, Services
 from modules.contracts.errors import NotAllowed, UnknownName
 from modules.outputs.verify import COMPANY, Verifier
@@ -46,17 +48,22 @@ class VerdictRow(_Row):
 
 
 @router.post("/{picture_id}/verify", responses=FAILURES)
-def verify(
+async def verify(
+    request: Request,
     studio: Services,
     person: Person,
     picture_id: str,
     company: Annotated[int, Query(ge=0, le=8, description="Pictures drawn beside it the second time.")] = COMPANY,
 ) -> VerdictRow:
-    """Draw a picture again from its recipe, once alone and once among others. The drawings are the caller's jobs."""
-    picture = studio.pictures.get(picture_id)
+    """Draw a picture again from its recipe, once alone and once among others. The drawings are the caller's jobs.
+
+    A client that hangs up cancels them. `Prefer: respond-async` does not apply: a verdict is not one job's result.
+    """
+    picture = await run_in_threadpool(studio.pictures.get, picture_id)
     if picture is None:
         raise UnknownName(f"There is no picture {picture_id[:64]!r}.")
     if not person.may_touch(picture.owner):
         raise NotAllowed("That picture belongs to somebody else.")
+    await wait_ready(studio)
     verifier = Verifier(studio.pictures, studio.queue, lambda: int(studio.settings["jpeg_quality"]))
-    return VerdictRow.model_validate(verifier.verify(picture_id, person.name, company))
+    return VerdictRow.model_validate(await attended(request, verifier.repeat(picture_id, person.name, company)))

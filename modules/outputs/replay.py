@@ -17,6 +17,8 @@ from modules.contracts.request import GROUPS, GenerationRequest, ModelParams, Ou
 
 FORMAT = 1
 """Of recipes that this reads."""
+OWN_VAE = "None"
+"""The word of a request for the checkpoint's own VAE; without a word it is what settings or flags name by then."""
 UNCHANGING = frozenset({"notes", "index", "parameters", "memory", "prompt", "negative_prompt", "seed", "subseed"})
 """Parts of a recipe that are not compared: a repetition asks for them, or they do not touch the picture."""
 
@@ -57,7 +59,7 @@ def request_of(picture: StoredPicture, kept: GenerationRequest | None) -> Genera
             scheduler=sampler["scheduler"],
             cfg_scale=first["cfg_scale"],
         ),
-        model=ModelParams(recipe["model"]["name"], recipe["vae"]["name"] if recipe["vae"] else None),
+        model=ModelParams(recipe["model"]["name"], recipe["vae"]["name"] if recipe["vae"] else OWN_VAE),
         output=OutputParams(save=False),
     )
     if recipe["mode"] == "txt2img":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,6 +54,15 @@ class Verdict:
         return max(self.alone.largest, self.company.largest) <= self.tolerance
 
 
+@dataclass(frozen=True, slots=True)
+class _Original:
+    """The kept picture, and what draws it again."""
+
+    stored: StoredPicture
+    pixels: np.ndarray
+    request: GenerationRequest
+
+
 class Verifier:
     """Verifies pictures of a store through a queue, as jobs of whoever asks."""
 
@@ -63,46 +73,72 @@ class Verifier:
         self._quality = quality
 
     def verify(self, picture_id: str, owner: str, company: int = COMPANY) -> Verdict:
-        """Draw the picture again: once by itself, and once beside `company` others. Blocks until both are there.
+        """The same as `repeat` for callers outside an event loop."""
+        return asyncio.run(self.repeat(picture_id, owner, company))
 
-        Raises `UnknownName` for a picture whose row or file is gone, `UnsupportedFeature` for one that cannot be drawn
-        again, and whatever error the drawing ends with.
+    async def repeat(self, picture_id: str, owner: str, company: int = COMPANY) -> Verdict:
+        """Draw the picture again: once by itself, and once beside `company` others.
+
+        No thread waits meanwhile, however long the queue is. Jobs that are not needed any more when this ends, or when
+        its task is cancelled, are cancelled. Raises `UnknownName` for a picture whose row or file is gone,
+        `UnsupportedFeature` for one that cannot be drawn again, and whatever error the drawing ends with.
         """
+        original = await asyncio.to_thread(self._find, picture_id)
+        request = original.request
+        seeds = range(1, company + 1)
+        alone = await self._draw([request], owner)
+        # The others begin first, so that the picture comes into their company.
+        beside = await self._draw([*(_with_seed(request, number) for number in seeds), request], owner)
+        return await asyncio.to_thread(self._judge, original, alone, beside)
+
+    def _find(self, picture_id: str) -> _Original:
         stored = self._pictures.get(picture_id)
         data = self._pictures.read(picture_id) if stored is not None else None
         if stored is None or data is None:
             raise UnknownName(f"There is no picture {picture_id[:64]!r}.")
-        request = request_of(stored, self._queue.request(stored.job_id))
-        kept = pixels(data)
-        alone = self._finish(self._queue.submit(request, owner))
-        others = [self._queue.submit(_with_seed(request, number + 1), owner) for number in range(company)]
-        beside = self._queue.submit(request, owner)
+        return _Original(stored, pixels(data), request_of(stored, self._queue.request(stored.job_id)))
+
+    async def _draw(self, requests: Sequence[GenerationRequest], owner: str) -> Picture:
+        """Submit all of them and wait for the last; what is still open at the end is cancelled."""
+        handles: list[JobHandle] = []
+        submitting = asyncio.ensure_future(asyncio.to_thread(self._submit, requests, owner, handles))
         try:
-            among = self._finish(beside)
+            await asyncio.shield(submitting)
+            try:
+                result = await asyncio.wait_for(handles[-1].result(), PATIENCE_SECONDS)
+            except TimeoutError as error:
+                raise StudioError(f"The picture was not drawn again within {PATIENCE_SECONDS:.0f} s.") from error
+            if not result.pictures:
+                raise StudioError("Drawing the picture again was stopped.")
+            return result.pictures[0]
         finally:
-            for other in others:
-                other.cancel()
+            await asyncio.wait((submitting,))  # a thread that has begun goes on, and what it submits is known then
+            await asyncio.to_thread(_cancel, handles)
+
+    def _submit(self, requests: Sequence[GenerationRequest], owner: str, handles: list[JobHandle]) -> None:
+        """Submit one after the other, so that those before one that is refused are known."""
+        for request in requests:
+            handles.append(self._queue.submit(request, owner))
+
+    def _judge(self, original: _Original, alone: Picture, beside: Picture) -> Verdict:
+        stored = original.stored
         return Verdict(
-            picture_id,
-            difference(kept, self._as_kept(alone, stored)),
-            difference(kept, self._as_kept(among, stored)),
+            stored.id,
+            difference(original.pixels, self._as_kept(alone, stored)),
+            difference(original.pixels, self._as_kept(beside, stored)),
             changes_between(stored.recipe, alone.recipe),
             TOLERANCE if stored.media_type == LOSSLESS else LOSSY_TOLERANCE,
         )
 
-    def _finish(self, handle: JobHandle) -> Picture:
-        try:
-            pictures = handle.wait(PATIENCE_SECONDS).pictures
-        except TimeoutError as error:
-            handle.cancel()
-            raise StudioError(f"The picture was not drawn again within {PATIENCE_SECONDS:.0f} s.") from error
-        if not pictures:
-            raise StudioError("Drawing the picture again was stopped.")
-        return pictures[0]
-
     def _as_kept(self, picture: Picture, stored: StoredPicture) -> np.ndarray:
         fmt = next(name for name, kind in MEDIA_TYPES.items() if kind == stored.media_type)
         return pixels(encode(picture.image, fmt, infotext="", recipe={}, quality=self._quality()))
+
+
+def _cancel(handles: Sequence[JobHandle]) -> None:
+    """Cancel all of them; those that have ended do not mind."""
+    for handle in handles:
+        handle.cancel()
 
 
 def pixels(data: bytes) -> np.ndarray:
