@@ -28,7 +28,7 @@ from modules.api.catalogue_rows import (
 )
 from modules.api.jobs import CLEAN, REFUSED
 from modules.api.paging import Paging, cut, matches, one_of
-from modules.api.services import Services
+from modules.api.services import Member, Services
 from modules.contracts.catalog import Family, ModelEntry
 from modules.contracts.errors import StudioError, UnknownModel
 from modules.support.studio import Studio
@@ -81,8 +81,11 @@ def list_models(studio: Services, wanted: Annotated[ModelsWanted, Query()]) -> M
 
 
 @router.post("/models/refresh", responses=REFUSED)
-def refresh_models(studio: Services) -> ModelList:
-    """Look at the model folders again; answers with the first page. Running jobs are not touched."""
+def refresh_models(studio: Services, member: Member) -> ModelList:
+    """Look at the model folders again, at most every two seconds; answers with the first page.
+
+    Running jobs are not touched. Not for guests.
+    """
     studio.catalog.refresh()
     return list_models(studio, ModelsWanted.model_validate({}))
 

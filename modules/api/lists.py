@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
 from modules.api.messages import FAILURES
-from modules.api.services import Admin, Services
+from modules.api.services import Admin, Member, Services
 
 router = APIRouter(tags=["catalogue"])
 
@@ -175,13 +175,16 @@ def reload_checkpoint(studio: Services, admin: Admin) -> dict[str, Any]:
     return {}
 
 
-@router.post("/sdapi/v1/refresh-checkpoints")
-@router.post("/sdapi/v1/refresh-vae")
-@router.post("/sdapi/v1/refresh-vaes")
-@router.post("/sdapi/v1/refresh-loras")
-@router.post("/sdapi/v1/refresh-embeddings")
-def refresh(studio: Services) -> None:
-    """Look at the model folders again. Running jobs are not touched."""
+@router.post("/sdapi/v1/refresh-checkpoints", responses=FAILURES)
+@router.post("/sdapi/v1/refresh-vae", responses=FAILURES)
+@router.post("/sdapi/v1/refresh-vaes", responses=FAILURES)
+@router.post("/sdapi/v1/refresh-loras", responses=FAILURES)
+@router.post("/sdapi/v1/refresh-embeddings", responses=FAILURES)
+def refresh(studio: Services, member: Member) -> None:
+    """Look at the model folders again, at most every two seconds. Running jobs are not touched.
+
+    Not for guests: what is found is everybody's list, and looking works the disk.
+    """
     studio.catalog.refresh()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -23,6 +24,8 @@ from modules.sd_models.upscalers import list_upscalers
 from modules.support.paths import Paths
 
 POCKET = "pocket"
+REST_SECONDS = 2.0
+"""From one look at the folders to the next that somebody asks for, or as long as the last one took, if that is more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ class StudioCatalog:
         self._inspections = Inspections(paths.cache / "catalog.json", load_rules(paths.configs / "families.json"))
         self._hashes = HashStore(paths.cache / "hashes.json")
         self._lock = threading.Lock()
+        self._due = False
+        self._rested = 0.0
         self._scanned: _Scanned | None = None
         self._vaes: tuple[FileEntry, ...] | None = None
         self._upscaler_files: tuple[UpscalerEntry, ...] | None = None
@@ -109,6 +114,7 @@ class StudioCatalog:
     def vaes(self) -> tuple[FileEntry, ...]:
         """Separate VAE files and folders."""
         with self._lock:
+            self._catch_up()
             if self._vaes is None:
                 found = list_files(self._paths.models, "vae")
                 given = self._vae
@@ -132,6 +138,7 @@ class StudioCatalog:
     def upscalers(self) -> tuple[UpscalerEntry, ...]:
         """Latent and image upscalers, then those that are files, by name."""
         with self._lock:
+            self._catch_up()
             if self._upscaler_files is None:
                 self._upscaler_files = list_upscalers(self._paths.models, self._paths.pocket / "upscalers")
             return (*self._upscalers, *self._upscaler_files)
@@ -148,9 +155,10 @@ class StudioCatalog:
             raise KeyError(f"No family {id!r}; known are {', '.join(self._families)}.") from None
 
     def refresh(self) -> None:
-        """Look at the folders again."""
+        """Look at the folders again, now, or, where that was done less than `REST_SECONDS` ago, with the first question
+        after that: however often it is called, no wish is lost, and the disk is read at a bounded pace."""
         with self._lock:
-            self._scanned = self._vaes = self._upscaler_files = None
+            self._due = True
         self._scan()
 
     def close(self) -> None:
@@ -159,9 +167,21 @@ class StudioCatalog:
 
     def _scan(self) -> _Scanned:
         with self._lock:
+            self._catch_up()
             if self._scanned is None:
                 self._scanned = self._look()
             return self._scanned
+
+    def _catch_up(self) -> None:
+        """Look again where somebody wished for it and the folders have had their rest; the lock is held."""
+        began = time.monotonic()
+        if not self._due or began < self._rested:
+            return
+        self._due = False
+        self._vaes = self._upscaler_files = None
+        self._scanned = self._look()
+        ended = time.monotonic()
+        self._rested = ended + max(REST_SECONDS, ended - began)
 
     def _look(self) -> _Scanned:
         entries, signatures, calls = [], {}, {}

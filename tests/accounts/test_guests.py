@@ -30,9 +30,7 @@ JOBS = {
 """What is done to jobs of the guest's own name."""
 HARMLESS = {
     ("post", "/api/v1/session"), ("delete", "/api/v1/session"), ("post", "/api/v1/pictures/zip"),
-    ("post", "/sdapi/v1/png-info"), ("post", "/internal/progress"), ("post", "/api/v1/models/refresh"),
-    ("post", "/sdapi/v1/refresh-checkpoints"), ("post", "/sdapi/v1/refresh-vae"), ("post", "/sdapi/v1/refresh-vaes"),
-    ("post", "/sdapi/v1/refresh-loras"), ("post", "/sdapi/v1/refresh-embeddings"),
+    ("post", "/sdapi/v1/png-info"), ("post", "/internal/progress"),
 }  # fmt: skip
 """What changes nothing that is anybody's."""
 ABSENT = re.compile("/sdapi/v1/(interrogate|create/.*|train/.*)|/controlnet/detect")
@@ -107,6 +105,15 @@ def test_a_guest_may_touch_nothing_of_others(rig, guest):
 
 def test_sending_options_back_as_they_were_read_is_no_change(guest):
     assert guest.post("/sdapi/v1/options", json=guest.get("/sdapi/v1/options").json()).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/sdapi/v1/refresh-checkpoints", "/sdapi/v1/refresh-vae", "/api/v1/models/refresh"])
+def test_a_guest_does_not_have_the_folders_looked_at_and_a_user_does(rig, guest, path):
+    (ann,), before = rig.clients("ann"), rig.catalog.refreshed
+    assert guest.post(path).status_code == 403
+    assert rig.catalog.refreshed == before
+    assert ann.post(path).status_code == 200
+    assert rig.catalog.refreshed == before + 1
 
 
 def _asked(rig):

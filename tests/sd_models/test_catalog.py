@@ -12,7 +12,7 @@ from modules.bootstrap.options import PathOptions
 from modules.contracts.catalog import UpscalerEntry
 from modules.contracts.errors import BrokenModel, UnknownModel
 from modules.sd_models import inspections
-from modules.sd_models.catalog import StudioCatalog
+from modules.sd_models.catalog import REST_SECONDS, StudioCatalog
 from modules.sd_models.families import load_families
 from modules.support.paths import ROOT, Paths
 from tests.factories import headers as h
@@ -239,6 +239,26 @@ def test_refresh_sees_what_came_and_went(house):
     assert names(catalog) == ["a"]
     catalog.refresh()
     assert names(catalog) == ["b"]
+
+
+def test_however_often_it_is_asked_for_the_folders_are_looked_at_at_a_bounded_pace(house, monkeypatch):
+    house.add("a.safetensors")
+    catalog, looks, now = house.catalog(), [], [1000.0]
+    look = catalog._look
+    monkeypatch.setattr(catalog, "_look", lambda: (looks.append(now[0]), look())[1])
+    monkeypatch.setattr("modules.sd_models.catalog.time.monotonic", lambda: now[0])
+    for _ in range(50):
+        catalog.refresh()
+    assert looks == [1000.0]
+    house.add("b.safetensors")
+    catalog.refresh()
+    assert names(catalog) == ["a"]
+    now[0] += REST_SECONDS
+    assert names(catalog) == ["a", "b"]  # the wish of before was not lost
+    assert looks == [1000.0, 1000.0 + REST_SECONDS]
+    now[0] += REST_SECONDS
+    assert names(catalog) == ["a", "b"]
+    assert len(looks) == 2  # nobody has asked since
 
 
 def test_headers_are_read_once_and_again_when_a_file_changes(house, monkeypatch):
