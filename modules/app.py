@@ -31,6 +31,7 @@ from modules.support.bus import EventBus
 from modules.support.log import configure
 from modules.support.options import CORE_SETTINGS
 from modules.support.paths import Paths
+from modules.support.preferences import Preferences
 from modules.support.settings import Settings
 from modules.support.studio import Status, Studio
 
@@ -112,8 +113,10 @@ def build_studio(
     accounts = StoredAccounts(database, counters=counters)
     check_strangers(options, accounts)
     room = EngineRoom(status)
-    gate = None if private else accounts.gate  # jobs of a private table are the terminal's own
-    queue = _line_up(room, jobs, bus, pictures, catalog, gate, options.run.lanes)
+    own = Preferences(settings, accounts).carried
+    queue = _line_up(room, jobs, bus, pictures, own, options.run.lanes)
+    if not private:  # jobs of a private table are the terminal's own
+        queue = _meter(queue, accounts.gate, catalog, bus)
     pruner = _pruner(jobs, settings)
     room.prove(None if private else bus)
     assemble = partial(room.build, lambda: _assemble(options, paths, settings, catalog, table), warm=warm)
@@ -171,17 +174,21 @@ def _line_up(
     jobs: SqlEngine,
     bus: EventBus,
     pictures: PictureStore,
-    catalog: Catalog,
-    gate: Gate | None,
+    own: Callable[[str], Mapping[str, Any]],
     lanes: int,
 ) -> JobService:
-    """The queue, behind the gate where there is one."""
-    from modules.accounts.metering import MeteredQueue
+    """The queue; `own` gives the settings of an owner."""
     from modules.call_queue.queue import CallQueue
     from modules.call_queue.store import JobStore
 
-    queue = CallQueue(room.get, JobStore(jobs, machine=platform.node()), bus, pictures, lanes=lanes)
-    return queue if gate is None else MeteredQueue(queue, gate, catalog, bus)
+    return CallQueue(room.get, JobStore(jobs, machine=platform.node()), bus, pictures, lanes=lanes, own=own)
+
+
+def _meter(queue: JobService, gate: Gate, catalog: Catalog, bus: EventBus) -> JobService:
+    """The queue behind the gate, which counts what jobs cost."""
+    from modules.accounts.metering import MeteredQueue
+
+    return MeteredQueue(queue, gate, catalog, bus)
 
 
 def _closing(

@@ -20,7 +20,7 @@ from modules.api.job_rows import (
     row_of,
 )
 from modules.api.messages import Failure
-from modules.api.services import Owner, Person, Services
+from modules.api.services import Own, Owner, Person, Services
 from modules.api.typed import JobWanted, read_wanted
 from modules.contracts.codec import encode
 from modules.contracts.errors import UnknownName
@@ -79,10 +79,14 @@ async def create_job(
     wanted: JobWanted,
     request: Request,
     answer: Response,
+    own: Own,
     idempotency_key: JobKey = None,
 ) -> JobView:
-    """Ask for pictures. The job is stored when this answers; `Location` is its address."""
-    asked = await run_in_threadpool(read_wanted, wanted, studio)
+    """Ask for pictures. The job is stored when this answers; `Location` is its address.
+
+    What is left out of checkpoint, VAE, clip skip and format is as the caller's settings say.
+    """
+    asked = await run_in_threadpool(lambda: read_wanted(wanted, studio, own.defaults(owner)))
     terms = wanted.terms.terms(idempotency_key)
     handle = await run_in_threadpool(studio.queue.submit, asked, owner, terms=terms)
     answer.headers["Location"] = address_of(request, handle.id)

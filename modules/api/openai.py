@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, Request, Response, UploadFile
@@ -17,10 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from modules.api.images import open_picture, to_base64, to_png
-from modules.api.names import find_checkpoint
+from modules.api.names import find_checkpoint, find_vae
 from modules.api.promise import PROMISED, Prefer, prefers_async, promise
 from modules.api.running import draw
-from modules.api.services import Owner, Services
+from modules.api.services import Own, Owner, Services
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
 from modules.contracts.request import (
     CanvasParams,
@@ -34,6 +35,7 @@ from modules.contracts.request import (
 from modules.contracts.result import GenerationResult
 from modules.contracts.validation import validate
 from modules.outputs.metadata import encode
+from modules.support.preferences import Preferences
 from modules.support.studio import Studio
 
 router = APIRouter(prefix="/v1", tags=["openai"])
@@ -133,35 +135,46 @@ def get_model(studio: Services, name: str) -> OpenAIModel:
 
 @router.post("/images/generations", response_model=ImagesAnswer, responses={**WRONG, **PROMISED})
 async def generate(
-    wanted: ImagesWanted, request: Request, studio: Services, owner: Owner, prefer: Prefer = None
+    wanted: ImagesWanted, request: Request, studio: Services, owner: Owner, own: Own, prefer: Prefer = None
 ) -> Response:
     """Draw pictures from words."""
     if wanted.stream:
         raise UnsupportedFeature("stream is true; follow the job's events instead (Prefer: respond-async).")
-    return await _draw(await run_in_threadpool(_request, wanted, studio), request, studio, owner)
+    asked = await run_in_threadpool(lambda: _request(wanted, studio, own.defaults(owner)))
+    return await _draw(asked, request, studio, owner, own)
 
 
 @router.post("/images/edits", response_model=ImagesAnswer, responses={**WRONG, **PROMISED})
 async def edit(
-    wanted: Annotated[EditWanted, Form()], request: Request, studio: Services, owner: Owner, prefer: Prefer = None
+    wanted: Annotated[EditWanted, Form()],
+    request: Request,
+    studio: Services,
+    owner: Owner,
+    own: Own,
+    prefer: Prefer = None,
 ) -> Response:
     """Draw a picture anew, or the part of it where the mask is transparent."""
     picture = await wanted.image[0].read()
     mask = await wanted.mask.read() if wanted.mask is not None else None
-    asked = await run_in_threadpool(_edited, wanted, picture, mask, studio)
-    return await _draw(asked, request, studio, owner)
+    drawn = await run_in_threadpool(lambda: _request(wanted, studio, own.defaults(owner)))
+    asked = await run_in_threadpool(_edited, drawn, picture, mask)
+    return await _draw(asked, request, studio, owner, own)
 
 
-def _request(wanted: _Wanted, studio: Studio) -> GenerationRequest:
-    """The request without pictures. Raises `InvalidRequest` and `UnknownModel`."""
+def _request(wanted: _Wanted, studio: Studio, defaults: Mapping[str, Mapping[str, Any]]) -> GenerationRequest:
+    """The request without pictures; what it leaves open is in `defaults`. Raises `InvalidRequest`, `UnknownModel`."""
     if wanted.response_format == "url":
         raise UnsupportedFeature("response_format is url; only b64_json is answered.")
     width, height = _size(wanted.size)
+    model = defaults.get("model", {})
     asked = GenerationRequest(
-        prompt=PromptParams(wanted.prompt),
+        prompt=PromptParams(wanted.prompt, **defaults.get("prompt", {})),
         canvas=CanvasParams(width, height, wanted.n or 1),
-        model=ModelParams(find_checkpoint(studio.catalog, wanted.model or None)),
-        output=OutputParams(save=False, format=wanted.output_format or "png"),
+        model=ModelParams(
+            find_checkpoint(studio.catalog, wanted.model or model.get("checkpoint")),
+            find_vae(studio.catalog, model.get("vae") or ""),
+        ),
+        output=OutputParams(save=False, format=wanted.output_format or defaults.get("output", {}).get("format", "png")),
     )
     validate(asked)
     return asked
@@ -176,9 +189,8 @@ def _size(text: str | None) -> tuple[int | None, int | None]:
     return int(found[1]), int(found[2])
 
 
-def _edited(wanted: EditWanted, picture: bytes, mask: bytes | None, studio: Studio) -> GenerationRequest:
+def _edited(asked: GenerationRequest, picture: bytes, mask: bytes | None) -> GenerationRequest:
     """The request with its picture and mask. Blocks while they are decoded."""
-    asked = _request(wanted, studio)
     image, _ = open_picture(picture, "image")
     alpha = open_picture(mask, "mask")[0] if mask is not None else image
     inpaint = InpaintParams(to_png(_holes(alpha)), fill="original") if mask is not None or _has_holes(image) else None
@@ -196,11 +208,11 @@ def _has_holes(image: Image.Image) -> bool:
     return "A" in image.getbands() and image.getchannel("A").getextrema() != (255, 255)
 
 
-async def _draw(asked: GenerationRequest, request: Request, studio: Studio, owner: str) -> Response:
+async def _draw(asked: GenerationRequest, request: Request, studio: Studio, owner: str, own: Preferences) -> Response:
     if prefers_async(request):
         return await promise(request, studio, asked, owner)
     result = await draw(request, studio, asked, owner, None)
-    return JSONResponse(await run_in_threadpool(_answer, asked, result, int(studio.settings["jpeg_quality"])))
+    return JSONResponse(await run_in_threadpool(lambda: _answer(asked, result, int(own.public(owner)["jpeg_quality"]))))
 
 
 def _answer(asked: GenerationRequest, result: GenerationResult, quality: int) -> dict[str, Any]:

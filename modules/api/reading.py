@@ -73,7 +73,10 @@ def read_body(body: Values, mode: str, studio: Studio, own: Values = MappingProx
     if body.get("restore_faces"):
         notes.append("restore_faces: there is no face restoration yet; faces are as drawn.")
     made = {name: GROUPS[name](**values) for name, values in groups.items()}
-    return Wish(GenerationRequest(**made), _answer_settings(settings, studio), tuple(notes), body)
+    answer = _answer_settings(settings, studio)
+    # What is saved of this job is of the quality that its answer is.
+    said = tuple((key, answer[key]) for key in ("jpeg_quality",) if overrides.get(key) is not None)
+    return Wish(GenerationRequest(**made, own=said), answer, tuple(notes), body)
 
 
 def refuse_absent(body: Values) -> None:

@@ -12,7 +12,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from modules.api.feed import Feed
-from modules.api.preferences import Preferences
+from modules.support.preferences import Preferences
 from modules.contracts.accounts import Caller
 from modules.contracts.errors import NotAllowed
 from modules.monitoring.meters import Meters

@@ -14,7 +14,7 @@ from modules.api.choices import choices_of, settled
 from modules.api.fields import sound_text
 from modules.api.jobs import CLEAN, REFUSED
 from modules.api.paging import Page, Paging, cut, matches, one_of
-from modules.api.preferences import Preferences
+from modules.support.preferences import Preferences
 from modules.api.services import Own, Person, Services
 from modules.contracts.accounts import Caller
 from modules.contracts.errors import InvalidRequest, UnknownName

@@ -7,6 +7,8 @@ the old API this one is strict: unknown fields and values of another type are er
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, Strict, create_model, model_validator
@@ -27,6 +29,7 @@ KINDS: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str, "
 NOT_ASKED = {("output", "save")}
 """Pictures of these jobs are always kept: their ids are the only way to them."""
 MOST_PICTURES = 64
+NO_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 PICTURE = "in base64 or as a data URI; PNG, JPEG, WebP, AVIF, GIF or BMP."
 
 
@@ -123,14 +126,22 @@ class JobWanted(_Wanted):
         return sound_text(data)
 
 
-def read_wanted(wanted: JobWanted, studio: Studio) -> GenerationRequest:
-    """The request for the queue, names looked up. Blocks while pictures are decoded. Raises `StudioError`."""
+def read_wanted(
+    wanted: JobWanted, studio: Studio, defaults: Mapping[str, Mapping[str, Any]] = NO_DEFAULTS
+) -> GenerationRequest:
+    """The request for the queue, names looked up. Blocks while pictures are decoded. Raises `StudioError`.
+
+    `defaults`, by group and field, stand for what was left out or null.
+    """
     groups: dict[str, dict[str, Any]] = {}
     for name in GROUPS:
         given = getattr(wanted, name)
         if given is not None:
             values = given.model_dump().items()
             groups[name] = {key: tuple(value) if isinstance(value, list) else value for key, value in values}
+            for key, value in defaults.get(name, {}).items():
+                if key not in given.model_fields_set or groups[name][key] is None:
+                    groups[name][key] = value
     if groups["prompt"]["styles"]:
         raise UnsupportedFeature("prompt.styles names styles; there are none in this version.")
     groups["model"] = {

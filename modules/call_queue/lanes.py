@@ -164,7 +164,13 @@ class Conductor:
 
     def _save(self, run: Run, request: GenerationRequest, picture: Picture) -> None:
         try:
-            self._pictures.save(picture, job_id=run.claim.id, owner=run.claim.owner, output=request.output)
+            self._pictures.save(
+                picture,
+                job_id=run.claim.id,
+                owner=run.claim.owner,
+                output=request.output,
+                own=dict(request.own),
+            )
         except (OSError, SQLAlchemyError) as error:
             log.exception("picture %d of job %s could not be saved", picture.index, run.claim.id)
             raise StudioError(f"Picture {picture.index} could not be saved: {_reason(error)}.") from error

@@ -7,7 +7,8 @@ import dataclasses
 import logging
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 from weakref import WeakValueDictionary
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -39,6 +40,11 @@ DEPTH = 10_000
 """Waiting jobs above which no more are taken."""
 
 
+def _nothing(owner: str) -> Mapping[str, Any]:
+    """Of a studio where nobody has settings of their own."""
+    return {}
+
+
 class CallQueue(Tending):
     """A `modules.contracts.jobs.JobQueue` over a database: a job is stored before `submit` returns and ends once.
 
@@ -53,7 +59,10 @@ class CallQueue(Tending):
         bus: EventBus,
         pictures: PictureStore,
         lanes: int = 1,
+        own: Callable[[str], Mapping[str, Any]] = _nothing,
     ) -> None:
+        """`own` gives the settings of an owner that go along with each of their jobs; those of the request win."""
+        self._own = own
         self._provide = engine_provider
         self._store = store
         self._bus = bus
@@ -148,9 +157,10 @@ class CallQueue(Tending):
         if waiting >= DEPTH:
             raise NotReady(f"{waiting} jobs are waiting already; at most {DEPTH} are taken.")
         ticket = Ticket(chosen, owner, self._bus)
+        whole = _with_own(_with_seeds(request), self._own(owner))
         try:
             with self._change:
-                self._store.add(chosen, owner, _with_seeds(request), terms, digest=digest, origin=origin)
+                self._store.add(chosen, owner, whole, terms, digest=digest, origin=origin)
                 self._open[chosen] = self._known[chosen] = ticket
         except InvalidRequest:
             known = self._same(owner, terms, digest)  # somebody was quicker with the same key
@@ -374,6 +384,11 @@ class CallQueue(Tending):
                 ticket.close(JobFailed(ticket.job_id, *stored), error)
                 with self._change:
                     self._retire(ticket.job_id)
+
+
+def _with_own(request: GenerationRequest, settings: Mapping[str, Any]) -> GenerationRequest:
+    """The request with its owner's settings, so that a later change of theirs touches later jobs only."""
+    return dataclasses.replace(request, own=tuple({**settings, **dict(request.own)}.items())) if settings else request
 
 
 def _with_seeds(request: GenerationRequest) -> GenerationRequest:

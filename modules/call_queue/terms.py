@@ -43,8 +43,11 @@ def checked_id(job_id: str | None) -> str:
 
 
 def digest_of(request: GenerationRequest) -> str:
-    """The same for the same request, before seeds are drawn for it."""
-    text = json.dumps(encode(request), sort_keys=True, separators=(",", ":"))
+    """The same for the same request, before seeds are drawn for it and its owner's settings go with it."""
+    asked = encode(request)
+    if not asked["own"]:
+        del asked["own"]  # as it was before there were any, so that keys of then still hold
+    text = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from modules.contracts.request import OutputParams
 from modules.contracts.result import Picture
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+"""No settings of one's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,13 @@ class StoredPicture:
 class PictureStore(Protocol):
     """Keeps pictures and finds them again."""
 
-    def save(self, picture: Picture, *, job_id: str, owner: str, output: OutputParams) -> StoredPicture:
-        """Write the file atomically and the row with it. Saving the same job and index again gives the first row."""
+    def save(
+        self, picture: Picture, *, job_id: str, owner: str, output: OutputParams, own: Mapping[str, Any] = NOTHING
+    ) -> StoredPicture:
+        """Write the file atomically and the row with it. Saving the same job and index again gives the first row.
+
+        `own` are settings that hold for this picture in place of everybody's.
+        """
 
     def get(self, picture_id: str) -> StoredPicture | None:
         """The row of that id."""

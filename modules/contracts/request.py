@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from modules.contracts.enlarging import EnlargeParams
 from modules.contracts.parameters import Declared, declared, param
@@ -244,6 +244,8 @@ class GenerationRequest:
     output: OutputParams = OutputParams()
     enlarge: EnlargeParams | None = None
     """Finished pictures to be made larger: nothing is drawn then, and only `output` counts of the other groups."""
+    own: tuple[tuple[str, Any], ...] = ()
+    """Settings, key and value, that hold for this job in place of everybody's: its owner's, and what its call said."""
 
     @property
     def mode(self) -> Mode:

@@ -26,7 +26,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from modules.contracts.pictures import StoredPicture
+from modules.contracts.pictures import NOTHING, StoredPicture
 from modules.contracts.request import OutputParams
 from modules.contracts.result import Picture
 from modules.outputs.metadata import ENDINGS, MEDIA_TYPES, check_format, encode
@@ -55,14 +55,18 @@ class DiskPictureStore:
         migrate(engine, "pictures", SCRIPTS, head=VERSION, first_table="pictures")
         self.sweep()
 
-    def save(self, picture: Picture, *, job_id: str, owner: str, output: OutputParams) -> StoredPicture:
+    def save(
+        self, picture: Picture, *, job_id: str, owner: str, output: OutputParams, own: Mapping[str, Any] = NOTHING
+    ) -> StoredPicture:
         """Write the file atomically and the row with it. Saving the same job and index again gives the first row.
 
+        `own` are settings that hold for this picture in place of everybody's: quality, name, text file.
         Raises `InvalidRequest` or `UnsupportedFeature` for the format, `OSError` when the disk does not take the file.
         """
         check_format(output.format)
         began = time.time()
-        row = self._claim(picture, job_id, owner, output.format)
+        settings = {**self._settings.public(), **own}
+        row = self._claim(picture, job_id, owner, output.format, str(settings["samples_filename_pattern"]))
         if row.ready:
             return _stored(row)
         data = encode(
@@ -70,13 +74,13 @@ class DiskPictureStore:
             row.format,
             infotext=picture.infotext,
             recipe=picture.recipe,
-            quality=self._settings["jpeg_quality"],
+            quality=settings["jpeg_quality"],
         )
         path = self._path(row)
         if row.created < began:
             _tidy(path)  # an earlier process died while it wrote this very picture
         write_bytes(path, data)
-        if self._settings["save_txt"]:
+        if settings["save_txt"]:
             write_text(path.with_suffix(".txt"), picture.infotext + "\n")
         with self._engine.begin() as connection:
             changed = connection.execute(
@@ -161,7 +165,7 @@ class DiskPictureStore:
                 )
         return len(rows)
 
-    def _claim(self, picture: Picture, job_id: str, owner: str, fmt: str) -> Row[Any]:
+    def _claim(self, picture: Picture, job_id: str, owner: str, fmt: str, pattern: str) -> Row[Any]:
         """The row of that job and index, made when there is none, with a name that no other picture has."""
         now = datetime.now(UTC)
         values = {
@@ -187,7 +191,7 @@ class DiskPictureStore:
             if row.name:
                 return row
             naming = Naming(picture, now.astimezone(), job_id, owner, row.number)
-            stem = f"{row.number:05d}-{expand(self._settings['samples_filename_pattern'], naming)}"
+            stem = f"{row.number:05d}-{expand(pattern, naming)}"
             name = self._take_name(connection, row.folder, stem, ENDINGS[fmt])
             connection.execute(update(PICTURES).where(COLUMNS.number == row.number).values(name=name))
             return _one(connection, job_id, picture.index)

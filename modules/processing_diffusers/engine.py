@@ -176,7 +176,7 @@ class DiffusersEngine:
                 vae=vae,
                 port=port,
                 pipeline=set_up_pipeline(model, port, plan),
-                settings=self._settings.public(),
+                settings={**self._settings.public(), **dict(plan.request.own)},
                 upscalers=self.upscalers,
                 identify=lambda: self._identify(run, next(waits)),
             )

@@ -28,10 +28,12 @@ CORE_SETTINGS: tuple[Setting, ...] = (
         choices=("Automatic", *ATTENTIONS),
         help="How attention is computed; Automatic takes what the start named, else what the libraries choose.",
     ),
-    Setting("upcast_vae_on_nan", True, "Decode again in fp32 when the VAE gives NaN", "model"),
-    Setting("img2img_fix_steps", False, "Do all steps in image to image, whatever the strength", "sampling"),
-    Setting("ESRGAN_tile", 256, "Tile of upscalers, pixels; 0 never cuts", "upscaling", minimum=0, maximum=2048),
-    Setting("ESRGAN_tile_overlap", 32, "Overlap of these tiles, pixels", "upscaling", minimum=0, maximum=256),
+    Setting("upcast_vae_on_nan", True, "Decode again in fp32 when the VAE gives NaN", "model", "admin"),
+    Setting("img2img_fix_steps", False, "Do all steps in image to image, whatever the strength", "sampling", "admin"),
+    Setting(
+        "ESRGAN_tile", 256, "Tile of upscalers, pixels; 0 never cuts", "upscaling", "admin", minimum=0, maximum=2048
+    ),
+    Setting("ESRGAN_tile_overlap", 32, "Overlap of these tiles, pixels", "upscaling", "admin", minimum=0, maximum=256),
     Setting(
         "upscale_max_megapixels",
         68.0,

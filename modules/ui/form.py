@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from modules.contracts.errors import InvalidRequest
@@ -46,12 +47,15 @@ def declarations() -> dict[str, Declared]:
     return {name: known[name] for name in NAMES}
 
 
-def compose(values: Sequence[Any]) -> GenerationRequest:
-    """The request that the form's values ask for; empty inputs take the declared defaults.
+def compose(
+    values: Sequence[Any], defaults: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+) -> GenerationRequest:
+    """The request that the form's values ask for; what the page has no input for, or an empty one, is as `defaults`
+    say by group and field, or else as declared.
 
     Raises `InvalidRequest` when a value is of the wrong kind. Bounds are checked where the job is stored.
     """
-    groups: dict[str, dict[str, Any]] = {}
+    groups = {group: dict(fields) for group, fields in defaults.items()}
     for (name, declared), value in zip(declarations().items(), values, strict=True):
         group, field = declared.path
         if value is not None and value != "":

@@ -7,7 +7,6 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
-from functools import partial
 from typing import Any, ClassVar
 
 import gradio as gr
@@ -17,6 +16,7 @@ from modules.contracts.errors import StudioError
 from modules.contracts.infotext import parse
 from modules.contracts.infotext_recall import to_request
 from modules.contracts.request import GenerationRequest
+from modules.support.preferences import Preferences
 from modules.support.studio import Studio
 from modules.ui import elements, form
 from modules.ui.allowance import left_line
@@ -65,12 +65,14 @@ class Handlers:
 
     def __init__(self, studio: Studio, desk: Desk, table: PageTable) -> None:
         self._studio = studio
+        self._own = Preferences(studio.settings, studio.accounts)
         self._desk = desk
         self._table = table
 
     async def generate(self, request: gr.Request, *values: Any) -> AsyncGenerator[Shown, None]:
         """Queue what the form asks for and show it until this page's jobs have ended."""
-        async with aclosing(self._queue(request, lambda: form.compose(values))) as showing:
+        owner = owner_of(request)
+        async with aclosing(self._queue(request, lambda: form.compose(values, self._own.defaults(owner)))) as showing:
             async for shown in showing:
                 yield shown
 
@@ -78,8 +80,12 @@ class Handlers:
         self, event: gr.EventData, request: gr.Request, upscaler: Any, factor: Any
     ) -> AsyncGenerator[Shown, None]:
         """Make a picture of the gallery larger, as a job of its own, and show it like one that is drawn."""
-        kept, fmt, owner = self._studio.pictures, self._studio.settings["samples_format"], owner_of(request)
-        wanted = partial(enlargement, kept, owner, str(event.id), upscaler, factor, fmt)
+        owner = owner_of(request)
+
+        def wanted() -> GenerationRequest:
+            fmt = str(self._own.public(owner)["samples_format"])
+            return enlargement(self._studio.pictures, owner, str(event.id), upscaler, factor, fmt)
+
         async with aclosing(self._queue(request, wanted)) as showing:
             async for shown in showing:
                 yield shown

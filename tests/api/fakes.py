@@ -20,6 +20,7 @@ from modules.outputs.store import DiskPictureStore
 from modules.support.bus import EventBus
 from modules.support.options import CORE_SETTINGS
 from modules.support.paths import Paths
+from modules.support.preferences import Preferences
 from modules.support.settings import Settings
 from modules.support.studio import Status, Studio
 from tests.call_queue.fakes import FakeEngine, MemoryPictures
@@ -98,15 +99,15 @@ class Rig:
         self.catalog = FakeCatalog(folder)
         self.catalog.default = lambda: self.settings["sd_model_checkpoint"]
         self.database = open_database(folder / "studio.sqlite3")
-        store = JobStore(self.database)
+        store, self.accounts = JobStore(self.database), StoredAccounts(self.database)
         disk = DiskPictureStore(self.database, folder / "outputs", self.settings) if gallery else None
         self.pictures = disk or MemoryPictures()
-        self.queue = CallQueue(lambda: self.engine, store, self.bus, self.pictures, lanes=lanes)
+        own = Preferences(self.settings, self.accounts).carried
+        self.queue = CallQueue(lambda: self.engine, store, self.bus, self.pictures, lanes=lanes, own=own)
         self.queue.start()
         if ready:
             self.status.set("ready", "Ready")
         self.hardware, self.loads = {}, []
-        self.accounts = StoredAccounts(self.database)
         memory = {"ram": {"free": 1, "used": 2, "total": 3}, "cuda": {"error": "There is no CUDA device."}}
         self.studio = Studio(
             options=Options(

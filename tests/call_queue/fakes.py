@@ -132,7 +132,7 @@ class MemoryPictures:
         self.asked = 0
         self.error = None
 
-    def save(self, picture, *, job_id, owner, output):
+    def save(self, picture, *, job_id, owner, output, own=None):
         self.asked += 1
         if self.error is not None:
             raise self.error

@@ -34,7 +34,7 @@ class Pictures:
                 text("CREATE TABLE IF NOT EXISTS gallery (job TEXT, number INTEGER, UNIQUE (job, number))")
             )
 
-    def save(self, picture, *, job_id, owner, output):
+    def save(self, picture, *, job_id, owner, output, own=None):
         with self.engine.begin() as connection:
             statement = text("INSERT INTO gallery VALUES (:job, :number) ON CONFLICT DO NOTHING")
             connection.execute(statement, {"job": job_id, "number": picture.index})

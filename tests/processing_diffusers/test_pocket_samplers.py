@@ -153,6 +153,19 @@ def test_previews_can_be_switched_off(tmp_path):
     assert listener.of(Preview) == []
 
 
+def test_settings_that_a_job_brings_go_before_everybody_s(engine):
+    def previews(**own):
+        listener = Listener(previews=True)
+        draw(engine, red("Euler", steps=9, size=128, own=tuple(own.items())), listener)
+        return listener.of(Preview)
+
+    assert previews(live_previews_enable=False) == []
+    assert previews(show_progress_every_n_steps=0) == []
+    assert [event.step for event in previews(show_progress_every_n_steps=4)] == [4, 8]
+    sides = [Image.open(io.BytesIO(previews(live_preview_size=side)[0].data)).width for side in (64, 128)]
+    assert sides == [64, 128]
+
+
 @pytest.mark.parametrize("sampler", [*OWN_PLAN, "DDIM CFG++"])
 def test_image_to_image_keeps_to_the_picture_as_far_as_strength_says(engine, sampler):
     given = draw(engine, red("Euler", seed=9)).pictures[0].image

@@ -32,6 +32,7 @@ from modules.contracts.run import RunContext
 from modules.support.bus import EventBus
 from modules.support.options import CORE_SETTINGS
 from modules.support.paths import Paths
+from modules.support.preferences import Preferences
 from modules.support.settings import Settings
 from modules.support.studio import Status, Studio
 
@@ -110,7 +111,9 @@ class MemoryPictures:
         self.files: dict[str, bytes] = {}
         self._lock = threading.Lock()
 
-    def save(self, picture: Picture, *, job_id: str, owner: str, output: OutputParams) -> StoredPicture:
+    def save(
+        self, picture: Picture, *, job_id: str, owner: str, output: OutputParams, own: Any = None
+    ) -> StoredPicture:
         buffer = io.BytesIO()
         picture.image.save(buffer, "PNG")
         with self._lock:
@@ -284,7 +287,9 @@ def fake_studio(folder: Path, engine: FakeEngine | None = None, *, ready: bool =
         status.wait()
         return engine
 
-    queue = CallQueue(provide, JobStore(database), bus, pictures, lanes=lanes)
+    settings, accounts = Settings(CORE_SETTINGS, None), StoredAccounts(database)
+    own = Preferences(settings, accounts).carried
+    queue = CallQueue(provide, JobStore(database), bus, pictures, lanes=lanes, own=own)
     if ready:
         status.set("ready", "Ready")
     else:
@@ -297,13 +302,12 @@ def fake_studio(folder: Path, engine: FakeEngine | None = None, *, ready: bool =
         database.dispose()
 
     queue.start()
-    accounts = StoredAccounts(database)
     options = Options()
     options = dataclasses.replace(options, network=dataclasses.replace(options.network, api_auth=auth))
     return Studio(
         options=options,
         paths=Paths(folder, folder / "models"),
-        settings=Settings(CORE_SETTINGS, None),
+        settings=settings,
         bus=bus,
         status=status,
         catalog=FakeCatalog(),

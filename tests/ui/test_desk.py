@@ -76,6 +76,18 @@ def test_generate_ends_with_the_picture_in_the_gallery(room):
     assert room.studio.queue.list()[0].owner == "local"
 
 
+def test_settings_of_ones_own_count_for_what_the_page_does_not_show(room):
+    accounts = room.studio.accounts
+    accounts.add_user("ada", "correct horse battery", role="admin")
+    accounts.add_user("bob", "correct horse battery")
+    accounts.set_preferences("bob", {"samples_format": "webp", "save_txt": True})
+    for name in ("ada", "bob"):
+        asyncio.run(room.generate("a red circle", user=name))
+    hers, his = room.engine.requests
+    assert (hers.output.format, hers.own) == ("png", ())
+    assert (his.output.format, his.own) == ("webp", (("save_txt", True),))
+
+
 def test_an_error_of_the_engine_becomes_its_sentence(room):
     last = told(asyncio.run(room.generate("the impossible")))[-1]
     assert last["phase"] == "failed"

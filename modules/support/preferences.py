@@ -1,7 +1,9 @@
-"""Settings of one's own: what somebody who is no admin has changed by `/options`, for their own calls alone.
+"""Settings of one's own: what somebody who is no admin has changed, for whatever is drawn for them.
 
 The old API knows one set of options for everybody, and its clients set the model there before they draw. Here a change
 by an admin is everybody's, and anybody else's is theirs: neighbours do not notice. The accounts' database keeps them.
+
+A front fills what a request leaves open from `defaults`; what no parameter carries goes with the job (`carried`).
 """
 
 from __future__ import annotations
@@ -12,9 +14,12 @@ from typing import Any
 
 from modules.contracts.accounts import Accounts, Caller
 from modules.contracts.errors import InvalidRequest, NotAllowed
+from modules.contracts.request import parameters
 from modules.support.settings import Setting, Settings
 
 log = logging.getLogger(__name__)
+NAMED = frozenset({"model"})
+"""Groups whose common setting is not asked here: the command line may have named another, and the engine knows."""
 
 
 class Preferences:
@@ -43,6 +48,23 @@ class Preferences:
     def public(self, owner: str) -> dict[str, Any]:
         """All settings but secrets, as they are for that owner."""
         return {**self._settings.public(), **self.of(owner)}
+
+    def defaults(self, owner: str) -> dict[str, dict[str, Any]]:
+        """What that owner's requests mean where they say nothing: by group and field, for every parameter with a
+        setting. An empty word is not one."""
+        mine, found = self.of(owner), dict[str, dict[str, Any]]()
+        values = {**self._settings.public(), **mine}
+        for item in parameters():
+            key = item.param.override
+            if key is None or not values.get(key) or (item.path[0] in NAMED and key not in mine):
+                continue
+            found.setdefault(item.path[0], {})[item.path[1]] = values[key]
+        return found
+
+    def carried(self, owner: str) -> dict[str, Any]:
+        """What that owner has changed and no parameter of a request says: it goes along with each of their jobs."""
+        said = {item.param.override for item in parameters()}
+        return {key: value for key, value in self.of(owner).items() if key not in said}
 
     def change(self, caller: Caller, changes: Mapping[str, Any]) -> None:
         """Change settings for everybody when the caller is an admin, else for the caller; unknown ones are ignored.
