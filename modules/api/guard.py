@@ -6,17 +6,19 @@ A web page that a person looks at can send requests to their own machine. Browse
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modules.api.messages import REFUSED, failure, local_path
 from modules.bootstrap.options import NetworkOptions, is_loopback
-from modules.contracts.accounts import Doorkeeper
+from modules.contracts.accounts import Doorkeeper, Proof
 
 MAX_BODY = 64 * 1024 * 1024
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -69,6 +71,20 @@ class Neighbours:
         except ValueError:
             return False
 
+    async def admits(self, connection: HTTPConnection) -> bool:
+        """Whether a change may come from there, its token seen.
+
+        `null` is the Origin of sandboxed frames, files and redirects: of any page. A cookie or a password that a
+        browser remembers would be sent along for it, so a valid token has to come with it, which no browser adds.
+        """
+        headers = connection.headers
+        if self.trusts_origin(headers):
+            return True
+        if headers.get("origin") != "null" or not headers.get("authorization", "").lower().startswith("bearer "):
+            return False
+        caller = await asyncio.to_thread(self.door.identify, Proof.of(connection))
+        return caller is not None and caller.means == "token"
+
 
 class Guard:
     """ASGI middleware over everything the application answers."""
@@ -85,9 +101,8 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
         path = local_path(scope)
-        refusal = self._refusal(scope["method"], path, headers)
+        refusal = await self._refusal(HTTPConnection(scope), path)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
@@ -100,22 +115,24 @@ class Guard:
 
     async def _open_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Browsers let every page open a WebSocket to anywhere, so reading through one is guarded like a change."""
-        headers = Headers(scope=scope)
-        if self._neighbours.knows_host(headers) and self._neighbours.trusts_origin(headers):
+        connection = HTTPConnection(scope)
+        if self._neighbours.knows_host(connection.headers) and await self._neighbours.admits(connection):
             await self._app(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": REFUSED, "reason": "This page may not connect here."})
 
-    def _refusal(self, method: str, path: str, headers: Headers) -> JSONResponse | None:
+    async def _refusal(self, connection: HTTPConnection, path: str) -> JSONResponse | None:
+        headers, method = connection.headers, connection.scope["method"]
         if path not in OPEN_PATHS and not self._neighbours.knows_host(headers):
             host = headers.get("host", "")
             sentence = f"This studio does not answer to the name {host!r}; use 127.0.0.1 or localhost."
             return failure(403, "foreign_host", sentence, path=path)
         if method in READING and not path.startswith(LIVE):
             return None
-        if not self._neighbours.trusts_origin(headers):
+        if not await self._neighbours.admits(connection):
             origin = headers.get("origin", "another site")
-            sentence = f"A page of {origin} may not change anything here (see --cors-allow-origins)."
+            way = "without a token" if origin == "null" else "(see --cors-allow-origins)"
+            sentence = f"A page of {origin} may not change anything here {way}."
             return failure(403, "foreign_origin", sentence, path=path)
         return self._unfit_body(path, headers)
 

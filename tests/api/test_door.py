@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 import pytest
 from starlette.websockets import WebSocketDisconnect
 
-from modules.api.guard import JSON_ONLY
+from modules.api.guard import JSON_ONLY, REFUSED
+from modules.contracts.accounts import SESSION_COOKIE
+from tests.api.fakes import PASSWORD
 from tests.security.walk import flat, mounts_of, sockets_of
 
 OPEN = {"/healthz", "/readyz"}
@@ -158,6 +161,43 @@ def test_origins_that_were_let_in_may_and_are_told_so(make_rig):
     stranger = {"origin": "https://evil.example", "access-control-request-method": "POST"}
     assert client.options("/sdapi/v1/txt2img", headers=stranger).status_code == 400
     assert client.post("/sdapi/v1/interrupt", headers={"origin": "https://evil.example"}).status_code == 403
+
+
+def test_an_origin_of_null_needs_a_token(make_rig):
+    rig = make_rig()
+    app = rig.application()
+    rig.accounts.add_user("ada", PASSWORD, role="admin")
+    token = rig.accounts.add_token("ada", "test")[1]
+    headers = {"origin": "null", "sec-fetch-site": "cross-site"}
+
+    def asked(authorization=None, cookie=None):
+        client = rig.client(app, headers={**headers, **({"authorization": authorization} if authorization else {})})
+        if cookie:
+            client.cookies.set(SESSION_COOKIE, cookie)
+        return client.post("/sdapi/v1/options", json={"jpeg_quality": 1})
+
+    basic = base64.b64encode(f"ada:{PASSWORD}".encode()).decode()
+    session = rig.accounts.sign_in(rig.accounts.by_token(token))
+    refused = [asked(), asked(f"Basic {basic}"), asked(cookie=session), asked("Bearer wrong"), asked("Bearer")]
+    assert [answer.status_code for answer in refused] == [403] * 5
+    assert {answer.json()["error"] for answer in refused} == {"foreign_origin"}
+    assert rig.settings["jpeg_quality"] == 90
+    assert asked(f"Bearer {token}", cookie=session).status_code == 200
+    assert rig.settings["jpeg_quality"] == 1
+    evil = rig.client(app, headers={"origin": "https://evil.example", "authorization": f"Bearer {token}"})
+    assert evil.post("/sdapi/v1/options", json={"jpeg_quality": 2}).status_code == 403
+
+
+def test_a_websocket_of_a_null_origin_needs_a_token_too(make_rig):
+    rig = make_rig()
+    rig.accounts.add_user("ada", PASSWORD, role="admin")
+    token = rig.accounts.add_token("ada", "test")[1]
+    client = rig.client(headers={"origin": "null"})
+    with pytest.raises(WebSocketDisconnect) as refused, client.websocket_connect("/api/v1/ws"):
+        pass
+    assert refused.value.code == REFUSED
+    with client.websocket_connect("/api/v1/ws", headers={"authorization": f"Bearer {token}"}):
+        pass
 
 
 def test_without_the_flag_no_page_is_told_it_may_read(client):
