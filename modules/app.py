@@ -114,7 +114,8 @@ def build_studio(
     check_strangers(options, accounts)
     room = EngineRoom(status)
     own = Preferences(settings, accounts).carried
-    queue = _line_up(room, jobs, bus, pictures, own, options.run.lanes)
+    kept = partial(_kept_bytes, settings)
+    queue = _line_up(room, jobs, bus, pictures, kept, own, options.run.lanes)
     if not private:  # jobs of a private table are the terminal's own
         queue = _meter(queue, accounts.gate, catalog, bus)
     pruner = _pruner(jobs, settings)
@@ -169,19 +170,26 @@ def _pruner(jobs: SqlEngine, settings: Settings) -> Pruner:
     return Pruner(jobs, lambda: Retention(settings["jobs_keep_days"], settings["jobs_keep_number"]))
 
 
+def _kept_bytes(settings: Settings) -> int:
+    """How much is kept of pictures that were sent with jobs that have ended."""
+    return int(settings["jobs_keep_input_mb"]) * 2**20
+
+
 def _line_up(
     room: EngineRoom,
     jobs: SqlEngine,
     bus: EventBus,
     pictures: PictureStore,
+    keep_bytes: Callable[[], int],
     own: Callable[[str], Mapping[str, Any]],
     lanes: int,
 ) -> JobService:
-    """The queue; `own` gives the settings of an owner."""
+    """The queue; `own` gives the settings of an owner, `keep_bytes` what may be kept of pictures that were sent."""
     from modules.call_queue.queue import CallQueue
     from modules.call_queue.store import JobStore
 
-    return CallQueue(room.get, JobStore(jobs, machine=platform.node()), bus, pictures, lanes=lanes, own=own)
+    store = JobStore(jobs, machine=platform.node(), keep_bytes=keep_bytes)
+    return CallQueue(room.get, store, bus, pictures, lanes=lanes, own=own)
 
 
 def _meter(queue: JobService, gate: Gate, catalog: Catalog, bus: EventBus) -> JobService:

@@ -116,11 +116,11 @@ def get_job(studio: Services, person: Person, job_id: str) -> JobView:
 
 @router.get("/{job_id}/request", responses=REFUSED)
 def get_request(studio: Services, person: Person, job_id: str) -> RequestRow:
-    """What was asked for, seeds drawn, pictures as base64. 404 when an ended job's was too large to keep."""
+    """What was asked for, seeds drawn, pictures as base64. 404 when pictures of an ended job are not kept any more."""
     job_of(studio, person, job_id)
     asked = studio.queue.request(job_id)
     if asked is None:
-        raise UnknownName("The request of that job was too large to be kept.")
+        raise UnknownName("The pictures that came with that job are not kept any more.")
     return RequestRow(mode=asked.mode, request=encode(asked))
 
 

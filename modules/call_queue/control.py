@@ -78,7 +78,7 @@ class Control(ABC):
         return self._store.page(wanted, limit=limit, after=after)
 
     def request(self, job_id: str) -> GenerationRequest | None:
-        """What was asked for; None for an unknown id and for an ended job whose request was too large to keep."""
+        """What was asked for; None for an unknown id, and for an ended job whose pictures are not kept any more."""
         return self._store.request(job_id)
 
     def log(self, job_id: str) -> builtins.list[LogLine]:
@@ -110,7 +110,7 @@ class Control(ABC):
             raise InvalidRequest(f"Job {job_id!r} is {record.state}; only one that has ended can be asked for again.")
         request = self._store.request(job_id)
         if request is None:
-            raise InvalidRequest(f"The request of job {job_id!r} was too large to be kept; send it again.")
+            raise InvalidRequest(f"The pictures that came with job {job_id!r} are not kept any more; send it again.")
         old = record.terms
         terms = JobTerms(priority=old.priority, timeout=old.timeout, keep_partial=old.keep_partial)
         return self._submit(request, record.owner, new_id, terms, origin=job_id)

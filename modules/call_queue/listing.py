@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import builtins
-import json
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, and_, func, select, true
 
+from modules.call_queue.inputs import put_back
 from modules.call_queue.records import record_of, select_jobs
 from modules.call_queue.tables import JOBS, SHARES
 from modules.contracts.codec import decode
@@ -62,16 +62,17 @@ class Listing:
         return JobPage(tuple(record_of(row) for row in rows[:limit]), following, total)
 
     def request(self, job_id: str) -> GenerationRequest | None:
-        """What was asked for; None for an unknown id and for an ended job whose request was too large to keep.
+        """What was asked for; None for an unknown id, and for an ended job whose pictures are not kept any more.
 
         Raises `InvalidRequest` when it was written by a version that this one does not understand.
         """
         with self.engine.connect() as connection:
             stored = connection.execute(select(JOBS.c.request).where(JOBS.c.id == job_id)).scalar()
-        if not stored:
+            document = put_back(connection, stored) if stored else None
+        if document is None:
             return None
         try:
-            return decode(GenerationRequest, json.loads(stored))
+            return decode(GenerationRequest, document)
         except (ValueError, TypeError, KeyError) as error:
             raise InvalidRequest(f"The request of job {job_id} cannot be read by this version: {error}.") from error
 

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, and_, delete, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from modules.call_queue.database import lock_for_writing
+from modules.call_queue.inputs import forget
 from modules.call_queue.tables import JOBS, LOG
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,10 @@ class Retention:
 
 
 def prune(engine: Engine, keep: Retention, now: float) -> int:
-    """Take away ended jobs beyond the bounds, with their logs; `now` in seconds since 1970. Returns how many."""
+    """Take away ended jobs beyond the bounds, with their logs and the pictures that came with them.
+
+    `now` is in seconds since 1970. Returns how many.
+    """
     count = 0
     while True:
         with engine.begin() as connection:
@@ -44,6 +48,7 @@ def prune(engine: Engine, keep: Retention, now: float) -> int:
             if rows:
                 connection.execute(delete(LOG).where(LOG.c.job_id.in_([row.id for row in rows])))
                 # A job that was taken up again meanwhile, by another process, is no ended one any more.
+                forget(connection, [row.id for row in rows])
                 numbers = [row.number for row in rows]
                 connection.execute(delete(JOBS).where(JOBS.c.number.in_(numbers), JOBS.c.state.in_(ENDED)))
         count += len(rows)

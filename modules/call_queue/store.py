@@ -13,12 +13,13 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Row, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from modules.call_queue.database import lock_for_writing, prepare_tables
 from modules.call_queue.estimates import Measurement
 from modules.call_queue.fairness import Policy, Turn, Waiting, take_turn
+from modules.call_queue.inputs import DEFAULT_LIMIT, keep, take_out, trim
 from modules.call_queue.journal import Journal
 from modules.call_queue.listing import Listing
 from modules.call_queue.ordering import Ordering
@@ -33,7 +34,7 @@ from modules.contracts.jobs import PLAIN, JobDetails, JobRecord, JobState, JobTe
 from modules.contracts.request import GenerationRequest
 
 LARGE_REQUEST = 256 * 1024
-"""Characters of stored JSON above which an ended job keeps its row but not its request (pictures sent by a client)."""
+"""Characters of stored JSON above which an ended job's pictures are kept apart; see `modules.call_queue.inputs`."""
 LOOK_AHEAD = 16
 """Jobs of each owner that are looked at for one whose model is resident."""
 
@@ -69,11 +70,16 @@ class JobStore(Listing, Ordering):
         policy: Policy | None = None,
         clock: Callable[[], float] = time.time,
         machine: str = "",
+        keep_bytes: Callable[[], int] = lambda: DEFAULT_LIMIT,
     ) -> None:
-        """Brings the tables to this version. `clock` gives seconds since 1970; `machine` is whose speeds count."""
+        """Brings the tables to this version. `clock` gives seconds since 1970; `machine` is whose speeds count.
+
+        `keep_bytes` says at any moment how much may be kept of pictures that came with jobs that have ended.
+        """
         self.engine = engine
         self.policy = policy or Policy()
         self.clock = clock
+        self.keep_bytes = keep_bytes
         self.worker = ""
         """The name under which jobs are taken; see `modules.call_queue.tenancy`."""
         self.lanes = 1
@@ -220,11 +226,11 @@ class JobStore(Listing, Ordering):
         `attempt` is the one that the caller ran: when the job has been taken again since, the call is too late. The
         owner's charge is put right to the time that the job ran. A job that is done keeps no log.
         """
+        slim, found = self._slim(job_id)
         now = self.clock()
         kind, message = error or (None, None)
-        kept = case((func.length(JOBS.c.request) > LARGE_REQUEST, None), else_=JOBS.c.request)
         values: dict[str, Any] = {
-            "state": state, "ended": now, "error_kind": kind, "error": message, "request": kept, "worker": None,
+            "state": state, "ended": now, "error_kind": kind, "error": message, "request": slim, "worker": None,
             "paused": False,
         }  # fmt: skip
         which = and_(JOBS.c.id == job_id, JOBS.c.state == expected)
@@ -239,10 +245,27 @@ class JobStore(Listing, Ordering):
                 seconds = max(now - row.started, 0.0)
                 values |= {"pictures": pictures, "measured": seconds, "partial": partial}
                 settle(connection, row.owner, row.predicted, seconds)
+            keep(connection, job_id, found, now)
             connection.execute(update(JOBS).where(JOBS.c.number == row.number).values(values))
             if state == "done":
                 connection.execute(delete(LOG).where(LOG.c.job_id == job_id))
+        if found:
+            trim(self.engine, self.keep_bytes())
         return True
+
+    def _slim(self, job_id: str) -> tuple[Any, dict[str, bytes]]:
+        """What a job that ends keeps of its request, and the pictures that are kept apart from it.
+
+        A request that is large without them, or with pictures beyond what may be kept at all, is let go of.
+        """
+        large = select(JOBS.c.request).where(JOBS.c.id == job_id, func.length(JOBS.c.request) > LARGE_REQUEST)
+        with self.engine.connect() as connection:
+            stored = connection.execute(large).scalar()
+        if stored is None:
+            return JOBS.c.request, {}
+        slim, found = take_out(stored)
+        fits = len(slim) <= LARGE_REQUEST and sum(map(len, found.values())) <= self.keep_bytes()
+        return (slim, found) if fits else (None, {})
 
     def release(self, job_ids: Iterable[str], *, pause: bool = False) -> int:
         """Put running jobs back into the queue, at their old place, without blaming them; how many were.

@@ -19,7 +19,7 @@ from sqlalchemy import (
 from modules.contracts.errors import StudioError
 
 METADATA = MetaData()
-VERSION = "jobs_3"
+VERSION = "jobs_4"
 """The newest of the scripts."""
 
 JOBS = Table(
@@ -29,7 +29,7 @@ JOBS = Table(
     Column("id", Text, nullable=False, unique=True),
     Column("owner", Text, nullable=False),
     Column("state", Text, nullable=False),
-    Column("request", Text),  # JSON of modules.contracts.codec; dropped from ended jobs when it is large
+    Column("request", Text),  # JSON of modules.contracts.codec; of an ended job perhaps with names of `INPUTS`
     Column("created", Float, nullable=False),  # times are seconds since 1970, UTC
     Column("started", Float),
     Column("ended", Float),
@@ -105,6 +105,24 @@ LOG = Table(  # what a job said while it ran
     Column("level", Text, nullable=False),
     Column("text", Text, nullable=False),
     Index("log_by_job", "job_id", "number"),
+)
+
+INPUTS = Table(  # pictures that came with ended jobs; see modules.call_queue.inputs
+    "inputs",
+    METADATA,
+    Column("hash", Text, primary_key=True),  # SHA-256 of the data
+    Column("size", Integer, nullable=False),
+    Column("used", Float, nullable=False),  # when the last job that came with it ended
+    Column("data", LargeBinary, nullable=False),
+    Index("inputs_by_use", "used", "hash", "size"),
+)
+
+JOB_INPUTS = Table(  # which job came with which
+    "job_inputs",
+    METADATA,
+    Column("job_id", Text, primary_key=True),
+    Column("hash", Text, primary_key=True),
+    Index("job_inputs_by_hash", "hash"),
 )
 
 CRASHES_ALLOWED = 1

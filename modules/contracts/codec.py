@@ -12,7 +12,8 @@ from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
-_BYTES = "$bytes"
+BYTES = "$bytes"
+"""The one key of an object that stands for bytes."""
 
 
 def encode(value: Any) -> Any:
@@ -20,7 +21,7 @@ def encode(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {item.name: encode(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, bytes):
-        return {_BYTES: base64.b64encode(value).decode("ascii")}
+        return {BYTES: base64.b64encode(value).decode("ascii")}
     if isinstance(value, list | tuple):
         return [encode(item) for item in value]
     if isinstance(value, dict):
@@ -46,7 +47,7 @@ def _decode(kind: Any, data: Any) -> Any:
     if origin is tuple:
         return tuple(_decode(get_args(kind)[0], item) for item in data)
     if kind is bytes:
-        return base64.b64decode(data[_BYTES])
+        return base64.b64decode(data[BYTES])
     if isinstance(kind, type) and is_dataclass(kind):
         hints = get_type_hints(kind)
         unknown = set(data) - set(hints)

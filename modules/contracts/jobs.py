@@ -225,7 +225,7 @@ class JobQueue(Protocol):
         """Jobs of that kind, newest first, at most `limit`; `after` is a page's `following`."""
 
     def request(self, job_id: str) -> GenerationRequest | None:
-        """What was asked for; None for an unknown id and for an ended job whose request was too large to keep."""
+        """What was asked for; None for an unknown id, and for an ended job whose pictures are not kept any more."""
 
     def log(self, job_id: str) -> Sequence[LogLine]:
         """What a job said that runs, failed or was cancelled, oldest first. A job that is done keeps none."""

@@ -68,5 +68,15 @@ CORE_SETTINGS: tuple[Setting, ...] = (
     Setting(
         "jobs_keep_number", 10000, "Ended jobs that are kept, 0 all", "serving", "admin", minimum=0, maximum=10_000_000
     ),
+    Setting(
+        "jobs_keep_input_mb",
+        512,
+        "Pictures sent with jobs that are kept after the end, MB; 0 none",
+        "serving",
+        "admin",
+        help="They are needed to verify what was made of them and to ask for it again. The oldest go first.",
+        minimum=0,
+        maximum=1_000_000,
+    ),
     Setting("hub_token", "", "Token for the model hub", "hub", "secret"),
 )

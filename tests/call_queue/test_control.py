@@ -9,14 +9,12 @@ import pytest
 
 from modules.call_queue.estimates import Measurement
 from modules.call_queue.recovery import recover
-from modules.call_queue.store import LARGE_REQUEST
 from modules.contracts.cost import NATIVE_PIXELS
 from modules.contracts.errors import InvalidRequest, StudioError
 from modules.contracts.events import JobPaused, JobResumed, JobStarted
 from modules.contracts.jobs import JobFilter, JobTerms
 from modules.contracts.request import (
     GenerationRequest,
-    ImageParams,
     ModelParams,
     PromptParams,
     SamplingParams,
@@ -140,10 +138,6 @@ def test_what_cannot_be_asked_for_again_says_why(queue, engine):
     with pytest.raises(InvalidRequest, match="no job 'nobody'"):
         queue.requeue("nobody")
     engine.let_go()
-    large = queue.submit(GenerationRequest(image=ImageParams(images=(bytes(LARGE_REQUEST),))), "ann")
-    large.wait(10)
-    with pytest.raises(InvalidRequest, match="too large to be kept"):
-        queue.requeue(large.id)
 
 
 def test_a_request_is_read_back_as_it_was(queue):

@@ -11,11 +11,11 @@ from sqlalchemy import update
 from modules.call_queue.database import open_database, open_private
 from modules.call_queue.queue import CallQueue
 from modules.call_queue.recovery import recover
-from modules.call_queue.store import LARGE_REQUEST, JobStore
+from modules.call_queue.store import JobStore
 from modules.call_queue.tables import JOBS
 from modules.call_queue.tenancy import tenancy_of
 from modules.contracts.errors import DeviceUnavailable, NotReady
-from modules.contracts.request import GenerationRequest, ImageParams, OutputParams, PromptParams
+from modules.contracts.request import GenerationRequest, OutputParams, PromptParams
 from modules.support.bus import EventBus
 from tests.call_queue.fakes import FakeEngine, MemoryPictures
 
@@ -93,18 +93,6 @@ def test_an_end_is_written_once(store):
     assert crash(store).queued == ()
     record = store.get("a")
     assert (record.state, record.pictures, record.error) == ("done", 2, None)
-
-
-def test_an_ended_job_lets_go_of_large_pictures(store):
-    large = GenerationRequest(image=ImageParams(images=(bytes(LARGE_REQUEST),)))
-    for name, request in (("large", large), ("small", wish())):
-        store.add(name, "ann", request)
-        store.claim()
-        store.finish(name, "done")
-    with store.engine.connect() as connection:
-        kept = dict(connection.execute(JOBS.select().with_only_columns(JOBS.c.id, JOBS.c.request)).all())
-    assert kept["large"] is None
-    assert "a cat" in kept["small"]
 
 
 def test_a_clean_stop_puts_running_jobs_back_without_blame(make_queue, engine, store):
