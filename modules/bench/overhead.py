@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from modules.bench.rig import rigged, side_by_side
+from modules.bench.rig import bounded, rigged, side_by_side
 from modules.bootstrap.options import Options
 
 
@@ -17,4 +17,4 @@ def run(options: Options, *, rounds: int, steps: int) -> dict[str, Any]:
             rig.call(client, seed)
             rig.bare(1)
         measured = side_by_side(lambda: rig.call(client, 1), lambda: rig.bare(1), rounds)
-        return {"size": rig.size, "steps": steps, "bound": "ratio at most 1.15", **measured}
+        return bounded({"size": rig.size, "steps": steps, **measured}, "ratio", most=1.15)

@@ -134,3 +134,13 @@ def side_by_side(ours: Callable[[], object], theirs: Callable[[], object], round
         "bare_seconds": [round(value, 4) for value in other],
         "ratio": round(statistics.median(mine) / statistics.median(other), 4),
     }
+
+
+def bounded(
+    figures: dict[str, Any], name: str, *, most: float | None = None, least: float | None = None
+) -> dict[str, Any]:
+    """`figures` with what the one called `name` is to keep to (`bound`) and whether it does (`held`)."""
+    value = figures[name]
+    held = (most is None or value <= most) and (least is None or value >= least)
+    words = [f"at most {most}"] * (most is not None) + [f"at least {least}"] * (least is not None)
+    return {"bound": f"{name} {' and '.join(words)}", "held": held, **figures}

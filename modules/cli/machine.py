@@ -22,7 +22,10 @@ PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "
 
 EXTRAS = {
     "test": "the checks and tests (launch.py test installs it)",
+    "postgres": "jobs, gallery and accounts in a PostgreSQL server (--database-url)",
     "quant": "quantised weights",
+    "redis": "counters for limits in a Redis or Valkey server (--counters-url)",
+    "socketio": "events by Socket.IO, as IOPaint's page hears them",
     "upscale": "upscalers that are models (spandrel)",
 }
 """Extras that have a lock, and what each is for."""

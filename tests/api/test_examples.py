@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
+import jsonschema_rs
 import pytest
 
 from modules.api.document import JSON, MISSING, MUTE, example_of, operations_of
 from modules.api.examples import ANSWERS, FIELDS
 from tests.api.fakes import PASSWORD, made
 
-jsonschema_rs = pytest.importorskip("jsonschema_rs")
 TELLING = 8
 """Letters below which a text says nothing."""
 REFUSED = {

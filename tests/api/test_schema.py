@@ -9,6 +9,7 @@ import importlib
 from collections import Counter
 
 import pytest
+import schemathesis
 from fastapi import FastAPI, HTTPException, Response
 from hypothesis import HealthCheck, Phase, given, settings
 
@@ -16,7 +17,6 @@ from modules.contracts.result import GenerationResult
 from tests.api.fakes import PASSWORD
 from tests.call_queue.fakes import draw
 
-schemathesis = pytest.importorskip("schemathesis")
 EXAMPLES = 3
 ENDLESS = {"/api/v1/events", "/api/v1/jobs/{job_id}/events"}
 """Streams, which end with their job or not at all."""

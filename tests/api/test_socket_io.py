@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import importlib.util
 
+import aiohttp
 import httpx
 import pytest
+import socketio
 from starlette.websockets import WebSocketDisconnect
 
 from modules.api import socket_io
@@ -15,8 +17,6 @@ from modules.contracts.events import Preview, StepDone
 from tests.api.fakes import SMALL, made
 from tests.api.test_webuiapi import serving
 
-socketio = pytest.importorskip("socketio")
-aiohttp = pytest.importorskip("aiohttp")
 HELLO = "EIO=4&transport=polling"
 TRANSPORTS = [["websocket"], ["polling", "websocket"]]
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
+import webuiapi
 from PIL import Image
 
-webuiapi = pytest.importorskip("webuiapi")
 LISTS = """sd_vae upscalers latent_upscale_modes loras hypernetworks face_restorers realesrgan_models prompt_styles
 embeddings cmd_flags sd_models"""
 WITHIN = {"check_extensions", "post_and_get_api_result", "async_post", "get_endpoint", "to_dict"}

@@ -21,8 +21,6 @@ from modules.support.settings import Settings
 from tests.factories.pocket import make_pocket_engine
 from tests.processing_diffusers.conftest import encode, speckled
 
-pytest.importorskip("spandrel")
-
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -196,3 +198,26 @@ def in_threads(actions):
     if errors:
         raise errors[0]
     return results
+
+
+@contextlib.contextmanager
+def held_back(multiplexer, names, count):
+    """Calls of the targets called `names` wait until `count` of them stand in line together, once for each name."""
+    line, done = multiplexer._line, set()
+    choose = line.choose
+
+    def choose_late(lanes, **given):
+        waiting = Counter(call.target.name for call in line._calls)
+        done.update(name for name in names if waiting[name] >= count)
+        held = [call for call in line._calls if call.target.name in names - done]
+        line._calls = [call for call in line._calls if call not in held]
+        group, patience = choose(lanes, **given)
+        line._calls = held + line._calls
+        return group, min(patience, 0.02)
+
+    line.choose = choose_late
+    try:
+        yield
+    finally:
+        line.choose = choose
+    assert done, f"{count} calls never stood together: {names}"

@@ -17,8 +17,6 @@ from modules.support.paths import ROOT
 from tests.factories.upscalers import write_compact
 from tests.processing_diffusers.conftest import encode, make_engine, pixels, speckled
 
-pytest.importorskip("spandrel")
-
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory):

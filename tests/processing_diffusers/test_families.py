@@ -8,8 +8,19 @@ from PIL import Image, ImageDraw
 
 from modules.contracts.errors import UnsupportedFeature
 from modules.contracts.request import CanvasParams, HiresParams, ImageParams, InpaintParams, PromptParams
-from tests.processing_diffusers.conftest import CLOSE, FAMILIES, ask, encode, in_threads, make_engine, pixels, speckled
+from tests.processing_diffusers.conftest import (
+    CLOSE,
+    FAMILIES,
+    ask,
+    encode,
+    held_back,
+    in_threads,
+    make_engine,
+    pixels,
+    speckled,
+)
 
+DENOISERS = {"unet", "transformer"}
 MODELS = [f"tiny-{family.replace('_', '-')}" for family in FAMILIES]
 
 
@@ -47,9 +58,14 @@ def test_text_to_image_from_its_own_seed(bench, model):
 def test_concurrent_jobs_are_merged_and_equal_those_alone(bench, model, exact):
     requests = [request_for(model, text=f"{seed} dots", seed=seed, steps=2 + seed) for seed in range(3)]
     alone = [exact(bench.draw(request)) for request in requests]
-    together = in_threads([lambda r=request: bench.draw(r) for request in requests])
+    figures = bench.engine.multiplexer.figures
+    figures.reset()
+    with held_back(bench.engine.multiplexer, DENOISERS, len(requests)):
+        together = in_threads([lambda r=request: bench.draw(r) for request in requests])
     for lonely, result in zip(alone, together, strict=True):
         torch.testing.assert_close(exact(result), lonely, rtol=0, atol=CLOSE)
+    (merged,) = (row for name, row in figures.report()["targets"].items() if name in DENOISERS)
+    assert merged["calls"] - merged["forwards"] >= len(requests) - 1
 
 
 def test_image_to_image_stays_nearer_with_less_strength(bench, model):

@@ -97,7 +97,6 @@ def enlarged(bench, upscaler, scale=2.0, **changes):
 
 
 def test_a_network_of_a_file_enlarges_the_first_pass(with_networks):
-    pytest.importorskip("spandrel")
     nearest, plain = enlarged(with_networks, "Nearest"), enlarged(with_networks, "plain-x2")
     assert abs(plain - nearest).max() <= 1
     redder = enlarged(with_networks, "redder-x2")
@@ -109,7 +108,6 @@ def test_a_network_of_a_file_enlarges_the_first_pass(with_networks):
 @pytest.fixture
 def forwards(with_networks, monkeypatch):
     """What networks are given until the test ends."""
-    pytest.importorskip("spandrel")
     from modules.upscalers.spandrel_model import UpscalerModel
 
     seen, plain = [], UpscalerModel.forward

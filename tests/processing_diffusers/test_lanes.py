@@ -6,12 +6,13 @@ import threading
 
 import pytest
 import torch
+from PIL import Image
 
 from modules.contracts.errors import StudioError
 from modules.contracts.events import StepDone
-from modules.contracts.request import CanvasParams
+from modules.contracts.request import CanvasParams, ImageParams
 from modules.contracts.run import RunContext
-from tests.processing_diffusers.conftest import CLOSE, ask, in_threads
+from tests.processing_diffusers.conftest import CLOSE, ask, encode, held_back, in_threads
 
 WORDS = ("a red circle", "a blue square", "a green star", "two dots", "a ring", "grey sky", "a line", "nothing")
 
@@ -32,6 +33,23 @@ def test_eight_concurrent_jobs_draw_what_they_draw_alone(bench, exact):
     for lonely, result in zip(alone, together, strict=True):
         torch.testing.assert_close(exact(result), lonely, rtol=0, atol=CLOSE)
     assert bench.engine.stats()["targets"]["unet"]["mean_lanes"] > 1
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "vae_encode", "unet", "vae_decode"])
+def test_calls_of_every_part_are_merged_and_give_the_pictures_of_lone_jobs(bench, exact, part):
+    shades = [Image.new("RGB", (64, 64), (40 * place, 90, 200 - 40 * place)) for place in range(4)]
+    requests = [
+        ask(f"part {part}, shade {place}", seed=place, steps=4, image=ImageParams((encode(shade),), 0.6))
+        for place, shade in enumerate(shades)
+    ]
+    figures = bench.engine.multiplexer.figures
+    figures.reset()
+    with held_back(bench.engine.multiplexer, {part}, len(requests)):
+        together = in_threads([lambda r=request: bench.draw(r) for request in requests])
+    row = figures.report()["targets"][part]
+    assert row["calls"] - row["forwards"] >= len(requests) - 1
+    for request, result in zip(requests, together, strict=True):
+        torch.testing.assert_close(exact(bench.draw(request)), exact(result), rtol=0, atol=CLOSE)
 
 
 def test_a_job_cancelled_half_way_leaves_the_others_untouched(bench, exact):

@@ -13,8 +13,6 @@ from modules.contracts.errors import BrokenModel, UnsupportedFeature
 from modules.upscalers.spandrel_model import check_upscaler, load_upscaler
 from tests.factories.upscalers import compact_tensors, write_compact
 
-pytest.importorskip("spandrel", reason="the extra 'upscale' is not installed")
-
 
 def entry(path, **more):
     return UpscalerEntry(path.stem, latent=False, path=path, **more)

@@ -188,7 +188,6 @@ def test_without_an_address_it_is_counted_in_memory():
 
 @pytest.mark.parametrize("address", ["redis://host:port/0", "redis://u:secret@host/x", "redis://", "memcached://host"])
 def test_an_address_that_cannot_be_is_not_repeated(address):
-    pytest.importorskip("redis")
     with pytest.raises(InvalidRequest, match="redis://HOST:PORT/NUMBER") as refusal:
         open_counters(address)
     assert "secret" not in refusal.value.message

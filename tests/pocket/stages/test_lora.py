@@ -71,7 +71,6 @@ def test_the_two_formats_hold_the_same(strong, tmp_path):
 
 
 def test_the_loader_of_diffusers_takes_both_files(tiny_base, strong, tmp_path):
-    pytest.importorskip("peft")
     from diffusers import StableDiffusionPipeline
 
     save_tensors(tmp_path / "kohya.safetensors", kohya_tensors(strong), {})

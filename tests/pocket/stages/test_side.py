@@ -34,7 +34,6 @@ def work(tmp_path_factory):
 
 
 def test_an_upscaler_learns_goes_on_and_opens_with_spandrel(work, tmp_path):
-    pytest.importorskip("spandrel")
     for expected in (2, 4):
         figures = upscale.train_upscale(work, Budget(1), 60, 2, batch=2, max_steps=2, scenes=3)
         assert figures["step"] == expected
