@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 
 PARAMETERS = "parameters"
 RECIPE = "atelier-recipe"
+FILE = "file"
+"""Part of the recipe of a picture in a file that loses a little: how it was encoded."""
+LOSSLESS = "image/png"
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif"}
 ENDINGS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "avif": ".avif"}
 

@@ -19,7 +19,11 @@ FORMAT = 1
 """Of recipes that this reads."""
 OWN_VAE = "None"
 """The word of a request for the checkpoint's own VAE; without a word it is what settings or flags name by then."""
-UNCHANGING = frozenset({"notes", "index", "parameters", "memory", "prompt", "negative_prompt", "seed", "subseed"})
+CARRIED = ("img2img_fix_steps", "upcast_vae_on_nan")
+"""Settings of a recipe that a repetition brings along; of the others only a change is told."""
+UNCHANGING = frozenset(
+    {"notes", "index", "parameters", "memory", "prompt", "negative_prompt", "seed", "subseed", "file"}
+)
 """Parts of a recipe that are not compared: a repetition asks for them, or they do not touch the picture."""
 
 
@@ -48,6 +52,7 @@ def request_of(picture: StoredPicture, kept: GenerationRequest | None) -> Genera
         return _enlarging(picture, kept)
     request = _declared_part(recipe["parameters"])
     first, sampler = recipe["first"], recipe["first"]["sampler"]
+    settings = recipe.get("settings", {})
     request = replace(
         request,
         prompt=replace(request.prompt, text=recipe["prompt"], negative=recipe["negative_prompt"]),
@@ -61,6 +66,7 @@ def request_of(picture: StoredPicture, kept: GenerationRequest | None) -> Genera
         ),
         model=ModelParams(recipe["model"]["name"], recipe["vae"]["name"] if recipe["vae"] else OWN_VAE),
         output=OutputParams(save=False),
+        own=tuple((key, settings[key]) for key in CARRIED if key in settings),
     )
     if recipe["mode"] == "txt2img":
         return replace(request, canvas=replace(request.canvas, width=first["width"], height=first["height"]))
@@ -98,8 +104,13 @@ def _with_pictures(request: GenerationRequest, index: int, kept: GenerationReque
 
 
 def changes_between(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[Change, ...]:
-    """Parts of two recipes of one picture that differ and that can make it another picture."""
+    """Parts of two recipes of one picture that differ and that can make it another picture.
+
+    Of settings that the older one does not tell nothing is said.
+    """
     old, new = dict(_flatten(then)), dict(_flatten(now))
+    if "settings" not in then:
+        new = {name: value for name, value in new.items() if not name.startswith("settings.")}
     names = sorted(old.keys() | new.keys())
     return tuple(Change(name, old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name))
 

@@ -19,6 +19,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from modules.contracts.pictures import NOTHING, StoredPicture
 from modules.contracts.request import OutputParams
 from modules.contracts.result import Picture
-from modules.outputs.metadata import ENDINGS, MEDIA_TYPES, check_format, encode
+from modules.outputs.metadata import ENDINGS, FILE, LOSSLESS, MEDIA_TYPES, check_format, encode
 from modules.outputs.patterns import Naming, expand
 from modules.outputs.tables import PICTURES, VERSION
 from modules.outputs.thumbnails import Thumbnails
@@ -66,16 +67,14 @@ class DiskPictureStore:
         check_format(output.format)
         began = time.time()
         settings = {**self._settings.public(), **own}
+        if MEDIA_TYPES[output.format] != LOSSLESS:
+            picture = replace(picture, recipe={**picture.recipe, FILE: {"quality": settings["jpeg_quality"]}})
         row = self._claim(picture, job_id, owner, output.format, str(settings["samples_filename_pattern"]))
         if row.ready:
             return _stored(row)
-        data = encode(
-            picture.image,
-            row.format,
-            infotext=picture.infotext,
-            recipe=picture.recipe,
-            quality=settings["jpeg_quality"],
-        )
+        recipe = json.loads(row.recipe)  # of an earlier try, perhaps, when settings were others
+        quality = recipe.get(FILE, {}).get("quality", settings["jpeg_quality"])
+        data = encode(picture.image, row.format, infotext=picture.infotext, recipe=recipe, quality=quality)
         path = self._path(row)
         if row.created < began:
             _tidy(path)  # an earlier process died while it wrote this very picture

@@ -15,7 +15,7 @@ from modules.contracts.jobs import JobHandle, JobQueue
 from modules.contracts.pictures import PictureStore, StoredPicture
 from modules.contracts.request import MAX_SEED, GenerationRequest
 from modules.contracts.result import Picture
-from modules.outputs.metadata import MEDIA_TYPES, encode
+from modules.outputs.metadata import FILE, LOSSLESS, MEDIA_TYPES, encode
 from modules.outputs.replay import Change, changes_between, request_of
 
 COMPANY = 3
@@ -24,7 +24,6 @@ TOLERANCE = 1
 """Levels of 255 by which a picture may differ and still counts as the same."""
 LOSSY_TOLERANCE = 8
 """The same for files that lose a little: their encoders turn one level of one pixel into a few of its neighbours'."""
-LOSSLESS = "image/png"
 PATIENCE_SECONDS = 600.0
 
 
@@ -67,7 +66,10 @@ class Verifier:
     """Verifies pictures of a store through a queue, as jobs of whoever asks."""
 
     def __init__(self, pictures: PictureStore, queue: JobQueue, quality: Callable[[], int]) -> None:
-        """`quality` is the setting for lossy files: a repetition is saved the same way before it is compared."""
+        """`quality` is the setting for lossy files, for those whose recipe does not say theirs.
+
+        A repetition is saved as the picture was before it is compared.
+        """
         self._pictures = pictures
         self._queue = queue
         self._quality = quality
@@ -132,7 +134,8 @@ class Verifier:
 
     def _as_kept(self, picture: Picture, stored: StoredPicture) -> np.ndarray:
         fmt = next(name for name, kind in MEDIA_TYPES.items() if kind == stored.media_type)
-        return pixels(encode(picture.image, fmt, infotext="", recipe={}, quality=self._quality()))
+        quality = stored.recipe.get(FILE, {}).get("quality") or self._quality()
+        return pixels(encode(picture.image, fmt, infotext="", recipe={}, quality=quality))
 
 
 def _cancel(handles: Sequence[JobHandle]) -> None:

@@ -100,7 +100,9 @@ class DiffusersEngine:
         """The plan of a request that draws; nothing is loaded for it. Raises `StudioError` for what cannot be done."""
         if request.enlarge is not None:
             raise InvalidRequest("The request makes pictures larger; there is nothing to draw in it.")
-        around = Surroundings(self._settings.public(), self._catalog, self._table)
+        own = {key: value for key, value in request.own if key == "img2img_fix_steps"}  # a limit is nobody's own
+        settings = {**self._settings.public(), **own}
+        around = Surroundings(settings, self._catalog, self._table)
         model = self._catalog.find_model(request.model.checkpoint)
         placement = self.storehouse.placement_of(model)
         memory = MemoryPlan(max_batch=int(around.settings["max_batch"]), attention=self._attention())

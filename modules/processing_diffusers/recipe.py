@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import cache
 from types import MappingProxyType
@@ -34,6 +34,7 @@ def write_recipe(
     version: str,
     hashes: Mapping[str, str | None],
     device: str,
+    settings: Mapping[str, Any],
     notes: tuple[str, ...],
 ) -> Recipe:
     """The recipe of one picture. Given pictures and masks are described by size only; their bytes stay out."""
@@ -58,9 +59,19 @@ def write_recipe(
         "placement": {group: asdict(placement) for group, placement in plan.placement.items()},
         "attention": plan.memory.attention,
         "memory": {"measures": list(plan.memory.measures), "max_batch": plan.memory.max_batch},
+        "settings": {name: settings[name] for name in _settings_of(plan)},
         "parameters": _parameters(plan),
         "notes": list(notes),
     }
+
+
+def _settings_of(plan: GenerationPlan) -> Iterator[str]:
+    """Settings that this picture's pixels depend on and that nothing else in the recipe tells."""
+    yield "upcast_vae_on_nan"
+    if plan.request.image is not None:
+        yield "img2img_fix_steps"
+    if plan.hires is not None and plan.hires.upscaler is not None and plan.hires.upscaler.path is not None:
+        yield from ("ESRGAN_tile", "ESRGAN_tile_overlap")
 
 
 def _describe_pass(plan: PassPlan) -> dict[str, Any]:

@@ -38,6 +38,7 @@ def finish_picture(
         version=version,
         hashes={"model": model.sha256, "vae": job.vae.sha256},
         device=plan.placement["denoiser"].device,
+        settings=job.settings,
         notes=tuple(job.strand.notes),
     )
     return Picture(
