@@ -41,6 +41,11 @@ const look=async()=>{try{const r=await fetch("SUBPATH/healthz",{cache:"no-store"
 document.getElementById("s").textContent=j.message;if(j.page!==false)location.reload()}catch(e){}setTimeout(look,400)};look()
 </script></body></html>"""
 
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+"""Content Security Policy of all that is answered here."""
 PATIENCE_SECONDS = 60.0
 """How long an API call that came before the application waits for it."""
 
@@ -124,6 +129,7 @@ class Opening:
             (b"content-length", str(len(data)).encode("ascii")),
             (b"cache-control", b"no-store"),
             (b"x-content-type-options", b"nosniff"),
+            (b"content-security-policy", POLICY.encode("ascii")),
         ]
         if status == 503:
             headers.append((b"retry-after", b"2"))

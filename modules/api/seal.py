@@ -1,6 +1,6 @@
 """What every answer says to browsers: take the type as it is told, and run nothing that comes with it.
 
-Pages of the studio bring a policy of their own, or are the page of the interface, which needs scripts. Everything else
+Pages of the studio bring a policy of their own, or are the page of the interface, whose policy is here. Everything else
 is data, and a browser that shows it must not find code in it: many holes of similar programs began with a file that was
 served under a type of the visitor's choice.
 """
@@ -18,6 +18,13 @@ DATA = (
 )
 NOTHING = "default-src 'none'; frame-ancestors 'none'; sandbox"
 """Content Security Policy Level 3: nothing may be loaded, run or framed."""
+PAGE = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
+    "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+)
+"""Of the interface: Gradio has its settings in an inline script and compiles the handlers that run in the browser, so
+both have to be allowed; nothing comes from, goes to, or is framed by another site."""
 
 
 class Seal:
@@ -37,8 +44,8 @@ class Seal:
                 headers = MutableHeaders(scope=message)
                 headers.setdefault("X-Content-Type-Options", "nosniff")
                 headers.setdefault("Referrer-Policy", "same-origin")
+                headers.setdefault("Content-Security-Policy", NOTHING if data else PAGE)
                 if data:
-                    headers.setdefault("Content-Security-Policy", NOTHING)
                     headers.setdefault("Cross-Origin-Resource-Policy", "same-site")
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)

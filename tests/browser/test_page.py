@@ -44,11 +44,14 @@ class Stage:
 @pytest.fixture(scope="module")
 def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """One server for the tests that do not ask for something special."""
+    from modules.api.app import add_api
     from modules.ui.mount import mount
 
     engine = FakeEngine()
     studio = fake_studio(tmp_path_factory.mktemp("studio"), engine)
-    with serving(mount(FastAPI(), studio)) as address:
+    app = FastAPI(title="Atelier")
+    add_api(app, studio)  # its guard and its policies are about the page as well
+    with serving(mount(app, studio)) as address:
         yield Stage(address, engine, studio)
         studio.close()
 
@@ -68,6 +71,16 @@ def test_the_page_stands_without_complaint_and_asks_nobody_else(stage: Stage, vi
     assert seen.page.locator(".pill.ready").inner_text() == "Ready"
     assert seen.page.title() == "Atelier"
     seen.shoot("empty")
+
+
+@pytest.mark.parametrize(("path", "shown"), [("/docs", ".swagger-ui .opblock"), ("/redoc", "[data-section-id]")])
+def test_the_readers_of_the_document_stand_within_their_policy(
+    stage: Stage, visit: Open, path: str, shown: str
+) -> None:
+    seen = visit(f"{stage.address}{path}")
+    seen.page.wait_for_selector(shown, state="attached")
+    # Redoc asks its maker for a logo; that this is not let out is what the policy is for.
+    assert [said for said in seen.complaints if "cdn.redoc.ly" not in said] == []
 
 
 def test_a_prompt_becomes_a_picture_with_its_parameters(stage: Stage, visit: Open) -> None:
