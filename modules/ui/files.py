@@ -27,7 +27,9 @@ def file_routes(prefix: str, store: PictureStore, reader: Reader) -> APIRouter:
 
     def visible(request: Request, picture_id: str) -> StoredPicture:
         owner = reader(request)
-        picture = store.get(picture_id) if owner is not None else None
+        if owner is None:
+            raise HTTPException(401, "Sign in first.")
+        picture = store.get(picture_id)
         if picture is None or picture.owner != owner:
             raise HTTPException(404, "There is no such picture.")
         return picture

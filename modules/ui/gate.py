@@ -33,6 +33,8 @@ READ_EXACT = frozenset(
     }
 )
 READ_BELOW = ("/static/", "/assets/", "/svelte/", "/gradio_api/heartbeat/")
+PUBLIC = ("/static/", "/assets/", "/svelte/")
+STYLES = frozenset({"/theme.css", "/gradio_api/theme.css"})
 WRITE_EXACT = frozenset({"/gradio_api/queue/join", "/gradio_api/cancel", "/gradio_api/reset"})
 
 
@@ -71,16 +73,23 @@ class Gate:
             await self._app(scope, receive, send)
             return
         send = _without_cors(send)
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if not passes(scope["method"], path):
+        path, method = scope["path"].removeprefix(scope.get("root_path", "")), scope["method"]
+        known = passes(method, path)
+        if not (known and is_public(path)) and await self._is_stranger(scope):
+            if known and path in ("", "/") and method in ("GET", "HEAD"):
+                root = scope.get("root_path", "").rstrip("/").removesuffix(self._prefix)
+                await RedirectResponse(f"{root}/{SIGN_IN}", 303)(scope, receive, send)
+            else:
+                await JSONResponse({"detail": "Sign in first."}, 401)(scope, receive, send)
+        elif not known:
             await JSONResponse({"detail": "Not Found"}, 404)(scope, receive, send)
-        elif path in ("", "/") and await asyncio.to_thread(self._reader.owner, HTTPConnection(scope)) is None:
-            root = scope.get("root_path", "").rstrip("/").removesuffix(self._prefix)
-            await RedirectResponse(f"{root}/{SIGN_IN}", 303)(scope, receive, send)
         elif scope["method"] == "POST":
             await self._call(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+    async def _is_stranger(self, scope: Scope) -> bool:
+        return await asyncio.to_thread(self._reader.owner, HTTPConnection(scope)) is None
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One call of the page, whose body is looked through first."""
@@ -140,6 +149,11 @@ def names_file(value: Any) -> bool:
         elif isinstance(item, list):
             pending += item
     return False
+
+
+def is_public(path: str) -> bool:
+    """Whether that is a file that came with Gradio, or its colours: the same for everybody, signed in or not."""
+    return path.startswith(PUBLIC) or path in STYLES
 
 
 def passes(method: str, path: str) -> bool:

@@ -200,13 +200,13 @@ def test_with_a_password_strangers_get_the_sign_in_and_no_picture(tmp_path: Path
         assert (sent.status_code, sent.headers["location"]) == (303, "/sign-in")
         assert "Password" in client.get("/sign-in").text
         assert client.get("/config").status_code == 401
-        assert client.get(f"/studio/pictures/{key}").status_code == 404
+        assert client.get(f"/studio/pictures/{key}").status_code == 401
         assert client.post("/api/v1/session", json={"name": "ada", "password": "no"}).status_code == 401
         assert client.post("/api/v1/session", json={"name": "ada", "password": "one"}).status_code == 200
         assert client.get(f"/studio/pictures/{key}").status_code == 200
         assert client.get("/", follow_redirects=False).status_code == 200
         assert client.delete("/api/v1/session").status_code == 200
-        assert client.get(f"/studio/pictures/{key}").status_code == 404
+        assert client.get(f"/studio/pictures/{key}").status_code == 401
     studio.close()
 
 
