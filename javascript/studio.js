@@ -195,8 +195,9 @@
       const list = h("dl", {}, ...rows.map(([key, value]) => h("div", {}, h("dt", {}, key), h("dd", {}, value))));
       const info = h("div", { id: "html_info_txt2img" }, h("p.prompt", {}, prompt || "No prompt"),
         negative ? h("p.negative", {}, h("b", {}, "Without: "), negative) : null, list);
-      const verify = window.atelierVerify(picture, h, icon);
-      details.replaceChildren(h("div.acts", {}, recall, larger, copied, save, verify.button), verify.said, info);
+      const verify = window.atelierVerify ? window.atelierVerify(picture, h, icon) : null;
+      const acts = h("div.acts", {}, recall, larger, copied, save, verify && verify.button);
+      details.replaceChildren(acts, ...(verify ? [verify.said] : []), info);
     }
 
     redraws.add(() => { drawPicture(); drawProgress(); drawDetails(); });

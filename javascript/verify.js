@@ -1,5 +1,5 @@
 /* Draws the chosen picture again from its recipe and says whether it comes out the same. `studio.js` asks for the button
-   when it shows a picture's details. */
+   when it shows a picture's details. A page of a studio without the API does not load this file. */
 (() => {
   "use strict";
   const WORDS = { idle: "Verify", busy: "Drawing it again", same: "The same again", differs: "Not the same" };

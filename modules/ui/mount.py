@@ -65,15 +65,19 @@ def _mount_gradio(app: FastAPI, studio: Studio, path: str, reader: Reader) -> No
         pwa=False,
         mcp_server=False,
         theme=Atelier(),
-        head=_head(mark()),
+        head=_head(mark(), api=network.api),
     )
 
 
-def _head(version: str) -> str:
-    """What goes into the page's head. Addresses are relative to the page, so any mount point and sub-path will do."""
+def _head(version: str, *, api: bool) -> str:
+    """What goes into the page's head. Addresses are relative to the page, so any mount point and sub-path will do.
+
+    Verifying is a call of the API, so without it there is no button for it.
+    """
+    verify = f'<script src="studio/verify.js?v={version}"></script>' if api else ""
     return (
         f'<link rel="stylesheet" href="studio/studio.css?v={version}">'
-        f'<script src="studio/verify.js?v={version}"></script>'
+        f"{verify}"
         f'<script src="studio/line.js?v={version}"></script>'
         '<link rel="icon" type="image/svg+xml" href="studio/logo.svg">'
         '<meta name="description" content="Atelier draws pictures from words, on this machine.">'

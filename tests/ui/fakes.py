@@ -266,7 +266,13 @@ class FakeEngine:
             "Model hash: 1a2b3c4d5e, Model: pocket, Version: atelier 0.1.0"
         )
         prompt, negative = request.prompt.text, request.prompt.negative
-        return Picture(index, image, seed, 0, prompt, negative, infotext, {"seed": seed, "prompt": prompt})
+        recipe = {
+            "format": 1, "mode": "txt2img", "model": {"name": "pocket"}, "vae": None, "seed": seed, "subseed": 0,
+            "prompt": prompt, "negative_prompt": negative, "parameters": {"sampling.steps": request.sampling.steps},
+            "first": {"sampler": {"sampler": "DPM++ 2M", "scheduler": "Karras"}, "cfg_scale": 7.0,
+                      "width": image.width, "height": image.height},
+        }  # fmt: skip
+        return Picture(index, image, seed, 0, prompt, negative, infotext, recipe)
 
     def close(self) -> None:
         self.hold.set()
