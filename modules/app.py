@@ -113,11 +113,8 @@ def build_studio(
     accounts = StoredAccounts(database, counters=counters)
     check_strangers(options, accounts)
     room = EngineRoom(status)
-    own = Preferences(settings, accounts).carried
-    kept = partial(_kept_bytes, settings)
-    queue = _line_up(room, jobs, bus, pictures, kept, own, options.run.lanes)
-    if not private:  # jobs of a private table are the terminal's own
-        queue = _meter(queue, accounts.gate, catalog, bus)
+    queue = _line_up(room, jobs, bus, pictures, accounts, catalog, settings, options.run.lanes)
+    queue = queue if private else _meter(queue, accounts.gate, catalog, bus)  # a private one is the terminal's own
     pruner = _pruner(jobs, settings)
     room.prove(None if private else bus)
     assemble = partial(room.build, lambda: _assemble(options, paths, settings, catalog, table), warm=warm)
@@ -180,16 +177,21 @@ def _line_up(
     jobs: SqlEngine,
     bus: EventBus,
     pictures: PictureStore,
-    keep_bytes: Callable[[], int],
-    own: Callable[[str], Mapping[str, Any]],
+    accounts: Accounts,
+    catalog: Catalog,
+    settings: Settings,
     lanes: int,
 ) -> JobService:
-    """The queue; `own` gives the settings of an owner, `keep_bytes` what may be kept of pictures that were sent."""
+    """The queue. What it asks the settings, its owners' own among them, it asks at each job."""
+    from modules.call_queue.entrance import Entrance
     from modules.call_queue.queue import CallQueue
     from modules.call_queue.store import JobStore
+    from modules.processing_diffusers.examination import examine_request
 
-    store = JobStore(jobs, machine=platform.node(), keep_bytes=keep_bytes)
-    return CallQueue(room.get, store, bus, pictures, lanes=lanes, own=own)
+    store = JobStore(jobs, machine=platform.node(), keep_bytes=partial(_kept_bytes, settings))
+    entrance = Entrance(partial(examine_request, catalog=catalog, settings=settings))
+    own = Preferences(settings, accounts).carried
+    return CallQueue(room.get, store, bus, pictures, lanes=lanes, entrance=entrance, own=own)
 
 
 def _meter(queue: JobService, gate: Gate, catalog: Catalog, bus: EventBus) -> JobService:

@@ -18,7 +18,7 @@ from modules.accounts import ledger
 from modules.accounts.tables import TIERS, USERS, WEIGHTS
 from modules.accounts.tiers import FREE, from_json
 from modules.contracts.accounts import Allowance, Tier, Wish
-from modules.contracts.counters import Counters, Limit
+from modules.contracts.counters import Count, Counters, Limit
 from modules.contracts.errors import InvalidRequest, NotReady, OverLimit
 
 MINUTE = 60.0
@@ -42,17 +42,29 @@ class LedgerGate:
             if ledger.charge_of(connection, job_id) is not None:
                 return tier
         _check_wish(tier, wish)
-        if tier.queue_depth is not None and pending >= tier.queue_depth:
-            raise OverLimit(
-                f"{pending} jobs of yours wait or run; the tier {tier.name} allows {tier.queue_depth}.",
-                retry_after=10.0,
-            )
+        _check_depth(tier, pending)
         with self._rated(owner, tier, wish.pictures), self._engine.begin() as connection:
             _serialise(connection, owner)
             now = self._clock()
             _check_credits(_allowance(connection, owner, tier, now), wish.credits, now)
             ledger.write(connection, ledger.Line(owner, "charge", -wish.credits, job_id, wish.pictures), now)
         return tier
+
+    def check(self, owner: str, wish: Wish, pending: int) -> None:
+        """Raises as the protocol says; nothing is charged or counted."""
+        with self._engine.connect() as connection:
+            tier = tier_of(connection, owner)
+            now = self._clock()
+            left = _allowance(connection, owner, tier, now)
+        _check_wish(tier, wish)
+        _check_depth(tier, pending)
+        if tier.pictures_per_minute is not None:
+            key, limit = _rate(owner, tier.pictures_per_minute)
+            count = self._counters.look(key, wish.pictures, limit)
+            if count.wait > 0:
+                raise _too_fast(tier, count)
+        # A wish whose pictures are not known yet may look free; nobody without credits has them looked at.
+        _check_credits(left, max(wish.credits, 2 * SLACK), now)
 
     @contextlib.contextmanager
     def _rated(self, owner: str, tier: Tier, pictures: int) -> Iterator[None]:
@@ -66,12 +78,7 @@ class LedgerGate:
         key, limit = _rate(owner, tier.pictures_per_minute)
         count = self._counters.take(key, pictures, limit)
         if count.ticket is None:
-            wait, done = (
-                max(1.0, count.wait),
-                f"{count.used} picture{'' if count.used == 1 else 's'} in the last minute",
-            )
-            allowed = f"the tier {tier.name} allows {tier.pictures_per_minute}"
-            raise OverLimit(f"{done}; {allowed}, try again in {wait:.0f} s.", retry_after=wait)
+            raise _too_fast(tier, count)
         try:
             yield
         except BaseException:
@@ -146,6 +153,20 @@ def _check_wish(tier: Tier, wish: Wish) -> None:
     if tier.pictures_per_minute is not None and wish.pictures > tier.pictures_per_minute:
         most = tier.pictures_per_minute
         raise InvalidRequest(f"{wish.pictures} pictures at once; the tier {tier.name} allows {most} a minute.")
+
+
+def _check_depth(tier: Tier, pending: int) -> None:
+    if tier.queue_depth is not None and pending >= tier.queue_depth:
+        raise OverLimit(
+            f"{pending} jobs of yours wait or run; the tier {tier.name} allows {tier.queue_depth}.", retry_after=10.0
+        )
+
+
+def _too_fast(tier: Tier, count: Count) -> OverLimit:
+    wait = max(1.0, count.wait)
+    done = f"{count.used} picture{'' if count.used == 1 else 's'} in the last minute"
+    allowed = f"the tier {tier.name} allows {tier.pictures_per_minute}"
+    return OverLimit(f"{done}; {allowed}, try again in {wait:.0f} s.", retry_after=wait)
 
 
 def _rate(owner: str, most: int) -> tuple[str, Limit]:

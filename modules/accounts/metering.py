@@ -64,11 +64,19 @@ class MeteredQueue(Relay):
                 return known
             if self._inner.get(chosen) is not None:
                 return self._inner.submit(request, owner, job_id=chosen, terms=terms)  # says that the id is taken
+            self._inner.check(request, owner, terms)  # what nobody would draw is not charged, not even for a moment
             self._admit(owner, request, chosen)
             handle = self._or_settle(chosen, lambda: self._inner.submit(request, owner, job_id=chosen, terms=terms))
         if handle.id != chosen:  # another process was quicker with the same key
             self._gate.settle(chosen, 0)
         return handle
+
+    def check(self, request: GenerationRequest, owner: str, terms: JobTerms = PLAIN) -> bool:
+        """As the protocol says; what the owner's tier does not allow raises as in `submit`."""
+        fresh = self._inner.check(request, owner, terms)
+        if fresh:
+            self._gate.check(owner, self._wish(request), self._inner.pending(owner))
+        return fresh
 
     def requeue(self, job_id: str, *, new_id: str | None = None) -> JobHandle:
         """As the protocol says; the repetition is charged like the first time, before it is stored."""
@@ -77,6 +85,8 @@ class MeteredQueue(Relay):
             return self._inner.requeue(job_id, new_id=new_id)  # says what is wrong
         chosen = new_id or uuid.uuid4().hex
         with self._turn(record.owner):
+            if record.state in ENDED:
+                self._inner.check(request, record.owner)
             self._admit(record.owner, request, chosen)
             return self._or_settle(chosen, lambda: self._inner.requeue(job_id, new_id=chosen))
 

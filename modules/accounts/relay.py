@@ -45,6 +45,10 @@ class Relay:
         """The job under that idempotency key."""
         return self._inner.earlier(request, owner, terms)
 
+    def check(self, request: GenerationRequest, owner: str, terms: JobTerms = PLAIN) -> bool:
+        """Whether it would be taken."""
+        return self._inner.check(request, owner, terms)
+
     def requeue(self, job_id: str, *, new_id: str | None = None) -> JobHandle:
         """Ask for the same again."""
         return self._inner.requeue(job_id, new_id=new_id)

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from modules.api.fetched import Source
 from modules.api.images import open_picture, to_png
+from modules.api.intake import Intake
 from modules.api.names import find_upscaler
 from modules.contracts.catalog import Catalog
-from modules.contracts.enlarging import LONGEST_INFOTEXT, NOTHING
-from modules.contracts.errors import UnsupportedFeature
+from modules.contracts.enlarging import LONGEST_INFOTEXT, MOST, NOTHING
+from modules.contracts.errors import InvalidRequest, UnsupportedFeature
+from modules.contracts.request import GenerationRequest
 from modules.outputs.metadata import read_metadata
 
 
-def read_enlarged(texts: Sequence[Any], name: str, read: Source) -> dict[str, tuple[Any, ...]]:
-    """`images` and `infotexts` of an `EnlargeParams`: pictures upright and encoded anew, and what they said of
-    themselves. `name` is the field, for messages. Blocks. Raises `InvalidRequest`."""
+def fill_enlarged(intake: Intake, asked: GenerationRequest, texts: Sequence[Any], name: str) -> GenerationRequest:
+    """The request with pictures to be made larger, upright and encoded anew, and with what they said of themselves.
+
+    `name` is the field, for messages. Blocks. Raises `InvalidRequest`, and what the queue would raise.
+    """
+    assert asked.enlarge is not None
+    if len(texts) > MOST:
+        raise InvalidRequest(f"{len(texts)} pictures were given to be made larger; allowed are 1 to {MOST}.")
+    labels = [name] if len(texts) == 1 else [f"{name}[{place}]" for place in range(len(texts))]
+    given = [intake.look(text, label) for text, label in zip(texts, labels, strict=True)]
+    heads = tuple(item.head for item in given)
+    intake.ask(replace(asked, enlarge=replace(asked.enlarge, images=heads, infotexts=())))
     images, infotexts = [], []
-    for place, text in enumerate(texts):
-        label = name if len(texts) == 1 else f"{name}[{place}]"
-        data = read(text, label)
-        images.append(to_png(open_picture(data, label)[0]))
+    for item in given:
+        data = intake.read(item)
+        images.append(to_png(open_picture(data, item.name)[0]))
         infotexts.append((read_metadata(data).infotext or "")[:LONGEST_INFOTEXT])
-    return {"images": tuple(images), "infotexts": tuple(infotexts) if any(infotexts) else ()}
+    found = tuple(infotexts) if any(infotexts) else ()
+    return replace(asked, enlarge=replace(asked.enlarge, images=tuple(images), infotexts=found))
 
 
 def find_picture_upscaler(catalog: Catalog, wanted: str | None) -> str:

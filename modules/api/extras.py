@@ -11,12 +11,12 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
-from modules.api.enlarging import find_picture_upscaler, read_enlarged
-from modules.api.fetched import source_for
+from modules.api.enlarging import fill_enlarged, find_picture_upscaler
 from modules.api.fields import Whole, sound_text
 from modules.api.images import to_base64
+from modules.api.intake import Intake
 from modules.api.messages import FAILURES
-from modules.api.promise import PROMISED, Prefer, prefers_async, promise
+from modules.api.promise import PROMISED, Prefer, key_of, prefers_async, promise
 from modules.api.running import draw
 from modules.api.services import Own, Owner, Services
 from modules.contracts.enlarging import LARGEST, MOST, EnlargeParams
@@ -97,7 +97,9 @@ async def extra_single_image(
 ) -> Response:
     """Make a finished picture larger. Answers when it is done; a client that hangs up cancels its job."""
     settings = await run_in_threadpool(own.public, owner)
-    asked = await run_in_threadpool(_read, wanted, [wanted.image], "image", studio, settings)
+    asked = await run_in_threadpool(
+        _read, wanted, [wanted.image], "image", studio, _intake(request, studio, owner), settings
+    )
     if prefers_async(request):
         return await promise(request, studio, asked, owner)
     made = _Made(asked, await draw(request, studio, asked, owner, None), settings)
@@ -112,7 +114,8 @@ async def extra_batch_images(
 ) -> Response:
     """Make several finished pictures larger, as one job."""
     settings, given = await run_in_threadpool(own.public, owner), [item.data for item in wanted.imageList]
-    asked = await run_in_threadpool(_read, wanted, given, "imageList", studio, settings)
+    intake = _intake(request, studio, owner)
+    asked = await run_in_threadpool(_read, wanted, given, "imageList", studio, intake, settings)
     if prefers_async(request):
         return await promise(request, studio, asked, owner)
     made = _Made(asked, await draw(request, studio, asked, owner, None), settings)
@@ -143,15 +146,19 @@ class _Made:
         ]
 
 
+def _intake(request: Request, studio: Studio, owner: str) -> Intake:
+    return Intake(studio, owner, key_of(request) if prefers_async(request) else None)
+
+
 def _read(
-    wanted: _Wanted, given: list[str], name: str, studio: Studio, settings: Mapping[str, Any]
+    wanted: _Wanted, given: list[str], name: str, studio: Studio, intake: Intake, settings: Mapping[str, Any]
 ) -> GenerationRequest:
-    """The request for the queue. Blocks while pictures are decoded. Raises `InvalidRequest`."""
+    """The request for the queue; `intake` takes the pictures in. Blocks. Raises `InvalidRequest`, and what the queue
+    would raise."""
     if wanted.gfpgan_visibility or wanted.codeformer_visibility:
         raise UnsupportedFeature("There is no face restoration yet; leave gfpgan_ and codeformer_visibility at 0.")
     to_size = wanted.resize_mode == 1
     enlarge = EnlargeParams(
-        **read_enlarged(given, name, source_for(studio)),
         upscaler=find_picture_upscaler(studio.catalog, wanted.upscaler_1),
         second=find_picture_upscaler(studio.catalog, wanted.upscaler_2),
         second_share=wanted.extras_upscaler_2_visibility,
@@ -161,4 +168,5 @@ def _read(
         crop=wanted.upscaling_crop is not False,
     )
     fmt = str(settings["samples_format"])
-    return GenerationRequest(enlarge=enlarge, output=OutputParams(save=False, format="jpeg" if fmt == "jpg" else fmt))
+    output = OutputParams(save=False, format="jpeg" if fmt == "jpg" else fmt)
+    return fill_enlarged(intake, GenerationRequest(enlarge=enlarge, output=output), given, name)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from modules.api.images import decode_base64, is_address, open_picture
+from modules.api.images import PixelBudget, decode_base64, is_address, look_at, open_picture
 from modules.contracts.errors import InvalidRequest
 from modules.support.fetching import Fetcher, FetchFailed
 from modules.support.studio import Studio
@@ -24,18 +24,27 @@ Source = Callable[[Any, str], bytes]
 """From what stands in a field, and the field's name, to the bytes of a picture. Raises `InvalidRequest`."""
 
 
-def source_for(studio: Studio) -> Source:
-    """How one request's pictures are read: base64, and addresses where the settings say so."""
-    if not studio.settings[SETTING]:
+def fetches(studio: Studio) -> bool:
+    """Whether the settings let addresses stand for pictures."""
+    return bool(studio.settings[SETTING])
+
+
+def source_for(studio: Studio, budget: PixelBudget | None = None) -> Source:
+    """How one request's pictures are read: base64, and addresses where the settings say so.
+
+    What is fetched is taken out of the `budget` before it is decoded.
+    """
+    if not fetches(studio):
         return decode_base64
-    return _Fetched(studio.fetcher).read
+    return _Fetched(studio.fetcher, budget or PixelBudget()).read
 
 
 class _Fetched:
     """The pictures of one request."""
 
-    def __init__(self, fetcher: Fetcher) -> None:
+    def __init__(self, fetcher: Fetcher, budget: PixelBudget) -> None:
         self._fetcher = fetcher
+        self._budget = budget
         self._left = MOST
         self._deadline = time.monotonic() + SECONDS
 
@@ -55,6 +64,7 @@ class _Fetched:
         except FetchFailed:
             raise failed from None
         try:
+            self._budget.take(look_at(data, name), name)
             open_picture(data, name)
         except InvalidRequest as error:
             raise failed from error

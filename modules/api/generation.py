@@ -12,8 +12,9 @@ from starlette.concurrency import run_in_threadpool
 from modules.api.answers import ImageToImageResponse, TextToImageResponse, make_answer
 from modules.api.bodies import StableDiffusionProcessingImg2Img, StableDiffusionProcessingTxt2Img
 from modules.api.infotext import fill_from_infotext
+from modules.api.intake import Intake
 from modules.api.messages import FAILURES
-from modules.api.promise import PROMISED, Prefer, prefers_async, promise
+from modules.api.promise import PROMISED, Prefer, key_of, prefers_async, promise
 from modules.api.reading import Wish, read_body
 from modules.api.running import draw
 from modules.api.services import Owner, Services, preferences_of
@@ -43,7 +44,8 @@ async def img2img(
 
 
 async def _generate(mode: str, body: BaseModel, request: Request, studio: Studio, owner: str) -> Response:
-    wish = await read_call(mode, body, request, studio, owner)
+    key = key_of(request) if prefers_async(request) else None
+    wish = await read_call(mode, body, request, studio, owner, key)
     chosen = getattr(body, "force_task_id", None) or None
     if prefers_async(request):
         return await promise(request, studio, wish.request, owner, chosen)
@@ -55,12 +57,17 @@ async def _generate(mode: str, body: BaseModel, request: Request, studio: Studio
     return Response(content, media_type="application/json", headers=headers)
 
 
-async def read_call(mode: str, body: BaseModel, request: Request, studio: Studio, owner: str, **more: Any) -> Wish:
-    """What a body of the old API asks for, its infotext filled in; `more` fields go before those of the body."""
+async def read_call(
+    mode: str, body: BaseModel, request: Request, studio: Studio, owner: str, key: str | None, **more: Any
+) -> Wish:
+    """What a body of the old API asks for, its infotext filled in; `more` fields go before those of the body.
+
+    `key` is the idempotency key under which it will be submitted.
+    """
     given = body.model_fields_set | set(more)
     values = fill_from_infotext({**body.model_dump(), **more}, given, mode)
     own = await run_in_threadpool(preferences_of(request).of, owner)
-    return await run_in_threadpool(read_body, values, mode, studio, own)
+    return await run_in_threadpool(read_body, values, mode, studio, Intake(studio, owner, key), own)
 
 
 def _render(wish: Wish, result: GenerationResult, version: str) -> bytes:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import io
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from PIL import Image, UnidentifiedImageError
@@ -16,6 +17,8 @@ from modules.contracts.errors import InvalidRequest
 
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP")
 MAX_MEGAPIXELS = 64
+MOST_MEGAPIXELS = 256
+"""Of all pictures of one request together, its mask included."""
 ORIENTATION = 0x0112
 """The EXIF tag that says which side is up."""
 
@@ -29,6 +32,8 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What brings each of its values upright (EXIF 2.3, table of tag 274)."""
+SIDEWAYS = {TURNS[value] for value in (5, 6, 7, 8)}
+"""Those that make the width the height."""
 
 UNREADABLE = (
     OSError, ValueError, SyntaxError, TypeError, IndexError, KeyError, EOFError, OverflowError,
@@ -64,20 +69,65 @@ def decode_base64(text: Any, name: str) -> bytes:
         raise InvalidRequest(f"{name} is not base64; send the picture as bare base64 or as a data URI.") from error
 
 
+class PixelBudget:
+    """How many pixels the pictures of one request may still have."""
+
+    def __init__(self) -> None:
+        self._left = MOST_MEGAPIXELS * 1_000_000
+
+    def take(self, size: tuple[int, int], name: str) -> None:
+        """Raises `InvalidRequest` where the picture in that field is too large beside those before it."""
+        self._left -= size[0] * size[1]
+        if self._left < 0:
+            raise InvalidRequest(
+                f"All pictures together, up to {name}, have more than {MOST_MEGAPIXELS} megapixels; at most so many "
+                "are taken with one request."
+            )
+
+
+def look_at(data: bytes, name: str) -> tuple[int, int]:
+    """Width and height as the picture will stand upright, read from its head; no pixel is decoded.
+
+    Raises `InvalidRequest` as `open_picture` does, as far as the head tells. Which side is up is read from what stands
+    before the pixels.
+    """
+    with _reading(name):
+        image = _opened(data, name)
+        try:
+            # Not the file's own method: that of PNG decodes the picture to find what stands behind it.
+            side: Any = Image.Image.getexif(image).get(ORIENTATION)
+        except UNREADABLE:
+            side = None
+        return (image.height, image.width) if TURNS.get(side) in SIDEWAYS else (image.width, image.height)
+
+
 def open_picture(data: bytes, name: str) -> tuple[Image.Image, bool]:
     """The decoded picture, upright, and whether it had to be turned for that.
 
     Raises `InvalidRequest` for anything that is no picture, is cut off, or is too large.
     """
-    try:
-        image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
-        if image.width * image.height > MAX_MEGAPIXELS * 1_000_000:
-            raise InvalidRequest(
-                f"{name} has {image.width} × {image.height} pixels; at most {MAX_MEGAPIXELS} megapixels are taken."
-            )
+    with _reading(name):
+        image = _opened(data, name)
         image.load()
         turn = TURNS.get(_orientation(image))
         return (image if turn is None else image.transpose(turn)), turn is not None
+
+
+def _opened(data: bytes, name: str) -> Image.Image:
+    """The picture with its head read and nothing else."""
+    image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+    if image.width * image.height > MAX_MEGAPIXELS * 1_000_000:
+        raise InvalidRequest(
+            f"{name} has {image.width} × {image.height} pixels; at most {MAX_MEGAPIXELS} megapixels are taken."
+        )
+    return image
+
+
+@contextlib.contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """What goes wrong inside, told of the field of that name."""
+    try:
+        yield
     except UnidentifiedImageError as error:
         raise InvalidRequest(f"{name} is not a picture; {', '.join(FORMATS)} are understood.") from error
     except UNREADABLE as error:

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from modules.api.access import job_of, owner_wanted
+from modules.api.intake import Intake
 from modules.api.job_rows import (
     JobList,
     JobView,
@@ -86,7 +87,8 @@ async def create_job(
 
     What is left out of checkpoint, VAE, clip skip and format is as the caller's settings say.
     """
-    asked = await run_in_threadpool(lambda: read_wanted(wanted, studio, own.defaults(owner)))
+    intake = Intake(studio, owner, idempotency_key)
+    asked = await run_in_threadpool(lambda: read_wanted(wanted, studio, intake, own.defaults(owner)))
     terms = wanted.terms.terms(idempotency_key)
     handle = await run_in_threadpool(studio.queue.submit, asked, owner, terms=terms)
     answer.headers["Location"] = address_of(request, handle.id)

@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from modules.api.images import open_picture, to_base64, to_png
+from modules.api.intake import Intake
 from modules.api.names import find_checkpoint, find_vae
-from modules.api.promise import PROMISED, Prefer, prefers_async, promise
+from modules.api.promise import PROMISED, Prefer, key_of, prefers_async, promise
 from modules.api.running import draw
 from modules.api.services import Own, Owner, Services
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
@@ -157,7 +158,8 @@ async def edit(
     picture = await wanted.image[0].read()
     mask = await wanted.mask.read() if wanted.mask is not None else None
     drawn = await run_in_threadpool(lambda: _request(wanted, studio, own.defaults(owner)))
-    asked = await run_in_threadpool(_edited, drawn, picture, mask)
+    intake = Intake(studio, owner, key_of(request) if prefers_async(request) else None)
+    asked = await run_in_threadpool(_edited, drawn, picture, mask, intake)
     return await _draw(asked, request, studio, owner, own)
 
 
@@ -189,8 +191,12 @@ def _size(text: str | None) -> tuple[int | None, int | None]:
     return int(found[1]), int(found[2])
 
 
-def _edited(asked: GenerationRequest, picture: bytes, mask: bytes | None) -> GenerationRequest:
+def _edited(asked: GenerationRequest, picture: bytes, mask: bytes | None, intake: Intake) -> GenerationRequest:
     """The request with its picture and mask. Blocks while they are decoded."""
+    head = intake.look_at(picture, "image").head
+    if mask is not None:
+        intake.look_at(mask, "mask")
+    intake.ask(dataclasses.replace(asked, image=ImageParams((head,))))
     image, _ = open_picture(picture, "image")
     alpha = open_picture(mask, "mask")[0] if mask is not None else image
     inpaint = InpaintParams(to_png(_holes(alpha)), fill="original") if mask is not None or _has_holes(image) else None

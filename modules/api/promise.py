@@ -37,12 +37,17 @@ def prefers_async(request: Request) -> bool:
     return any(wish.partition(";")[0].strip().lower() == WORD for wish in wishes)
 
 
+def key_of(request: Request) -> str | None:
+    """The idempotency key of a call."""
+    return request.headers.get("idempotency-key") or None
+
+
 async def promise(
     request: Request, studio: Studio, wanted: GenerationRequest, owner: str, job_id: str | None = None
 ) -> JSONResponse:
     """Store the job and say where it is. Its pictures are kept in the gallery: nobody waits for them here."""
     kept = dataclasses.replace(wanted, output=dataclasses.replace(wanted.output, save=True))
-    terms = JobTerms(idempotency_key=request.headers.get("idempotency-key") or None)
+    terms = JobTerms(idempotency_key=key_of(request))
     handle = await run_in_threadpool(studio.queue.submit, kept, owner, job_id=job_id, terms=terms)
     place = address_of(request, handle.id)
     told = Promised(job_id=handle.id, location=place).model_dump()

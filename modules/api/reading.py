@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from modules.api.fetched import Source, source_for
 from modules.api.fields import LegacyField, fields_of
-from modules.api.images import read_mask, read_picture
+from modules.api.intake import Intake
 from modules.api.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
 from modules.contracts.request import GROUPS, GenerationRequest, HiresParams
@@ -38,10 +37,10 @@ class InitImageMissing(InvalidRequest):
     status = 404
 
 
-def read_body(body: Values, mode: str, studio: Studio, own: Values = MappingProxyType({})) -> Wish:
+def read_body(body: Values, mode: str, studio: Studio, intake: Intake, own: Values = MappingProxyType({})) -> Wish:
     """Check and translate a body. Blocks while pictures are decoded. Raises `StudioError` with one sentence.
 
-    `own` are settings that the caller has changed for their own calls.
+    `intake` takes the pictures in. `own` are settings that the caller has changed for their own calls.
     """
     refuse_absent(body)
     notes: list[str] = []
@@ -60,7 +59,7 @@ def read_body(body: Values, mode: str, studio: Studio, own: Values = MappingProx
     if mode == "txt2img":
         _hires(groups, body, studio)
     else:
-        _pictures(groups, body, source_for(studio))
+        _pictures(groups, body)
     if groups["output"].get("format") == "jpg":
         groups["output"]["format"] = "jpeg"
     known = {item.declared.param.override for item in fields_of(mode)}
@@ -76,7 +75,10 @@ def read_body(body: Values, mode: str, studio: Studio, own: Values = MappingProx
     answer = _answer_settings(settings, studio)
     # What is saved of this job is of the quality that its answer is.
     said = tuple((key, answer[key]) for key in ("jpeg_quality",) if overrides.get(key) is not None)
-    return Wish(GenerationRequest(**made, own=said), answer, tuple(notes), body)
+    asked = GenerationRequest(**made, own=said)
+    if asked.image is not None:
+        asked = intake.fill(asked, body["init_images"], "init_images", body.get("mask"))
+    return Wish(asked, answer, tuple(notes), body)
 
 
 def refuse_absent(body: Values) -> None:
@@ -174,17 +176,15 @@ def _says_something(word: str | None) -> bool:
     return word is not None and word.strip().casefold() not in SAME
 
 
-def _pictures(groups: dict[str, dict[str, Any]], body: Values, read: Source) -> None:
+def _pictures(groups: dict[str, dict[str, Any]], body: Values) -> None:
+    """What is said of the pictures; they themselves come later."""
     given = body.get("init_images")
     if not given:
         raise InitImageMissing("Init image not found: init_images has to hold at least one picture in base64.")
-    names = (f"init_images[{index}]" for index in range(len(given)))
-    groups["image"]["images"] = tuple(read_picture(text, name, read) for text, name in zip(given, names, strict=True))
     if not body.get("mask"):
         del groups["inpaint"]
         return
     inpaint = groups["inpaint"]
-    inpaint["mask"] = read_mask(body["mask"], "mask", read)
     if body.get("mask_blur") is None:
         sides = [body.get(name) for name in ("mask_blur_x", "mask_blur_y")]
         inpaint["blur"] = max(4 if side is None else side for side in sides)

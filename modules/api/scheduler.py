@@ -21,7 +21,7 @@ from modules.api.images import to_base64
 from modules.api.job_control import move
 from modules.api.jobs import REFUSED
 from modules.api.pictures import packed
-from modules.api.promise import promise
+from modules.api.promise import key_of, promise
 from modules.api.services import Admin, Owner, Person, Services
 from modules.api.tasks import Done, History, QueueState, TaskAnswer, TaskPlace, deep_page, task_of, whose
 from modules.contracts.errors import UnsupportedFeature
@@ -81,7 +81,8 @@ async def _queue(
     if body.callback_url:
         raise UnsupportedFeature("callback_url was given; the studio calls no address, follow the task's events.")
     named = {"sd_model_checkpoint": body.checkpoint, "sd_vae": body.vae}
-    wish = await read_call(mode, body, request, studio, owner, **{key: value for key, value in named.items() if value})
+    named = {key: value for key, value in named.items() if value}
+    wish = await read_call(mode, body, request, studio, owner, key_of(request), **named)
     told = await promise(request, studio, wish.request, owner, body.force_task_id or None)
     return QueueTaskResponse(task_id=json.loads(bytes(told.body))["job_id"])
 

@@ -13,10 +13,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, Strict, create_model, model_validator
 
-from modules.api.enlarging import find_picture_upscaler, read_enlarged
-from modules.api.fetched import source_for
+from modules.api.enlarging import fill_enlarged, find_picture_upscaler
 from modules.api.fields import sound_text
-from modules.api.images import read_mask, read_picture
+from modules.api.intake import Intake
 from modules.api.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
 from modules.contracts.errors import UnsupportedFeature
 from modules.contracts.jobs import JobTerms
@@ -127,11 +126,11 @@ class JobWanted(_Wanted):
 
 
 def read_wanted(
-    wanted: JobWanted, studio: Studio, defaults: Mapping[str, Mapping[str, Any]] = NO_DEFAULTS
+    wanted: JobWanted, studio: Studio, intake: Intake, defaults: Mapping[str, Mapping[str, Any]] = NO_DEFAULTS
 ) -> GenerationRequest:
     """The request for the queue, names looked up. Blocks while pictures are decoded. Raises `StudioError`.
 
-    `defaults`, by group and field, stand for what was left out or null.
+    `intake` takes the pictures in. `defaults`, by group and field, stand for what was left out or null.
     """
     groups: dict[str, dict[str, Any]] = {}
     for name in GROUPS:
@@ -156,20 +155,15 @@ def read_wanted(
         hires["checkpoint"] = find_checkpoint(studio.catalog, hires["checkpoint"]) if hires["checkpoint"] else None
     else:
         groups["hires"] = {}
-    read = source_for(studio)
-    if "image" in groups:
-        given = groups["image"]["images"]
-        groups["image"]["images"] = tuple(
-            read_picture(text, f"image.images[{i}]", read) for i, text in enumerate(given)
-        )
-    if "inpaint" in groups:
-        groups["inpaint"]["mask"] = read_mask(groups["inpaint"]["mask"], "inpaint.mask", read)
-    if "enlarge" in groups:
-        enlarge = groups["enlarge"]
-        enlarge.update(read_enlarged(enlarge["images"], "enlarge.images", read))
-        for key in ("upscaler", "second"):
-            enlarge[key] = find_picture_upscaler(studio.catalog, enlarge[key])
-    return GenerationRequest(**{name: GROUPS[name](**values) for name, values in groups.items()})
+    images = groups["image"].pop("images") if "image" in groups else ()
+    mask = groups["inpaint"].pop("mask") if "inpaint" in groups else None
+    larger = groups["enlarge"].pop("images") if "enlarge" in groups else ()
+    for key in ("upscaler", "second") if "enlarge" in groups else ():
+        groups["enlarge"][key] = find_picture_upscaler(studio.catalog, groups["enlarge"][key])
+    asked = GenerationRequest(**{name: GROUPS[name](**values) for name, values in groups.items()})
+    if asked.image is not None:
+        return intake.fill(asked, images, "image.images", mask, "inpaint.mask")
+    return asked if asked.enlarge is None else fill_enlarged(intake, asked, larger, "enlarge.images")
 
 
 def _look_up(values: dict[str, Any], studio: Studio) -> None:

@@ -6,14 +6,16 @@ import builtins
 import threading
 from abc import ABC, abstractmethod
 
+from modules.call_queue.entrance import Entrance
 from modules.call_queue.handle import Ticket
 from modules.call_queue.lanes import Run
 from modules.call_queue.outlook import Oracle
 from modules.call_queue.store import JobStore
-from modules.call_queue.terms import digest_of
+from modules.call_queue.terms import check_terms, digest_of
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.events import JobPaused, JobResumed
 from modules.contracts.jobs import (
+    PLAIN,
     JobFilter,
     JobHandle,
     JobPage,
@@ -24,6 +26,7 @@ from modules.contracts.jobs import (
     OwnerShare,
 )
 from modules.contracts.request import GenerationRequest
+from modules.contracts.validation import validate
 
 ENDED = ("done", "failed", "cancelled")
 
@@ -33,6 +36,7 @@ class Control(ABC):
 
     _store: JobStore
     _oracle: Oracle
+    _entrance: Entrance
     _change: threading.Condition
     _stirred: bool
     _running: dict[str, Run]
@@ -50,6 +54,10 @@ class Control(ABC):
     @abstractmethod
     def _ticket(self, job_id: str) -> Ticket | None:
         """What this process knows of a job."""
+
+    @abstractmethod
+    def _check_open(self) -> None:
+        """Raise the error that hinders the queue from taking any job."""
 
     def _stir(self) -> None:
         """Wake whoever waits for the queue to change."""
@@ -96,6 +104,16 @@ class Control(ABC):
     def earlier(self, request: GenerationRequest, owner: str, terms: JobTerms) -> JobHandle | None:
         """The job that this owner submitted under the same idempotency key."""
         return None if terms.idempotency_key is None else self._same(owner, terms, digest_of(request))
+
+    def check(self, request: GenerationRequest, owner: str, terms: JobTerms = PLAIN) -> bool:
+        """Raise what `submit` would raise now; False where the key was used before, so that nothing new is stored."""
+        validate(request)
+        check_terms(terms, self._store.clock())
+        if terms.idempotency_key is not None and self._store.find_key(owner, terms.idempotency_key) is not None:
+            return False
+        self._check_open()
+        self._entrance.check(request, self._store)
+        return True
 
     def requeue(self, job_id: str, *, new_id: str | None = None) -> JobHandle:
         """Ask for the same again, as a new job of the same owner with the same seeds and terms.

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from modules.call_queue.entrance import OPEN, Entrance
 from modules.call_queue.estimates import Spread
 from modules.call_queue.handle import Handle, Recent, Ticket, remember
 from modules.call_queue.journal import JournalHandler
@@ -36,8 +37,6 @@ from modules.support.log import about
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = 2.0
-DEPTH = 10_000
-"""Waiting jobs above which no more are taken."""
 
 
 def _nothing(owner: str) -> Mapping[str, Any]:
@@ -59,10 +58,12 @@ class CallQueue(Tending):
         bus: EventBus,
         pictures: PictureStore,
         lanes: int = 1,
+        entrance: Entrance = OPEN,
         own: Callable[[str], Mapping[str, Any]] = _nothing,
     ) -> None:
         """`own` gives the settings of an owner that go along with each of their jobs; those of the request win."""
         self._own = own
+        self._entrance = entrance
         self._provide = engine_provider
         self._store = store
         self._bus = bus
@@ -153,9 +154,7 @@ class CallQueue(Tending):
         if job_id is not None and self._pictures.list(job_id=chosen, limit=1):
             raise InvalidRequest(f"There is a job {chosen!r} already; choose another id, or none.")
         self._check_open()
-        waiting = self._store.pending()
-        if waiting >= DEPTH:
-            raise NotReady(f"{waiting} jobs are waiting already; at most {DEPTH} are taken.")
+        self._entrance.check(request, self._store)
         ticket = Ticket(chosen, owner, self._bus)
         whole = _with_own(_with_seeds(request), self._own(owner))
         try:

@@ -206,6 +206,12 @@ class Gate(Protocol):
         where pictures a minute are limited and the place that counts them does not answer; nothing is charged then.
         """
 
+    def check(self, owner: str, wish: Wish, pending: int) -> None:
+        """Raise what `admit` would raise now for such a job, without charging or counting anything.
+
+        Whoever has no credits left is refused even where the wish costs next to nothing.
+        """
+
     def settle(self, job_id: str, made: int) -> None:
         """The job has ended with so many pictures: give back what the missing ones cost. Once is enough."""
 
@@ -238,9 +244,12 @@ class Accounts(Protocol):
     def end_sessions(self, name: str) -> int:
         """Sign that user out everywhere; how many sessions that were. Raises `InvalidRequest` for an unknown user."""
 
-    def add_user(self, name: str, password: str, *, role: Role = "user", tier: str | None = None) -> User:
+    def add_user(
+        self, name: str, password: str, *, role: Role = "user", tier: str | None = None, inherit: bool = False
+    ) -> User:
         """Without a tier it is that of the role. Raises `InvalidRequest` for a name that is taken or odd, a short
-        password, an unknown tier."""
+        password, an unknown tier; and without `inherit` for a name under which somebody has drawn, because jobs,
+        pictures and ledger would be the new account's."""
 
     def change_user(
         self,

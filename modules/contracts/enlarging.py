@@ -88,6 +88,12 @@ def png_size(data: bytes) -> Size | None:
     return width, height
 
 
+def png_head(size: Size) -> bytes:
+    """The beginning of a PNG file of that size, all that `png_size` reads: it stands for a picture that nobody has
+    decoded yet, where only its size counts."""
+    return _PNG_HEAD.pack(b"\x89PNG\r\n\x1a\n", b"IHDR", *size)
+
+
 def sizes_of(wish: EnlargeParams) -> tuple[EnlargedSize, ...]:
     """The sizes of all pictures. Raises `InvalidRequest` for one that is no PNG."""
     return tuple(plan_enlarged(size, wish) for size in given_sizes(wish))

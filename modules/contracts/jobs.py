@@ -239,6 +239,14 @@ class JobQueue(Protocol):
         Raises `InvalidRequest` when it was used for something else.
         """
 
+    def check(self, request: GenerationRequest, owner: str, terms: JobTerms = PLAIN) -> bool:
+        """Raise what `submit` would raise for this request now, storing and charging nothing.
+
+        So a front can ask before it decodes or fetches pictures: in their place their heads are enough
+        (`modules.contracts.enlarging.png_head`). False where the idempotency key was used before: `submit` stores
+        nothing new then, whatever is left to the owner.
+        """
+
     def requeue(self, job_id: str, *, new_id: str | None = None) -> JobHandle:
         """Ask for the same again, as a new job with the same seeds and the id that is given, else one of its own.
 

@@ -28,6 +28,7 @@ from modules.processing_diffusers.enlarging_recipe import Circumstances, finish_
 from modules.processing_diffusers.multiplexer.core import Multiplexer
 from modules.processing_diffusers.multiplexer.stand_in import Port
 from modules.processing_diffusers.pictures import decode_layers
+from modules.processing_diffusers.sizes import check_enlarged
 from modules.processing_diffusers.upscaler_part import UpscalerPart, UpscalerShelf
 from modules.support.settings import Settings
 from modules.upscalers.image import enlarge_image
@@ -99,13 +100,7 @@ class Enlarger:
         return EnlargePlan(wish, tuple(means), sizes)
 
     def _check_size(self, size: Size, what: str) -> None:
-        limit = float(self._settings["upscale_max_megapixels"])
-        megapixels = size[0] * size[1] / 1e6
-        if megapixels > limit:
-            raise InvalidRequest(
-                f"{what} would be {size[0]} × {size[1]}, which is {megapixels:.1f} megapixels; the setting "
-                f"upscale_max_megapixels allows {limit:g}."
-            )
+        check_enlarged(size, float(self._settings["upscale_max_megapixels"]), what)
 
     def generate(self, request: GenerationRequest, context: RunContext) -> GenerationResult:
         """Enlarge all pictures. What was finished before a cancellation is returned with `interrupted` set."""

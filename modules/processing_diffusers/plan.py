@@ -6,9 +6,9 @@ Nothing here imports torch; making a plan takes microseconds and may be done to 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from modules.contracts.catalog import Catalog, Family, FileEntry, ModelEntry
 from modules.contracts.errors import UnknownModel, UnsupportedFeature
@@ -17,12 +17,13 @@ from modules.contracts.request import MAX_SEED, GenerationRequest
 from modules.contracts.validation import validate
 from modules.processing_diffusers.pictures import decode_picture
 from modules.processing_diffusers.sampling import plan_hires_sampler, plan_sampler
-from modules.processing_diffusers.sizes import Size, check_megapixels, fit_encoded, fit_size, plan_hires
+from modules.processing_diffusers.sizes import Size, check_megapixels, check_second_pass, fit_encoded, fit_size
 from modules.sd_samplers.table import SamplerTable
 from modules.upscalers.spandrel_model import check_upscaler
 from modules.upscalers.table import find_upscaler
 
 AUTOMATIC_VAE = frozenset({"", "automatic", "none"})
+Measured = TypeVar("Measured", Size, Size | None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ def resolve_request(
     model = around.catalog.find_model(request.model.checkpoint)
     family = around.catalog.family(str(model.family)).drawn_with(model)
     check_features(request, family, notes)
-    size = fit_size(_wanted_size(request, model), family, notes)
+    wanted = wanted_size(request, model, lambda data: decode_picture(data, "Picture 1").size)
+    size = fit_size(wanted, family, notes)
     limit = float(around.settings["max_megapixels"])
     check_megapixels(size, limit)
     first = _first_pass(request, family, size, around, notes)
@@ -88,8 +90,11 @@ def check_features(request: GenerationRequest, family: Family, notes: list[str])
         notes.append(f"{family.label} has no CFG rescale; it was left out.")
 
 
-def _wanted_size(request: GenerationRequest, model: ModelEntry) -> Size:
-    """What was asked for; a missing side is the given picture's, or the model's native one."""
+def wanted_size(request: GenerationRequest, model: ModelEntry, measure: Callable[[bytes], Measured]) -> Size | Measured:
+    """What was asked for; a missing side is the given picture's, or the model's native one.
+
+    `measure` gives the size of a picture; where it has none to give there is none.
+    """
     width, height = request.canvas.width, request.canvas.height
     if width is not None and height is not None:
         return width, height
@@ -97,8 +102,8 @@ def _wanted_size(request: GenerationRequest, model: ModelEntry) -> Size:
     inside = request.inpaint is not None and request.inpaint.only_masked
     if request.image is None or inside:
         return width or native, height or native
-    given = decode_picture(request.image.images[0], "Picture 1").size
-    return width or given[0], height or given[1]
+    given = measure(request.image.images[0])
+    return given if given is None else (width or given[0], height or given[1])
 
 
 def _encoded_sizes(
@@ -145,12 +150,8 @@ def _hires_pass(
     hires, sampling = request.hires, request.sampling
     if not hires.enabled or request.image is not None:
         return None
-    size = plan_hires((first.width, first.height), hires, family, notes)
-    width, height = size.final
     limit = float(around.settings["max_megapixels"])
-    check_megapixels(size.final, limit, "The hires size")
-    # Two sides far from the first pass's ratio make what is cut much larger than what is kept.
-    check_megapixels(size.enlarged, limit, "To be cut to the hires size, the picture enlarged to")
+    width, height = check_second_pass((first.width, first.height), hires, family, limit, notes).final
     sampler = plan_hires_sampler(around.table, sampling, hires, family)
     scheduled, run = count_steps(hires.steps or sampling.steps, hires.denoising_strength, every=True)
     sampler = replace(sampler, steps=scheduled)

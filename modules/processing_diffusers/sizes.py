@@ -54,6 +54,16 @@ def check_megapixels(size: Size, limit: float, what: str = "The size") -> None:
         )
 
 
+def check_enlarged(size: Size, limit: float, what: str) -> None:
+    """Raise `InvalidRequest` for an enlarged picture above `limit` megapixels."""
+    megapixels = size[0] * size[1] / 1e6
+    if megapixels > limit:
+        raise InvalidRequest(
+            f"{what} would be {size[0]} × {size[1]}, which is {megapixels:.1f} megapixels; the setting "
+            f"upscale_max_megapixels allows {limit:g}."
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class HiresSize:
     """`enlarged` is what the first pass is brought to, `final` what is cut out of its middle and drawn."""
@@ -84,3 +94,12 @@ def plan_hires(first: Size, hires: HiresParams, family: Family, notes: list[str]
         enlarged = tuple(max(round(side * ratio / step) * step, goal) for side, goal in zip(first, final, strict=True))
         return HiresSize((enlarged[0], enlarged[1]), final)
     return HiresSize(final, final)
+
+
+def check_second_pass(first: Size, hires: HiresParams, family: Family, limit: float, notes: list[str]) -> HiresSize:
+    """The sizes of the second pass. Raises `InvalidRequest` where one of them is above `limit` megapixels."""
+    size = plan_hires(first, hires, family, notes)
+    check_megapixels(size.final, limit, "The hires size")
+    # Two sides far from the first pass's ratio make what is cut much larger than what is kept.
+    check_megapixels(size.enlarged, limit, "To be cut to the hires size, the picture enlarged to")
+    return size

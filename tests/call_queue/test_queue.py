@@ -345,7 +345,7 @@ def test_without_an_engine_nobody_waits_for_ever(make_queue, store, bus):
 
 
 def test_a_full_queue_says_so(make_queue, monkeypatch):
-    monkeypatch.setattr("modules.call_queue.queue.DEPTH", 2)
+    monkeypatch.setattr("modules.call_queue.entrance.DEPTH", 2)
     queue = make_queue()
     for _ in range(2):
         queue.submit(wish(), "ann")

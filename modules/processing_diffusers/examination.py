@@ -1,0 +1,51 @@
+"""What can be said of a request before any lane takes it: whether this installation would refuse to draw it.
+
+The plan that a lane makes says the same and more; here nothing is decoded and no weight is touched, so that a front
+is told at once, before a job is stored or charged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from modules.contracts.catalog import Catalog
+from modules.contracts.enlarging import png_size, sizes_of
+from modules.contracts.request import GenerationRequest
+from modules.processing_diffusers.plan import check_features, wanted_size
+from modules.processing_diffusers.sizes import Size, check_enlarged, check_megapixels, check_second_pass, fit_size
+
+
+class Values(Protocol):
+    """Settings by key."""
+
+    def __getitem__(self, key: str) -> Any:
+        """The value that holds now."""
+
+
+def examine_request(request: GenerationRequest, catalog: Catalog, settings: Values | Mapping[str, Any]) -> None:
+    """Raise `InvalidRequest`, `UnsupportedFeature`, `UnknownModel` or `BrokenModel` for what no lane would draw.
+
+    Sizes of pictures that came with the request are those of their PNG heads; where one is no PNG and its size counts,
+    that is left to the lane.
+    """
+    if request.enlarge is not None:
+        most = float(settings["upscale_max_megapixels"])
+        for enlarged in sizes_of(request.enlarge):
+            check_enlarged(enlarged.whole, most, "The enlarged picture")
+        return
+    model = catalog.find_model(request.model.checkpoint)
+    family = catalog.family(str(model.family)).drawn_with(model)
+    notes: list[str] = []
+    check_features(request, family, notes)
+    wanted = wanted_size(request, model, _size_of)
+    if wanted is None:
+        return
+    size, limit = fit_size(wanted, family, notes), float(settings["max_megapixels"])
+    check_megapixels(size, limit)
+    if request.hires.enabled and request.image is None:
+        check_second_pass(size, request.hires, family, limit, notes)
+
+
+def _size_of(data: bytes) -> Size | None:
+    return png_size(data)
