@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, up
 from sqlalchemy.exc import IntegrityError
 
 from modules.accounts import secrets
-from modules.accounts.tables import PREFERENCES, SESSIONS, TIERS, TOKENS, USERS, WEIGHTS
+from modules.accounts.tables import LEDGER, PREFERENCES, SESSIONS, TIERS, TOKENS, USERS, WEIGHTS
 from modules.contracts.accounts import LOCAL, ROLES, ApiToken, Caller, Role, User
 from modules.contracts.errors import InvalidRequest
 
@@ -92,8 +92,12 @@ class People:
             ended = delete(SESSIONS).where(SESSIONS.c.user_id == user.id, SESSIONS.c.expires > self._clock())
             return connection.execute(ended).rowcount
 
-    def add(self, name: str, password: str, role: Role, tier: str) -> User:
-        """A new account. Raises `InvalidRequest` for what cannot be."""
+    def add(self, name: str, password: str, role: Role, tier: str, *, inherit: bool = False) -> User:
+        """A new account. Raises `InvalidRequest` for what cannot be.
+
+        Jobs, pictures and ledger belong to names. One that has a line in the ledger, as whoever drew has, is given to
+        somebody else only with `inherit`.
+        """
         name = unicodedata.normalize("NFC", name)
         if NAME.fullmatch(name) is None or _fold(name) in RESERVED:
             raise InvalidRequest(
@@ -104,6 +108,8 @@ class People:
         try:
             with self._engine.begin() as connection:
                 _check_tier(connection, tier)
+                if not inherit:
+                    _check_unused(connection, name)
                 connection.execute(insert(USERS).values(values))
                 _keep_an_admin(connection)
                 return _user(row_of(connection, name))
@@ -196,6 +202,16 @@ def _check_tier(connection: Connection, tier: str) -> None:
     names = [row.name for row in connection.execute(select(TIERS.c.name).order_by(TIERS.c.name))]
     if tier not in names:
         raise InvalidRequest(f"There is no tier {tier!r}; there are {', '.join(names)}.")
+
+
+def _check_unused(connection: Connection, name: str) -> None:
+    taken = connection.execute(select(USERS.c.id).where(USERS.c.folded == _fold(name))).first()
+    owners = connection.execute(select(LEDGER.c.owner).distinct()).scalars()
+    if taken is None and _fold(name) in {_fold(owner) for owner in owners}:
+        raise InvalidRequest(
+            f"Somebody has drawn as {name!r}: their jobs, pictures and ledger are under that name. Choose another one, "
+            "or say that the account inherits them (--inherit; inherit: true)."
+        )
 
 
 def _checked(role: Role) -> Role:

@@ -76,9 +76,11 @@ class StoredAccounts:
         """Sign a user out everywhere."""
         return self._people.end_sessions(name)
 
-    def add_user(self, name: str, password: str, *, role: Role = "user", tier: str | None = None) -> User:
-        """A new account; the first one has to be an admin's."""
-        return self._people.add(name, password, role, tier or OF_ROLE.get(role, ""))
+    def add_user(
+        self, name: str, password: str, *, role: Role = "user", tier: str | None = None, inherit: bool = False
+    ) -> User:
+        """A new account; the first one has to be an admin's. A name that was drawn under needs `inherit`."""
+        return self._people.add(name, password, role, tier or OF_ROLE.get(role, ""), inherit=inherit)
 
     def change_user(
         self,

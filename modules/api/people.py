@@ -41,6 +41,9 @@ class NewUser(BaseModel):
     password: str = Field(max_length=1024, examples=["correct horse"])
     role: Role = "user"
     tier: str | None = Field(None, max_length=40, description="Left out it is that of the role.", examples=["standard"])
+    inherit: bool = Field(
+        False, description="Take over jobs, pictures and ledger of whoever drew under that name before."
+    )
 
 
 class UserChange(BaseModel):
@@ -137,7 +140,9 @@ def users(studio: Services, admin: Admin) -> list[UserRow]:
 @router.post("/users", status_code=201, responses=REFUSED)
 def make_user(studio: Services, admin: Admin, wanted: NewUser) -> UserRow:
     """A new account. The first one has to be an admin's; from then on everybody has to sign in."""
-    made = studio.accounts.add_user(wanted.name, wanted.password, role=wanted.role, tier=wanted.tier)
+    made = studio.accounts.add_user(
+        wanted.name, wanted.password, role=wanted.role, tier=wanted.tier, inherit=wanted.inherit
+    )
     return UserRow.model_validate(made)
 
 

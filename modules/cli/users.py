@@ -67,6 +67,7 @@ def _add_people(add: Callable[..., argparse.ArgumentParser]) -> None:
         command.add_argument("--role", choices=ROLES, default=role)
         command.add_argument("--tier", help="a new account has that of its role")
         command.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    new.add_argument("--inherit", action="store_true", help="take over what was drawn under that name before")
     change.add_argument("--password", action="store_true", help="ask for a new password")
     change.add_argument("--disabled", choices=("yes", "no"))
     add("remove", actions.remove_user, "take an account away; what it made stays")

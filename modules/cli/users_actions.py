@@ -52,7 +52,7 @@ def show_user(accounts: StoredAccounts, found: argparse.Namespace) -> Any:
 
 def add_user(accounts: StoredAccounts, found: argparse.Namespace) -> Any:
     """The account that was made."""
-    return accounts.add_user(found.name, _password(found), role=found.role, tier=found.tier)
+    return accounts.add_user(found.name, _password(found), role=found.role, tier=found.tier, inherit=found.inherit)
 
 
 def change_user(accounts: StoredAccounts, found: argparse.Namespace) -> Any:

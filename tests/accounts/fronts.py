@@ -36,7 +36,7 @@ class MeteredRig(Rig):
         self.studio.door._counters = MemoryCounters()
         for name, role in PEOPLE[1:]:
             self.accounts.remove_user(name)
-            self.accounts.add_user(name, PASSWORD, role=role)
+            self.accounts.add_user(name, PASSWORD, role=role, inherit=True)
         for tier in AT_FIRST:
             self.accounts.set_tier(tier)
         self.settings.update({item.key: None for item in self.settings.declared() if item.scope != "secret"})

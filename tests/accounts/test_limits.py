@@ -52,7 +52,7 @@ def rig(tmp_path_factory):
 def bob(rig):
     """A client of somebody whose tier each test sets, without a history of today."""
     rig.accounts.remove_user("bob")
-    rig.accounts.add_user("bob", PASSWORD)
+    rig.accounts.add_user("bob", PASSWORD, inherit=True)
     left = rig.accounts.allowance("bob")
     if left.used_today:
         rig.accounts.grant("bob", left.used_today, "a new day")

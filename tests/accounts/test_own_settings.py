@@ -72,7 +72,7 @@ def test_an_admin_has_none_and_an_account_takes_its_own_with_it(rig):
     rig.accounts.change_user("bob", role="user")
     assert bob.get(OPTIONS).json()["jpeg_quality"] == 55
     rig.accounts.remove_user("bob")
-    rig.accounts.add_user("bob", "correct horse battery")
+    rig.accounts.add_user("bob", "correct horse battery", inherit=True)
     assert rig.accounts.preferences("bob") == {}
     with pytest.raises(InvalidRequest, match="no user 'nobody'"):
         rig.accounts.set_preferences("nobody", {"jpeg_quality": 1})
