@@ -141,8 +141,8 @@ def test_the_queue_is_held_by_admins_only(people):
 def test_what_a_failed_job_said_can_be_read(client, rig):
     rig.engine.fail["a cat"] = ZeroDivisionError("x")
     job = made(client)["id"]
-    while rig.queue.get(job).state != "failed":
-        assert rig.queue.get(job).state in ("queued", "running")
+    while (state := rig.queue.get(job).state) != "failed":
+        assert state in ("queued", "running")
     told = client.get(f"/api/v1/jobs/{job}").json()
     assert told["error"]["message"]
     assert isinstance(client.get(f"/api/v1/jobs/{job}/log").json(), list)
