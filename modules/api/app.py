@@ -42,12 +42,12 @@ from modules.api.feed import Feed
 from modules.api.guard import Guard, Neighbours
 from modules.api.messages import EVERYWHERE, Border, add_error_handlers
 from modules.api.metering import Metering
-from modules.support.preferences import Preferences
 from modules.api.seal import Seal
 from modules.api.services import Owner
 from modules.api.socket_io import PLACES, SocketIO
 from modules.api.turnstile import Turnstile
 from modules.monitoring.meters import Meters
+from modules.support.preferences import Preferences
 from modules.support.studio import Studio
 
 ROOMS = (

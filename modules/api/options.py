@@ -11,9 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from modules.api.choices import settled
 from modules.api.fields import sound_text
 from modules.api.messages import FAILURES
-from modules.support.preferences import Preferences
 from modules.api.services import Own, Owner, Person, Services
 from modules.contracts.errors import StudioError
+from modules.support.preferences import Preferences
 from modules.support.studio import Studio
 
 router = APIRouter(tags=["settings"])

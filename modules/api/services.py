@@ -12,10 +12,10 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from modules.api.feed import Feed
-from modules.support.preferences import Preferences
 from modules.contracts.accounts import Caller
 from modules.contracts.errors import NotAllowed
 from modules.monitoring.meters import Meters
+from modules.support.preferences import Preferences
 from modules.support.studio import Studio
 
 

@@ -14,10 +14,10 @@ from modules.api.choices import choices_of, settled
 from modules.api.fields import sound_text
 from modules.api.jobs import CLEAN, REFUSED
 from modules.api.paging import Page, Paging, cut, matches, one_of
-from modules.support.preferences import Preferences
 from modules.api.services import Own, Person, Services
 from modules.contracts.accounts import Caller
 from modules.contracts.errors import InvalidRequest, UnknownName
+from modules.support.preferences import Preferences
 from modules.support.settings import Setting
 from modules.support.studio import Studio
 
