@@ -12,10 +12,8 @@ under the same name, and what the first try left is removed. `sweep` settles cla
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -52,6 +50,7 @@ class DiskPictureStore:
         self._engine = engine
         self._folder = folder
         self._settings = settings
+        self._opened = time.time()
         self._thumbnails = Thumbnails(cache or folder.parent / "cache" / "thumbnails")
         migrate(engine, "pictures", SCRIPTS, head=VERSION, first_table="pictures")
         self.sweep()
@@ -65,7 +64,6 @@ class DiskPictureStore:
         Raises `InvalidRequest` or `UnsupportedFeature` for the format, `OSError` when the disk does not take the file.
         """
         check_format(output.format)
-        began = time.time()
         settings = {**self._settings.public(), **own}
         if MEDIA_TYPES[output.format] != LOSSLESS:
             picture = replace(picture, recipe={**picture.recipe, FILE: {"quality": settings["jpeg_quality"]}})
@@ -76,7 +74,7 @@ class DiskPictureStore:
         quality = recipe.get(FILE, {}).get("quality", settings["jpeg_quality"])
         data = encode(picture.image, row.format, infotext=picture.infotext, recipe=recipe, quality=quality)
         path = self._path(row)
-        if row.created < began:
+        if row.created < self._opened:
             _tidy(path)  # an earlier process died while it wrote this very picture
         write_bytes(path, data)
         if settings["save_txt"]:
@@ -187,30 +185,27 @@ class DiskPictureStore:
             dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
             connection.execute(dialect.insert(PICTURES).values(values).on_conflict_do_nothing())
             row = _one(connection, job_id, picture.index)
-            if row.name:
-                return row
-            naming = Naming(picture, now.astimezone(), job_id, owner, row.number)
-            stem = f"{row.number:05d}-{expand(pattern, naming)}"
-            name = self._take_name(connection, row.folder, stem, ENDINGS[fmt])
-            connection.execute(update(PICTURES).where(COLUMNS.number == row.number).values(name=name))
-            return _one(connection, job_id, picture.index)
+        if row.name:
+            return row
+        naming = Naming(picture, now.astimezone(), job_id, owner, row.number)
+        return self._take_name(row, f"{row.number:05d}-{expand(pattern, naming)}", ENDINGS[fmt])
 
-    def _take_name(self, connection: Connection, day: str, stem: str, ending: str) -> str:
-        """Put an empty file under a name that is free, also from files that this database knows nothing of.
+    def _take_name(self, row: Row[Any], stem: str, ending: str) -> Row[Any]:
+        """The row with a name that is free, also from files that this database knows nothing of.
 
-        An empty file that no row names was left by a process that died right here, and is taken over.
+        The name is written down and no file is made for it yet, so that whenever the process dies, none is left that
+        no row names. `stem` begins with the number of the row, so no other row can want the same name.
         """
-        folder = self._folder / day
+        folder = self._folder / row.folder
         folder.mkdir(parents=True, exist_ok=True)
-        for attempt in range(10_000):
-            name = f"{stem}{f'-{attempt}' if attempt else ''}{ending}"
-            with contextlib.suppress(FileExistsError):
-                os.close(os.open(folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
-                return name
-            named = select(COLUMNS.number).where((COLUMNS.folder == day) & (COLUMNS.name == name))
-            if (folder / name).stat().st_size == 0 and connection.execute(named).first() is None:
-                return name
-        raise FileExistsError(errno.EEXIST, "no name is free for it", str(folder / f"{stem}{ending}"))
+        names = (f"{stem}{f'-{attempt}' if attempt else ''}{ending}" for attempt in range(10_000))
+        name = next((name for name in names if not (folder / name).exists()), None)
+        if name is None:
+            raise FileExistsError(errno.EEXIST, "no name is free for it", str(folder / f"{stem}{ending}"))
+        nameless = (COLUMNS.number == row.number) & (COLUMNS.name == "")
+        with self._engine.begin() as connection:
+            connection.execute(update(PICTURES).where(nameless).values(name=name))
+            return _one(connection, row.job_id, row.position)  # named by whoever saves the same picture, perhaps
 
     def _find(self, picture_id: str) -> Row[Any] | None:
         with self._engine.connect() as connection:

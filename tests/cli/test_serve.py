@@ -34,7 +34,7 @@ async def run(early):
     return 0
 
 early = sys.argv[1] == "early"
-sys.modules["modules.app"] = types.SimpleNamespace(serve=lambda options: asyncio.run(run(early)))
+sys.modules["modules.app"] = types.SimpleNamespace(serve=lambda options, supervised: asyncio.run(run(early)))
 sys.exit(serve.run(flags.parse(["--port", "0"])))
 """
 
@@ -67,7 +67,7 @@ def test_a_free_port_is_no_problem():
 
 def test_the_options_reach_the_server(monkeypatch):
     seen = []
-    stand_in = types.SimpleNamespace(serve=lambda options: seen.append(options) or 5)
+    stand_in = types.SimpleNamespace(serve=lambda options, supervised: seen.append(options) or 5)
     monkeypatch.setitem(sys.modules, "modules.app", stand_in)
     command = flags.parse(["--port", "0", "--lanes", "2"])
     assert serve.run(command) == 5
