@@ -25,11 +25,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def draw(seen: Any, prompt: str, seed: int) -> None:
-    before = seen.thumbs()
+    """Until the picture of that seed is shown; earlier visitors' pictures may come into the gallery meanwhile."""
     seen.write(prompt)
     seen.page.fill("#txt2img_seed input", str(seed))
     seen.generate()
-    seen.page.wait_for_function(f"document.querySelectorAll('.thumb').length > {before}", timeout=120_000)
+    facts = "[...document.querySelectorAll('#html_info_txt2img dl > div')].map((row) => row.innerText.split(/\\s+/))"
+    shown = f"{facts}.some(([key, value]) => key === 'Seed' && value === '{seed}')"
+    seen.page.wait_for_function(shown, timeout=120_000)
     seen.wait(IDLE)
 
 
