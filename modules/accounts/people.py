@@ -15,12 +15,11 @@ from sqlalchemy.exc import IntegrityError
 
 from modules.accounts import secrets
 from modules.accounts.tables import LEDGER, PREFERENCES, SESSIONS, TIERS, TOKENS, USERS, WEIGHTS
-from modules.contracts.accounts import LOCAL, ROLES, ApiToken, Caller, Role, User
+from modules.contracts.accounts import RESERVED, ROLES, ApiToken, Caller, Role, User
 from modules.contracts.errors import InvalidRequest
 
 SESSION_SECONDS = 30 * 86400.0
 NAME = re.compile(r"[\w.@+-]{1,64}")
-RESERVED = frozenset({LOCAL.name})
 NOTE_USE_EVERY = 60.0
 """A token's last use is written down this often at most, in seconds."""
 
@@ -101,7 +100,8 @@ class People:
         name = unicodedata.normalize("NFC", name)
         if NAME.fullmatch(name) is None or _fold(name) in RESERVED:
             raise InvalidRequest(
-                f"A user's name has 1 to 64 letters, digits or . _ @ + -, not {name!r}; nor is it {LOCAL.name}."
+                f"A user's name has 1 to 64 letters, digits or . _ @ + -, not {name!r}; nor is it one of "
+                f"{', '.join(sorted(RESERVED))}, under which the studio itself draws."
             )
         values = {"id": uuid.uuid4().hex, "name": name, "folded": _fold(name), "tier": tier, "disabled": False}
         values |= {"role": _checked(role), "password": secrets.hash_password(password), "created": self._clock()}

@@ -12,7 +12,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from modules.api.feed import Feed
-from modules.contracts.accounts import Caller
+from modules.contracts.accounts import NOT_FOR_GUESTS, Caller
 from modules.contracts.errors import NotAllowed
 from modules.monitoring.meters import Meters
 from modules.support.preferences import Preferences
@@ -49,7 +49,7 @@ async def member_of(request: HTTPConnection) -> Caller:
     """Who calls. Raises `NotAllowed` for a guest."""
     caller: Caller = request.state.caller
     if caller.is_guest:
-        raise NotAllowed("A guest may draw and look, and change nothing that lasts.")
+        raise NotAllowed(NOT_FOR_GUESTS)
     return caller
 
 

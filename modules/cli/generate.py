@@ -12,6 +12,7 @@ from rich.progress import Progress, TaskID
 from modules.bootstrap.flags import Command
 from modules.cli import terminal
 from modules.cli.recipe import request_from, targets
+from modules.contracts.accounts import TERMINAL
 from modules.contracts.errors import InvalidRequest, StudioError
 from modules.contracts.events import Event, StageStarted, StepDone
 from modules.contracts.jobs import JobHandle
@@ -52,7 +53,7 @@ def carry_out(command: Command, request: GenerationRequest) -> int:
     # Making pictures larger needs no checkpoint, so none is loaded beforehand.
     studio = build_studio(command.options, private=True, warm=request.enlarge is None)
     try:
-        handle = studio.queue.submit(request, owner="cli")
+        handle = studio.queue.submit(request, owner=TERMINAL)
         result = follow(handle, studio.status, console)
         _write(result, output, studio, console)
     finally:

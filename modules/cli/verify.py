@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from modules.bootstrap.options import Options
+from modules.contracts.accounts import TERMINAL
 from modules.contracts.jobs import JobQueue
 from modules.contracts.request import GenerationRequest
 
@@ -58,7 +59,7 @@ def run(argv: Sequence[str], options: Options) -> int:
             picture = next((row.id for row in studio.pictures.list(limit=1)), picture)
         queue: Any = _WithRequests(studio.queue, JobStore(database))
         verdict = Verifier(studio.pictures, queue, lambda: int(studio.settings["jpeg_quality"])).verify(
-            picture, "cli", max(0, found.company)
+            picture, TERMINAL, max(0, found.company)
         )
     finally:
         database.dispose()

@@ -92,6 +92,11 @@ class Caller:
 
 LOCAL = Caller("local", "admin", "local")
 """Everybody, as long as nobody has to sign in, and the owner of everything that was made meanwhile."""
+TERMINAL = "cli"
+"""The owner of what commands of the terminal draw."""
+RESERVED = frozenset({LOCAL.name, TERMINAL})
+"""Owners that are nobody's account: one of such a name would be handed what the studio itself has drawn under it."""
+NOT_FOR_GUESTS = "A guest may draw and look, and change nothing that lasts."
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import gradio as gr
 
-from modules.contracts.accounts import LOCAL
+from modules.contracts.accounts import LOCAL, NOT_FOR_GUESTS
 from modules.contracts.errors import StudioError
 from modules.contracts.infotext import parse
 from modules.contracts.infotext_recall import to_request
@@ -189,8 +189,14 @@ class Handlers:
         second = (gr.update(visible=True), gr.skip()) if facts.can("hires") else (gr.update(visible=False), False)
         return [*(values[name] for name in self.FITTED), *able, *second, self._table.aspects[0], prompts]
 
-    def refresh(self, checkpoint: str | None) -> Any:
-        """Look at the model folders again and say what cannot be used, and why."""
+    def offer_refresh(self, request: gr.Request) -> Any:
+        """The button for looking at the model folders again, for those who may."""
+        return gr.update(visible=not self._is_guest(request))
+
+    def refresh(self, request: gr.Request, checkpoint: str | None) -> Any:
+        """Look at the model folders again and say what cannot be used, and why. Not for guests, as in the API."""
+        if self._is_guest(request):
+            raise gr.Error(NOT_FOR_GUESTS, print_exception=False)
         catalog = self._studio.catalog
         catalog.refresh()
         for entry in catalog.models():
@@ -200,6 +206,11 @@ class Handlers:
         names = [value for _, value in choices]
         kept = checkpoint if checkpoint in names else next(iter(names), None)
         return gr.update(choices=choices, value=kept)
+
+    def _is_guest(self, request: gr.Request) -> bool:
+        """Names without an account are admins: whoever sits at this machine, and those of `--api-auth`."""
+        user = self._studio.accounts.user(owner_of(request))
+        return user is not None and user.role == "guest"
 
     def resize(self, aspect: str, checkpoint: str | None) -> tuple[int, int]:
         """Width and height of an aspect at the model's native size."""

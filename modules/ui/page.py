@@ -180,6 +180,7 @@ def _connect(page: gr.Blocks, inputs: Inputs, parts: _Controls, handlers: Handle
     page.load(handlers.open, None, show, **QUIET)
     page.load(handlers.starting, None, parts.status, **QUIET)
     page.load(handlers.left, None, parts.left, **QUIET)
+    page.load(handlers.offer_refresh, None, parts.refresh, **QUIET)
 
 
 def _connect_in_browser(made: dict[str, Any], parts: _Controls) -> None:

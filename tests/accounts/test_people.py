@@ -142,3 +142,12 @@ def test_accounts_are_there_after_a_restart(staffed, database, clock):
     again = StoredAccounts(database, clock)
     assert again.by_token(token).name == "bob"
     assert again.by_password("ada", PASSWORD).is_admin
+
+
+@pytest.mark.parametrize("name", ["local", "cli", "CLI", "Local", "\uff43\uff4c\uff49"])
+def test_names_under_which_the_studio_itself_draws_are_nobodys(staffed, name):
+    for inherit in (False, True):
+        with pytest.raises(InvalidRequest, match="cli, local"):
+            staffed.add_user(name, PASSWORD, inherit=inherit)
+    assert staffed.user(name) is None
+    assert staffed.add_user("client", PASSWORD).name == "client"

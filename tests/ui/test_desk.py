@@ -306,3 +306,20 @@ def test_the_status_line_follows_the_start(room):
 
 async def collect(stream: AsyncIterator[Any]) -> list[Any]:
     return [item async for item in stream]
+
+
+def test_only_those_who_may_have_the_model_folders_looked_at(room, monkeypatch):
+    monkeypatch.setattr("modules.ui.handlers.gr.Warning", lambda *message, **manner: None)  # there is no page
+    accounts, catalog = room.studio.accounts, room.studio.catalog
+    handlers = room.handlers
+    assert handlers.offer_refresh(asks())["visible"]
+    accounts.add_user("ada", "correct horse", role="admin")
+    accounts.add_user("bob", "correct horse")
+    accounts.add_user("guy", "correct horse", role="guest")
+    assert [handlers.offer_refresh(asks(name))["visible"] for name in ("ada", "bob", "guy")] == [True, True, False]
+    with pytest.raises(Error, match="guest"):
+        handlers.refresh(asks("guy"), "pocket")
+    assert catalog.refreshed == 0
+    handlers.refresh(asks("bob"), "pocket")
+    handlers.refresh(asks("of --api-auth"), "pocket")
+    assert catalog.refreshed == 2
