@@ -8,6 +8,7 @@ from typing import Any
 
 from modules.contracts.catalog import Family, FileEntry, ModelEntry, UpscalerEntry
 from modules.contracts.enlarging import EnlargedSize, EnlargeParams
+from modules.contracts.networks import NetworkTag
 from modules.contracts.request import GenerationRequest, Mode
 
 
@@ -17,9 +18,14 @@ class PicturePlan:
 
     index: int
     prompt: str
+    """After styles, wildcards and choices, with the tags of extra networks in it."""
     negative: str
     seed: int
     subseed: int
+    networks: tuple[NetworkTag, ...] = ()
+    """What the prompt's tags ask for, in the order of the text."""
+    hires_networks: tuple[NetworkTag, ...] = ()
+    """The same for the hires pass; equal to `networks` where it has no prompt of its own."""
 
 
 @dataclass(frozen=True, slots=True)
