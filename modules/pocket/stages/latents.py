@@ -19,6 +19,7 @@ import torch
 from modules.pocket.scenes.captions import caption
 from modules.pocket.scenes.lot import draw_scene
 from modules.pocket.scenes.render import render
+from modules.pocket.stages.focus import draw_rows
 from modules.pocket.stages.pictures import SEED, open_pictures
 from modules.pocket.stages.text import WIDTH, embed, load_text
 from modules.pocket.stages.vae import load_vae, to_tensor
@@ -147,7 +148,7 @@ class Encoded:
         return self._count
 
     def draw(self, lot: np.random.Generator, batch: int, drop: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """`batch` latents (n, 4, side/8, side/8) and embeddings (n, LENGTH, WIDTH), float32.
+        """`batch` latents (n, 4, side/8, side/8) and embeddings (n, LENGTH, WIDTH), float32, scenes chosen by `focus`.
 
         A share `drop` of the embeddings is that of the empty caption, for classifier-free guidance
         (arXiv:2207.12598).
@@ -155,7 +156,7 @@ class Encoded:
         self._asked += 1
         if self._asked % REFRESH == 0:
             self._count = self._done()
-        rows = lot.integers(self._count, size=batch)
+        rows = draw_rows(lot, self._count, batch)
         words = rows * WORDINGS + lot.integers(WORDINGS, size=batch)
         words[lot.random(batch) < drop] = len(self._texts) - 1
         return torch.from_numpy(self._latents[rows]).float(), torch.from_numpy(self._texts[words]).float()

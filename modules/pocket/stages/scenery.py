@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from modules.pocket.scenes.captions import caption
 from modules.pocket.scenes.lot import draw_scene
+from modules.pocket.stages.focus import draw_rows
 from modules.pocket.stages.pictures import SEED
 from modules.training.feed import Feed
 from modules.training.journal import load_checkpoint
@@ -48,7 +49,7 @@ class SceneBatches:
         side = self.sides[int(lot.choice(len(self.sides), p=self.shares))]
         count = max(1, round(self.batch * (self.sides[0] / side) ** 2))
         store = open_store(self.folder, side)
-        rows = lot.integers(len(store), size=count)
+        rows = draw_rows(lot, len(store), count)
         texts = [caption(draw_scene(SEED, int(row)), lot).text for row in rows]
         empty = lot.random(count) < self.drop
         ids = tokenize(self.folder, ["" if blank else text for text, blank in zip(texts, empty, strict=True)])

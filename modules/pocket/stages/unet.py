@@ -4,6 +4,9 @@ Flat colour is what averages of many latents say, so it survives noise that hide
 to a signal-to-noise ratio low enough to hide it too (DDPM's linear one), and the loss keeps its full weight there.
 At the other end it is cut as in min-SNR (arXiv:2303.09556).
 
+Noise that hides colours teaches colours and noise that hides nothing teaches texture; the outline of a thing is
+decided between them, so most samples are taken there. Which scenes are seen, and how often, is `focus`'s choice.
+
 Composition is learned on pictures of half the side, which cost a quarter; the last part of the time is spent on
 pictures of the whole side, with some of half the side among them so that both stay usable.
 """
@@ -16,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from modules.pocket.stages.latents import Encoded
 from modules.pocket.stages.pictures import SIDE
@@ -29,6 +33,8 @@ BETAS = (1e-4, 2e-2)
 SNR_LIMIT = 5.0
 DROP = 0.1
 """Share of samples that see the empty caption."""
+OUTLINES, OUTLINE_SHARE = (100, 650), 0.8
+"""Timesteps at which outlines are decided, and the share of samples that is spread over these alone."""
 COARSE = 0.7
 """Share of the time spent on half the side only."""
 
@@ -67,9 +73,17 @@ def loss_weight(level: torch.Tensor) -> torch.Tensor:
     return (SNR_LIMIT * (1 - level)).clamp(max=1.0)
 
 
-def _times(lot: np.random.Generator, batch: int) -> torch.Tensor:
-    """Timesteps spread evenly over the schedule, in random order."""
-    return torch.from_numpy(((lot.permutation(batch) + lot.random(batch)) / batch * STEPS).astype(np.int64))
+def draw_times(lot: np.random.Generator, batch: int) -> torch.Tensor:
+    """Timesteps, int64 (batch,): OUTLINE_SHARE of them within OUTLINES, the others anywhere; both spread evenly."""
+    inner = round(batch * OUTLINE_SHARE)
+    first, last = OUTLINES
+    spread = np.concatenate([first + (last - first) * _spread(lot, inner), STEPS * _spread(lot, batch - inner)])
+    return torch.from_numpy(spread.astype(np.int64))
+
+
+def _spread(lot: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """Numbers in 0..1, one in each of `count` equal parts, in random order."""
+    return (lot.permutation(count) + lot.random(count)) / max(1, count)
 
 
 def _choose(stores: list[Encoded], lot: np.random.Generator, done: float) -> Encoded:
@@ -111,7 +125,7 @@ def train_unet(
         size = max(1, round(batch * (sides[0] / store.side) ** 2))
         seen[store.side] += size
         clean, words = (each.to(device) for each in store.draw(lot, size, DROP))
-        times = _times(lot, size).to(device)
+        times = draw_times(lot, size).to(device)
         level = levels[times]
         noisy, wanted = velocity(clean, torch.randn_like(clean), level)
         with torch.autocast(clean.device.type, torch.bfloat16):
