@@ -183,13 +183,13 @@ def _line_up(
     lanes: int,
 ) -> JobService:
     """The queue. What it asks the settings, its owners' own among them, it asks at each job."""
-    from modules.call_queue.entrance import Entrance
+    from modules.call_queue.entrance import Entrance, room_of
     from modules.call_queue.queue import CallQueue
     from modules.call_queue.store import JobStore
     from modules.processing_diffusers.examination import examine_request
 
     store = JobStore(jobs, machine=platform.node(), keep_bytes=partial(_kept_bytes, settings))
-    entrance = Entrance(partial(examine_request, catalog=catalog, settings=settings))
+    entrance = Entrance(partial(examine_request, catalog=catalog, settings=settings), partial(room_of, settings))
     own = Preferences(settings, accounts).carried
     return CallQueue(room.get, store, bus, pictures, lanes=lanes, entrance=entrance, own=own)
 

@@ -88,6 +88,10 @@ class Relay:
         """How many run or wait."""
         return self._inner.pending(owner)
 
+    def waiting_bytes(self, owner: str | None = None) -> int:
+        """How large the requests are that wait."""
+        return self._inner.waiting_bytes(owner)
+
     def cancel(self, job_id: str) -> bool:
         """Ask a job to stop."""
         return self._inner.cancel(job_id)

@@ -44,6 +44,15 @@ class WeightWanted(BaseModel):
     weight: float = Field(gt=0, le=1000, allow_inf_nan=False)
 
 
+class WaitingBytes(BaseModel):
+    """Bytes of requests that wait, pictures included, and how many may; null is no bound."""
+
+    mine: int
+    mine_at_most: int | None
+    all: int
+    all_at_most: int | None
+
+
 class QueueRow(BaseModel):
     """The queue, as far as it concerns the caller."""
 
@@ -52,6 +61,7 @@ class QueueRow(BaseModel):
     mine: int = Field(description="The caller's jobs that wait or run.")
     all: int = Field(description="Everybody's jobs that wait or run.")
     running: list[str] = Field(description="The caller's jobs that run.")
+    waiting_bytes: WaitingBytes
     shares: list[ShareRow] = Field(description="For admins everybody's, for others their own.")
 
 
@@ -137,7 +147,18 @@ def get_queue(studio: Services, person: Person) -> QueueRow:
         mine=queue.pending(person.name),
         all=queue.pending(),
         running=[job.job_id for job in queue.running(person.name)],
+        waiting_bytes=_waiting_bytes(studio, person.name),
         shares=shares,
+    )
+
+
+def _waiting_bytes(studio: Studio, owner: str) -> WaitingBytes:
+    most = {key: int(studio.settings[key]) * 2**20 or None for key in ("queue_input_mb", "queue_input_mb_per_owner")}
+    return WaitingBytes(
+        mine=studio.queue.waiting_bytes(owner),
+        mine_at_most=most["queue_input_mb_per_owner"],
+        all=studio.queue.waiting_bytes(),
+        all_at_most=most["queue_input_mb"],
     )
 
 

@@ -75,6 +75,7 @@ class StatusReport(BaseModel):
     versions: dict[str, str]
     device: str
     jobs: dict[str, int] = Field(description="Jobs in the table by state.")
+    waiting_bytes: int = Field(description="Of all requests that wait, pictures included.")
     paused: bool
     lanes: list[LaneRow]
     waiting: list[WaitingRow] = Field(description=f"The {WAITING} that came first.")
@@ -113,6 +114,7 @@ def report(studio: Studio, figures: Meters) -> StatusReport:
         versions=dict(studio.versions),
         device=str(studio.device_report().get("name") or studio.device_report().get("state", "")),
         jobs=job_counts(studio),
+        waiting_bytes=studio.queue.waiting_bytes(),
         paused=studio.queue.paused,
         lanes=_lanes(studio, figures.jobs.running()),
         waiting=[_waiting(record) for record in waiting],

@@ -66,7 +66,7 @@ def render(report: Mapping[str, Any]) -> str:
     parts = [
         f'<header><h1>Atelier</h1><p class="{state}">{escape(said)}</p>'
         f'<p id="when">Up for {_span(report["up_seconds"])} on {where}.</p></header>',
-        _pairs("Jobs", report["jobs"].items()),
+        _pairs("Jobs", {**report["jobs"], "requests that wait": _size(report["waiting_bytes"])}.items()),
         _pairs("Speeds", _speeds(report["speeds"])),
         _pairs("Memory", ((name.replace("_", " "), _size(value)) for name, value in report["memory"].items())),
         _pairs("Models in memory", ((name, "") for name in report["models"])),

@@ -101,6 +101,10 @@ class Control(ABC):
         """Number of jobs queued or running."""
         return self._store.pending(owner)
 
+    def waiting_bytes(self, owner: str | None = None) -> int:
+        """Bytes of the stored requests of jobs that wait."""
+        return self._store.waiting_bytes(owner)
+
     def earlier(self, request: GenerationRequest, owner: str, terms: JobTerms) -> JobHandle | None:
         """The job that this owner submitted under the same idempotency key."""
         return None if terms.idempotency_key is None else self._same(owner, terms, digest_of(request))
@@ -112,7 +116,7 @@ class Control(ABC):
         if terms.idempotency_key is not None and self._store.find_key(owner, terms.idempotency_key) is not None:
             return False
         self._check_open()
-        self._entrance.check(request, self._store)
+        self._entrance.check(request, owner, self._store)
         return True
 
     def requeue(self, job_id: str, *, new_id: str | None = None) -> JobHandle:

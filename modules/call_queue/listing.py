@@ -88,6 +88,14 @@ class Listing:
         with self.engine.connect() as connection:
             return int(connection.execute(select(func.count()).select_from(JOBS).where(which)).scalar_one())
 
+    def waiting_bytes(self, owner: str | None = None) -> int:
+        """Bytes of the stored requests of jobs that wait, held-back ones included; of one owner when given."""
+        query = select(func.coalesce(func.sum(JOBS.c.size), 0)).where(JOBS.c.state == "queued")
+        if owner is not None:
+            query = query.where(JOBS.c.owner == owner)
+        with self.engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def owners(self) -> builtins.list[OwnerShare]:
         """What each owner has had, by name."""
         with self.engine.connect() as connection:

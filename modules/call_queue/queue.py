@@ -154,11 +154,12 @@ class CallQueue(Tending):
         if job_id is not None and self._pictures.list(job_id=chosen, limit=1):
             raise InvalidRequest(f"There is a job {chosen!r} already; choose another id, or none.")
         self._check_open()
-        self._entrance.check(request, self._store)
+        self._entrance.check(request, owner, self._store)
         ticket = Ticket(chosen, owner, self._bus)
         whole = _with_own(_with_seeds(request), self._own(owner))
         try:
             with self._change:
+                self._entrance.check_room(whole, owner, self._store)  # again, so that no two fill the same room
                 self._store.add(chosen, owner, whole, terms, digest=digest, origin=origin)
                 self._open[chosen] = self._known[chosen] = ticket
         except InvalidRequest:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, Row, and_, delete, func, insert, or_,
 from sqlalchemy.exc import IntegrityError
 
 from modules.call_queue.database import lock_for_writing, prepare_tables
+from modules.call_queue.entrance import size_of
 from modules.call_queue.estimates import Measurement
 from modules.call_queue.fairness import Policy, Turn, Waiting, take_turn
 from modules.call_queue.inputs import DEFAULT_LIMIT, keep, take_out, trim
@@ -106,11 +107,13 @@ class JobStore(Listing, Ordering):
         native = self.speeds.native(model)
         work = work_of(request, native)
         deadline = None if terms.deadline is None else terms.deadline.timestamp()
+        stored = json.dumps(encode(request), ensure_ascii=False, separators=(",", ":"))
         row = {
             "id": job_id,
             "owner": owner,
             "state": "queued",
-            "request": json.dumps(encode(request), ensure_ascii=False, separators=(",", ":")),
+            "request": stored,
+            "size": size_of(stored),
             "created": now,
             "place": now - terms.priority * self.policy.priority_seconds,
             "priority": terms.priority,

@@ -19,7 +19,7 @@ from sqlalchemy import (
 from modules.contracts.errors import StudioError
 
 METADATA = MetaData()
-VERSION = "jobs_4"
+VERSION = "jobs_5"
 """The newest of the scripts."""
 
 JOBS = Table(
@@ -57,10 +57,12 @@ JOBS = Table(
     Column("worker", Text),  # which process runs it
     Column("origin", Text),  # the job that it repeats
     Column("partial", LargeBinary),  # the last look at an unfinished picture
+    Column("size", Integer, nullable=False, default=0, server_default="0"),  # bytes of the request as it came
     CheckConstraint("state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="known_state"),
     Index("jobs_by_state", "state", "number"),
     Index("jobs_by_owner", "owner", "number"),
     Index("jobs_by_place", "state", "owner", "place", "number"),
+    Index("jobs_by_size", "state", "owner", "size"),
     Index("one_job_a_key", "owner", "idempotency_key", unique=True),
     sqlite_autoincrement=True,
 )

@@ -215,6 +215,9 @@ class JobQueue(Protocol):
     def pending(self, owner: str | None = None) -> int:
         """Number of jobs queued or running."""
 
+    def waiting_bytes(self, owner: str | None = None) -> int:
+        """Bytes of the requests, their pictures included, of jobs that wait; of one owner when given."""
+
     def cancel(self, job_id: str) -> bool:
         """Ask a job to stop; False when it had ended or is not known."""
 

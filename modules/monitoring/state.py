@@ -50,6 +50,10 @@ class StateCollector(Collector):
             jobs.add_metric([state], count)
         yield jobs
         yield GaugeMetricFamily("atelier_lanes", "Jobs that are drawn at a time.", studio.options.run.lanes)
+        held = "Bytes of requests that wait, pictures included."
+        yield GaugeMetricFamily("atelier_queue_waiting_bytes", held, studio.queue.waiting_bytes())
+        most = float(studio.settings["queue_input_mb"]) * 2**20
+        yield GaugeMetricFamily("atelier_queue_waiting_bytes_limit", "How many may be; 0 is no bound.", most)
         yield GaugeMetricFamily("atelier_queue_paused", "1 while no jobs are started.", float(studio.queue.paused))
         ready = studio.status.ready and studio.status.trouble is None
         yield GaugeMetricFamily("atelier_ready", "1 while /readyz says that a picture can be drawn.", float(ready))

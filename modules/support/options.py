@@ -78,5 +78,23 @@ CORE_SETTINGS: tuple[Setting, ...] = (
         minimum=0,
         maximum=1_000_000,
     ),
+    Setting(
+        "queue_input_mb",
+        2048,
+        "Requests that may wait, pictures included, MB; 0 no bound",
+        "serving",
+        "admin",
+        minimum=0,
+        maximum=1_000_000,
+    ),
+    Setting(
+        "queue_input_mb_per_owner",
+        1024,
+        "Those of one owner, MB; 0 no bound",
+        "serving",
+        "admin",
+        minimum=0,
+        maximum=1_000_000,
+    ),
     Setting("hub_token", "", "Token for the model hub", "hub", "secret"),
 )

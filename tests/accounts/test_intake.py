@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 from PIL import Image, ImageFile
 
+from modules.api.images import to_png
 from modules.contracts.accounts import Tier
 from modules.contracts.errors import InvalidRequest
 from tests.accounts.fronts import MeteredRig
@@ -186,6 +187,42 @@ def test_what_nobody_would_draw_is_refused_at_once_and_costs_nothing(rig, bob):
     inner._entrance = kept
     assert (answer.status_code, "17" in answer.json()["detail"]) == (422, True), answer.text
     assert len(rig.accounts.ledger(limit=1000)) == before
+
+
+def test_requests_that_fill_the_room_are_refused_before_anything_is_stored_or_charged(rig, bob):
+    ada = rig.client(headers=rig.key_of("ada"))
+    rig.queue.pause()
+    noise = b64(to_png(Image.effect_noise((850, 850), 200)))  # about 0.7 megabytes as it is stored
+    body, later = {"prompt": "a cat", "init_images": [noise]}, {"Prefer": "respond-async"}
+
+    def ask(client, status, **headers):
+        answer = client.post("/sdapi/v1/img2img", json=body, headers={**later, **headers})
+        assert answer.status_code == status, answer.text
+        return answer
+
+    def waiting():
+        return bob.get("/api/v1/queue").json()["waiting_bytes"]
+
+    before, lines = waiting(), len(rig.accounts.ledger(limit=1000))
+    assert (before["mine"], before["mine_at_most"], before["all_at_most"]) == (0, 2**30, 2**31)
+    rig.settings.update({"queue_input_mb_per_owner": 1, "queue_input_mb": 2})
+    try:
+        first = ask(bob, 202, **{"Idempotency-Key": "first"}).json()
+        told = waiting()
+        assert 2**19 < told["mine"] < 2**20 == told["mine_at_most"]
+        refused = ask(bob, 429)
+        assert refused.json()["error"] == "over_limit"
+        assert int(refused.headers["retry-after"]) > 0
+        assert ask(bob, 202, **{"Idempotency-Key": "first"}).json() == first
+        assert waiting() == told
+        rig.settings.update({"queue_input_mb_per_owner": 0})
+        ask(ada, 202)
+        assert waiting()["all"] > told["all"]
+        assert ask(ada, 503).headers["retry-after"] == "5"
+        assert len(rig.accounts.ledger(limit=1000)) == lines + 2
+    finally:
+        rig.settings.update({"queue_input_mb_per_owner": None, "queue_input_mb": None})
+        rig.queue.resume()
 
 
 def test_a_full_queue_answers_503_and_when_to_come_again(rig, bob, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -12,6 +13,7 @@ from modules.accounts.door import Door
 from modules.accounts.service import StoredAccounts
 from modules.bootstrap.options import DeviceOptions, NetworkOptions, Options, PathOptions
 from modules.call_queue.database import open_database
+from modules.call_queue.entrance import Entrance, room_of
 from modules.call_queue.queue import CallQueue
 from modules.call_queue.store import JobStore
 from modules.contracts.catalog import FileEntry, ModelEntry, SamplerEntry, ScheduleEntry, UpscalerEntry
@@ -103,7 +105,8 @@ class Rig:
         disk = DiskPictureStore(self.database, folder / "outputs", self.settings) if gallery else None
         self.pictures = disk or MemoryPictures()
         own = Preferences(self.settings, self.accounts).carried
-        self.queue = CallQueue(lambda: self.engine, store, self.bus, self.pictures, lanes=lanes, own=own)
+        room = Entrance(room=partial(room_of, self.settings))
+        self.queue = CallQueue(lambda: self.engine, store, self.bus, self.pictures, lanes, room, own)
         self.queue.start()
         if ready:
             self.status.set("ready", "Ready")

@@ -128,8 +128,8 @@ def test_the_queue_is_held_by_admins_only(people):
     job = made(clients["ann"])["id"]
     assert clients["ann"].get("/api/v1/queue").json() == {
         "lanes": rig.studio.options.run.lanes,
-        "paused": True, "mine": 1, "all": 1, "running": [], "shares": [],
-    } | {"shares": clients["ann"].get("/api/v1/queue").json()["shares"]}  # fmt: skip
+        "paused": True, "mine": 1, "all": 1, "running": [], "shares": [], "waiting_bytes": {},
+    } | {key: clients["ann"].get("/api/v1/queue").json()[key] for key in ("shares", "waiting_bytes")}  # fmt: skip
     assert clients["ann"].put("/api/v1/queue/shares/ann", json={"weight": 9}).status_code == 403
     told = clients["ada"].put("/api/v1/queue/shares/ann", json={"weight": 2}).json()
     assert ("ann", 2.0) in [(row["owner"], row["weight"]) for row in told["shares"]]

@@ -45,6 +45,17 @@ def draw(client, rig, **changes):
     return job["id"]
 
 
+def test_the_bytes_of_waiting_requests_are_a_figure(client, rig):
+    rig.queue.pause()
+    assert read(client)[("atelier_queue_waiting_bytes",)] == 0
+    job = made(client)
+    assert 500 < read(client)[("atelier_queue_waiting_bytes",)] == rig.queue.waiting_bytes()
+    assert read(client)[("atelier_queue_waiting_bytes_limit",)] == 2**31
+    rig.queue.cancel(job["id"])
+    rig.queue.resume()
+    assert read(client)[("atelier_queue_waiting_bytes",)] == 0
+
+
 def test_figures_change_with_jobs(client, rig):
     before = read(client)
     for seed in range(3):

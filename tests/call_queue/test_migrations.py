@@ -93,6 +93,9 @@ def test_rows_of_a_database_from_before_there_were_versions_are_kept(old_databas
         (0, 1, False),
         (2, 0, False),
     ]
+    assert (store.waiting_bytes(), store.waiting_bytes("bob"), store.waiting_bytes("ann")) == (4, 4, 0)  # "{}" twice
+    assert store.release(["ran"]) == 1
+    assert store.waiting_bytes("ann") == 2
     assert store.get("ended").created.timestamp() == 100.5
     assert (store.get("ended").terms.priority, store.get("ended").terms.deadline) == (0, None)
     picture = gallery_store.get("p")
