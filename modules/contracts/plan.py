@@ -8,7 +8,7 @@ from typing import Any
 
 from modules.contracts.catalog import Family, FileEntry, ModelEntry, UpscalerEntry
 from modules.contracts.enlarging import EnlargedSize, EnlargeParams
-from modules.contracts.networks import NetworkTag
+from modules.contracts.networks import NetworkTag, NetworkUse
 from modules.contracts.request import GenerationRequest, Mode
 
 
@@ -26,6 +26,10 @@ class PicturePlan:
     """What the prompt's tags ask for, in the order of the text."""
     hires_networks: tuple[NetworkTag, ...] = ()
     """The same for the hires pass; equal to `networks` where it has no prompt of its own."""
+    uses: tuple[NetworkUse, ...] = ()
+    """`networks` as they are found in the catalogue, with weights and all that was left open."""
+    hires_uses: tuple[NetworkUse, ...] = ()
+    """The same for the hires pass."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from modules.contracts.catalog import Family
 from modules.contracts.plan import Placement
 from modules.device.select import DeviceChoice
 from modules.memory.cost import ModelBytes, ModelFacts, facts_of, group_of
+from modules.networks.fittings import Fittings
 from modules.processing_diffusers.embeddings import EmbeddingCache
 from modules.processing_diffusers.families.base import FamilyAdapter
 from modules.processing_diffusers.families.table import adapter_of
@@ -47,6 +48,9 @@ class DrawingModel:
         self.text_encoders: dict[str, Target] = {
             name: target_of(parts[name], name) for name in self.family.text_encoders if parts.get(name) is not None
         }
+        self.fittings = Fittings(
+            self.family.denoiser, {name: parts[name] for name in (self.family.denoiser, *self.text_encoders)}
+        )
         self.vae = VaePart(parts["vae"])
         self.embeddings = EmbeddingCache(tally=texts)
         self._previewer = previewer

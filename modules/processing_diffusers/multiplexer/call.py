@@ -6,10 +6,10 @@ import contextvars
 import hashlib
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -28,6 +28,19 @@ class Patch(Protocol):
 
     def applied(self, module: Any) -> AbstractContextManager[None]:
         """Change `module` for the length of a block and bring every value back afterwards."""
+
+
+@runtime_checkable
+class RowPatch(Protocol):
+    """A change that may be another one for every sample, so that calls that carry different ones are merged all the
+    same. It never touches the module's weights."""
+
+    @property
+    def signature(self) -> Hashable:
+        """The same for all of its kind."""
+
+    def gathered(self, patches: Sequence[Any], counts: Sequence[int]) -> AbstractContextManager[None]:
+        """Round a call made of calls that carry `patches`, all of this kind, with so many samples each."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -58,7 +71,13 @@ class Call:
     )
 
     def __init__(
-        self, target: Target, arguments: Mapping[str, Any], *, lane: Any, limit: int, patches: tuple[Patch, ...] = ()
+        self,
+        target: Target,
+        arguments: Mapping[str, Any],
+        *,
+        lane: Any,
+        limit: int,
+        patches: tuple[Patch | RowPatch, ...] = (),
     ) -> None:
         self.target = target
         self.lane = lane

@@ -19,7 +19,7 @@ import torch
 
 from modules.memory.entry import summon
 from modules.processing_diffusers.multiplexer.admission import Admission, Lane
-from modules.processing_diffusers.multiplexer.call import Call, Digests, Patch, Target
+from modules.processing_diffusers.multiplexer.call import Call, Digests, Patch, RowPatch, Target
 from modules.processing_diffusers.multiplexer.figures import Figures
 from modules.processing_diffusers.multiplexer.line import Line
 from modules.processing_diffusers.multiplexer.merging import merge, split
@@ -79,7 +79,13 @@ class Multiplexer:
             self._condition.notify()
 
     def call(
-        self, lane: Lane, target: Target, arguments: dict[str, Any], *, limit: int = 16, patches: tuple[Patch, ...] = ()
+        self,
+        lane: Lane,
+        target: Target,
+        arguments: dict[str, Any],
+        *,
+        limit: int = 16,
+        patches: tuple[Patch | RowPatch, ...] = (),
     ) -> Any:
         """Run `target` for a lane and give its output, or raise what it raised. `limit` is the largest merged batch."""
         call = Call(target, arguments, lane=lane, limit=limit, patches=patches)
@@ -167,15 +173,18 @@ class Multiplexer:
 
     def _forward(self, group: list[Call]) -> list[Any]:
         target = group[0].target
+        samples = [call.samples for call in group]
         with ExitStack() as stack:
             patches = group[0].patches if target.module is not None else ()
-            if patches:
+            if not all(isinstance(patch, RowPatch) for patch in patches):
                 summon(target.module)
-            for patch in patches:
-                stack.enter_context(patch.applied(target.module))
+            for place, patch in enumerate(patches):
+                if isinstance(patch, RowPatch):
+                    stack.enter_context(patch.gathered([call.patches[place] for call in group], samples))
+                else:
+                    stack.enter_context(patch.applied(target.module))
             if len(group) == 1:
                 return [target.function(**group[0].arguments)]
-            samples = [call.samples for call in group]
             names = group[0].arguments
             merged = {name: merge([call.arguments[name] for call in group], samples, name) for name in names}
             return split(target.function(**merged), samples)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from modules.processing_diffusers.multiplexer.admission import Lane
-from modules.processing_diffusers.multiplexer.call import Patch, Target
+from modules.processing_diffusers.multiplexer.call import Patch, RowPatch, Target
 from modules.processing_diffusers.multiplexer.core import Multiplexer
 
 
@@ -23,7 +23,7 @@ class Port:
     lane: Lane
     limit: int = 16
     """Largest merged batch, in samples."""
-    patches: tuple[Patch, ...] = ()
+    patches: tuple[Patch | RowPatch, ...] = ()
 
     def call(self, target: Target, /, **arguments: Any) -> Any:
         """Run `target` and wait for its output."""
@@ -88,6 +88,16 @@ class StandIn:
             yield
         finally:
             self._guide = before
+
+    @contextlib.contextmanager
+    def carrying(self, patches: tuple[Patch | RowPatch, ...]) -> Iterator[None]:
+        """Let calls carry these patches, besides those that they carry anyway, for a while."""
+        before = self._port
+        self._port = replace(before, patches=(*before.patches, *patches))
+        try:
+            yield
+        finally:
+            self._port = before
 
     def cache_context(self, name: str) -> contextlib.AbstractContextManager[None]:
         """Lanes share the module, so none of them may switch a state inside it."""
