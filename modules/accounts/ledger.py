@@ -11,11 +11,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, exists, func, insert, literal, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from modules.accounts.tables import LEDGER
 from modules.contracts.accounts import LedgerEntry
+
+FIELDS = ("owner", "kind", "credits", "job_id", "pictures", "note", "moment")
+"""Columns of the table in the order in which lines are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,26 +75,34 @@ def month_of(moment: float) -> Span:
     return Span(month_start(moment), month_end(moment))
 
 
-def used(connection: Connection, owner: str, span: Span) -> float:
-    """Credits charged within that span less what came back of them, whenever it did."""
-    charges = select(LEDGER.c.job_id).where(LEDGER.c.owner == owner, LEDGER.c.kind == "charge", _within(span))
-    query = select(func.coalesce(func.sum(LEDGER.c.credits), 0.0)).where(
-        LEDGER.c.owner == owner, LEDGER.c.kind.in_(("charge", "refund")), LEDGER.c.job_id.in_(charges)
-    )
-    return max(0.0, -float(connection.execute(query).scalar_one()))
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Credits of a day and of its month: charged less what came back of them, whenever it did; and granted."""
+
+    used_today: float
+    used_this_month: float
+    granted_today: float
+    granted_this_month: float
 
 
-def granted(connection: Connection, owner: str, span: Span) -> float:
-    """Credits granted within that span."""
-    query = select(func.coalesce(func.sum(LEDGER.c.credits), 0.0)).where(
-        LEDGER.c.owner == owner, LEDGER.c.kind == "grant", _within(span)
-    )
-    return float(connection.execute(query).scalar_one())
+def usage(connection: Connection, owner: str, moment: float) -> Usage:
+    """What `owner` has used and was granted on the day of `moment` and in its month, in one statement.
 
+    A refund counts where its charge does. The time that it takes grows with the owner's lines of this month.
+    """
+    back = LEDGER.alias()
+    refunds = and_(LEDGER.c.kind == "charge", back.c.job_id == LEDGER.c.job_id, back.c.kind == "refund")
+    today, granted = _within(day_of(moment)), LEDGER.c.kind == "grant"
+    amount = LEDGER.c.credits + func.coalesce(back.c.credits, 0.0)
 
-def charge_of(connection: Connection, job_id: str) -> Row[Any] | None:
-    """The line by which that job was charged."""
-    return connection.execute(select(LEDGER).where(LEDGER.c.job_id == job_id, LEDGER.c.kind == "charge")).first()
+    def total(*which: ColumnElement[bool]) -> ColumnElement[float]:
+        return func.coalesce(func.sum(case((and_(*which), amount), else_=0.0)), 0.0)
+
+    query = select(total(today, ~granted), total(~granted), total(today, granted), total(granted))
+    query = query.select_from(LEDGER.outerjoin(back, refunds))
+    query = query.where(LEDGER.c.owner == owner, LEDGER.c.kind != "refund", _within(month_of(moment)))
+    day_used, month_used, day_granted, month_granted = (float(value) for value in connection.execute(query).one())
+    return Usage(max(0.0, -day_used), max(0.0, -month_used), day_granted, month_granted)
 
 
 def unsettled(connection: Connection) -> Sequence[Row[Any]]:
@@ -103,12 +114,37 @@ def unsettled(connection: Connection) -> Sequence[Row[Any]]:
 
 def write(connection: Connection, line: Line, moment: float) -> bool:
     """Add a line; False where the job has one of that kind already."""
-    try:
-        with connection.begin_nested():
-            connection.execute(insert(LEDGER).values(**asdict(line), moment=moment))
-    except IntegrityError:
-        return False
-    return True
+    values = {**asdict(line), "moment": moment}
+    if line.job_id is None:
+        connection.execute(insert(LEDGER).values(values))
+        return True
+    row = select(*(literal(values[name], LEDGER.c[name].type) for name in FIELDS))
+    return _add(connection, row.where(~_there(line.job_id, line.kind)))
+
+
+def refund(connection: Connection, job_id: str, made: int, moment: float) -> bool:
+    """Give back what the pictures cost that were charged and not made; False where there is nothing to settle any more.
+
+    It closes the charge also when all were made. One statement, so whoever comes second finds it closed.
+    """
+    missing = case((LEDGER.c.pictures > made, 1.0 - literal(float(max(made, 0))) / LEDGER.c.pictures), else_=0.0)
+    columns = (LEDGER.c.owner, literal("refund"), -LEDGER.c.credits * missing, LEDGER.c.job_id, LEDGER.c.pictures)
+    charged = select(*columns, literal(""), literal(moment, LEDGER.c.moment.type))
+    charged = charged.where(LEDGER.c.job_id == job_id, LEDGER.c.kind == "charge", ~_there(job_id, "refund"))
+    return _add(connection, charged)
+
+
+def _there(job_id: str, kind: str) -> ColumnElement[bool]:
+    """The job has a line of that kind. Asked first, because the table refuses a second one loudly."""
+    other = LEDGER.alias()
+    return exists().where(other.c.job_id == job_id, other.c.kind == kind)
+
+
+def _add(connection: Connection, rows: Select[Any]) -> bool:
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    added = dialect.insert(LEDGER).from_select(FIELDS, rows)
+    # On PostgreSQL somebody may have been quicker since the rows were looked for.
+    return connection.execute(added.on_conflict_do_nothing().returning(LEDGER.c.number)).first() is not None
 
 
 def lines(connection: Connection, owner: str | None, limit: int) -> list[LedgerEntry]:

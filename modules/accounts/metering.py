@@ -5,8 +5,8 @@ It stands between the fronts and the queue, so no front can forget to ask, and t
 
 from __future__ import annotations
 
+import contextlib
 import threading
-import uuid
 import zlib
 from collections.abc import Callable
 
@@ -16,14 +16,13 @@ from modules.contracts.catalog import Catalog
 from modules.contracts.cost import NATIVE_PIXELS, largest_of, pictures_of, work_of
 from modules.contracts.errors import StudioError
 from modules.contracts.events import TERMINAL, Event
-from modules.contracts.jobs import PLAIN, JobHandle, JobService, JobTerms
+from modules.contracts.jobs import PLAIN, JobHandle, JobService, JobTerms, freely
 from modules.contracts.request import GenerationRequest
-from modules.contracts.validation import validate
 from modules.support.bus import EventBus
 
 ENDED = frozenset({"done", "failed", "cancelled"})
 TURNS = 64
-"""Locks that owners share: somebody's requests are let in one after the other, so that none slips past the depth."""
+"""Locks that owners share: somebody's requests are counted one after the other, so that none slips past the depth."""
 
 
 class MeteredQueue(Relay):
@@ -34,7 +33,9 @@ class MeteredQueue(Relay):
         super().__init__(inner)
         self._gate = gate
         self._catalog = catalog
-        self._turns = tuple(threading.Lock() for _ in range(TURNS))
+        self._turns = tuple(threading.RLock() for _ in range(TURNS))
+        self._coming: dict[str, frozenset[str]] = {}
+        """Jobs by owner that were let in and perhaps not stored yet; read and changed in the owner's turn."""
         self._weights: dict[str, float] = {}
         """Of owners that have asked in this process, as the queue was told."""
         self._unsubscribe: Callable[[], None] = bus.subscribe(self._hear)
@@ -50,26 +51,27 @@ class MeteredQueue(Relay):
         return count
 
     def submit(
-        self, request: GenerationRequest, owner: str, *, job_id: str | None = None, terms: JobTerms = PLAIN
+        self,
+        request: GenerationRequest,
+        owner: str,
+        *,
+        job_id: str | None = None,
+        terms: JobTerms = PLAIN,
+        admit: Callable[[str], None] = freely,
     ) -> JobHandle:
         """As the protocol says; raises `OverLimit` or `InvalidRequest` for what the owner's tier does not allow.
 
         What was asked for before under the same idempotency key is paid for and let in whatever is left by now.
         """
-        validate(request)
-        chosen = job_id or uuid.uuid4().hex
-        with self._turn(owner):
-            known = self._inner.earlier(request, owner, terms)
-            if known is not None:
-                return known
-            if self._inner.get(chosen) is not None:
-                return self._inner.submit(request, owner, job_id=chosen, terms=terms)  # says that the id is taken
-            self._inner.check(request, owner, terms)  # what nobody would draw is not charged, not even for a moment
-            self._admit(owner, request, chosen)
-            handle = self._or_settle(chosen, lambda: self._inner.submit(request, owner, job_id=chosen, terms=terms))
-        if handle.id != chosen:  # another process was quicker with the same key
-            self._gate.settle(chosen, 0)
-        return handle
+        # Two at once under one key would both be charged, and the second refused for what the first has used up.
+        turn = self._turn(owner) if terms.idempotency_key is not None else contextlib.nullcontext()
+        with turn:
+            return self._enter(
+                owner,
+                request,
+                admit,
+                lambda pay: self._inner.submit(request, owner, job_id=job_id, terms=terms, admit=pay),
+            )
 
     def check(self, request: GenerationRequest, owner: str, terms: JobTerms = PLAIN) -> bool:
         """As the protocol says; what the owner's tier does not allow raises as in `submit`."""
@@ -78,17 +80,14 @@ class MeteredQueue(Relay):
             self._gate.check(owner, self._wish(request), self._inner.pending(owner))
         return fresh
 
-    def requeue(self, job_id: str, *, new_id: str | None = None) -> JobHandle:
+    def requeue(self, job_id: str, *, new_id: str | None = None, admit: Callable[[str], None] = freely) -> JobHandle:
         """As the protocol says; the repetition is charged like the first time, before it is stored."""
         record, request = self._inner.get(job_id), self._inner.request(job_id)
         if record is None or request is None:
             return self._inner.requeue(job_id, new_id=new_id)  # says what is wrong
-        chosen = new_id or uuid.uuid4().hex
-        with self._turn(record.owner):
-            if record.state in ENDED:
-                self._inner.check(request, record.owner)
-            self._admit(record.owner, request, chosen)
-            return self._or_settle(chosen, lambda: self._inner.requeue(job_id, new_id=chosen))
+        return self._enter(
+            record.owner, request, admit, lambda pay: self._inner.requeue(job_id, new_id=new_id, admit=pay)
+        )
 
     def set_weight(self, owner: str, weight: float) -> None:
         """As the protocol says. At the owner's next job the account book's word counts again."""
@@ -105,7 +104,7 @@ class MeteredQueue(Relay):
         self._inner.stop(timeout)
         self._unsubscribe()
 
-    def _turn(self, owner: str) -> threading.Lock:
+    def _turn(self, owner: str) -> threading.RLock:
         return self._turns[zlib.crc32(owner.encode("utf-8", "surrogatepass")) % TURNS]
 
     def _hear(self, event: Event) -> None:
@@ -113,18 +112,58 @@ class MeteredQueue(Relay):
             record = self._inner.get(event.job_id)
             self._gate.settle(event.job_id, 0 if record is None else record.pictures)
 
-    def _or_settle(self, job_id: str, store: Callable[[], JobHandle]) -> JobHandle:
-        """Store a job that was charged; what it cost comes back when it was refused."""
-        try:
-            return store()
-        except BaseException:
-            if self._inner.get(job_id) is None:
-                self._gate.settle(job_id, 0)
-            raise
+    def _enter(
+        self,
+        owner: str,
+        request: GenerationRequest,
+        admit: Callable[[str], None],
+        store: Callable[[Callable[[str], None]], JobHandle],
+    ) -> JobHandle:
+        """What `store` gives, which is handed what the inner queue is to ask.
 
-    def _admit(self, owner: str, request: GenerationRequest, job_id: str) -> None:
-        """Ask the gate, and let the owner have the part of the lanes that is due to them."""
-        weight = self._gate.admit(owner, self._wish(request), job_id, self._inner.pending(owner)).weight
+        What a job cost comes back where it was not stored after all: refused, or another process was quicker with the
+        same key.
+        """
+        charged: list[str] = []
+        stored = None
+
+        def pay(job_id: str) -> None:
+            admit(job_id)
+            weight = self._charge(owner, self._wish(request), job_id)
+            charged.append(job_id)
+            self._weigh(owner, weight)
+
+        try:
+            handle = store(pay)
+            stored = handle.id
+            return handle
+        finally:
+            for job_id in charged:
+                if job_id != stored and self._inner.get(job_id) is None:
+                    self._gate.settle(job_id, 0)
+                self._arrived(owner, job_id)
+
+    def _charge(self, owner: str, wish: Wish, job_id: str) -> float:
+        """Ask the gate; the part of the lanes that is due to the owner.
+
+        Only counting and charging have to be one after the other. A job that is on its way into the table meanwhile
+        counts once, whether it is there already or not.
+        """
+        with self._turn(owner):
+            coming = self._coming.get(owner, frozenset())
+            pending = self._inner.pending(owner, besides=coming) + len(coming)
+            weight = self._gate.admit(owner, wish, job_id, pending).weight
+            self._coming[owner] = coming | {job_id}
+        return weight
+
+    def _arrived(self, owner: str, job_id: str) -> None:
+        """That job is in the table, or will never be."""
+        with self._turn(owner):
+            coming = self._coming.pop(owner, frozenset()) - {job_id}
+            if coming:
+                self._coming[owner] = coming
+
+    def _weigh(self, owner: str, weight: float) -> None:
         if self._weights.get(owner) != weight:
             self._inner.set_weight(owner, weight)
         self._weights[owner] = weight

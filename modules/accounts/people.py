@@ -20,6 +20,8 @@ from modules.contracts.errors import InvalidRequest
 
 SESSION_SECONDS = 30 * 86400.0
 NAME = re.compile(r"[\w.@+-]{1,64}")
+SURE_SECONDS = 1.0
+"""For how long it is taken for granted that there still are accounts; that there are none is looked up every time."""
 NOTE_USE_EVERY = 60.0
 """A token's last use is written down this often at most, in seconds."""
 
@@ -32,11 +34,21 @@ class People:
         self._engine = engine
         self._clock = clock
         self._proven = secrets.Proven()
+        self._sure_until = float("-inf")
 
     def any(self) -> bool:
-        """Whether there is an account at all."""
+        """Whether there is an account at all. Every request asks it, so a yes holds for a moment.
+
+        An account that another process has made counts at once; that another process has taken the last one away is
+        noticed within `SURE_SECONDS`, and until then the studio stays closed.
+        """
+        if time.monotonic() < self._sure_until:
+            return True
         with self._engine.connect() as connection:
-            return connection.execute(select(USERS.c.id).limit(1)).first() is not None
+            found = connection.execute(select(USERS.c.id).limit(1)).first() is not None
+        if found:
+            self._sure_until = time.monotonic() + SURE_SECONDS
+        return found
 
     def by_password(self, name: str, password: str) -> Caller | None:
         """Who has that name and password, and is not disabled."""
@@ -144,6 +156,7 @@ class People:
             connection.execute(delete(WEIGHTS).where(WEIGHTS.c.owner == user.name))
             connection.execute(delete(USERS).where(USERS.c.id == user.id))
             _keep_an_admin(connection)
+        self._sure_until = float("-inf")
         return True
 
     def all(self) -> list[User]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from modules.contracts.jobs import (
     PLAIN,
@@ -17,6 +17,7 @@ from modules.contracts.jobs import (
     JobTerms,
     LogLine,
     OwnerShare,
+    freely,
 )
 from modules.contracts.request import GenerationRequest
 
@@ -36,10 +37,16 @@ class Relay:
         self._inner.stop(timeout)
 
     def submit(
-        self, request: GenerationRequest, owner: str, *, job_id: str | None = None, terms: JobTerms = PLAIN
+        self,
+        request: GenerationRequest,
+        owner: str,
+        *,
+        job_id: str | None = None,
+        terms: JobTerms = PLAIN,
+        admit: Callable[[str], None] = freely,
     ) -> JobHandle:
         """Store a job."""
-        return self._inner.submit(request, owner, job_id=job_id, terms=terms)
+        return self._inner.submit(request, owner, job_id=job_id, terms=terms, admit=admit)
 
     def earlier(self, request: GenerationRequest, owner: str, terms: JobTerms) -> JobHandle | None:
         """The job under that idempotency key."""
@@ -49,9 +56,9 @@ class Relay:
         """Whether it would be taken."""
         return self._inner.check(request, owner, terms)
 
-    def requeue(self, job_id: str, *, new_id: str | None = None) -> JobHandle:
+    def requeue(self, job_id: str, *, new_id: str | None = None, admit: Callable[[str], None] = freely) -> JobHandle:
         """Ask for the same again."""
-        return self._inner.requeue(job_id, new_id=new_id)
+        return self._inner.requeue(job_id, new_id=new_id, admit=admit)
 
     def get(self, job_id: str) -> JobRecord | None:
         """The stored row."""
@@ -84,9 +91,9 @@ class Relay:
         """Jobs that run now."""
         return self._inner.running(owner)
 
-    def pending(self, owner: str | None = None) -> int:
+    def pending(self, owner: str | None = None, *, besides: Collection[str] = ()) -> int:
         """How many run or wait."""
-        return self._inner.pending(owner)
+        return self._inner.pending(owner, besides=besides)
 
     def waiting_bytes(self, owner: str | None = None) -> int:
         """How large the requests are that wait."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection
 
 from modules.call_queue.entrance import Entrance
 from modules.call_queue.handle import Ticket
@@ -24,6 +25,7 @@ from modules.contracts.jobs import (
     JobTerms,
     LogLine,
     OwnerShare,
+    freely,
 )
 from modules.contracts.request import GenerationRequest
 from modules.contracts.validation import validate
@@ -43,9 +45,15 @@ class Control(ABC):
 
     @abstractmethod
     def _submit(
-        self, request: GenerationRequest, owner: str, job_id: str | None, terms: JobTerms, origin: str | None
+        self,
+        request: GenerationRequest,
+        owner: str,
+        job_id: str | None,
+        terms: JobTerms,
+        admit: Callable[[str], None],
+        origin: str | None,
     ) -> JobHandle:
-        """Store a job; `origin` is the one that it repeats."""
+        """Store a job that `admit` lets in; `origin` is the one that it repeats."""
 
     @abstractmethod
     def _same(self, owner: str, terms: JobTerms, digest: str | None) -> JobHandle | None:
@@ -97,9 +105,9 @@ class Control(ABC):
         """The last look at the unfinished picture of a cancelled job that was to keep it."""
         return self._store.partial(job_id)
 
-    def pending(self, owner: str | None = None) -> int:
-        """Number of jobs queued or running."""
-        return self._store.pending(owner)
+    def pending(self, owner: str | None = None, *, besides: Collection[str] = ()) -> int:
+        """Number of jobs queued or running, those of the ids `besides` left out."""
+        return self._store.pending(owner, besides=besides)
 
     def waiting_bytes(self, owner: str | None = None) -> int:
         """Bytes of the stored requests of jobs that wait."""
@@ -119,7 +127,7 @@ class Control(ABC):
         self._entrance.check(request, owner, self._store)
         return True
 
-    def requeue(self, job_id: str, *, new_id: str | None = None) -> JobHandle:
+    def requeue(self, job_id: str, *, new_id: str | None = None, admit: Callable[[str], None] = freely) -> JobHandle:
         """Ask for the same again, as a new job of the same owner with the same seeds and terms.
 
         A deadline and an idempotency key are not taken over: the one has had its day, the other stands for the first
@@ -135,7 +143,7 @@ class Control(ABC):
             raise InvalidRequest(f"The pictures that came with job {job_id!r} are not kept any more; send it again.")
         old = record.terms
         terms = JobTerms(priority=old.priority, timeout=old.timeout, keep_partial=old.keep_partial)
-        return self._submit(request, record.owner, new_id, terms, origin=job_id)
+        return self._submit(request, record.owner, new_id, terms, admit, origin=job_id)
 
     def move(self, job_id: str, *, before: str | None = None, after: str | None = None, front: bool = True) -> bool:
         """Put a waiting job before or after another one of its owner, else to the front or the back of that owner's.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Protocol
 
-from modules.call_queue.listing import Listing
+from modules.call_queue.listing import Listing, Load
 from modules.contracts.errors import InvalidRequest, NotReady, OverLimit
 from modules.contracts.request import GenerationRequest
 
@@ -60,26 +60,25 @@ class Entrance:
     def check(self, request: GenerationRequest, owner: str, jobs: Listing) -> None:
         """Raise what `examine` and `check_room` raise, and `NotReady` where too many jobs wait."""
         self.examine(request)
-        waiting = jobs.pending()
-        if waiting >= DEPTH:
-            raise NotReady(f"{waiting} jobs are waiting already; at most {DEPTH} are taken.")
-        self.check_room(request, owner, jobs)
+        load = jobs.load(owner)
+        if load.jobs >= DEPTH:
+            raise NotReady(f"{load.jobs} jobs are waiting already; at most {DEPTH} are taken.")
+        self.check_room(request, load)
 
-    def check_room(self, request: GenerationRequest, owner: str, jobs: Listing) -> None:
+    def check_room(self, request: GenerationRequest, load: Load) -> None:
         """Raise when the request does not fit beside those that wait.
 
         `OverLimit` where its owner's fill their part, `NotReady` where everybody's fill the whole, and
         `InvalidRequest` for one that would not fit into an empty queue either.
         """
         room, size = self.room(), size_of(request)
-        for most, whose in ((room.owner, owner), (room.whole, None)):
+        for most, waiting, owned in ((room.owner, load.mine, True), (room.whole, load.size, False)):
             if most and size > most:
                 raise InvalidRequest(f"The request has {_mb(size)}; requests of at most {_mb(most)} may wait.")
-            waiting = jobs.waiting_bytes(whose) if most else 0
             if not most or waiting + size <= most:
                 continue
             told = f"waiting have {_mb(waiting)} and this one {_mb(size)}; at most {_mb(most)} may wait"
-            if whose is not None:
+            if owned:
                 raise OverLimit(f"Your requests that are {told}.", retry_after=RETRY_SECONDS)
             raise NotReady(f"All requests that are {told} together.")
 

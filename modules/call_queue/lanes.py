@@ -229,7 +229,7 @@ class Conductor:
                 state,
                 pictures=len(run.pictures),
                 error=stored,
-                attempt=run.claim.attempt,
+                claim=run.claim,
                 partial=partial,
             )
         except SQLAlchemyError as error:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, func, select, true
+from sqlalchemy import ColumnElement, Engine, and_, case, func, select, true
 
 from modules.call_queue.inputs import put_back
 from modules.call_queue.records import record_of, select_jobs
@@ -16,6 +18,18 @@ from modules.contracts.jobs import JobFilter, JobPage, JobRecord, JobState, Owne
 from modules.contracts.request import GenerationRequest
 
 LARGEST_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much waits, as far as it decides about what else may come."""
+
+    jobs: int
+    """Waiting or running."""
+    size: int
+    """Bytes of the stored requests of jobs that wait."""
+    mine: int
+    """Those of the owner who asks."""
 
 
 class Listing:
@@ -82,9 +96,11 @@ class Listing:
             data = connection.execute(select(JOBS.c.partial).where(JOBS.c.id == job_id)).scalar()
         return None if data is None else bytes(data)
 
-    def pending(self, owner: str | None = None) -> int:
-        """Number of jobs queued or running."""
+    def pending(self, owner: str | None = None, *, besides: Collection[str] = ()) -> int:
+        """Number of jobs queued or running, those of the ids `besides` left out."""
         which = _matching(JobFilter(owner=owner, states=("queued", "running")))
+        if besides:
+            which = and_(which, JOBS.c.id.not_in(tuple(besides)))
         with self.engine.connect() as connection:
             return int(connection.execute(select(func.count()).select_from(JOBS).where(which)).scalar_one())
 
@@ -95,6 +111,16 @@ class Listing:
             query = query.where(JOBS.c.owner == owner)
         with self.engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def load(self, owner: str) -> Load:
+        """What waits or runs, in one look; `mine` is of that owner."""
+        size = case((JOBS.c.state == "queued", JOBS.c.size), else_=0)
+        mine = case((JOBS.c.owner == owner, size), else_=0)
+        totals = (func.coalesce(func.sum(what), 0) for what in (size, mine))
+        query = select(func.count(), *totals).where(JOBS.c.state.in_(("queued", "running")))
+        with self.engine.connect() as connection:
+            jobs, whole, own = connection.execute(query.select_from(JOBS)).one()
+        return Load(int(jobs), int(whole), int(own))
 
     def owners(self) -> builtins.list[OwnerShare]:
         """What each owner has had, by name."""

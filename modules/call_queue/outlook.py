@@ -11,9 +11,9 @@ from sqlalchemy import func, select
 from modules.call_queue.estimates import Spread
 from modules.call_queue.fairness import Waiting
 from modules.call_queue.forecast import HORIZON, Outlook, look_ahead
-from modules.call_queue.shares import READY, schedule, shares_of
+from modules.call_queue.shares import ONLY, READY
 from modules.call_queue.store import JobStore
-from modules.call_queue.tables import JOBS
+from modules.call_queue.tables import JOBS, SCHEDULE
 from modules.contracts.jobs import Eta
 
 FRESH_SECONDS = 1.0
@@ -54,11 +54,10 @@ class Oracle:
     def _make(self) -> dict[str, Outlook]:
         store = self._store
         with store.engine.connect() as connection:
-            now = schedule(connection)
-            owners = connection.execute(select(func.count(JOBS.c.owner.distinct())).where(READY)).scalar_one()
+            owners = select(func.count(JOBS.c.owner.distinct())).where(READY).scalar_subquery()
+            now = connection.execute(select(SCHEDULE, owners.label("owners")).where(SCHEDULE.c.number == ONLY)).one()
             # Among many owners the turn comes round before one of them has started as many as that.
-            waiting = store.waiting(connection, max(4 * HORIZON // max(owners, 4), LEAST_DEPTH))
-            shares = shares_of(connection, {job.owner for job in waiting})
+            waiting, shares = store.waiting(connection, max(4 * HORIZON // max(now.owners, 4), LEAST_DEPTH))
             columns = (JOBS.c.id, JOBS.c.started, JOBS.c.predicted, JOBS.c.model, JOBS.c.work, JOBS.c.native)
             rows = connection.execute(select(*columns).where(JOBS.c.state == "running")).all()
         here, moment = self._left(), store.clock()

@@ -26,7 +26,7 @@ from modules.call_queue.terms import check_terms, checked_id, digest_of
 from modules.call_queue.upkeep import LOOK_SECONDS, Upkeep
 from modules.contracts.errors import InvalidRequest, NotReady, StudioError
 from modules.contracts.events import JobCancelled, JobFailed
-from modules.contracts.jobs import PLAIN, JobHandle, JobProgress, JobTerms
+from modules.contracts.jobs import PLAIN, JobHandle, JobProgress, JobTerms, freely
 from modules.contracts.pictures import PictureStore
 from modules.contracts.request import MAX_SEED, GenerationRequest
 from modules.contracts.result import GenerationResult
@@ -129,7 +129,13 @@ class CallQueue(Tending):
         self._tenancy.leave()
 
     def submit(
-        self, request: GenerationRequest, owner: str, *, job_id: str | None = None, terms: JobTerms = PLAIN
+        self,
+        request: GenerationRequest,
+        owner: str,
+        *,
+        job_id: str | None = None,
+        terms: JobTerms = PLAIN,
+        admit: Callable[[str], None] = freely,
     ) -> JobHandle:
         """Store the job and return its handle.
 
@@ -138,10 +144,16 @@ class CallQueue(Tending):
         With an idempotency key that this owner has used before, the handle of that job is returned and nothing is
         stored; `InvalidRequest` when the key was used for another request.
         """
-        return self._submit(request, owner, job_id, terms, origin=None)
+        return self._submit(request, owner, job_id, terms, admit, origin=None)
 
     def _submit(
-        self, request: GenerationRequest, owner: str, job_id: str | None, terms: JobTerms, origin: str | None
+        self,
+        request: GenerationRequest,
+        owner: str,
+        job_id: str | None,
+        terms: JobTerms,
+        admit: Callable[[str], None],
+        origin: str | None,
     ) -> JobHandle:
         validate(request)
         check_terms(terms, self._store.clock())
@@ -151,15 +163,16 @@ class CallQueue(Tending):
         if known is not None:
             return known
         # The job itself may be gone from the table; its pictures would be taken for those of the new one.
-        if job_id is not None and self._pictures.list(job_id=chosen, limit=1):
+        if job_id is not None and (self._store.get(chosen) or self._pictures.list(job_id=chosen, limit=1)):
             raise InvalidRequest(f"There is a job {chosen!r} already; choose another id, or none.")
         self._check_open()
         self._entrance.check(request, owner, self._store)
         ticket = Ticket(chosen, owner, self._bus)
         whole = _with_own(_with_seeds(request), self._own(owner))
+        admit(chosen)
         try:
             with self._change:
-                self._entrance.check_room(whole, owner, self._store)  # again, so that no two fill the same room
+                self._entrance.check_room(whole, self._store.load(owner))  # again, so that no two fill the same room
                 self._store.add(chosen, owner, whole, terms, digest=digest, origin=origin)
                 self._open[chosen] = self._known[chosen] = ticket
         except InvalidRequest:

@@ -5,12 +5,12 @@ Every function works inside the caller's transaction and locks the rows it chang
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, exists, insert, select, update
+from sqlalchemy import Connection, Row, and_, exists, insert, literal, select, update
 
-from modules.call_queue.database import insert_or_leave
+from modules.call_queue.database import insert_of
 from modules.call_queue.fairness import Share
 from modules.call_queue.tables import JOBS, SCHEDULE, SHARES
 
@@ -34,44 +34,34 @@ def schedule(connection: Connection) -> Row[Any]:
 
 def awaken(connection: Connection, owner: str) -> None:
     """To be called before a job of that owner becomes ready; see `Share.awakened`."""
-    virtual = schedule(connection).virtual
-    connection.execute(
-        insert_or_leave(connection, SHARES).values(owner=owner, tag=virtual, weight=1.0, used=0.0),
-    )
+    names = ("owner", "tag", "weight", "used")
+    now = select(literal(owner, SHARES.c.owner.type), SCHEDULE.c.virtual, literal(1.0), literal(0.0))
+    fresh = insert_of(connection, SHARES).from_select(names, now.where(SCHEDULE.c.number == ONLY))
     waits = exists().where(READY, JOBS.c.owner == owner)
-    connection.execute(
-        update(SHARES).where(SHARES.c.owner == owner, SHARES.c.tag < virtual, ~waits).values(tag=virtual)
-    )
-
-
-def shares_of(connection: Connection, owners: Collection[str]) -> dict[str, Share]:
-    """The shares of these owners; one who has none is left out."""
-    rows = connection.execute(select(SHARES).where(SHARES.c.owner.in_(tuple(owners))))
-    return {row.owner: Share(row.tag, row.weight, row.used) for row in rows}
+    behind = and_(SHARES.c.tag < fresh.excluded.tag, ~waits)
+    key, tag = [SHARES.c.owner], {"tag": fresh.excluded.tag}
+    connection.execute(fresh.on_conflict_do_update(index_elements=key, set_=tag, where=behind))
 
 
 def charge(connection: Connection, owner: str, predicted: float) -> None:
-    """A job starts: charge its owner and let virtual time go on to the tag it started at."""
-    share = _locked(connection, owner)
-    _keep(connection, owner, share.charged(predicted))
-    later = and_(SCHEDULE.c.number == ONLY, SCHEDULE.c.virtual < share.tag)
-    connection.execute(update(SCHEDULE).where(later).values(virtual=share.tag))
+    """A job starts: let virtual time go on to the tag that its owner starts at, and charge them."""
+    tag = select(SHARES.c.tag).where(SHARES.c.owner == owner).scalar_subquery()
+    later = and_(SCHEDULE.c.number == ONLY, SCHEDULE.c.virtual < tag)
+    connection.execute(update(SCHEDULE).where(later).values(virtual=tag))
+    _change(connection, owner, lambda share: share.charged(predicted))
 
 
 def settle(connection: Connection, owner: str, predicted: float, measured: float) -> None:
     """A job that was charged `predicted` has taken `measured`; 0 takes the charge back."""
-    _keep(connection, owner, _locked(connection, owner).settled(predicted, measured))
+    _change(connection, owner, lambda share: share.settled(predicted, measured))
 
 
-def _locked(connection: Connection, owner: str) -> Share:
-    row = connection.execute(select(SHARES).where(SHARES.c.owner == owner).with_for_update()).first()
-    if row is None:
-        virtual = schedule(connection).virtual
-        connection.execute(insert_or_leave(connection, SHARES).values(owner=owner, tag=virtual, weight=1.0, used=0.0))
-        return Share(virtual)
-    return Share(row.tag, row.weight, row.used)
-
-
-def _keep(connection: Connection, owner: str, share: Share) -> None:
-    values = {"tag": share.tag, "weight": share.weight, "used": share.used}
-    connection.execute(update(SHARES).where(SHARES.c.owner == owner).values(values))
+def _change(connection: Connection, owner: str, rule: Callable[[Share], Share]) -> None:
+    """Change an owner's share by one of the rules, which the database works out from what is there at that moment."""
+    columns: Any = (SHARES.c.tag, SHARES.c.weight, SHARES.c.used)
+    changed = rule(Share(*columns))
+    values = {"tag": changed.tag, "used": changed.used}
+    change = update(SHARES).where(SHARES.c.owner == owner).values(values)
+    if not connection.execute(change).rowcount:  # somebody has emptied the table
+        awaken(connection, owner)
+        connection.execute(change)

@@ -14,6 +14,8 @@ from modules.contracts.cost import NATIVE_PIXELS
 
 ENOUGH = 3
 """Measurements at a number of lanes from which on others are left aside."""
+SPARE = 16
+"""Measurements beyond the window that the table may hold of a kind, so that it is not tidied up after every job."""
 
 
 class SpeedBook:
@@ -26,6 +28,8 @@ class SpeedBook:
         self._engine = engine
         self._machine = machine
         self._lock = threading.Lock()
+        self._beyond: dict[tuple[str, int], int] = defaultdict(int)
+        """What the table may hold of each kind beyond the window."""
         self._known = self._load()
         self._models: dict[tuple[str, int], SpeedModel] = {}
 
@@ -36,15 +40,20 @@ class SpeedBook:
         kind = (SPEEDS.c.machine == self._machine) & (SPEEDS.c.model == model) & (SPEEDS.c.company == company)
         values |= {"work": measured.work, "seconds": measured.seconds, "native": measured.native}
         # The lock is not held while the database is waited for: whoever has its write lock may ask for a prediction.
-        with self._engine.begin() as connection:
-            connection.execute(insert(SPEEDS).values(values))
-            kept = select(SPEEDS.c.number).where(kind).order_by(SPEEDS.c.number.desc()).limit(WINDOW)
-            connection.execute(delete(SPEEDS).where(kind, SPEEDS.c.number.not_in(kept)))
         with self._lock:
             rows = self._known[model, company]
             rows.append(measured)
+            self._beyond[model, company] += max(len(rows) - WINDOW, 0)
             del rows[:-WINDOW]
             self._models.clear()
+            full = self._beyond[model, company] > SPARE
+            if full:
+                self._beyond[model, company] = 0
+        with self._engine.begin() as connection:
+            connection.execute(insert(SPEEDS).values(values))
+            if full:
+                kept = select(SPEEDS.c.number).where(kind).order_by(SPEEDS.c.number.desc()).limit(WINDOW)
+                connection.execute(delete(SPEEDS).where(kind, SPEEDS.c.number.not_in(kept)))
 
     def predict(self, model: str, work: float, company: int = 1) -> Spread:
         """Seconds on a lane for a job of `work` megapixel-steps while `company` lanes run."""
@@ -87,6 +96,9 @@ class SpeedBook:
         with self._engine.connect() as connection:
             for row in connection.execute(query):
                 known[row.model, row.company].append(Measurement(row.work, row.seconds, row.company, row.native))
+        for kind, rows in known.items():
+            self._beyond[kind] = max(len(rows) - WINDOW, 0)
+            del rows[:-WINDOW]
         return known
 
 

@@ -13,21 +13,21 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Row, and_, case, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from modules.call_queue.database import lock_for_writing, prepare_tables
 from modules.call_queue.entrance import size_of
 from modules.call_queue.estimates import Measurement
-from modules.call_queue.fairness import Policy, Turn, Waiting, take_turn
+from modules.call_queue.fairness import Policy, Share, Turn, Waiting, take_turn
 from modules.call_queue.inputs import DEFAULT_LIMIT, keep, take_out, trim
 from modules.call_queue.journal import Journal
 from modules.call_queue.listing import Listing
 from modules.call_queue.ordering import Ordering
 from modules.call_queue.records import moment
-from modules.call_queue.shares import READY, awaken, charge, ensure_schedule, schedule, settle, shares_of
+from modules.call_queue.shares import ONLY, READY, awaken, charge, ensure_schedule, settle
 from modules.call_queue.speeds import SpeedBook
-from modules.call_queue.tables import JOBS, LOG
+from modules.call_queue.tables import JOBS, LOG, SCHEDULE, SHARES
 from modules.contracts.codec import decode, encode
 from modules.contracts.cost import is_sized, model_of, work_of
 from modules.contracts.errors import InvalidRequest
@@ -155,14 +155,12 @@ class JobStore(Listing, Ordering):
         now = self.clock()
         with self.engine.begin() as connection:
             lock_for_writing(connection)
-            busy = connection.execute(
-                select(JOBS.c.crashes).where(JOBS.c.state == "running", func.coalesce(JOBS.c.worker, "") == self.worker)
-            ).all()
-            if schedule(connection).paused or any(row.crashes for row in busy):
+            busy = connection.execute(_busy(self.worker)).one()
+            if busy.paused or busy.suspects:
                 return None
-            turn = self._turn(connection, now, resident)
+            turn = take_turn(self.policy, *self.waiting(connection, LOOK_AHEAD), now, resident)
             for job in turn.order:
-                if job.crashes and busy:
+                if job.crashes and busy.jobs:
                     return None
                 row = self._take(connection, job, now)
                 if row is not None:
@@ -170,18 +168,19 @@ class JobStore(Listing, Ordering):
                     return _claim(row, job.work, others=len(turn.order) > 1)
         return None
 
-    def _turn(self, connection: Connection, now: float, resident: Collection[str] | None) -> Turn:
-        waiting = self.waiting(connection, LOOK_AHEAD)
-        shares = shares_of(connection, {job.owner for job in waiting})
-        return take_turn(self.policy, waiting, shares, now, resident)
+    def waiting(self, connection: Connection, depth: int) -> tuple[list[Waiting], dict[str, Share]]:
+        """The first `depth` jobs of every owner that may be started, with what they are predicted to take.
 
-    def waiting(self, connection: Connection, depth: int) -> list[Waiting]:
-        """The first `depth` jobs of every owner that may be started, with what they are predicted to take."""
+        And the shares of these owners; one who has none is left out.
+        """
         place = func.row_number().over(partition_by=JOBS.c.owner, order_by=(JOBS.c.place, JOBS.c.number))
         columns = (JOBS.c.number, JOBS.c.id, JOBS.c.owner, JOBS.c.work, JOBS.c.model, JOBS.c.passed, JOBS.c.place)
         ranked = select(*columns, JOBS.c.native, JOBS.c.crashes, place.label("ahead")).where(READY).subquery()
-        rows = connection.execute(select(ranked).where(ranked.c.ahead <= depth)).all()
-        return [self._waiting(row) for row in rows]
+        shares = (SHARES.c.tag, SHARES.c.weight, SHARES.c.used)
+        query = select(ranked, *shares).select_from(ranked.outerjoin(SHARES, SHARES.c.owner == ranked.c.owner))
+        rows = connection.execute(query.where(ranked.c.ahead <= depth)).all()
+        found = {row.owner: Share(row.tag, row.weight, row.used) for row in rows if row.tag is not None}
+        return [self._waiting(row) for row in rows], found
 
     def _waiting(self, row: Row[Any]) -> Waiting:
         work = self.speeds.size(row.model, row.work, row.native)
@@ -193,8 +192,6 @@ class JobStore(Listing, Ordering):
     def _take(self, connection: Connection, job: Waiting, now: float) -> Row[Any] | None:
         """Mark that job running and charge its owner, unless another hand holds it."""
         free = select(JOBS.c.number).where(JOBS.c.number == job.number, READY).with_for_update(skip_locked=True)
-        if connection.execute(free).first() is None:
-            return None
         values = {
             "state": "running",
             "started": now,
@@ -203,9 +200,10 @@ class JobStore(Listing, Ordering):
             "predicted": job.seconds,
             "passed": None,
         }
-        changed = update(JOBS).where(JOBS.c.number == job.number).values(values).returning(JOBS)
-        row = connection.execute(changed).one()
-        charge(connection, job.owner, job.seconds)
+        changed = update(JOBS).where(JOBS.c.number == free.scalar_subquery()).values(values).returning(JOBS)
+        row = connection.execute(changed).first()
+        if row is not None:
+            charge(connection, job.owner, job.seconds)
         return row
 
     def _note_passing(self, connection: Connection, turn: Turn, taken: Waiting, now: float) -> None:
@@ -221,50 +219,54 @@ class JobStore(Listing, Ordering):
         pictures: int = 0,
         error: tuple[str, str] | None = None,
         expected: JobState = "running",
-        attempt: int | None = None,
+        claim: Claim | None = None,
         partial: bytes | None = None,
     ) -> bool:
         """End a job that is in state `expected`; False when it is not, and then nothing is changed.
 
-        `attempt` is the one that the caller ran: when the job has been taken again since, the call is too late. The
-        owner's charge is put right to the time that the job ran. A job that is done keeps no log.
+        `claim` is the one by which the caller ran it: when the job has been taken again since, the call is too late.
+        The owner's charge is put right to the time that the job ran. A job that is done keeps no log.
         """
-        slim, found = self._slim(job_id)
+        slim, found = self._slim(self._large(job_id) if claim is None else claim.stored)
         now = self.clock()
         kind, message = error or (None, None)
         values: dict[str, Any] = {
             "state": state, "ended": now, "error_kind": kind, "error": message, "request": slim, "worker": None,
             "paused": False,
         }  # fmt: skip
+        if expected == "running":
+            measured = case((JOBS.c.started < now, now - JOBS.c.started), else_=0.0)
+            values |= {"pictures": pictures, "measured": measured, "partial": partial}
         which = and_(JOBS.c.id == job_id, JOBS.c.state == expected)
-        if attempt is not None:
-            which = and_(which, JOBS.c.attempts == attempt)
+        if claim is not None:
+            which = and_(which, JOBS.c.attempts == claim.attempt)
+        ended = update(JOBS).where(which).values(values).returning(JOBS.c.owner, JOBS.c.predicted, JOBS.c.measured)
         with self.engine.begin() as connection:
             lock_for_writing(connection)
-            row = connection.execute(_charged().where(which).with_for_update()).first()
+            row = connection.execute(ended).first()
             if row is None:
                 return False
             if expected == "running":
-                seconds = max(now - row.started, 0.0)
-                values |= {"pictures": pictures, "measured": seconds, "partial": partial}
-                settle(connection, row.owner, row.predicted, seconds)
+                settle(connection, row.owner, row.predicted, row.measured)
             keep(connection, job_id, found, now)
-            connection.execute(update(JOBS).where(JOBS.c.number == row.number).values(values))
             if state == "done":
                 connection.execute(delete(LOG).where(LOG.c.job_id == job_id))
         if found:
             trim(self.engine, self.keep_bytes())
         return True
 
-    def _slim(self, job_id: str) -> tuple[Any, dict[str, bytes]]:
-        """What a job that ends keeps of its request, and the pictures that are kept apart from it.
+    def _large(self, job_id: str) -> str:
+        """The stored request of that job where it is a large one."""
+        large = select(JOBS.c.request).where(JOBS.c.id == job_id, func.length(JOBS.c.request) > LARGE_REQUEST)
+        with self.engine.connect() as connection:
+            return connection.execute(large).scalar() or ""
+
+    def _slim(self, stored: str) -> tuple[Any, dict[str, bytes]]:
+        """What a job that ends keeps of its stored request, and the pictures that are kept apart from it.
 
         A request that is large without them, or with pictures beyond what may be kept at all, is let go of.
         """
-        large = select(JOBS.c.request).where(JOBS.c.id == job_id, func.length(JOBS.c.request) > LARGE_REQUEST)
-        with self.engine.connect() as connection:
-            stored = connection.execute(large).scalar()
-        if stored is None:
+        if len(stored) <= LARGE_REQUEST:
             return JOBS.c.request, {}
         slim, found = take_out(stored)
         fits = len(slim) <= LARGE_REQUEST and sum(map(len, found.values())) <= self.keep_bytes()
@@ -323,6 +325,18 @@ class JobStore(Listing, Ordering):
         which = and_(JOBS.c.id == job_id, JOBS.c.state == "running")
         with self.engine.begin() as connection:
             return connection.execute(update(JOBS).where(which).values(cancelling=True)).rowcount == 1
+
+
+def _busy(worker: str) -> Any:
+    """Whether the queue is held, how many jobs run under that name, and how many of them were there at a death."""
+    mine = and_(JOBS.c.state == "running", func.coalesce(JOBS.c.worker, "") == worker)
+    suspects = func.coalesce(func.sum(case((JOBS.c.crashes > 0, 1), else_=0)), 0)
+    query = select(SCHEDULE.c.paused, func.count(JOBS.c.number).label("jobs"), suspects.label("suspects"))
+    return (
+        query.select_from(SCHEDULE.outerjoin(JOBS, mine))
+        .where(SCHEDULE.c.number == ONLY)
+        .group_by(SCHEDULE.c.number, SCHEDULE.c.paused)
+    )
 
 
 def _charged() -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -212,8 +212,8 @@ class JobQueue(Protocol):
     def running(self, owner: str | None = None) -> Sequence[JobProgress]:
         """Jobs that run now, oldest first; of one owner when given."""
 
-    def pending(self, owner: str | None = None) -> int:
-        """Number of jobs queued or running."""
+    def pending(self, owner: str | None = None, *, besides: Collection[str] = ()) -> int:
+        """Number of jobs queued or running, those of the ids `besides` left out."""
 
     def waiting_bytes(self, owner: str | None = None) -> int:
         """Bytes of the requests, their pictures included, of jobs that wait; of one owner when given."""
@@ -283,8 +283,30 @@ class JobQueue(Protocol):
         """How much of the lanes is due to that owner, from now on. Raises `InvalidRequest` unless it is above 0."""
 
 
+def freely(job_id: str) -> None:
+    """Let any job in."""
+
+
 class JobService(JobQueue, Protocol):
-    """A queue as whoever builds it has it: with a beginning and an end."""
+    """A queue as whoever builds it has it: with a beginning, an end, and a say in what is let in.
+
+    `admit` of both methods is called with the job's id once nothing else stands in its way, just before it is stored;
+    what it raises is raised, and nothing is stored. Storing may still fail after it.
+    """
+
+    def submit(
+        self,
+        request: GenerationRequest,
+        owner: str,
+        *,
+        job_id: str | None = None,
+        terms: JobTerms = PLAIN,
+        admit: Callable[[str], None] = freely,
+    ) -> JobHandle:
+        """As of any queue."""
+
+    def requeue(self, job_id: str, *, new_id: str | None = None, admit: Callable[[str], None] = freely) -> JobHandle:
+        """As of any queue."""
 
     def start(self) -> None:
         """Take up the jobs that an earlier process left and begin to run them. Returns at once."""

@@ -93,8 +93,8 @@ def test_a_run_that_was_taken_over_no_longer_counts(store):
     first = store.claim()
     recover(store.engine)
     again = store.claim()
-    assert not store.finish("a", "done", attempt=first.attempt)
-    assert store.finish("a", "done", attempt=again.attempt)
+    assert not store.finish("a", "done", claim=first)
+    assert store.finish("a", "done", claim=again)
 
 
 def test_a_lost_session_is_taken_again(server_database):
