@@ -59,6 +59,8 @@ ALWAYS = frozenset(
 )
 """Labels that are written even when the value is the default, where their group takes part at all."""
 
+TEMPLATE, NEGATIVE_TEMPLATE = "Template", "Negative Template"
+"""What a prompt was drawn from; the prompt itself is what was drawn. The keys of the Dynamic Prompts extension."""
 INPAINT_AREAS = ("Whole picture", "Only masked")
 MASK_MODES = ("Inpaint masked", "Inpaint not masked")
 
@@ -99,6 +101,8 @@ def infotext_of(
         "VAE": vae_name,
         "VAE hash": vae_hash,
         **exact_prompts(picture.prompt, picture.negative),
+        TEMPLATE: picture.words.template,
+        NEGATIVE_TEMPLATE: picture.words.negative_template,
         **extra,
     }
     ordered = {key: fields[key] for key in [*ORDER, *fields] if key in fields}
@@ -117,7 +121,11 @@ def _resolved(plan: GenerationPlan, picture: PicturePlan) -> dict[str, Any]:
         "sampling.sampler": sampler.sampler,
         "sampling.scheduler": sampler.scheduler,
         "sampling.cfg_scale": plan.first.cfg_scale,
+        "hires.prompt": picture.words.hires_prompt,
+        "hires.negative": picture.words.hires_negative,
     }
+    for name in ("second", "third", "negative_second", "negative_third"):
+        values[f"prompt.{name}"] = getattr(picture.words, name)
     if plan.hires is not None:
         wanted = plan.request.hires
         values["hires.sampler"] = plan.hires.sampler.sampler if wanted.sampler else None

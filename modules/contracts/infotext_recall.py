@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields, replace
 from typing import Any
 
 from modules.contracts.infotext_enlarged import KEYS as ENLARGED
-from modules.contracts.infotext_fields import INPAINT_AREAS, MASK_MODES
+from modules.contracts.infotext_fields import INPAINT_AREAS, MASK_MODES, NEGATIVE_TEMPLATE, TEMPLATE
 from modules.contracts.infotext_format import DEFAULTS, EXACT_NEGATIVE, EXACT_PROMPT, prompts_of
 from modules.contracts.parameters import Declared
 from modules.contracts.request import GenerationRequest, HiresParams, parameters
@@ -15,6 +15,7 @@ from modules.contracts.request import GenerationRequest, HiresParams, parameters
 SILENT = frozenset(
     {"Model hash", "VAE hash", "Version", "User", "RNG", "App", "Backend", "Operations", "Operation", "Pipeline"}
     | {"Parser", "Date", "Created", "Batch size", "Batch pos", "Lora hashes", "TI hashes", "Hashes", "Steps total"}
+    | {TEMPLATE, NEGATIVE_TEMPLATE, "Wildcard prompt", "Wildcard negative prompt"}
     | ENLARGED
     | {f"{key}-{side}" for key in ENLARGED for side in (1, 2)}
 )
@@ -43,6 +44,10 @@ _TEXTS = (
     "Hires prompt",
     "Hires negative prompt",
     "Hires checkpoint",
+    "Prompt 2",
+    "Prompt 3",
+    "Negative prompt 2",
+    "Negative prompt 3",
 )
 _EMPTY = ("", "default", "none", "automatic", "use same sampler", "use same scheduler", "use same checkpoint")
 

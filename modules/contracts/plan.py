@@ -13,6 +13,24 @@ from modules.contracts.request import GenerationRequest, Mode
 
 
 @dataclass(frozen=True, slots=True)
+class PictureWords:
+    """What a picture's words are besides prompt and negative prompt, after styles, wildcards and choices.
+
+    An empty text for a further encoder, or for the hires pass, means the one it would have without.
+    """
+
+    second: str = ""
+    third: str = ""
+    negative_second: str = ""
+    negative_third: str = ""
+    hires_prompt: str = ""
+    hires_negative: str = ""
+    template: str = ""
+    """What the prompt was drawn from, where something was drawn."""
+    negative_template: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PicturePlan:
     """One picture: its words and where its noise comes from."""
 
@@ -30,6 +48,7 @@ class PicturePlan:
     """`networks` as they are found in the catalogue, with weights and all that was left open."""
     hires_uses: tuple[NetworkUse, ...] = ()
     """The same for the hires pass."""
+    words: PictureWords = PictureWords()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from modules.contracts.parameters import Declared, declared, param
 
 Mode = Literal["txt2img", "img2img", "inpaint", "enlarge"]
 RESIZE_MODES = ("stretch", "crop", "fill", "latent")
+EMPHASIS_MODES = ("None", "Ignore", "Original", "No norm")
 FILL_MODES = ("fill", "original", "latent noise", "latent nothing")
 MAX_SEED = 2**32 - 1
 
@@ -36,6 +37,55 @@ class PromptParams:
         legacy="clip_skip",
         override="CLIP_stop_at_last_layers",
         infotext="Clip skip",
+    )
+    second: str = param(
+        "",
+        "Prompt for the second text encoder",
+        help="Empty gives it the prompt.",
+        legacy="prompt_2",
+        infotext="Prompt 2",
+    )
+    third: str = param(
+        "",
+        "Prompt for the third text encoder",
+        help="Empty gives it the prompt.",
+        legacy="prompt_3",
+        infotext="Prompt 3",
+    )
+    negative_second: str = param(
+        "",
+        "Negative prompt for the second text encoder",
+        help="Empty gives it the negative prompt.",
+        legacy="negative_prompt_2",
+        infotext="Negative prompt 2",
+    )
+    negative_third: str = param(
+        "",
+        "Negative prompt for the third text encoder",
+        help="Empty gives it the negative prompt.",
+        legacy="negative_prompt_3",
+        infotext="Negative prompt 3",
+    )
+    emphasis: str = param(
+        "Original",
+        "Emphasis mode",
+        help="How weights in prompts work: None reads brackets as characters, Ignore drops them, Original keeps the "
+        "mean of what the encoder says, No norm does not.",
+        choices=EMPHASIS_MODES,
+        legacy="emphasis",
+        override="emphasis",
+        infotext="Emphasis",
+    )
+    comma_backtrack: int = param(
+        20,
+        "Comma backtracking, tokens",
+        help="A piece of a long prompt ends at a comma that is at most so many tokens back; 0 cuts anywhere.",
+        minimum=0,
+        maximum=75,
+        step=1,
+        legacy="comma_padding_backtrack",
+        override="comma_padding_backtrack",
+        infotext="Comma padding backtrack",
     )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from modules.contracts.errors import BrokenModel
 from modules.sd_models.components import find_class
+from modules.support.clip_words import clip_vocabulary
 
 MERGES = "clip-merges.txt"
 T5_FOLDER = "t5-tokenizer"
@@ -62,25 +62,3 @@ def make_tokenizer(recipe: Mapping[str, Any], configs: Path, folders: Sequence[P
         f"the tokenizer of T5 is needed, which no file of weights holds; put its {' or '.join(T5_FILES)} into the "
         f"folder text-encoders/{T5_FOLDER} of the models, for all of them, or into {beside} beside the file"
     )
-
-
-@lru_cache(maxsize=2)
-def clip_vocabulary(file: Path) -> tuple[dict[str, int], tuple[tuple[str, str], ...]]:
-    """CLIP's vocabulary, 49408 words, and its merges, built as the original does from the list of merges.
-
-    First the 256 bytes as printable characters, then the same at the end of a word, then what each merge gives, then
-    start and end of text.
-    """
-    lines = file.read_text("utf-8").splitlines()
-    merges = tuple((first, second) for first, second in (line.split() for line in lines))
-    letters = _byte_letters()
-    words = [*letters, *(f"{letter}</w>" for letter in letters), *(first + second for first, second in merges)]
-    words += ["<|startoftext|>", "<|endoftext|>"]
-    return {word: number for number, word in enumerate(words)}, merges
-
-
-def _byte_letters() -> list[str]:
-    """A visible character for each byte, in the order of CLIP's vocabulary: printable Latin-1 first, then the rest."""
-    visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    hidden = [byte for byte in range(256) if byte not in visible]
-    return [chr(byte) for byte in visible] + [chr(256 + index) for index in range(len(hidden))]

@@ -14,8 +14,9 @@ from modules.contracts.catalog import Family, ModelEntry
 from modules.contracts.infotext import parse
 from modules.contracts.infotext_fields import infotext_of
 from modules.contracts.infotext_recall import carried, to_request
-from modules.contracts.plan import GenerationPlan, MemoryPlan, PassPlan, PicturePlan, SamplerPlan
+from modules.contracts.plan import GenerationPlan, MemoryPlan, PassPlan, PicturePlan, PictureWords, SamplerPlan
 from modules.contracts.request import (
+    EMPHASIS_MODES,
     FILL_MODES,
     GROUPS,
     MAX_SEED,
@@ -45,7 +46,10 @@ def plan_of(request: GenerationRequest) -> GenerationPlan:
         steps=request.hires.steps or first.steps,
     )
     canvas = request.canvas
-    picture = PicturePlan(0, request.prompt.text, request.prompt.negative, request.seeds.seed, request.seeds.subseed)
+    prompt, hires = request.prompt, request.hires
+    further = (prompt.second, prompt.third, prompt.negative_second, prompt.negative_third)
+    words = PictureWords(*further, hires.prompt, hires.negative)
+    picture = PicturePlan(0, prompt.text, prompt.negative, request.seeds.seed, request.seeds.subseed, words=words)
     return GenerationPlan(
         request=request,
         mode=request.mode,
@@ -193,7 +197,7 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
     )
     mode = draw(st.sampled_from(["txt2img", "img2img", "inpaint"]))
     return GenerationRequest(
-        prompt=PromptParams(draw(_words), draw(_words), clip_skip=draw(st.integers(1, 12))),
+        prompt=draw(_prompts()),
         canvas=CanvasParams(draw(_sides), draw(_sides), tiling=draw(st.booleans())),
         seeds=seeds,
         sampling=sampling,
@@ -201,6 +205,21 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
         image=None if mode == "txt2img" else ImageParams((b"x",), draw(_share), noise_multiplier=draw(_share)),
         inpaint=draw(_inpaint()) if mode == "inpaint" else None,
         model=ModelParams(draw(st.sampled_from(["a model", "512x512", "x: y", "org/name"])), "a vae"),
+    )
+
+
+@st.composite
+def _prompts(draw: st.DrawFn) -> PromptParams:
+    return PromptParams(
+        draw(_words),
+        draw(_words),
+        clip_skip=draw(st.integers(1, 12)),
+        second=draw(_words),
+        third=draw(_words),
+        negative_second=draw(_words),
+        negative_third=draw(_words),
+        emphasis=draw(st.sampled_from(EMPHASIS_MODES)),
+        comma_backtrack=draw(st.integers(0, 75)),
     )
 
 

@@ -1,0 +1,163 @@
+"""Texts through one text encoder: cut into pieces, read, weighted, and laid end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from modules.prompts.chunks import Piece, Ruler, cut_pieces
+from modules.prompts.emphasis import parse_emphasis
+from modules.prompts.weighting import weigh
+
+COMMAS = (",</w>", ",", "▁,")
+"""How vocabularies write a comma that ends a word, best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderSpec:
+    """How a model family uses one of its text encoders."""
+
+    tokenizer: str
+    encoder: str
+    """Names of the components."""
+    depth: int | None = None
+    """Which hidden state it takes, counted from the end; None is the encoder's finished output."""
+    skips: bool = False
+    """Clip skip takes an earlier one."""
+    free_skips: int = 0
+    """Clip skips that change nothing, because the family takes an earlier state anyway."""
+    normed: bool = False
+    """A hidden state that clip skip takes goes through the encoder's last norm."""
+    pooled: bool = False
+    """The denoiser also wants the encoder's one vector for the whole text."""
+    length: int | None = None
+    """Tokens of a piece with its ends; None is what the tokenizer says."""
+
+    def state(self, clip_skip: int) -> int | None:
+        """Index of the hidden state, negative; None is the finished output."""
+        if not self.skips or clip_skip - self.free_skips <= 1:
+            return self.depth
+        return (-1 if self.depth is None else self.depth) - (clip_skip - 1 - self.free_skips)
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How texts are read: two texts read in the same manner by the same encoder give the same."""
+
+    emphasis: str = "Original"
+    backtrack: int = 20
+    clip_skip: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an encoder said of one text."""
+
+    hidden: torch.Tensor
+    """(tokens, width); all pieces end to end."""
+    pooled: torch.Tensor | None = None
+    """(width,), of the first piece."""
+    pieces: int = 1
+
+    @property
+    def bytes(self) -> int:
+        """Size of its tensors."""
+        tensors = [self.hidden] if self.pooled is None else [self.hidden, self.pooled]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def measure(tokenizer: Any, length: int | None) -> Ruler:
+    """What pieces look like for that tokenizer; `length` as in `EncoderSpec`."""
+    whole = length or int(tokenizer.model_max_length)
+    begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
+    pad = end if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    # T5's tokenizer has no begin; some versions name one all the same.
+    begins = begin is not None and len(tokenizer("").input_ids) > 1
+    unknown = getattr(tokenizer, "unk_token_id", None)
+    commas = (tokenizer.convert_tokens_to_ids(comma) for comma in COMMAS)
+    comma = next((found for found in commas if found is not None and found != unknown), None)
+    return Ruler(whole - 1 - begins, end, pad, begin if begins else None, comma)
+
+
+def cut_text(text: str, tokenizer: Any, ruler: Ruler, manner: Manner) -> tuple[Piece, ...]:
+    """The pieces of a text for that tokenizer."""
+
+    def tokenize(words: str) -> Sequence[int]:
+        return tokenizer(words, truncation=False, add_special_tokens=False, verbose=False).input_ids
+
+    return cut_pieces(parse_emphasis(text, manner.emphasis), tokenize, ruler, manner.backtrack)
+
+
+def read_texts(
+    texts: Sequence[str], tokenizer: Any, encoder: Callable[..., Any], spec: EncoderSpec, manner: Manner, most: int
+) -> list[Reading]:
+    """What the encoder says of each text. Equal pieces are read once, up to `most` at a time.
+
+    `encoder` takes ids of shape (pieces, length), and `output_hidden_states` where the family needs an earlier state.
+    """
+    ruler = measure(tokenizer, spec.length)
+    cut = [cut_text(text, tokenizer, ruler, manner) for text in texts]
+    rows = list(dict.fromkeys(piece.ids for pieces in cut for piece in pieces))
+    hidden: dict[tuple[int, ...], torch.Tensor] = {}
+    pooled: dict[tuple[int, ...], torch.Tensor | None] = {}
+    for begin in range(0, len(rows), most):
+        portion = rows[begin : begin + most]
+        states, vectors = _read(portion, encoder, spec, manner.clip_skip)
+        for place, row in enumerate(portion):
+            hidden[row] = states[place]
+            pooled[row] = None if vectors is None else vectors[place]
+    return [
+        Reading(
+            torch.cat([weigh(hidden[piece.ids], piece.weights, manner.emphasis) for piece in pieces]),
+            pooled[pieces[0].ids],
+            len(pieces),
+        )
+        for pieces in cut
+    ]
+
+
+def _read(
+    rows: Sequence[tuple[int, ...]], encoder: Callable[..., Any], spec: EncoderSpec, clip_skip: int
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """One call of the encoder: the hidden state of each row, and the vector of each."""
+    state = spec.state(clip_skip)
+    ids = torch.tensor(rows, dtype=torch.long)
+    named = {} if state is None else {"output_hidden_states": True}
+    output = encoder(ids.to(encoder.device), **named)  # type: ignore[attr-defined]
+    vectors = None
+    if spec.pooled:
+        vectors = getattr(output, "text_embeds", None)
+        vectors = output.pooler_output if vectors is None else vectors
+    if state is None:
+        found = getattr(output, "last_hidden_state", None)
+        return output[0] if found is None else found, vectors
+    states = output.hidden_states
+    early = states[max(state, -len(states))]  # a shallow encoder has nothing earlier to give
+    if spec.normed and state != spec.depth:
+        early = encoder.text_model.final_layer_norm(early)  # type: ignore[attr-defined]
+    return early, vectors
+
+
+def repeat_to(tensor: torch.Tensor, length: int) -> torch.Tensor:
+    """(tokens, width) repeated to a multiple of its length.
+
+    Attention over keys and values that are all there twice gives what it gives over them once, so a shorter text may
+    stand beside a longer one without a mask.
+    """
+    return tensor if tensor.shape[0] == length else tensor.repeat(length // tensor.shape[0], 1)
+
+
+def even_out(readings: Sequence[Reading], blank: Callable[[int], Reading]) -> list[torch.Tensor]:
+    """Hidden states of several encoders of one text, those with fewer pieces filled up with pieces of an empty text.
+
+    `blank` gives the reading of an empty text by the encoder of that place.
+    """
+    most = max(reading.pieces for reading in readings)
+    found = []
+    for place, reading in enumerate(readings):
+        missing = most - reading.pieces
+        found.append(torch.cat([reading.hidden, *[blank(place).hidden] * missing]) if missing else reading.hidden)
+    return found
