@@ -46,7 +46,7 @@ class NetworkFacts:
     """Rank of a LoRA, number of vectors of an embedding."""
     words: tuple[tuple[str, int], ...] = ()
     """Words of its captions and how often each was seen, the most frequent first."""
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The header's own words, unread."""
 
 

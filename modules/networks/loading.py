@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,8 @@ class LoadedNetwork:
     """By component and path of the layer."""
     strange: tuple[str, ...] = ()
     """Names in the file that mean nothing for this model."""
+    identity: Hashable = None
+    """Equal for the same file read in the same way, also when it was loaded anew."""
 
     @cached_property
     def size_bytes(self) -> int:
@@ -79,7 +81,15 @@ def load_network(
     if not changes:
         made_for = f" It was made for {entry.facts.base}." if entry.facts.base else ""
         raise UnsupportedFeature(f"No layer of the network {entry.name} is in {model}.{made_for}")
-    return LoadedNetwork(entry, changes, tuple(strange))
+    return LoadedNetwork(entry, changes, tuple(strange), (state_of(entry.path), rank))
+
+
+def state_of(path: Path) -> tuple[str, int]:
+    """A file that was replaced is another file."""
+    try:
+        return str(path), path.stat().st_mtime_ns
+    except OSError:
+        return str(path), 0
 
 
 def _misfit(entry: NetworkEntry, model: str, layer: str, error: Exception) -> str:

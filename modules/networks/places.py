@@ -64,7 +64,7 @@ class LayerIndex:
         denoising = parts[denoiser]
         known = self._names[denoiser]
         if hasattr(denoising, "down_blocks"):
-            paths = [path for path, _ in denoising.named_modules()]
+            paths = [place.path for places in known.values() for place in places]
             for name, path in original_names(paths, denoising.config):
                 known.setdefault(name, (Place("", path),))
         for table, block in ((FLUX, "transformer_blocks"), (SD3, "transformer_blocks")):

@@ -32,7 +32,7 @@ class Share:
     @property
     def kind(self) -> Hashable:
         """Equal for samples whose changes of a layer differ by their weight at most."""
-        return id(self.network), self.blocks, self.parts
+        return self.network.identity, self.blocks, self.parts
 
 
 Sample = tuple[Share, ...]
@@ -52,6 +52,20 @@ class RowNetworks:
         """`part` names the component that `shelf` is of. `samples` is asked when the call runs; its answer is repeated
         to the batch's length, as guidance repeats the pictures."""
         self._shelf, self._part, self._samples = shelf, part, samples
+
+    @property
+    def identity(self) -> Hashable:
+        """Networks and weights, as they are now."""
+        return tuple(tuple((share.kind, share.weight) for share in sample) for sample in self._samples())
+
+    def chosen(self, rows: Sequence[int]) -> RowNetworks:
+        """For a call whose samples are these rows of another; a row past the end counts on from the first."""
+
+        def samples() -> list[Sample]:
+            given = self._samples()
+            return [given[row % len(given)] for row in rows] if given else []
+
+        return RowNetworks(self._shelf, self._part, samples)
 
     def rows(self, count: int) -> list[Sample]:
         """The networks of each of `count` samples."""

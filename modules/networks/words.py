@@ -148,8 +148,10 @@ class WordVectors:
 
     signature: Hashable = "words"
 
-    def __init__(self, part: str, vocabulary: Vocabulary) -> None:
+    def __init__(self, part: str, vocabulary: Vocabulary, words: Sequence[Word] = ()) -> None:
+        """`words` are those that the texts of its calls have."""
         self._part, self._vocabulary = part, vocabulary
+        self.identity: Hashable = tuple(word.numbers for word in words)
 
     @contextlib.contextmanager
     def applied(self, module: Any) -> Iterator[None]:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from modules.contracts.errors import BrokenModel, UnsupportedFeature
 from modules.contracts.networks import NetworkEntry, Networks, NetworkUse
 from modules.contracts.plan import GenerationPlan, PicturePlan
 from modules.memory.residency import ModelPool
 from modules.networks.fittings import Fittings
-from modules.networks.loading import LoadedNetwork, load_network
+from modules.networks.loading import LoadedNetwork, load_network, state_of
 from modules.networks.rows import RowNetworks, Sample, Share
 from modules.networks.vector_files import read_vectors
 from modules.networks.words import Word, WordTokenizer, WordVectors, pattern_of
 from modules.support.settings import Settings
 
+T = TypeVar("T")
 POOL_BYTES = 4 << 30
 """Networks that no job uses go when all together are larger."""
 HASH_SECONDS = 20.0
@@ -107,11 +107,12 @@ class JobNetworks:
         shares = (Share(self._loaded[_key(use)], use.text * (use.blocks[0] if use.blocks else 1.0)) for use in uses)
         return tuple(share for share in shares if share.weight != 0 and _reads(share.network, self._fittings))
 
-    def key_of(self, text: str, uses: Sequence[NetworkUse]) -> Hashable:
-        """What tells one reading of a text from others, besides the text: networks in the encoders, and new words."""
-        shares = tuple((state_of(share.network.entry.path), share.weight) for share in self._reading(uses))
-        ranks = tuple(use.rank for use in uses) if shares else ()
-        return shares, ranks, tuple(word.numbers for word in self.words_in(text))
+    def groups(self, texts: Sequence[T], words_of: Callable[[T], str]) -> list[list[T]]:
+        """The texts apart by the new words that they have, so that each group may be read in one way."""
+        found: dict[Hashable, list[T]] = {}
+        for text in texts:
+            found.setdefault(self.words_in(words_of(text)), []).append(text)
+        return list(found.values())
 
     @contextlib.contextmanager
     def reading(self, pipeline: Any, texts: Sequence[str], uses: Sequence[NetworkUse]) -> Iterator[None]:
@@ -125,7 +126,7 @@ class JobNetworks:
                 if name == self._fittings.denoiser or encoder is None:
                     continue
                 patches = (
-                    *((WordVectors(name, self._fittings.vocabulary),) if name in self._fittings.widths else ()),
+                    *((WordVectors(name, self._fittings.vocabulary, words),) if name in self._fittings.widths else ()),
                     RowNetworks(shelf, name, lambda: (sample,)),
                 )
                 stack.enter_context(encoder.carrying(patches))
@@ -212,11 +213,3 @@ def _reads(network: LoadedNetwork, fittings: Fittings) -> bool:
 
 def _key(use: NetworkUse) -> Hashable:
     return use.entry.path, use.rank
-
-
-def state_of(path: Path) -> tuple[str, int]:
-    """A file that was replaced is another file."""
-    try:
-        return str(path), path.stat().st_mtime_ns
-    except OSError:
-        return str(path), 0

@@ -39,6 +39,13 @@ class RowPatch(Protocol):
     def signature(self) -> Hashable:
         """The same for all of its kind."""
 
+    @property
+    def identity(self) -> Hashable:
+        """Equal for calls that say the same of the same arguments."""
+
+    def chosen(self, rows: Sequence[int]) -> RowPatch:
+        """The same for a call whose samples are these rows of the call that this one was made for."""
+
     def gathered(self, patches: Sequence[Any], counts: Sequence[int]) -> AbstractContextManager[None]:
         """Round a call made of calls that carry `patches`, all of this kind, with so many samples each."""
 
