@@ -42,7 +42,7 @@ def _start(options: Options, arguments: argparse.Namespace) -> dict[str, Any]:
 def _load(options: Options, arguments: argparse.Namespace) -> dict[str, Any]:
     from modules.bench import load
 
-    return load.run(options, clients=arguments.clients, minutes=arguments.minutes)
+    return load.run(options, clients=arguments.clients, minutes=arguments.minutes, owners=arguments.owners)
 
 
 def _crash(options: Options, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -59,7 +59,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Options, argparse.Namespace], dict[st
     ),
     "serve": ("1, 4, 8 and 16 clients: overhead, throughput, waiting, mixed step counts, equal pictures", _serve),
     "start": ("seconds from launch.py to port, page and readiness to draw", _start),
-    "load": ("a crowd that asks again and again: failures, memory, healthz under load (--clients, --minutes)", _load),
+    "load": (
+        "a crowd that asks again and again: failures, memory, healthz under load (--clients, --minutes, --owners)",
+        _load,
+    ),
     "crash": ("kill -9 at random moments under load: nothing lost, doubled or half written (--kills)", _crash),
 }
 
@@ -73,6 +76,7 @@ def run(argv: Sequence[str], options: Options) -> int:
     parser.add_argument("--steps", type=int, default=20, help="sampling steps (20)")
     parser.add_argument("--clients", type=int, default=64, help="clients of load (64)")
     parser.add_argument("--minutes", type=float, default=3.0, help="how long load goes on (3)")
+    parser.add_argument("--owners", type=int, default=0, help="people with accounts who share load's clients (0: none)")
     parser.add_argument("--kills", type=int, default=10, help="how often crash kills the server (10)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result here")
     arguments = parser.parse_args(list(argv))

@@ -20,12 +20,11 @@ from typing import Any, Protocol
 import httpx
 import psutil
 
+from modules.bench import residents
 from modules.bench.process import ServerProcess
 from modules.bootstrap.options import Options
 
 OWNERS = ("ann", "bob")
-PASSWORD = "correct horse battery staple"
-TIER: dict[str, Any] = {"name": "measured", "credits_per_day": 1_000_000.0, "queue_depth": 200}
 ENDED = ("done", "failed", "cancelled")
 QUIET_SECONDS = 600.0
 
@@ -62,7 +61,7 @@ class Load:
 
     async def _submit(self, http: httpx.AsyncClient, owner: str) -> None:
         chance = random.Random(owner)
-        headers = {"authorization": f"Bearer {self.tokens[owner]}"}
+        headers = residents.bearer(self.tokens[owner])
         while not self.stopping:
             body = {
                 "prompt": {"text": f"a blue star, number {chance.randrange(20)}"},
@@ -76,21 +75,10 @@ class Load:
             await asyncio.sleep(chance.uniform(0.5, 1.5) * self.interval)
 
 
-def enlist(database_folder: Path) -> dict[str, str]:
+def enlist(data: Path) -> dict[str, str]:
     """Make an admin and the owners in a fresh data folder; tokens by owner."""
-    from modules.accounts.service import StoredAccounts
-    from modules.call_queue.database import open_database
-    from modules.contracts.accounts import Tier
-
-    engine = open_database(database_folder / "atelier.sqlite3")
-    accounts = StoredAccounts(engine)
-    accounts.add_user("root", PASSWORD, role="admin")
-    accounts.set_tier(Tier(**TIER))
-    for owner in OWNERS:
-        accounts.add_user(owner, PASSWORD, tier=TIER["name"])
-    tokens = {owner: accounts.add_token(owner, "crash")[1] for owner in OWNERS}
-    engine.dispose()
-    return tokens
+    tokens = residents.enlist(data, OWNERS)
+    return {owner: tokens[owner] for owner in OWNERS}
 
 
 def run(options: Options, *, kills: int, seed: int = 1) -> dict[str, Any]:

@@ -9,13 +9,17 @@ import json
 import random
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
+from modules.bench.residents import bearer
+
 KINDS = {"txt2img": 50, "img2img": 15, "progress": 15, "options": 10, "png-info": 10}
 """How often each kind is asked for, of a hundred."""
+DRAWING = ("txt2img", "img2img")
 SIDES = (64, 96, 128, 160)
 MOST_STEPS = 6
 PATIENCE_SECONDS = 900.0
@@ -35,6 +39,13 @@ class Outcome:
     sound: bool
     """What came back holds what was asked for."""
     detail: str = ""
+    owner: str = ""
+    """Who asked, where that is known."""
+
+    @property
+    def draws(self) -> bool:
+        """It asks for a picture."""
+        return self.kind in DRAWING
 
     @property
     def refused(self) -> bool:
@@ -53,47 +64,51 @@ class Crowd:
 
     url: str
     clients: int
-    headers: dict[str, str] = field(default_factory=dict)
+    owners: Sequence[str] = ()
+    """Whose each client is; nobody's where there are no accounts."""
+    tokens: Mapping[str, str] = field(default_factory=dict)
+    """By owner."""
     outcomes: list[Outcome] = field(default_factory=list)
 
     async def ask(self, seconds: float) -> None:
         """Ask for that long, then let everybody finish what was begun."""
         end = time.monotonic() + seconds
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=self.clients)
-        async with httpx.AsyncClient(
-            base_url=self.url, timeout=PATIENCE_SECONDS, limits=limits, headers=self.headers
-        ) as http:
+        async with httpx.AsyncClient(base_url=self.url, timeout=PATIENCE_SECONDS, limits=limits) as http:
             await asyncio.gather(*(self._live(http, number, end) for number in range(self.clients)))
 
     async def _live(self, http: httpx.AsyncClient, number: int, end: float) -> None:
-        chance = random.Random(number)
+        chance, owner = random.Random(number), self.owners[number] if self.owners else ""
         while time.monotonic() < end:
-            outcome = await ask_once(http, chance)
+            outcome = await ask_once(http, chance, owner, self.tokens.get(owner))
             self.outcomes.append(outcome)
             if outcome.refused or outcome.failed:
                 await asyncio.sleep(0.5)
 
 
-async def ask_once(http: httpx.AsyncClient, chance: random.Random) -> Outcome:
-    """One request of a kind drawn by lot."""
+async def ask_once(
+    http: httpx.AsyncClient, chance: random.Random, owner: str = "", token: str | None = None
+) -> Outcome:
+    """One request of a kind drawn by lot, from `owner` where there is a token."""
+    headers = {} if token is None else bearer(token)
     (kind,) = chance.choices(list(KINDS), list(KINDS.values()))
     begun = time.monotonic()
     try:
         if kind in ("progress", "options"):
-            answer = await http.get(f"/sdapi/v1/{kind}")
+            answer = await http.get(f"/sdapi/v1/{kind}", headers=headers)
         else:
-            answer = await http.post(f"/sdapi/v1/{kind}", json=body_of(kind, chance))
+            answer = await http.post(f"/sdapi/v1/{kind}", json=body_of(kind, chance), headers=headers)
     except httpx.TransportError as error:
-        return Outcome(kind, 0, time.monotonic() - begun, False, False, type(error).__name__)
+        return Outcome(kind, 0, time.monotonic() - begun, False, False, type(error).__name__, owner)
     seconds, polite = time.monotonic() - begun, "retry-after" in answer.headers
     sound = answer.is_success and is_sound(kind, answer.content)
-    return Outcome(kind, answer.status_code, seconds, polite, sound, "" if sound else answer.text[:200])
+    return Outcome(kind, answer.status_code, seconds, polite, sound, "" if sound else answer.text[:200], owner)
 
 
 def is_sound(kind: str, content: bytes) -> bool:
     """Whether an answer holds what that kind promises."""
     told: dict[str, Any] = json.loads(content)
-    if kind in ("txt2img", "img2img"):
+    if kind in DRAWING:
         images = told.get("images", ())
         return len(images) == 1 and base64.b64decode(images[0]).startswith(b"\x89PNG")
     return {"progress": "state", "options": "samples_format", "png-info": "info"}[kind] in told
@@ -146,7 +161,7 @@ def summary(outcomes: list[Outcome], seconds: float) -> dict[str, Any]:
             **{f"{name}_seconds": round(percentile(waits, part), 3) for name, part in (("p50", 0.5), ("p95", 0.95))},
         }
     wrong = [one for one in outcomes if one.failed]
-    drawn = sum(one.kind in ("txt2img", "img2img") and not one.failed and not one.refused for one in outcomes)
+    drawn = sum(one.draws and not one.failed and not one.refused for one in outcomes)
     return {
         "requests": len(outcomes),
         "requests_per_second": round(len(outcomes) / seconds, 2),

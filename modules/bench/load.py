@@ -17,8 +17,11 @@ from urllib.parse import urlsplit
 import psutil
 
 from modules.bench.crowd import Crowd, percentile, summary
+from modules.bench.fairness import Referee, deal
 from modules.bench.process import ServerProcess, served
+from modules.bench.residents import ADMIN, enlist
 from modules.bootstrap.options import Options
+from modules.contracts.errors import InvalidRequest
 from modules.support.paths import ROOT
 
 HEALTH_BOUND_MS = 100.0
@@ -27,23 +30,39 @@ PULSE_PAUSE = 0.25
 SAMPLE_PAUSE = 0.5
 
 
-def run(options: Options, *, clients: int, minutes: float) -> dict[str, Any]:
-    """Figures beside their bounds; `held` says which of the bounds were kept."""
+def run(options: Options, *, clients: int, minutes: float, owners: int = 0) -> dict[str, Any]:
+    """Figures beside their bounds; `held` says which of the bounds were kept.
+
+    With `owners` accounts are on, every client has the token of one of that many owners, who have unequal numbers of
+    clients, and `fairness` says what each owner had of the lanes. Raises `InvalidRequest` for fewer clients than that.
+    """
+    if not 0 <= owners <= clients:
+        raise InvalidRequest(f"{owners} owners for {clients} clients; everybody needs one.")
     with tempfile.TemporaryDirectory(prefix="atelier-bench-") as folder:
-        with served(options, Path(folder) / "data", "--nowebui", "--offline") as server:
-            answer = measure(server, clients, minutes * 60)
+        data = Path(folder) / "data"
+        data.mkdir()
+        names = [f"owner{number + 1}" for number in range(owners)]
+        tokens = enlist(data, names) if owners else {}
+        with served(options, data, "--nowebui", "--offline") as server:
+            answer = measure(server, Crowd(server.url, clients, deal(clients, names), tokens), minutes * 60)
         answer["log_errors"] = sum(" ERROR " in line for line in server.log.read_text("utf-8", "replace").splitlines())
     return answer
 
 
-def measure(server: ServerProcess, clients: int, seconds: float) -> dict[str, Any]:
+async def _ask(crowd: Crowd, referee: Referee | None, seconds: float) -> None:
+    watching = () if referee is None else (referee.watch(seconds),)
+    await asyncio.gather(crowd.ask(seconds), *watching)
+
+
+def measure(server: ServerProcess, crowd: Crowd, seconds: float) -> dict[str, Any]:
     """Let the crowd ask for that long, and watch the server meanwhile."""
     worker = server.worker()
     assert worker is not None, "a server that is ready has a process"
-    crowd, load = Crowd(server.url, clients), os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    referee = Referee(server.url, crowd.tokens[ADMIN]) if crowd.owners else None
     with Watch(worker) as watch, Pulse(server.url) as pulse:
         begun, busy = time.monotonic(), sum(worker.cpu_times()[:2])
-        asyncio.run(crowd.ask(seconds))
+        asyncio.run(_ask(crowd, referee, seconds))
         lasted = time.monotonic() - begun
         busy = sum(worker.cpu_times()[:2]) - busy
     memory, health = watch.report(), pulse.report()
@@ -55,10 +74,11 @@ def measure(server: ServerProcess, clients: int, seconds: float) -> dict[str, An
         and not health["failed"],
     }
     return {
-        "clients": clients,
+        "clients": crowd.clients,
         "seconds": round(lasted, 1),
         "held": held,
         **asked,
+        **({} if referee is None else {"fairness": referee.report(crowd.owners, crowd.outcomes)}),
         "memory": memory,
         "healthz": health,
         "server_cores": round(busy / lasted, 2),
