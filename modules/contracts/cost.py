@@ -52,7 +52,9 @@ def work_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> float:
         return made * len(request.enlarge.shares) / 1e6
     sampling, hires = request.sampling, request.hires
     pixels, steps = float(pixels_of(request, native)), float(sampling.steps)
-    if request.image is not None:
+    if request.first_pass:
+        steps = 0.0
+    elif request.image is not None:
         steps *= max(request.image.denoising_strength, 1 / max(sampling.steps, 1))
     total = pixels * steps
     if hires.enabled:

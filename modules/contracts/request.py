@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 from modules.contracts.enlarging import EnlargeParams
 from modules.contracts.parameters import Declared, declared, param
+from modules.contracts.repainting import ImageParams as ImageParams
+from modules.contracts.repainting import InpaintParams as InpaintParams
 
 Mode = Literal["txt2img", "img2img", "inpaint", "enlarge"]
-RESIZE_MODES = ("stretch", "crop", "fill", "latent")
 EMPHASIS_MODES = ("None", "Ignore", "Original", "No norm")
-FILL_MODES = ("fill", "original", "latent noise", "latent nothing")
 MAX_SEED = 2**32 - 1
 
 
@@ -173,6 +173,24 @@ class SamplingParams:
     s_noise: float = param(
         1.0, "Sigma noise", minimum=0, maximum=2, step=0.001, legacy="s_noise", infotext="Sigma noise"
     )
+    s_min_uncond: float = param(
+        0.0,
+        "Negative guidance minimum sigma",
+        help="Below this noise level every second model call leaves the negative prompt out; 0 is never.",
+        minimum=0,
+        maximum=1000,
+        step=0.01,
+        legacy="s_min_uncond",
+        override="s_min_uncond",
+        infotext="NGMS",
+    )
+    s_min_uncond_all: bool = param(
+        False,
+        "Negative guidance minimum sigma for all steps",
+        help="Leave the negative prompt out of every call below that level, not of every second.",
+        override="s_min_uncond_all",
+        infotext="NGMS all steps",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,56 +219,6 @@ class HiresParams:
     checkpoint: str | None = param(
         None, "Hires checkpoint", choices="models", legacy="hr_checkpoint_name", infotext="Hires checkpoint"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class ImageParams:
-    """A picture to start from."""
-
-    images: tuple[bytes, ...] = field(default=(), repr=False)
-    """Encoded pictures: one for all, or one per picture of the batch."""
-    denoising_strength: float = param(
-        0.75,
-        "Denoising strength",
-        minimum=0,
-        maximum=1,
-        step=0.01,
-        legacy="denoising_strength",
-        infotext="Denoising strength",
-    )
-    resize_mode: str = param("stretch", "Resize mode", choices=RESIZE_MODES, legacy="resize_mode")
-    noise_multiplier: float = param(
-        1.0,
-        "Noise multiplier",
-        minimum=0,
-        maximum=1.5,
-        step=0.01,
-        legacy="initial_noise_multiplier",
-        infotext="Noise multiplier",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class InpaintParams:
-    """Which part of the picture is drawn anew. White in the mask is repainted."""
-
-    mask: bytes = field(default=b"", repr=False)
-    blur: int = param(4, "Mask blur", minimum=0, maximum=256, step=1, legacy="mask_blur", infotext="Mask blur")
-    fill: str = param("fill", "Masked content", choices=FILL_MODES, legacy="inpainting_fill", infotext="Masked content")
-    only_masked: bool = param(
-        True, "Only masked", help="Work on an enlarged cut-out round the mask.", legacy="inpaint_full_res"
-    )
-    padding: int = param(
-        32,
-        "Only masked padding, pixels",
-        minimum=0,
-        maximum=1024,
-        step=4,
-        legacy="inpaint_full_res_padding",
-        legacy_default=0,
-        infotext="Masked area padding",
-    )
-    invert: bool = param(False, "Inpaint not masked", legacy="inpainting_mask_invert")
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +262,8 @@ class GenerationRequest:
     output: OutputParams = OutputParams()
     enlarge: EnlargeParams | None = None
     """Finished pictures to be made larger: nothing is drawn then, and only `output` counts of the other groups."""
+    first_pass: bytes = field(default=b"", repr=False)
+    """A picture in place of the first pass of a hires one, encoded: only the second pass is drawn then."""
     own: tuple[tuple[str, Any], ...] = ()
     """Settings, key and value, that hold for this job in place of everybody's: its owner's, and what its call said."""
 

@@ -58,6 +58,8 @@ def _check_whole(request: GenerationRequest) -> None:
     pictures = request.canvas.batch_size * request.canvas.batch_count
     if pictures > MAX_PICTURES:
         raise InvalidRequest(f"Batch size times batch count is {pictures}; at most {MAX_PICTURES} are allowed.")
+    if request.first_pass and (request.image is not None or not request.hires.enabled):
+        raise InvalidRequest("A picture in place of the first pass is for a hires pass; enable it, and give no other.")
     if request.inpaint is not None:
         if request.image is None:
             raise InvalidRequest("A mask was given without a picture; inpainting needs both.")

@@ -26,18 +26,13 @@ from modules.processing_diffusers.workbench import set_up_pipeline
 def draw_batch(job: Job, pictures: Sequence[PicturePlan], material: Material | None, version: str) -> None:
     """Draw the pictures of one batch and deliver them in order. Raises `JobCancelled` or `BatchSkipped` in between."""
     run, plan = job.strand, job.plan
-    with run.stage("encode"):
-        words = Words([item.prompt for item in pictures], [item.negative for item in pictures])
-        conditioning = encode_words(job, words, plan.first.cfg_scale)
-        if material is None:
-            beginning = begin_from_nothing(job, pictures, plan.first)
-        else:
-            beginning = begin_from_picture(job, pictures, material)
-    with run.stage("denoise"):
-        latents = denoise(job, plan.first, conditioning, beginning)
+    latents: torch.Tensor | None = None
+    if not plan.request.first_pass:
+        latents = _draw_first(job, pictures, material)
     if plan.hires is not None:
         with run.stage("hires"):
             latents = _draw_hires(job, pictures, latents, plan.hires)
+    assert latents is not None  # validated: what begins with a picture of its own has a second pass
     with run.stage("decode"):
         images = decode_latents(job, latents)
     job.port.rest()
@@ -47,7 +42,23 @@ def draw_batch(job: Job, pictures: Sequence[PicturePlan], material: Material | N
             run.deliver(finish_picture(job, picture, image, repaint, version))
 
 
-def _draw_hires(job: Job, pictures: Sequence[PicturePlan], latents: torch.Tensor, hires: PassPlan) -> torch.Tensor:
+def _draw_first(job: Job, pictures: Sequence[PicturePlan], material: Material | None) -> torch.Tensor:
+    """The latents of the first pass."""
+    run, plan = job.strand, job.plan
+    with run.stage("encode"):
+        words = Words([item.prompt for item in pictures], [item.negative for item in pictures])
+        conditioning = encode_words(job, words, plan.first.cfg_scale)
+        if material is None:
+            beginning = begin_from_nothing(job, pictures, plan.first)
+        else:
+            beginning = begin_from_picture(job, pictures, material)
+    with run.stage("denoise"):
+        return denoise(job, plan.first, conditioning, beginning)
+
+
+def _draw_hires(
+    job: Job, pictures: Sequence[PicturePlan], latents: torch.Tensor | None, hires: PassPlan
+) -> torch.Tensor:
     """The second pass, with words of its own where there are any."""
     wish = job.plan.request.hires
     words = Words(

@@ -47,3 +47,21 @@ def make_plus(scale: float, tell: Callable[[torch.Tensor], None]) -> Callable[[t
         return torch.cat([mixed, mixed])
 
     return guide
+
+
+class Sparing:
+    """Which model calls of a pass leave the negative prompt out: those at a low noise level, where it changes little.
+
+    A1111's `s_min_uncond` ("negative guidance minimum sigma"): every second call, or every one.
+    """
+
+    def __init__(self, below: float, every: bool, level: Callable[[], float]) -> None:
+        """`level` gives the sigma of the coming call; `below` is on the same scale, that of the sampler's schedule."""
+        self._below, self._every, self._level = below, every, level
+        self._calls = 0
+
+    def __call__(self) -> bool:
+        """Whether the coming call is made for the prompt alone. Asked once for each call."""
+        odd = self._calls % 2 == 1
+        self._calls += 1
+        return (odd or self._every) and self._level() < self._below

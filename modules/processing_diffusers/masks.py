@@ -13,13 +13,16 @@ Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels; right and bottom are outside."""
 
 
-def soften_mask(mask: Image.Image, size: Size, *, blur: int, invert: bool) -> Image.Image:
-    """The mask at `size`, inverted when asked for, with a Gaussian edge of `blur` pixels (standard deviation)."""
+def soften_mask(mask: Image.Image, size: Size, *, blur: Size, invert: bool) -> Image.Image:
+    """The mask at `size`, inverted when asked for, with a Gaussian edge.
+
+    `blur` is its standard deviation in pixels, across and down.
+    """
     if mask.size != size:
         mask = mask.resize(size, Image.Resampling.BILINEAR)
     if invert:
         mask = ImageOps.invert(mask)
-    return mask.filter(ImageFilter.GaussianBlur(blur)) if blur > 0 else mask
+    return mask.filter(ImageFilter.GaussianBlur(blur)) if any(blur) else mask
 
 
 def find_region(mask: Image.Image, padding: int, aspect: float) -> Box | None:
@@ -86,15 +89,16 @@ def _halve(values: Floats) -> Floats:
     return np.asarray(squares.mean(axis=(1, 3)), np.float32)
 
 
-def cells_to_repaint(mask: Image.Image, factor: int) -> Floats:
+def cells_to_repaint(mask: Image.Image, factor: int, *, whole: bool = True) -> Floats:
     """Shape (height / factor, width / factor): 1 for every latent cell with any pixel to repaint, else 0.
 
-    Whole cells, so that the soft edge of the pixel mask lies within what was drawn anew.
+    Whole cells, so that the soft edge of the pixel mask lies within what was drawn anew. Without `whole` each cell has
+    the mean of its pixels, 0 to 1.
     """
-    values = np.asarray(mask) > 0
+    values = np.asarray(mask, np.float32) / 255
     height, width = values.shape
-    cells = values.reshape(height // factor, factor, width // factor, factor).any(axis=(1, 3))
-    return np.asarray(cells, np.float32)
+    cells = values.reshape(height // factor, factor, width // factor, factor)
+    return np.asarray(cells.max(axis=(1, 3)) > 0 if whole else cells.mean(axis=(1, 3)), np.float32)
 
 
 def blend(drawn: Image.Image, original: Image.Image, mask: Image.Image) -> Image.Image:

@@ -86,6 +86,8 @@ def check_features(request: GenerationRequest, family: Family, notes: list[str])
         notes.append(f"{family.label} takes no negative prompt; it was left out.")
     if request.prompt.clip_skip > 1 and "clip_skip" not in can:
         notes.append(f"{family.label} has no clip skip; it was left out.")
+    if request.sampling.s_min_uncond > 0 and "negative_prompt" not in can:
+        notes.append(f"{family.label} takes no negative prompt, so s_min_uncond changed nothing.")
     if request.sampling.cfg_rescale > 0 and "cfg_rescale" not in can:
         notes.append(f"{family.label} has no CFG rescale; it was left out.")
 
@@ -123,6 +125,8 @@ def _first_pass(
     sampling = request.sampling
     sampler = plan_sampler(around.table, sampling, family)
     cfg = float(family.defaults["cfg_scale"]) if sampling.cfg_scale is None else sampling.cfg_scale
+    if request.first_pass:
+        return PassPlan(*size, sampler, cfg, 0.0, 0)
     if request.image is None:
         return PassPlan(*size, sampler, cfg, 1.0, sampler.steps)
     strength = request.image.denoising_strength

@@ -96,6 +96,10 @@ def _parameters(plan: GenerationPlan) -> dict[str, Any]:
             values[item.name] = _plain(getattr(held, item.path[1]))
     if plan.request.image is not None:
         values["image.count"] = len(plan.request.image.images)
+    if plan.request.first_pass:
+        values["hires.first_pass"] = "given"
+    if plan.request.inpaint is not None and plan.request.inpaint.latent_mask:
+        values["inpaint.latent_mask"] = "given"
     return values
 
 

@@ -41,6 +41,11 @@ class ScheduleTail:
         return bool(self._scheduler.course.method.open)
 
     @property
+    def level(self) -> float:
+        """The sigma at which the model is asked next, on the scale of the sampler's schedule."""
+        return float(self._scheduler.sigmas[self._scheduler.step_index or 0])
+
+    @property
     def plus(self) -> bool:
         """The sampler is CFG++, and `hear` is to be told what the denoiser says without guidance."""
         return bool(self._scheduler.course.method.plus)

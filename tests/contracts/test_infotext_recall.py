@@ -15,9 +15,9 @@ from modules.contracts.infotext import parse
 from modules.contracts.infotext_fields import infotext_of
 from modules.contracts.infotext_recall import carried, to_request
 from modules.contracts.plan import GenerationPlan, MemoryPlan, PassPlan, PicturePlan, PictureWords, SamplerPlan
+from modules.contracts.repainting import FILL_MODES
 from modules.contracts.request import (
     EMPHASIS_MODES,
-    FILL_MODES,
     GROUPS,
     MAX_SEED,
     CanvasParams,
@@ -194,6 +194,8 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
         s_tmin=draw(_share),
         s_tmax=draw(st.one_of(st.none(), st.floats(0.1, 99))),
         s_noise=draw(_share),
+        s_min_uncond=draw(_share),
+        s_min_uncond_all=draw(st.booleans()),
     )
     mode = draw(st.sampled_from(["txt2img", "img2img", "inpaint"]))
     return GenerationRequest(
@@ -248,10 +250,12 @@ def _inpaint(draw: st.DrawFn) -> InpaintParams:
     return InpaintParams(
         mask=b"m",
         blur=draw(st.integers(0, 64)),
+        blur_y=draw(st.none() | st.integers(0, 64)),
         fill=draw(st.sampled_from(FILL_MODES)),
         only_masked=only_masked,
         padding=draw(st.integers(0, 256)) if only_masked else 32,
         invert=draw(st.booleans()),
+        round=draw(st.booleans()),
     )
 
 

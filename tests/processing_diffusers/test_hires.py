@@ -6,13 +6,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
+from modules.contracts.cost import work_of
 from modules.contracts.errors import BrokenModel, InvalidRequest, UnsupportedFeature
 from modules.contracts.events import StageStarted, StepDone
-from modules.contracts.request import HiresParams
+from modules.contracts.request import HiresParams, ImageParams
 from modules.upscalers.table import UPSCALERS
 from tests.factories.upscalers import write_compact
-from tests.processing_diffusers.conftest import ask, link_models, make_engine, pixels
+from tests.processing_diffusers.conftest import ask, encode, link_models, make_engine, pixels, speckled
 
 
 def hires(**changes):
@@ -155,3 +157,43 @@ def test_what_cannot_be_done_is_said(bench):
         bench.draw(ask(hires=hires(upscaler="SwinIR")))
     with pytest.raises(UnsupportedFeature, match="same checkpoint"):
         bench.draw(ask(hires=hires(checkpoint="another")))
+
+
+@pytest.mark.parametrize("upscaler", ["Latent", "Nearest"])
+def test_a_given_picture_stands_for_the_first_pass(bench, upscaler):
+    """With no strength the second pass only enlarges, so the picture comes back larger; no first step is run."""
+    given = Image.new("RGB", (64, 64), (200, 40, 40))
+    wish = hires(scale=2.0, upscaler=upscaler, steps=2)
+    result = bench.draw(ask(batch=2, hires=wish, first_pass=encode(given)))
+    steps = [(event.step, event.steps) for event in bench.events if isinstance(event, StepDone)]
+    assert steps == [(1, 2), (2, 2)]
+    assert "denoise" not in [event.stage for event in bench.events if isinstance(event, StageStarted)]
+    assert [picture.image.size for picture in result.pictures] == [(128, 128)] * 2
+    assert result.pictures[0].recipe["parameters"]["hires.first_pass"] == "given"
+    other = bench.draw(ask(batch=2, hires=wish, first_pass=encode(Image.new("RGB", (64, 64), (40, 40, 200)))))
+    assert (pixels(result.pictures[0]) != pixels(other.pictures[0])).any()
+    alone = bench.draw(ask(seed=2, hires=wish, first_pass=encode(given)))
+    assert abs(pixels(alone.pictures[0]) - pixels(result.pictures[1])).max() <= 1
+
+
+def test_a_given_picture_only_enlarged_is_what_the_decoder_makes_of_it(bench):
+    given = speckled(32, 32).resize((64, 64), Image.Resampling.NEAREST)
+    wish = hires(scale=2.0, upscaler="Nearest", denoising_strength=0.0)
+    larger = pixels(bench.draw(ask(hires=wish, first_pass=encode(given))).pictures[0])
+    once = ImageParams((encode(given.resize((128, 128), Image.Resampling.NEAREST)),), 0.0)
+    decoded = pixels(bench.draw(ask(size=128, image=once)).pictures[0])
+    assert abs(larger - decoded).max() <= 1
+
+
+def test_a_given_first_pass_needs_a_second_one(bench):
+    picture = encode(speckled())
+    for wrong in ({}, {"hires": hires(), "image": ImageParams((picture,))}):
+        with pytest.raises(InvalidRequest, match="in place of the first pass"):
+            bench.draw(ask(first_pass=picture, **wrong))
+    with pytest.raises(InvalidRequest, match="picture of the first pass"):
+        bench.draw(ask(hires=hires(), first_pass=b"none"))
+
+
+def test_a_given_first_pass_costs_the_second_alone():
+    both = ask(steps=10, size=100, hires=hires(scale=2.0, steps=4, denoising_strength=0.5))
+    assert work_of(both) - work_of(replace(both, first_pass=b"x")) == pytest.approx(0.1)

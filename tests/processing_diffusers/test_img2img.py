@@ -189,3 +189,61 @@ def test_the_kept_part_leads_the_repainted_one(bench):
         ImageDraw.Draw(given).ellipse((20, 20, 44, 44), fill=(128, 128, 128))
     drawn = [pixels(repaint(bench, given, mask, strength=1.0, fill="original").pictures[0]) for given in (bright, dark)]
     assert (drawn[0][28:36, 28:36] != drawn[1][28:36, 28:36]).any()
+
+
+def shown(bench, given, mask, **inpaint):
+    return pixels(repaint(bench, given, mask, fill="original", **inpaint).pictures[0])
+
+
+@pytest.mark.parametrize("only_masked", [False, True])
+def test_a_latent_mask_says_what_is_drawn_and_the_mask_what_is_shown(bench, only_masked):
+    given, left = speckled(), Image.new("L", (64, 64))
+    ImageDraw.Draw(left).rectangle((0, 0, 31, 63), fill=255)
+    black, white = (Image.new("L", (64, 64), value) for value in (0, 255))
+
+    def drawn(latent_mask, mask=white, **wish):
+        wish = {"blur": 0, "only_masked": only_masked, **wish}
+        return shown(bench, given, mask, latent_mask=encode(latent_mask) if latent_mask else b"", **wish)
+
+    plain, half, none = drawn(None), drawn(left), drawn(black)
+    assert (drawn(white) == plain).all()
+    # Nothing drawn anew is what the VAE makes of the picture, shown everywhere.
+    assert abs(none - drawn(None, strength=0.0)).max() <= 1
+    assert 0 < abs(half - none).mean() < abs(plain - none).mean()
+    assert abs(half - none)[:, :32].mean() > abs(half - none)[:, 32:].mean()
+    assert (drawn(white, mask=left)[:, 32:] == pixels(given)[:, 32:]).all()
+
+
+def test_soft_edges_reach_the_latents_where_the_mask_is_not_rounded(bench):
+    given, mask = speckled(), disc(margin=20)
+    rounded, soft = (shown(bench, given, mask, blur=6, round=whole) for whole in (True, False))
+    assert (rounded != soft).any()
+    sharp = Image.new("L", (64, 64))
+    ImageDraw.Draw(sharp).rectangle((16, 16, 47, 47), fill=255)  # whole cells, so that there is nothing to round
+    same = [shown(bench, given, sharp, blur=0, round=whole) for whole in (True, False)]
+    assert (same[0] == same[1]).all()
+
+
+def test_the_mask_is_blurred_by_axis(bench):
+    given, mask = speckled(), Image.new("L", (64, 64))
+    ImageDraw.Draw(mask).rectangle((24, 24, 39, 39), fill=255)
+    changed = (shown(bench, given, mask, blur=6, blur_y=0) != pixels(given)).any(axis=2)
+    assert changed[28:36, 16:22].any()
+    assert not changed[:24].any()
+    assert not changed[40:].any()
+    both = (shown(bench, given, mask, blur=6) != pixels(given)).any(axis=2)
+    assert both[16:22, 28:36].any()
+
+
+def test_what_is_said_of_the_mask_stands_in_infotext_and_recipe(bench):
+    mask = disc()
+    result = repaint(bench, speckled(), mask, blur=3, blur_y=5, round=False, latent_mask=encode(mask), steps=1)
+    picture = result.pictures[0]
+    for words in ("Mask blur: 3", "Mask blur y: 5", "Mask round: False"):
+        assert words in picture.infotext
+    assert picture.recipe["parameters"]["inpaint.latent_mask"] == "given"
+
+
+def test_a_broken_latent_mask_is_refused_with_a_sentence(bench):
+    with pytest.raises(InvalidRequest, match="The latent mask"):
+        repaint(bench, speckled(), disc(), latent_mask=b"none")

@@ -18,10 +18,19 @@ def box(width, height, *bounds):
 
 
 def test_a_soft_mask_is_white_inside_and_fades_outwards():
-    values = np.asarray(soften_mask(box(64, 64, 16, 16, 47, 47), (64, 64), blur=4, invert=False), np.int16)
+    values = np.asarray(soften_mask(box(64, 64, 16, 16, 47, 47), (64, 64), blur=(4, 4), invert=False), np.int16)
     assert values[32, 32] == 255
     assert values[0, 0] == 0
     assert 255 > values[32, 14] > values[32, 10] > 0
+
+
+def test_the_edge_may_be_soft_across_and_sharp_down():
+    mask = box(64, 64, 16, 16, 47, 47)
+    across = np.asarray(soften_mask(mask, (64, 64), blur=(4, 0), invert=False), np.int16)
+    down = np.asarray(soften_mask(mask, (64, 64), blur=(0, 4), invert=False), np.int16)
+    assert 255 > across[32, 14] > 0
+    assert (across[14, 32], across[16, 32]) == (0, 255)
+    assert (down == across.T).all()
 
 
 @pytest.mark.parametrize("aspect", [1.0, 2.0, 0.5])
@@ -59,6 +68,13 @@ def test_any_pixel_to_repaint_makes_its_cell_one():
     mask = Image.new("L", (32, 16))
     mask.putpixel((9, 3), 1)
     assert cells_to_repaint(mask, 8).tolist() == [[0, 1, 0, 0], [0, 0, 0, 0]]
+
+
+def test_a_cell_may_have_the_share_of_its_pixels():
+    mask = box(32, 16, 8, 0, 11, 7)
+    mask.paste(255, (16, 0, 24, 8))
+    assert cells_to_repaint(mask, 8, whole=False).tolist() == [[0, 0.5, 1, 0], [0, 0, 0, 0]]
+    assert cells_to_repaint(mask, 8).tolist() == [[0, 1, 1, 0], [0, 0, 0, 0]]
 
 
 def test_blending_is_exact_at_both_ends():

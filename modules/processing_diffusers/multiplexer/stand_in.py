@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from modules.processing_diffusers.multiplexer.admission import Lane
-from modules.processing_diffusers.multiplexer.call import Patch, RowPatch, Target
+from modules.processing_diffusers.multiplexer.call import Patch, RowPatch, Target, count_samples, is_batched
 from modules.processing_diffusers.multiplexer.core import Multiplexer
 
 
@@ -65,6 +65,7 @@ class StandIn:
         self._port = port
         self._compute = dtype
         self._guide = guide
+        self._sparing: Callable[[], bool] | None = None
         self.device = device
         self.dtype = torch.float32
 
@@ -73,21 +74,30 @@ class StandIn:
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         arguments = dict(zip(self._target.positions, given, strict=False)) | named
-        output = self._port.call(self._target, **{key: self._down(key, value) for key, value in arguments.items()})
-        output = _up(output)
+        arguments = {key: self._down(key, value) for key, value in arguments.items()}
+        if self._sparing is not None and self._sparing():
+            output = _twice(_up(self._port.call(self._target, **_second_half(arguments))))
+        else:
+            output = _up(self._port.call(self._target, **arguments))
         if self._guide is None:
             return output
         return (self._guide(output[0]), *output[1:])
 
     @contextlib.contextmanager
-    def guided_by(self, guide: Callable[[torch.Tensor], torch.Tensor] | None) -> Iterator[None]:
-        """Let another `guide` see the output for a while; None changes nothing."""
+    def guided_by(
+        self, guide: Callable[[torch.Tensor], torch.Tensor] | None, sparing: Callable[[], bool] | None = None
+    ) -> Iterator[None]:
+        """Let another `guide` see the output for a while; None changes nothing.
+
+        `sparing` is asked before each call whether the first half of the batch, what is not wanted, is left out; the
+        answer to the second half then stands for both.
+        """
         before = self._guide
-        self._guide = guide or before
+        self._guide, self._sparing = guide or before, sparing
         try:
             yield
         finally:
-            self._guide = before
+            self._guide, self._sparing = before, None
 
     @contextlib.contextmanager
     def carrying(self, patches: tuple[Patch | RowPatch, ...]) -> Iterator[None]:
@@ -113,6 +123,26 @@ class StandIn:
         if isinstance(value, dict):
             return {key: self._down(key, item) for key, item in value.items()}
         return value
+
+
+def _second_half(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a guided call for what is wanted alone: the second half of every tensor with a row a sample."""
+    samples = count_samples(arguments)
+    return {key: _halved(key, value, samples) for key, value in arguments.items()}
+
+
+def _halved(name: str, value: Any, samples: int) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value[samples // 2 :] if is_batched(name, value, samples) else value
+    if isinstance(value, Mapping):
+        return {key: _halved(key, item, samples) for key, item in value.items()}
+    return value
+
+
+def _twice(output: Any) -> Any:
+    if isinstance(output, torch.Tensor):
+        return torch.cat([output, output])
+    return tuple(_twice(item) for item in output) if isinstance(output, tuple) else output
 
 
 def _up(output: Any) -> Any:

@@ -54,8 +54,10 @@ class Material:
 
     images: Sequence[Image.Image]
     mask: Image.Image | None = None
-    """Of the work's size; white is drawn anew."""
+    """Of the work's size; white is shown anew."""
     repaint: Repaint | None = None
+    drawn: Image.Image | None = None
+    """Of the work's size; white is drawn anew. None is as `mask`."""
 
 
 def gather_material(job: Job) -> Material:
@@ -76,7 +78,7 @@ def gather_material(job: Job) -> Material:
     originals = [resize_picture(image, target, mode) for image in images]
     if mask.size == images[0].size:
         mask = resize_picture(mask, target, mode)
-    soft = soften_mask(mask, target, blur=request.inpaint.blur, invert=request.inpaint.invert)
+    soft = soften_mask(mask, target, blur=_blur_of(request.inpaint), invert=request.inpaint.invert)
     return _material(originals, soft, None, work, request.inpaint)
 
 
@@ -86,7 +88,7 @@ def _cut_out(
     """The region round the mask at the work's size."""
     size = images[0].size
     images = [resize_picture(image, size, "stretch") for image in images]
-    soft = soften_mask(mask, size, blur=inpaint.blur, invert=inpaint.invert)
+    soft = soften_mask(mask, size, blur=_blur_of(inpaint), invert=inpaint.invert)
     box = find_region(soft, inpaint.padding, work[0] / work[1])
     if box is None:
         job.strand.note("The mask is all black, so nothing was repainted.")
@@ -100,9 +102,21 @@ def _material(
     piece_mask = soft.crop(box) if box else soft
     images = [resize_picture(piece, work, "stretch") for piece in pieces]
     mask = piece_mask if piece_mask.size == work else piece_mask.resize(work, Image.Resampling.BILINEAR)
+    drawn = None if not inpaint.latent_mask else _latent_mask(inpaint.latent_mask, soft.size, box, work)
     if inpaint.fill == "fill":
-        images = [spread_colours(image, mask) for image in images]
-    return Material(images, mask, Repaint(originals, soft, box))
+        images = [spread_colours(image, drawn or mask) for image in images]
+    return Material(images, mask, Repaint(originals, soft, box), drawn)
+
+
+def _latent_mask(data: bytes, size: Size, box: Box | None, work: Size) -> Image.Image:
+    """A mask of the latents' own, taken as it is: it lies over the whole picture, which is of that size."""
+    given = soften_mask(decode_mask(data, "The latent mask"), size, blur=(0, 0), invert=False)
+    piece = given.crop(box) if box else given
+    return piece if piece.size == work else piece.resize(work, Image.Resampling.BILINEAR)
+
+
+def _blur_of(inpaint: InpaintParams) -> Size:
+    return inpaint.blur, inpaint.blur if inpaint.blur_y is None else inpaint.blur_y
 
 
 def begin_from_picture(job: Job, pictures: Sequence[PicturePlan], material: Material) -> Beginning:
@@ -148,7 +162,8 @@ def _mask_beginning(
     mask, latents, device = material.mask, beginning.latents, beginning.noise.device
     if mask is None or latents is None:
         return beginning
-    cells = torch.from_numpy(cells_to_repaint(mask, job.model.family.latent_factor))[None, None].to(device)
+    drawn_anew, factor = material.drawn or mask, job.model.family.latent_factor
+    cells = torch.from_numpy(cells_to_repaint(drawn_anew, factor, whole=inpaint.round))[None, None].to(device)
     if inpaint.fill == "latent noise":
         drawn = draw_more(pictures, tuple(latents.shape[1:]), "fill").to(device)
         latents = latents * (1 - cells) + drawn * cells

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from modules.contracts.plan import PassPlan
-from modules.processing_diffusers.guidance import make_plus
+from modules.processing_diffusers.guidance import Sparing, make_plus
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.stages.prepare import Beginning, row_of
 from modules.processing_diffusers.tail import ScheduleTail
@@ -62,9 +62,17 @@ def _walk(
         "callback_on_step_end": watcher,
     }
     guide = make_plus(pass_plan.cfg_scale, tail.hear) if tail.plus else None
-    with getattr(pipeline, job.model.family.denoiser).guided_by(guide):
+    with getattr(pipeline, job.model.family.denoiser).guided_by(guide, _sparing(job, pass_plan, tail)):
         result = pipeline(**arguments)[0]
     return adapter.unpack(result.float(), *beginning.noise.shape[-2:])
+
+
+def _sparing(job: Job, pass_plan: PassPlan, tail: ScheduleTail) -> Sparing | None:
+    """Which calls go without the negative prompt; None where none does, or none has one."""
+    sampling = job.plan.request.sampling
+    if sampling.s_min_uncond <= 0 or not job.model.adapter.is_guided(pass_plan.cfg_scale):
+        return None
+    return Sparing(sampling.s_min_uncond, sampling.s_min_uncond_all, lambda: tail.level)
 
 
 def _lay_schedule(job: Job, pass_plan: PassPlan, beginning: Beginning) -> ScheduleTail:
