@@ -11,8 +11,10 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, Engine, exists, literal, select
+from sqlalchemy import Connection, Engine, Select, bindparam, exists, select
 
 from modules.accounts import ledger
 from modules.accounts.tables import LEDGER, TIERS, USERS, WEIGHTS
@@ -122,14 +124,20 @@ def tier_of(connection: Connection, owner: str) -> Tier:
 
 def _standing(connection: Connection, owner: str, job_id: str | None) -> tuple[Tier, bool]:
     """The tier of an owner, and whether that job was charged before: all that a job's admission reads, in one go."""
-    this = select(literal(owner, USERS.c.name.type).label("name")).subquery()
-    charge = exists().where(LEDGER.c.job_id == job_id, LEDGER.c.kind == "charge")
-    query = select(USERS.c.role, TIERS.c.name, TIERS.c.limits, WEIGHTS.c.weight, charge.label("charged"))
-    joined = this.outerjoin(USERS, USERS.c.name == this.c.name).outerjoin(TIERS, TIERS.c.name == USERS.c.tier)
-    row = connection.execute(query.select_from(joined.outerjoin(WEIGHTS, WEIGHTS.c.owner == this.c.name))).one()
+    row = connection.execute(_asking(), {"of": owner, "job": job_id}).one()
     free = row.limits is None or row.role == "admin"
     tier = FREE if free else from_json(row.name, row.limits)
     return tier if row.weight is None else dataclasses.replace(tier, weight=row.weight), bool(row.charged)
+
+
+@cache
+def _asking() -> Select[Any]:
+    """Built once: that takes longer than running it."""
+    this = select(bindparam("of", type_=USERS.c.name.type).label("name")).subquery()
+    charge = exists().where(LEDGER.c.job_id == bindparam("job"), LEDGER.c.kind == "charge")
+    query = select(USERS.c.role, TIERS.c.name, TIERS.c.limits, WEIGHTS.c.weight, charge.label("charged"))
+    joined = this.outerjoin(USERS, USERS.c.name == this.c.name).outerjoin(TIERS, TIERS.c.name == USERS.c.tier)
+    return query.select_from(joined.outerjoin(WEIGHTS, WEIGHTS.c.owner == this.c.name))
 
 
 def _serialise(connection: Connection, owner: str) -> None:

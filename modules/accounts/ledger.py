@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, exists, func, insert, literal, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, case, exists, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from modules.accounts.tables import LEDGER
@@ -90,9 +91,18 @@ def usage(connection: Connection, owner: str, moment: float) -> Usage:
 
     A refund counts where its charge does. The time that it takes grows with the owner's lines of this month.
     """
+    day, month = day_of(moment), month_of(moment)
+    asked = {"of": owner, "day": day.start, "day_end": day.end, "month": month.start, "month_end": month.end}
+    day_used, month_used, day_granted, month_granted = map(float, connection.execute(_usage(), asked).one())
+    return Usage(max(0.0, -day_used), max(0.0, -month_used), day_granted, month_granted)
+
+
+@cache
+def _usage() -> Any:
+    """Built once: that takes longer than running it."""
     back = LEDGER.alias()
     refunds = and_(LEDGER.c.kind == "charge", back.c.job_id == LEDGER.c.job_id, back.c.kind == "refund")
-    today, granted = _within(day_of(moment)), LEDGER.c.kind == "grant"
+    today, granted = _within("day"), LEDGER.c.kind == "grant"
     amount = LEDGER.c.credits + func.coalesce(back.c.credits, 0.0)
 
     def total(*which: ColumnElement[bool]) -> ColumnElement[float]:
@@ -100,9 +110,11 @@ def usage(connection: Connection, owner: str, moment: float) -> Usage:
 
     query = select(total(today, ~granted), total(~granted), total(today, granted), total(granted))
     query = query.select_from(LEDGER.outerjoin(back, refunds))
-    query = query.where(LEDGER.c.owner == owner, LEDGER.c.kind != "refund", _within(month_of(moment)))
-    day_used, month_used, day_granted, month_granted = (float(value) for value in connection.execute(query).one())
-    return Usage(max(0.0, -day_used), max(0.0, -month_used), day_granted, month_granted)
+    return query.where(LEDGER.c.owner == bindparam("of"), LEDGER.c.kind != "refund", _within("month"))
+
+
+def _within(span: str) -> ColumnElement[bool]:
+    return and_(LEDGER.c.moment >= bindparam(span), LEDGER.c.moment < bindparam(f"{span}_end"))
 
 
 def unsettled(connection: Connection) -> Sequence[Row[Any]]:
@@ -118,8 +130,7 @@ def write(connection: Connection, line: Line, moment: float) -> bool:
     if line.job_id is None:
         connection.execute(insert(LEDGER).values(values))
         return True
-    row = select(*(literal(values[name], LEDGER.c[name].type) for name in FIELDS))
-    return _add(connection, row.where(~_there(line.job_id, line.kind)))
+    return connection.execute(_adding(connection.dialect.name), values).first() is not None
 
 
 def refund(connection: Connection, job_id: str, made: int, moment: float) -> bool:
@@ -127,24 +138,38 @@ def refund(connection: Connection, job_id: str, made: int, moment: float) -> boo
 
     It closes the charge also when all were made. One statement, so whoever comes second finds it closed.
     """
-    missing = case((LEDGER.c.pictures > made, 1.0 - literal(float(max(made, 0))) / LEDGER.c.pictures), else_=0.0)
-    columns = (LEDGER.c.owner, literal("refund"), -LEDGER.c.credits * missing, LEDGER.c.job_id, LEDGER.c.pictures)
-    charged = select(*columns, literal(""), literal(moment, LEDGER.c.moment.type))
-    charged = charged.where(LEDGER.c.job_id == job_id, LEDGER.c.kind == "charge", ~_there(job_id, "refund"))
-    return _add(connection, charged)
+    values = {"job_id": job_id, "made": max(made, 0), "moment": moment, "kind": "refund", "note": ""}
+    return connection.execute(_refunding(connection.dialect.name), values).first() is not None
 
 
-def _there(job_id: str, kind: str) -> ColumnElement[bool]:
-    """The job has a line of that kind. Asked first, because the table refuses a second one loudly."""
+@cache
+def _adding(dialect: str) -> Any:
+    return _insert(dialect, select(*(_given(name) for name in FIELDS)))
+
+
+@cache
+def _refunding(dialect: str) -> Any:
+    made = bindparam("made", type_=LEDGER.c.credits.type)
+    missing = case((LEDGER.c.pictures > made, 1.0 - made / LEDGER.c.pictures), else_=0.0)
+    back = {"owner": LEDGER.c.owner, "credits": -LEDGER.c.credits * missing, "pictures": LEDGER.c.pictures}
+    rows = select(*(back.get(name, _given(name)) for name in FIELDS))
+    return _insert(dialect, rows.where(LEDGER.c.job_id == _given("job_id"), LEDGER.c.kind == "charge"))
+
+
+def _insert(dialect: str, rows: Select[Any]) -> Any:
+    """Adds these rows unless their job has a line of their kind; gives the numbers of those that were added.
+
+    Whether it has is asked first, because the table refuses a second one loudly; and on PostgreSQL somebody may have
+    been quicker since.
+    """
     other = LEDGER.alias()
-    return exists().where(other.c.job_id == job_id, other.c.kind == kind)
+    there = exists().where(other.c.job_id == _given("job_id"), other.c.kind == _given("kind"))
+    added = (sqlite if dialect == "sqlite" else postgresql).insert(LEDGER).from_select(FIELDS, rows.where(~there))
+    return added.on_conflict_do_nothing().returning(LEDGER.c.number)
 
 
-def _add(connection: Connection, rows: Select[Any]) -> bool:
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    added = dialect.insert(LEDGER).from_select(FIELDS, rows)
-    # On PostgreSQL somebody may have been quicker since the rows were looked for.
-    return connection.execute(added.on_conflict_do_nothing().returning(LEDGER.c.number)).first() is not None
+def _given(name: str) -> ColumnElement[Any]:
+    return bindparam(name, type_=LEDGER.c[name].type)
 
 
 def lines(connection: Connection, owner: str | None, limit: int) -> list[LedgerEntry]:
@@ -153,10 +178,6 @@ def lines(connection: Connection, owner: str | None, limit: int) -> list[LedgerE
     if owner is not None:
         query = query.where(LEDGER.c.owner == owner)
     return [entry(row) for row in connection.execute(query)]
-
-
-def _within(span: Span) -> ColumnElement[bool]:
-    return and_(LEDGER.c.moment >= span.start, LEDGER.c.moment < span.end)
 
 
 def entry(row: Row[Any]) -> LedgerEntry:

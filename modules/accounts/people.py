@@ -8,9 +8,10 @@ import unicodedata
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from modules.accounts import secrets
@@ -61,11 +62,8 @@ class People:
     def by_token(self, text: str) -> Caller | None:
         """Whose token that is, unless it has expired or its user is disabled."""
         now = self._clock()
-        query = select(USERS.c.name, USERS.c.role, TOKENS.c.id, TOKENS.c.used).join_from(TOKENS, USERS)
-        query = query.where(TOKENS.c.digest == secrets.digest(text), ~USERS.c.disabled)
-        query = query.where((TOKENS.c.expires.is_(None)) | (TOKENS.c.expires > now))
         with self._engine.connect() as connection:
-            row = connection.execute(query).first()
+            row = connection.execute(_holder(), {"digest": secrets.digest(text), "now": now}).first()
         if row is None:
             return None
         if row.used is None or now - row.used > NOTE_USE_EVERY:
@@ -197,6 +195,14 @@ class People:
             query = query.where(TOKENS.c.user_id.in_(owners))
         with self._engine.begin() as connection:
             return connection.execute(query).rowcount > 0
+
+
+@cache
+def _holder() -> Any:
+    """Whose token it is. Built once: that takes longer than running it, and every request of a program asks."""
+    query = select(USERS.c.name, USERS.c.role, TOKENS.c.id, TOKENS.c.used).join_from(TOKENS, USERS)
+    query = query.where(TOKENS.c.digest == bindparam("digest"), ~USERS.c.disabled)
+    return query.where((TOKENS.c.expires.is_(None)) | (TOKENS.c.expires > bindparam("now")))
 
 
 def _fold(name: str) -> str:

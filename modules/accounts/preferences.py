@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Engine, bindparam, delete, insert, select
 
 from modules.accounts.people import row_of
 from modules.accounts.tables import PREFERENCES, USERS
@@ -25,10 +26,8 @@ class StoredPreferences:
 
     def of(self, owner: str) -> dict[str, Any]:
         """By key; nothing for an admin and for an owner without account."""
-        query = select(PREFERENCES.c.key, PREFERENCES.c.value).join_from(PREFERENCES, USERS)
-        query = query.where(USERS.c.name == owner, USERS.c.role != "admin")
         with self._engine.connect() as connection:
-            return {row.key: json.loads(row.value) for row in connection.execute(query)}
+            return {row.key: json.loads(row.value) for row in connection.execute(_asking(), {"of": owner})}
 
     def change(self, owner: str, changes: Mapping[str, Any]) -> None:
         """Keep those values, all or none; None takes one back.
@@ -46,3 +45,10 @@ class StoredPreferences:
             )
             for key, text in written.items():
                 connection.execute(insert(PREFERENCES).values(user_id=user.id, key=key, value=text))
+
+
+@cache
+def _asking() -> Any:
+    """Built once: that takes longer than running it, and every request asks."""
+    query = select(PREFERENCES.c.key, PREFERENCES.c.value).join_from(PREFERENCES, USERS)
+    return query.where(USERS.c.name == bindparam("of"), USERS.c.role != "admin")

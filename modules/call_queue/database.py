@@ -77,12 +77,12 @@ def prepare_tables(engine: Engine) -> None:
 
 def insert_or_leave(connection: Connection, table: Table) -> Insert:
     """An insert that does nothing where a row of that key is there already; both databases have it, spelt alike."""
-    return insert_of(connection, table).on_conflict_do_nothing()
+    return insert_of(connection.dialect.name, table).on_conflict_do_nothing()
 
 
-def insert_of(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+def insert_of(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
     """An insert that can be told what to do where a row of that key is there already; see `insert_or_leave`."""
-    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
 def lock_for_writing(connection: Connection) -> None:

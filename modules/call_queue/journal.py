@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 
-from sqlalchemy import Engine, delete, func, insert, literal, select
+from sqlalchemy import Engine, Insert, bindparam, delete, func, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from modules.call_queue.tables import LOG
@@ -33,10 +34,8 @@ class Journal:
     def write(self, job_id: str, attempt: int, level: str, text: str) -> None:
         """Keep a line; it is on its way to the disk when this returns."""
         line = {"job_id": job_id, "attempt": attempt, "moment": self._clock(), "level": level, "text": text[:LENGTH]}
-        there = select(func.count()).select_from(LOG).where(LOG.c.job_id == job_id).scalar_subquery()
-        values = select(*(literal(value, LOG.c[name].type) for name, value in line.items())).where(there < LINES)
         with self._engine.begin() as connection:
-            connection.execute(insert(LOG).from_select(list(line), values))
+            connection.execute(_adding(tuple(line)), {**line, "most": LINES})
 
     def read(self, job_id: str) -> list[LogLine]:
         """All lines of a job, oldest first."""
@@ -51,6 +50,14 @@ class Journal:
         """Drop the lines of a job."""
         with self._engine.begin() as connection:
             connection.execute(delete(LOG).where(LOG.c.job_id == job_id))
+
+
+@cache
+def _adding(names: tuple[str, ...]) -> Insert:
+    """Built once: that takes longer than running it."""
+    given = {name: bindparam(name, type_=LOG.c[name].type) for name in names}
+    there = select(func.count()).select_from(LOG).where(LOG.c.job_id == given["job_id"]).scalar_subquery()
+    return insert(LOG).from_select(names, select(*given.values()).where(there < bindparam("most")))
 
 
 @contextmanager

@@ -5,9 +5,10 @@ from __future__ import annotations
 import builtins
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, case, func, select, true
+from sqlalchemy import ColumnElement, Engine, Select, and_, bindparam, case, func, select, true
 
 from modules.call_queue.inputs import put_back
 from modules.call_queue.records import record_of, select_jobs
@@ -40,7 +41,7 @@ class Listing:
     def get(self, job_id: str) -> JobRecord | None:
         """The row of that id."""
         with self.engine.connect() as connection:
-            row = connection.execute(select_jobs().where(JOBS.c.id == job_id)).first()
+            row = connection.execute(_one(), {"of": job_id}).first()
         return None if row is None else record_of(row)
 
     def list(
@@ -98,11 +99,9 @@ class Listing:
 
     def pending(self, owner: str | None = None, *, besides: Collection[str] = ()) -> int:
         """Number of jobs queued or running, those of the ids `besides` left out."""
-        which = _matching(JobFilter(owner=owner, states=("queued", "running")))
-        if besides:
-            which = and_(which, JOBS.c.id.not_in(tuple(besides)))
+        query, asked = _counting(owner is not None, bool(besides)), {"of": owner, "besides": tuple(besides)}
         with self.engine.connect() as connection:
-            return int(connection.execute(select(func.count()).select_from(JOBS).where(which)).scalar_one())
+            return int(connection.execute(query, asked).scalar_one())
 
     def waiting_bytes(self, owner: str | None = None) -> int:
         """Bytes of the stored requests of jobs that wait, held-back ones included; of one owner when given."""
@@ -114,12 +113,8 @@ class Listing:
 
     def load(self, owner: str) -> Load:
         """What waits or runs, in one look; `mine` is of that owner."""
-        size = case((JOBS.c.state == "queued", JOBS.c.size), else_=0)
-        mine = case((JOBS.c.owner == owner, size), else_=0)
-        totals = (func.coalesce(func.sum(what), 0) for what in (size, mine))
-        query = select(func.count(), *totals).where(JOBS.c.state.in_(("queued", "running")))
         with self.engine.connect() as connection:
-            jobs, whole, own = connection.execute(query.select_from(JOBS)).one()
+            jobs, whole, own = connection.execute(_loading(), {"of": owner}).one()
         return Load(int(jobs), int(whole), int(own))
 
     def owners(self) -> builtins.list[OwnerShare]:
@@ -127,6 +122,30 @@ class Listing:
         with self.engine.connect() as connection:
             rows = connection.execute(select(SHARES).order_by(SHARES.c.owner))
             return [OwnerShare(row.owner, row.weight, row.used) for row in rows]
+
+
+# What every request asks is built once: building it takes longer than running it.
+
+
+@cache
+def _one() -> Select[Any]:
+    return select_jobs().where(JOBS.c.id == bindparam("of"))
+
+
+@cache
+def _counting(owned: bool, besides: bool) -> Any:
+    """How many wait or run: of one owner, without some."""
+    query = select(func.count()).select_from(JOBS).where(JOBS.c.state.in_(("queued", "running")))
+    query = query.where(JOBS.c.owner == bindparam("of")) if owned else query
+    return query.where(JOBS.c.id.not_in(bindparam("besides", expanding=True))) if besides else query
+
+
+@cache
+def _loading() -> Select[Any]:
+    size = case((JOBS.c.state == "queued", JOBS.c.size), else_=0)
+    mine = case((JOBS.c.owner == bindparam("of"), size), else_=0)
+    totals = (func.coalesce(func.sum(what), 0) for what in (size, mine))
+    return select(func.count(), *totals).select_from(JOBS).where(JOBS.c.state.in_(("queued", "running")))
 
 
 def _matching(wanted: JobFilter) -> ColumnElement[bool]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from modules.call_queue.estimates import Spread
 from modules.call_queue.fairness import Waiting
@@ -54,12 +56,10 @@ class Oracle:
     def _make(self) -> dict[str, Outlook]:
         store = self._store
         with store.engine.connect() as connection:
-            owners = select(func.count(JOBS.c.owner.distinct())).where(READY).scalar_subquery()
-            now = connection.execute(select(SCHEDULE, owners.label("owners")).where(SCHEDULE.c.number == ONLY)).one()
+            now = connection.execute(_now()).one()
             # Among many owners the turn comes round before one of them has started as many as that.
             waiting, shares = store.waiting(connection, max(4 * HORIZON // max(now.owners, 4), LEAST_DEPTH))
-            columns = (JOBS.c.id, JOBS.c.started, JOBS.c.predicted, JOBS.c.model, JOBS.c.work, JOBS.c.native)
-            rows = connection.execute(select(*columns).where(JOBS.c.state == "running")).all()
+            rows = connection.execute(_under_way()).all()
         here, moment = self._left(), store.clock()
         running: list[Spread | None] = []
         for row in rows:
@@ -78,6 +78,19 @@ class Oracle:
         """Seconds on a lane for that much work; None as long as nothing was measured on this machine."""
         speeds = self._store.speeds
         return speeds.predict(model, work, self._store.lanes) if speeds.knows(model, self._store.lanes) else None
+
+
+@cache
+def _now() -> Select[Any]:
+    """The schedule, and how many owners wait. Built once, as the other one: that takes longer than running it."""
+    owners = select(func.count(JOBS.c.owner.distinct())).where(READY).scalar_subquery()
+    return select(SCHEDULE, owners.label("owners")).where(SCHEDULE.c.number == ONLY)
+
+
+@cache
+def _under_way() -> Select[Any]:
+    columns = (JOBS.c.id, JOBS.c.started, JOBS.c.predicted, JOBS.c.model, JOBS.c.work, JOBS.c.native)
+    return select(*columns).where(JOBS.c.state == "running")
 
 
 def remaining(whole: Spread | None, ran: float) -> Spread | None:

@@ -5,10 +5,10 @@ Every function works inside the caller's transaction and locks the rows it chang
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, exists, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Update, and_, bindparam, exists, insert, literal, select, update
 
 from modules.call_queue.database import insert_of
 from modules.call_queue.fairness import Share
@@ -34,34 +34,68 @@ def schedule(connection: Connection) -> Row[Any]:
 
 def awaken(connection: Connection, owner: str) -> None:
     """To be called before a job of that owner becomes ready; see `Share.awakened`."""
-    names = ("owner", "tag", "weight", "used")
-    now = select(literal(owner, SHARES.c.owner.type), SCHEDULE.c.virtual, literal(1.0), literal(0.0))
-    fresh = insert_of(connection, SHARES).from_select(names, now.where(SCHEDULE.c.number == ONLY))
-    waits = exists().where(READY, JOBS.c.owner == owner)
-    behind = and_(SHARES.c.tag < fresh.excluded.tag, ~waits)
-    key, tag = [SHARES.c.owner], {"tag": fresh.excluded.tag}
-    connection.execute(fresh.on_conflict_do_update(index_elements=key, set_=tag, where=behind))
+    connection.execute(_awakening(connection.dialect.name), {"of": owner})
 
 
 def charge(connection: Connection, owner: str, predicted: float) -> None:
     """A job starts: let virtual time go on to the tag that its owner starts at, and charge them."""
-    tag = select(SHARES.c.tag).where(SHARES.c.owner == owner).scalar_subquery()
-    later = and_(SCHEDULE.c.number == ONLY, SCHEDULE.c.virtual < tag)
-    connection.execute(update(SCHEDULE).where(later).values(virtual=tag))
-    _change(connection, owner, lambda share: share.charged(predicted))
+    connection.execute(_advance(), {"of": owner})
+    _change(connection, _charging(), {"of": owner, "predicted": predicted})
 
 
 def settle(connection: Connection, owner: str, predicted: float, measured: float) -> None:
     """A job that was charged `predicted` has taken `measured`; 0 takes the charge back."""
-    _change(connection, owner, lambda share: share.settled(predicted, measured))
+    _change(connection, _settling(), {"of": owner, "predicted": predicted, "measured": measured})
 
 
-def _change(connection: Connection, owner: str, rule: Callable[[Share], Share]) -> None:
-    """Change an owner's share by one of the rules, which the database works out from what is there at that moment."""
-    columns: Any = (SHARES.c.tag, SHARES.c.weight, SHARES.c.used)
-    changed = rule(Share(*columns))
-    values = {"tag": changed.tag, "used": changed.used}
-    change = update(SHARES).where(SHARES.c.owner == owner).values(values)
-    if not connection.execute(change).rowcount:  # somebody has emptied the table
-        awaken(connection, owner)
-        connection.execute(change)
+def _change(connection: Connection, change: Update, values: dict[str, Any]) -> None:
+    if not connection.execute(change, values).rowcount:  # somebody has emptied the table
+        awaken(connection, values["of"])
+        connection.execute(change, values)
+
+
+# Statements that every job runs are built once: building one takes longer than running it. The database works shares
+# out, by the rules of `Share`, from what is there at that moment.
+
+_OWNER: ColumnElement[str] = bindparam("of", type_=SHARES.c.owner.type)
+_PREDICTED: ColumnElement[float] = bindparam("predicted", type_=SHARES.c.used.type)
+_MEASURED: ColumnElement[float] = bindparam("measured", type_=SHARES.c.used.type)
+
+
+@cache
+def _awakening(dialect: str) -> Any:
+    names = ("owner", "tag", "weight", "used")
+    now = select(_OWNER, SCHEDULE.c.virtual, literal(1.0), literal(0.0)).where(SCHEDULE.c.number == ONLY)
+    fresh = insert_of(dialect, SHARES).from_select(names, now)
+    waits = exists().where(READY, JOBS.c.owner == _OWNER)
+    behind = and_(SHARES.c.tag < fresh.excluded.tag, ~waits)
+    return fresh.on_conflict_do_update(index_elements=[SHARES.c.owner], set_={"tag": fresh.excluded.tag}, where=behind)
+
+
+@cache
+def _advance() -> Update:
+    tag = select(SHARES.c.tag).where(SHARES.c.owner == _OWNER).scalar_subquery()
+    return update(SCHEDULE).where(SCHEDULE.c.number == ONLY, SCHEDULE.c.virtual < tag).values(virtual=tag)
+
+
+@cache
+def _charging() -> Update:
+    return _changed(_stored().charged(_any(_PREDICTED)))
+
+
+@cache
+def _settling() -> Update:
+    return _changed(_stored().settled(_any(_PREDICTED), _any(_MEASURED)))
+
+
+def _stored() -> Share:
+    """A share whose figures are the table's columns, so that the rules make expressions of them."""
+    return Share(_any(SHARES.c.tag), _any(SHARES.c.weight), _any(SHARES.c.used))
+
+
+def _changed(share: Share) -> Update:
+    return update(SHARES).where(SHARES.c.owner == _OWNER).values(tag=share.tag, used=share.used)
+
+
+def _any(value: object) -> Any:
+    return value

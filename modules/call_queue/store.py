@@ -11,9 +11,10 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Row, and_, bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from modules.call_queue.database import lock_for_writing, prepare_tables
@@ -131,7 +132,7 @@ class JobStore(Listing, Ordering):
             with self.engine.begin() as connection:
                 lock_for_writing(connection)
                 awaken(connection, owner)
-                connection.execute(insert(JOBS).values(row))
+                connection.execute(_ADDING, row)
         except IntegrityError as error:
             raise InvalidRequest(f"There is a job {job_id!r} already; choose another id, or none.") from error
         details = JobDetails(model=model, megapixel_steps=work, origin=origin)
@@ -155,7 +156,7 @@ class JobStore(Listing, Ordering):
         now = self.clock()
         with self.engine.begin() as connection:
             lock_for_writing(connection)
-            busy = connection.execute(_busy(self.worker)).one()
+            busy = connection.execute(_busy(), {"worker": self.worker}).one()
             if busy.paused or busy.suspects:
                 return None
             turn = take_turn(self.policy, *self.waiting(connection, LOOK_AHEAD), now, resident)
@@ -173,12 +174,7 @@ class JobStore(Listing, Ordering):
 
         And the shares of these owners; one who has none is left out.
         """
-        place = func.row_number().over(partition_by=JOBS.c.owner, order_by=(JOBS.c.place, JOBS.c.number))
-        columns = (JOBS.c.number, JOBS.c.id, JOBS.c.owner, JOBS.c.work, JOBS.c.model, JOBS.c.passed, JOBS.c.place)
-        ranked = select(*columns, JOBS.c.native, JOBS.c.crashes, place.label("ahead")).where(READY).subquery()
-        shares = (SHARES.c.tag, SHARES.c.weight, SHARES.c.used)
-        query = select(ranked, *shares).select_from(ranked.outerjoin(SHARES, SHARES.c.owner == ranked.c.owner))
-        rows = connection.execute(query.where(ranked.c.ahead <= depth)).all()
+        rows = connection.execute(_line(), {"depth": depth}).all()
         found = {row.owner: Share(row.tag, row.weight, row.used) for row in rows if row.tag is not None}
         return [self._waiting(row) for row in rows], found
 
@@ -191,17 +187,8 @@ class JobStore(Listing, Ordering):
 
     def _take(self, connection: Connection, job: Waiting, now: float) -> Row[Any] | None:
         """Mark that job running and charge its owner, unless another hand holds it."""
-        free = select(JOBS.c.number).where(JOBS.c.number == job.number, READY).with_for_update(skip_locked=True)
-        values = {
-            "state": "running",
-            "started": now,
-            "attempts": JOBS.c.attempts + 1,
-            "worker": self.worker,
-            "predicted": job.seconds,
-            "passed": None,
-        }
-        changed = update(JOBS).where(JOBS.c.number == free.scalar_subquery()).values(values).returning(JOBS)
-        row = connection.execute(changed).first()
+        values = {"which": job.number, "now": now, "by": self.worker, "seconds": job.seconds}
+        row = connection.execute(_taking(), values).first()
         if row is not None:
             charge(connection, job.owner, job.seconds)
         return row
@@ -327,16 +314,42 @@ class JobStore(Listing, Ordering):
             return connection.execute(update(JOBS).where(which).values(cancelling=True)).rowcount == 1
 
 
-def _busy(worker: str) -> Any:
-    """Whether the queue is held, how many jobs run under that name, and how many of them were there at a death."""
-    mine = and_(JOBS.c.state == "running", func.coalesce(JOBS.c.worker, "") == worker)
+# Statements that every job runs are built once: building one takes longer than running it.
+
+
+@cache
+def _busy() -> Any:
+    """Whether the queue is held, how many jobs `worker` runs, and how many of them were running at a death."""
+    mine = and_(JOBS.c.state == "running", func.coalesce(JOBS.c.worker, "") == bindparam("worker"))
     suspects = func.coalesce(func.sum(case((JOBS.c.crashes > 0, 1), else_=0)), 0)
     query = select(SCHEDULE.c.paused, func.count(JOBS.c.number).label("jobs"), suspects.label("suspects"))
-    return (
-        query.select_from(SCHEDULE.outerjoin(JOBS, mine))
-        .where(SCHEDULE.c.number == ONLY)
-        .group_by(SCHEDULE.c.number, SCHEDULE.c.paused)
-    )
+    query = query.select_from(SCHEDULE.outerjoin(JOBS, mine)).where(SCHEDULE.c.number == ONLY)
+    return query.group_by(SCHEDULE.c.number, SCHEDULE.c.paused)
+
+
+@cache
+def _line() -> Any:
+    """The first `depth` ready jobs of every owner, with their owner's share."""
+    place = func.row_number().over(partition_by=JOBS.c.owner, order_by=(JOBS.c.place, JOBS.c.number))
+    columns = (JOBS.c.number, JOBS.c.id, JOBS.c.owner, JOBS.c.work, JOBS.c.model, JOBS.c.passed, JOBS.c.place)
+    ranked = select(*columns, JOBS.c.native, JOBS.c.crashes, place.label("ahead")).where(READY).subquery()
+    query = select(ranked, SHARES.c.tag, SHARES.c.weight, SHARES.c.used)
+    query = query.select_from(ranked.outerjoin(SHARES, SHARES.c.owner == ranked.c.owner))
+    return query.where(ranked.c.ahead <= bindparam("depth"))
+
+
+@cache
+def _taking() -> Any:
+    """Mark the job with the number `which` running, unless it is not ready any more or another hand holds it."""
+    free = select(JOBS.c.number).where(JOBS.c.number == bindparam("which"), READY).with_for_update(skip_locked=True)
+    given = {name: bindparam(other, type_=JOBS.c[name].type) for name, other in _TAKEN.items()}
+    values = {**given, "state": "running", "attempts": JOBS.c.attempts + 1, "passed": None}
+    return update(JOBS).where(JOBS.c.number == free.scalar_subquery()).values(values).returning(JOBS)
+
+
+_ADDING = insert(JOBS)
+_TAKEN = {"started": "now", "worker": "by", "predicted": "seconds"}
+"""Columns, by the names under which `_taking` is given their values."""
 
 
 def _charged() -> Any:
