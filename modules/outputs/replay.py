@@ -13,18 +13,22 @@ from modules.contracts.codec import decode
 from modules.contracts.errors import UnsupportedFeature
 from modules.contracts.parameters import declared
 from modules.contracts.pictures import StoredPicture
-from modules.contracts.request import GROUPS, GenerationRequest, ModelParams, OutputParams
+from modules.contracts.request import GROUPS, GenerationRequest, ModelParams, OutputParams, PromptParams
 
 FORMAT = 1
 """Of recipes that this reads."""
 OWN_VAE = "None"
 """The word of a request for the checkpoint's own VAE; without a word it is what settings or flags name by then."""
-CARRIED = ("img2img_fix_steps", "upcast_vae_on_nan")
+CARRIED = ("img2img_fix_steps", "upcast_vae_on_nan", "enable_prompt_comments")
 """Settings of a recipe that a repetition brings along; of the others only a change is told."""
 UNCHANGING = frozenset(
-    {"notes", "index", "parameters", "memory", "prompt", "negative_prompt", "seed", "subseed", "file"}
+    {"notes", "index", "parameters", "memory", "prompt", "negative_prompt", "words", "seed", "subseed", "file"}
 )
 """Parts of a recipe that are not compared: a repetition asks for them, or they do not touch the picture."""
+
+
+FURTHER = ("second", "third", "negative_second", "negative_third")
+"""Prompts for further text encoders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ def request_of(picture: StoredPicture, kept: GenerationRequest | None) -> Genera
     settings = recipe.get("settings", {})
     request = replace(
         request,
-        prompt=replace(request.prompt, text=recipe["prompt"], negative=recipe["negative_prompt"]),
+        prompt=_prompts_of(request.prompt, recipe),
         canvas=replace(request.canvas, batch_size=1, batch_count=1),
         seeds=replace(request.seeds, seed=recipe["seed"], subseed=recipe["subseed"]),
         sampling=replace(
@@ -68,9 +72,20 @@ def request_of(picture: StoredPicture, kept: GenerationRequest | None) -> Genera
         output=OutputParams(save=False),
         own=tuple((key, settings[key]) for key in CARRIED if key in settings),
     )
+    if "words" in recipe and request.hires.enabled:
+        hires_words = {"prompt": recipe["words"].get("hires_prompt", "")}
+        hires_words["negative"] = recipe["words"].get("hires_negative", "")
+        request = replace(request, hires=replace(request.hires, **hires_words))
     if recipe["mode"] == "txt2img":
         return replace(request, canvas=replace(request.canvas, width=first["width"], height=first["height"]))
     return _with_pictures(request, picture.index, kept)
+
+
+def _prompts_of(asked: PromptParams, recipe: Mapping[str, Any]) -> PromptParams:
+    """The picture's own words: styles are in them, and wildcards and choices are drawn."""
+    words = recipe.get("words", {})
+    further: dict[str, Any] = {name: words.get(name, "") for name in FURTHER} if "words" in recipe else {}
+    return replace(asked, text=recipe["prompt"], negative=recipe["negative_prompt"], styles=(), **further)
 
 
 def _enlarging(picture: StoredPicture, kept: GenerationRequest | None) -> GenerationRequest:

@@ -17,7 +17,7 @@ from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.stages.begin import Material, begin_from_nothing, begin_from_picture, gather_material
 from modules.processing_diffusers.stages.decode import decode_latents
 from modules.processing_diffusers.stages.denoise import denoise
-from modules.processing_diffusers.stages.encode import Words, encode_words
+from modules.processing_diffusers.stages.encode import encode_words
 from modules.processing_diffusers.stages.enlarge import enlarge
 from modules.processing_diffusers.stages.finish import finish_picture
 from modules.processing_diffusers.workbench import set_up_pipeline
@@ -46,8 +46,7 @@ def _draw_first(job: Job, pictures: Sequence[PicturePlan], material: Material | 
     """The latents of the first pass."""
     run, plan = job.strand, job.plan
     with run.stage("encode"):
-        words = Words([item.prompt for item in pictures], [item.negative for item in pictures])
-        conditioning = encode_words(job, words, plan.first.cfg_scale)
+        conditioning = encode_words(job, pictures, plan.first)
         if material is None:
             beginning = begin_from_nothing(job, pictures, plan.first)
         else:
@@ -60,11 +59,7 @@ def _draw_hires(
     job: Job, pictures: Sequence[PicturePlan], latents: torch.Tensor | None, hires: PassPlan
 ) -> torch.Tensor:
     """The second pass, with words of its own where there are any."""
-    wish = job.plan.request.hires
-    words = Words(
-        [wish.prompt or item.prompt for item in pictures], [wish.negative or item.negative for item in pictures]
-    )
-    conditioning = encode_words(job, words, hires.cfg_scale)
+    conditioning = encode_words(job, pictures, hires, second=True)
     return denoise(job, hires, conditioning, enlarge(job, pictures, latents, hires))
 
 

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from modules.processing_diffusers.families.base import Embedding
 from modules.support.tally import Tally
@@ -14,13 +15,19 @@ EMBEDDING_BYTES = 64 * 2**20
 """Room for embeddings of recent texts, per model."""
 
 
+class Sized(Protocol):
+    """Anything that knows how much memory it takes."""
+
+    @property
+    def bytes(self) -> int:
+        """Size of all tensors."""
+
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One text after the encoders."""
+    """One text after encoders that read whole texts."""
 
     embedding: Embedding
-    left_out: str = ""
-    """The end of the text that was too long for them."""
 
     @property
     def bytes(self) -> int:
@@ -29,18 +36,21 @@ class Encoded:
 
 
 class EmbeddingCache:
-    """Least recently used out first. Safe from any thread."""
+    """Least recently used out first. Safe from any thread.
+
+    A key says everything that decides what comes out: which encoder, with which changes, what text, read how.
+    """
 
     def __init__(self, limit: int = EMBEDDING_BYTES, tally: Tally | None = None) -> None:
         """`limit` is in bytes; `tally` counts which texts were known."""
         self._limit = limit
         self._tally = tally or Tally()
         self._lock = threading.Lock()
-        self._entries: OrderedDict[Hashable, Encoded] = OrderedDict()
+        self._entries: OrderedDict[Hashable, Sized] = OrderedDict()
         self._bytes = 0
 
-    def get(self, key: Hashable) -> Encoded | None:
-        """The entry of that key, now the most recent one."""
+    def get(self, key: Hashable) -> Any:
+        """The entry of that key, now the most recent one; None where it is not known."""
         with self._lock:
             found = self._entries.get(key)
             if found is not None:
@@ -48,7 +58,7 @@ class EmbeddingCache:
         self._tally.count(hit=found is not None)
         return found
 
-    def put(self, key: Hashable, encoded: Encoded) -> None:
+    def put(self, key: Hashable, encoded: Sized) -> None:
         """Keep it; the least recently used go when there is no room."""
         with self._lock:
             if key in self._entries:

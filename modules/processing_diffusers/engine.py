@@ -52,6 +52,7 @@ from modules.processing_diffusers.workbench import set_up_pipeline
 from modules.sd_samplers.table import SamplerTable
 from modules.support.paths import Paths
 from modules.support.settings import Settings
+from modules.prompts.book import PromptBook
 
 log = logging.getLogger(__name__)
 TEST_SIDE = 64
@@ -61,6 +62,8 @@ SMALL_MODEL = 100 << 20
 OFFLOADING = frozenset({MODEL, SEQUENTIAL})
 """Measures under which a model that rests in main memory can compute."""
 SMALL_WAIT, LARGE_WAIT = 60.0, 2.0
+OWN = frozenset({"img2img_fix_steps", "enable_prompt_comments"})
+"""Settings that a job may have of its own."""
 """Seconds that a job's first finished picture waits for its model's hash, so that a stuck disk ends no lane."""
 
 
@@ -79,10 +82,15 @@ class DiffusersEngine:
         version: str = "0.1.0",
     ) -> None:
         self._catalog, self._table, self._choice = catalog, table, choice
+        prompts: PromptBook | None = None,
+        networks: Networks | None = None,
         self._settings, self._options, self._version = settings, options, version
         self._threads = torch.get_num_threads()
+        """`prompts` has styles and wildcards; without it there are none. Without `networks` those in `paths` are."""
         check_attention(options.device.attention or AUTOMATIC, choice.handler)
         join_logs()
+        self._prompts = prompts or PromptBook()
+        self.networks = NetworkShelf(networks or NetworkCatalog(paths), settings)
         self.multiplexer = Multiplexer(
             window=lambda: float(settings["batch_window_ms"]) / 1000,
             is_out_of_memory=choice.handler.is_out_of_memory,
@@ -100,9 +108,10 @@ class DiffusersEngine:
         """The plan of a request that draws; nothing is loaded for it. Raises `StudioError` for what cannot be done."""
         if request.enlarge is not None:
             raise InvalidRequest("The request makes pictures larger; there is nothing to draw in it.")
-        own = {key: value for key, value in request.own if key == "img2img_fix_steps"}  # a limit is nobody's own
+        own = {key: value for key, value in request.own if key in OWN}  # a limit is nobody's own
         settings = {**self._settings.public(), **own}
-        around = Surroundings(settings, self._catalog, self._table)
+        words = self._prompts.sources(comments=bool(settings["enable_prompt_comments"]))
+        around = Surroundings(settings, self._catalog, self._table, words, self.networks.networks)
         model = self._catalog.find_model(request.model.checkpoint)
         placement = self.storehouse.placement_of(model)
         memory = MemoryPlan(max_batch=int(around.settings["max_batch"]), attention=self._attention())

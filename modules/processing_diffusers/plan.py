@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from modules.contracts.catalog import Catalog, Family, FileEntry, ModelEntry
@@ -20,6 +20,7 @@ from modules.processing_diffusers.sampling import plan_hires_sampler, plan_sampl
 from modules.processing_diffusers.sizes import Size, check_megapixels, check_second_pass, fit_encoded, fit_size
 from modules.sd_samplers.table import SamplerTable
 from modules.upscalers.spandrel_model import check_upscaler
+from modules.prompts.words import Resolver, Sources
 from modules.upscalers.table import find_upscaler
 
 AUTOMATIC_VAE = frozenset({"", "automatic", "none"})
@@ -35,6 +36,8 @@ class Surroundings:
     table: SamplerTable
 
 
+    words: Sources = field(default_factory=Sources)
+    networks: Networks = field(default_factory=NoNetworks)
 def resolve_request(
     request: GenerationRequest, around: Surroundings, placement: Mapping[str, Placement], memory: MemoryPlan
 ) -> GenerationPlan:
@@ -57,7 +60,7 @@ def resolve_request(
         model=model,
         family=family,
         vae=find_vae(around.catalog, request.model.vae, around.settings),
-        batches=plan_pictures(request),
+        batches=find_networks(plan_pictures(request, Resolver(request, around.words, notes)), around, notes),
         first=first,
         hires=hires,
         placement=placement,
@@ -105,6 +108,11 @@ def wanted_size(request: GenerationRequest, model: ModelEntry, measure: Callable
     if request.image is None or inside:
         return width or native, height or native
     given = measure(request.image.images[0])
+    prompt, encoders = request.prompt, len(family.text_encoders)
+    if (encoders < 3 and (prompt.third or prompt.negative_third)) or (
+        encoders < 2 and (prompt.second or prompt.negative_second)
+    ):
+        notes.append(f"{family.label} has {encoders} text encoder(s); prompts for further ones were left out.")
     return given if given is None else (width or given[0], height or given[1])
 
 
@@ -182,8 +190,8 @@ def find_vae(catalog: Catalog, name: str | None, settings: Mapping[str, Any]) ->
     raise UnknownModel(f"There is no VAE {wanted!r}; known are: {known}.")
 
 
-def plan_pictures(request: GenerationRequest) -> tuple[tuple[PicturePlan, ...], ...]:
-    """All pictures, batch by batch. Seeds count up from picture to picture.
+def plan_pictures(request: GenerationRequest, resolver: Resolver) -> tuple[tuple[PicturePlan, ...], ...]:
+    """All pictures, batch by batch, each with words of its own. Seeds count up from picture to picture.
 
     With a variation strength all share the seed and the variation seeds count up instead, as in A1111.
     """
@@ -196,14 +204,24 @@ def plan_pictures(request: GenerationRequest) -> tuple[tuple[PicturePlan, ...], 
         places = range(batch * count, (batch + 1) * count)
         batches.append(
             tuple(
-                PicturePlan(
-                    index=place,
-                    prompt=request.prompt.text,
-                    negative=request.prompt.negative,
-                    seed=(seed + place * step) % (MAX_SEED + 1),
-                    subseed=(subseed + place) % (MAX_SEED + 1),
+                _plan_picture(
+                    resolver, place, (seed + place * step) % (MAX_SEED + 1), (subseed + place) % (MAX_SEED + 1)
                 )
                 for place in places
             )
         )
     return tuple(batches)
+
+
+def _plan_picture(resolver: Resolver, place: int, seed: int, subseed: int) -> PicturePlan:
+    said = resolver.resolve(seed)
+    return PicturePlan(
+        index=place,
+        prompt=said.prompt,
+        negative=said.negative,
+        seed=seed,
+        subseed=subseed,
+        networks=said.networks,
+        hires_networks=said.hires_networks,
+        words=said.words,
+    )

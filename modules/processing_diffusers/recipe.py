@@ -50,6 +50,7 @@ def write_recipe(
         "mode": plan.mode,
         "prompt": picture.prompt,
         "negative_prompt": picture.negative,
+        "words": {name: text for name, text in asdict(picture.words).items() if text},
         "seed": picture.seed,
         "subseed": picture.subseed,
         "index": picture.index,
@@ -67,7 +68,7 @@ def write_recipe(
 
 def _settings_of(plan: GenerationPlan) -> Iterator[str]:
     """Settings that this picture's pixels depend on and that nothing else in the recipe tells."""
-    yield "upcast_vae_on_nan"
+    yield from ("upcast_vae_on_nan", "enable_prompt_comments")
     if plan.request.image is not None:
         yield "img2img_fix_steps"
     if plan.hires is not None and plan.hires.upscaler is not None and plan.hires.upscaler.path is not None:

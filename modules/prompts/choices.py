@@ -20,7 +20,7 @@ MOST_DRAWS = 10_000
 """Choices that one prompt may make."""
 ROUNDS = 8
 """How often what was put together is looked through again for something to be drawn."""
-_WILDCARD = re.compile(r"__([\w\-*](?:[\w\-*. /]{0,200}?[\w\-*])?)__")
+_WILDCARD = re.compile(r"__([\w\-*](?:[\w\-*. /]{0,200}?[\w\-*])??)__")
 _HOW_MANY = re.compile(r"\s*(\d{1,4})(?:-(\d{1,4}))?\$\$(?:((?:(?!\$\$)[^|{}])*)\$\$)?")
 _WEIGHT_BEFORE = re.compile(r"\s*(\d+\.?\d*|\.\d+)::")
 _WEIGHT_AFTER = re.compile(r"::\s*(\d+\.?\d*|\.\d+)\s*\Z")

@@ -137,7 +137,7 @@ def _read(
     states = output.hidden_states
     early = states[max(state, -len(states))]  # a shallow encoder has nothing earlier to give
     if spec.normed and state != spec.depth:
-        early = encoder.text_model.final_layer_norm(early)  # type: ignore[attr-defined]
+        early = getattr(encoder, "text_model", encoder).final_layer_norm(early)  # type: ignore[attr-defined]
     return early, vectors
 
 

@@ -9,6 +9,8 @@ import threading
 import time
 from pathlib import Path
 
+from modules.prompts.comments import strip_comments
+
 log = logging.getLogger(__name__)
 NAME = re.compile(r"[\w\-*][\w\-*. ]*(?:/[\w\-*][\w\-*. ]*)*")
 """A safe name: words with single slashes between them; none begins with a point, so none leads out of the folder."""
@@ -37,7 +39,7 @@ class Wildcards:
     def lines(self, name: str) -> tuple[str, ...] | None:
         """The choices of that name, of all files together where it has a `*`; None where there are none.
 
-        Empty lines and lines that begin with `#` are no choices.
+        From `#` to the end of a line is a comment, and empty lines are no choices.
         """
         if NAME.fullmatch(name) is None:
             return None
@@ -81,7 +83,7 @@ class Wildcards:
         except OSError as error:
             log.warning("the wildcard file %s cannot be read: %s", path.name, error.strerror)
             return ()
-        lines = tuple(line.strip() for line in text.splitlines())
-        kept = tuple(line for line in lines if line and not line.startswith("#"))
+        lines = tuple(line.strip() for line in strip_comments(text).splitlines())
+        kept = tuple(line for line in lines if line)
         self._read[path] = (state.st_mtime_ns, kept)
         return kept

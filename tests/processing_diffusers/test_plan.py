@@ -11,6 +11,7 @@ from modules.contracts.catalog import Family
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.request import CanvasParams, GenerationRequest, HiresParams, SeedParams
 from modules.processing_diffusers.plan import count_steps, plan_pictures
+from modules.prompts.words import Resolver, Sources
 from modules.processing_diffusers.sizes import check_megapixels, fit_encoded, fit_size, plan_hires
 
 
@@ -39,7 +40,7 @@ def test_planning_needs_no_torch():
 
 def test_seeds_count_up_over_all_batches():
     request = GenerationRequest(canvas=CanvasParams(64, 64, 2, 2), seeds=SeedParams(2**32 - 2, 5))
-    batches = plan_pictures(request)
+    batches = plan_pictures(request, Resolver(request, Sources(), []))
     flat = [picture for batch in batches for picture in batch]
     assert [len(batch) for batch in batches] == [2, 2]
     assert [picture.seed for picture in flat] == [2**32 - 2, 2**32 - 1, 0, 1]
@@ -48,7 +49,8 @@ def test_seeds_count_up_over_all_batches():
 
 
 def test_an_open_seed_is_drawn_anew_each_time():
-    drawn = {plan_pictures(GenerationRequest())[0][0].seed for _ in range(5)}
+    request = GenerationRequest()
+    drawn = {plan_pictures(request, Resolver(request, Sources(), []))[0][0].seed for _ in range(5)}
     assert len(drawn) > 1
     assert min(drawn) >= 0
 

@@ -3,33 +3,46 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 
 from modules.contracts.catalog import Family
+from modules.contracts.errors import UnsupportedFeature
+from modules.prompts.encoding import EncoderSpec, Reading
 
 Embedding = Mapping[str, torch.Tensor]
-"""What the text encoders made of one text: tensors without a batch axis, by argument name."""
+"""What the text encoders made of one text: tensors without a batch axis, by name; `embeds` is (tokens, width)."""
+Blank = Callable[[int], Reading]
+"""What the encoder at that place says of an empty text."""
 
 
 class FamilyAdapter(ABC):
     """Knows how a family's pipeline wants to be spoken to. Has no state; one object serves all lanes."""
 
-    word_tokenizers: ClassVar[tuple[str, ...]] = ("tokenizer",)
-    """Tokenizers that carry the words of a prompt, best first; the first one present decides what is too long."""
-    longest: ClassVar[int | None] = None
-    """Tokens that the pipeline hands to that tokenizer's encoder; None is the tokenizer's own limit."""
+    encoders: ClassVar[tuple[EncoderSpec, ...]] = ()
+    """Text encoders that read weighted text piece by piece, of any length; `assemble` makes one embedding of what they
+    say. Empty where the pipeline reads whole texts itself: then `embed` asks it, and weights mean nothing."""
+    repeats: ClassVar[bool] = False
+    """The denoiser sees the text through attention that is the same when all of it is there twice."""
 
     def pipeline_name(self, family: Family) -> str:
         """The diffusers class that denoises: the plain one, or for nine-channel models the inpainting one."""
         pipelines = family.pipelines
         return pipelines["inpaint"] if family.masked_channels else pipelines["txt2img"]
 
-    @abstractmethod
     def embed(self, pipeline: Any, texts: Sequence[str], clip_skip: int) -> list[Embedding]:
-        """Encode each text. `clip_skip` 1 is the layer that the family ordinarily takes."""
+        """Encode each text, for families without `encoders`. `clip_skip` 1 is the layer that they ordinarily take."""
+        raise UnsupportedFeature(f"{type(self).__name__} reads its texts piece by piece.")
+
+    def assemble(self, pipeline: Any, readings: Sequence[Reading | None], blank: Blank) -> Embedding:
+        """One embedding of what each of `encoders` said; None is for one that the model lacks."""
+        raise UnsupportedFeature(f"{type(self).__name__} reads whole texts.")
+
+    def words(self, embeddings: Sequence[Embedding]) -> dict[str, Any]:
+        """What the denoiser is called with for a batch of texts of equal length, by the names of its arguments."""
+        return {"encoder_hidden_states": stack(embeddings, "embeds")}
 
     @abstractmethod
     def condition(self, positive: Sequence[Embedding], negative: Sequence[Embedding] | None) -> dict[str, Any]:
@@ -62,6 +75,13 @@ class FamilyAdapter(ABC):
     def schedule_arguments(self, config: Mapping[str, Any], cells: int) -> dict[str, Any]:
         """Arguments for the scheduler that depend on the size; `cells` is the number of latent cells."""
         return {}
+
+
+def pooled_of(reading: Reading) -> torch.Tensor:
+    """The one vector for the whole text. Raises `ValueError` where the encoder was not asked for it."""
+    if reading.pooled is None:
+        raise ValueError("This encoder gives no vector for the whole text.")
+    return reading.pooled
 
 
 def stack(embeddings: Sequence[Embedding], name: str) -> torch.Tensor:

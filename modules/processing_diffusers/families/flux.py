@@ -7,23 +7,39 @@ from typing import Any, ClassVar
 
 import torch
 
-from modules.processing_diffusers.families.base import Embedding, FamilyAdapter, stack
+from modules.contracts.errors import UnsupportedFeature
+from modules.processing_diffusers.families.base import Blank, Embedding, FamilyAdapter, pooled_of, stack
 from modules.processing_diffusers.families.shift import shift_for
+from modules.prompts.encoding import EncoderSpec, Reading
 
+LONGEST = 512
+"""Tokens of a piece that T5 reads."""
 PATCH = 2
 """Latent cells along one side of a token."""
+PLACES = 3
+"""Numbers that say where a token stands."""
 
 
 class FluxAdapter(FamilyAdapter):
     """Talks to `FluxPipeline`. The CFG scale is the distilled guidance; there is no negative prompt."""
 
-    word_tokenizers: ClassVar[tuple[str, ...]] = ("tokenizer_2", "tokenizer")
-    longest: ClassVar[int | None] = 512
+    encoders: ClassVar[tuple[EncoderSpec, ...]] = (
+        EncoderSpec("tokenizer", "text_encoder", pooled=True),
+        EncoderSpec("tokenizer_2", "text_encoder_2", length=LONGEST),
+    )
 
-    def embed(self, pipeline: Any, texts: Sequence[str], clip_skip: int) -> list[Embedding]:
-        """Both encoders get the same words."""
-        embeds, pooled, _ = pipeline.encode_prompt(prompt=list(texts), prompt_2=None)
-        return [{"embeds": words, "pooled": whole} for words, whole in zip(embeds, pooled, strict=True)]
+    def assemble(self, pipeline: Any, readings: Sequence[Reading | None], blank: Blank) -> Embedding:
+        """T5's words, and CLIP's vector for the whole."""
+        clip, t5 = readings
+        if clip is None or t5 is None:
+            raise UnsupportedFeature("Flux needs both of its text encoders.")
+        return {"embeds": t5.hidden, "pooled": pooled_of(clip)}
+
+    def words(self, embeddings: Sequence[Embedding]) -> dict[str, Any]:
+        """Embeddings, pooled embeddings, and the words' places, which are all the same."""
+        words = super().words(embeddings)
+        places = torch.zeros(words["encoder_hidden_states"].shape[1], PLACES)
+        return {**words, "pooled_projections": stack(embeddings, "pooled"), "txt_ids": places}
 
     def condition(self, positive: Sequence[Embedding], negative: Sequence[Embedding] | None) -> dict[str, Any]:
         """Embeddings and pooled embeddings."""

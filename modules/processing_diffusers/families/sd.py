@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from modules.processing_diffusers.families.base import Embedding, FamilyAdapter, stack
+import torch
+
+from modules.processing_diffusers.families.base import Blank, Embedding, FamilyAdapter, stack
+from modules.prompts.encoding import EncoderSpec, Reading
 
 
 class SdAdapter(FamilyAdapter):
     """Talks to `StableDiffusionPipeline` and `StableDiffusionInpaintPipeline`."""
 
-    def embed(self, pipeline: Any, texts: Sequence[str], clip_skip: int) -> list[Embedding]:
-        """Positive and negative texts alike, so that clip skip holds for both, as in A1111."""
-        embeds, _ = pipeline.encode_prompt(
-            list(texts), pipeline._execution_device, 1, False, clip_skip=clip_skip - 1 if clip_skip > 1 else None
-        )
-        return [{"embeds": row} for row in embeds]
+    encoders: ClassVar[tuple[EncoderSpec, ...]] = (EncoderSpec("tokenizer", "text_encoder", skips=True, normed=True),)
+    repeats: ClassVar[bool] = True
+
+    def assemble(self, pipeline: Any, readings: Sequence[Reading | None], blank: Blank) -> Embedding:
+        """The one encoder's words."""
+        return {"embeds": torch.cat([reading.hidden for reading in readings if reading is not None], dim=-1)}
 
     def condition(self, positive: Sequence[Embedding], negative: Sequence[Embedding] | None) -> dict[str, Any]:
         """`prompt_embeds` and, with guidance, `negative_prompt_embeds`."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from modules.contracts.catalog import Family
-from modules.processing_diffusers.families.base import Embedding, FamilyAdapter, stack
+from modules.processing_diffusers.families.base import Blank, Embedding, FamilyAdapter, pooled_of, stack
+from modules.prompts.encoding import EncoderSpec, Reading, even_out
 
-DEFAULT_LAYER = 2
+LAYER: dict[str, Any] = {"depth": -2, "skips": True, "free_skips": 1}
 """SDXL was trained on the layer before the last; A1111's clip skip 1 and 2 both mean that one."""
 PLAIN = "StableDiffusionXLPipeline"
 POOLED = 1280
@@ -36,6 +37,12 @@ class RefinerIds:
 class SdxlAdapter(FamilyAdapter):
     """Talks to `StableDiffusionXLPipeline` and `StableDiffusionXLInpaintPipeline`."""
 
+    encoders: ClassVar[tuple[EncoderSpec, ...]] = (
+        EncoderSpec("tokenizer", "text_encoder", **LAYER),
+        EncoderSpec("tokenizer_2", "text_encoder_2", pooled=True, **LAYER),
+    )
+    repeats: ClassVar[bool] = True
+
     def pipeline_name(self, family: Family) -> str:
         """The refiner has no pipeline for words alone; it is given its beginning, so the plain one serves."""
         return super().pipeline_name(family) if "txt2img" in family.pipelines or family.masked_channels else PLAIN
@@ -50,13 +57,16 @@ class SdxlAdapter(FamilyAdapter):
         # Both have to be given for the pipeline to ask a second time, for the negative side.
         return {"negative_original_size": (1024, 1024), "negative_target_size": (1024, 1024)}
 
-    def embed(self, pipeline: Any, texts: Sequence[str], clip_skip: int) -> list[Embedding]:
-        """Both encoders get the same words."""
-        skip = clip_skip - DEFAULT_LAYER if clip_skip > DEFAULT_LAYER else None
-        embeds, _, pooled, _ = pipeline.encode_prompt(
-            prompt=list(texts), do_classifier_free_guidance=False, clip_skip=skip
-        )
-        return [{"embeds": words, "pooled": whole} for words, whole in zip(embeds, pooled, strict=True)]
+    def assemble(self, pipeline: Any, readings: Sequence[Reading | None], blank: Blank) -> Embedding:
+        """The words of both encoders side by side, or of the second alone for a refiner."""
+        there = [place for place, reading in enumerate(readings) if reading is not None]
+        found = [reading for reading in readings if reading is not None]
+        words = even_out(found, lambda place: blank(there[place]))
+        return {"embeds": torch.cat(words, dim=-1), "pooled": pooled_of(found[-1])}
+
+    def words(self, embeddings: Sequence[Embedding]) -> dict[str, Any]:
+        """Embeddings, and the pooled ones beside the sizes."""
+        return {**super().words(embeddings), "added_cond_kwargs": {"text_embeds": stack(embeddings, "pooled")}}
 
     def condition(self, positive: Sequence[Embedding], negative: Sequence[Embedding] | None) -> dict[str, Any]:
         """Embeddings and pooled embeddings of both sides."""

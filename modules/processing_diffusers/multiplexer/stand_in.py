@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -41,6 +41,13 @@ def target_of(module: Any, name: str, *, stepped: bool = False) -> Target:
     return Target(name, module, module, positions, stepped)
 
 
+class Words(Protocol):
+    """Whoever has the words of each call."""
+
+    def conduct(self, call: Callable[[dict[str, Any]], Any], arguments: dict[str, Any]) -> Any:
+        """The answer to `arguments` with other words in them, by as many calls as that takes."""
+
+
 EXACT = frozenset({"timestep", "timesteps", "guidance", "time_ids", "img_ids", "txt_ids"})
 """Numbers that a narrow float would round, such as time step 999; models cast them themselves after embedding them."""
 
@@ -69,6 +76,7 @@ class StandIn:
         self.device = device
         self.dtype = torch.float32
 
+        self._words: Words | None = None
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["_target"].module, name)
 
@@ -76,9 +84,9 @@ class StandIn:
         arguments = dict(zip(self._target.positions, given, strict=False)) | named
         arguments = {key: self._down(key, value) for key, value in arguments.items()}
         if self._sparing is not None and self._sparing():
-            output = _twice(_up(self._port.call(self._target, **_second_half(arguments))))
+            output = _twice(self._ask(_second_half(arguments)))
         else:
-            output = _up(self._port.call(self._target, **arguments))
+            output = self._ask(arguments)
         if self._guide is None:
             return output
         return (self._guide(output[0]), *output[1:])
@@ -88,6 +96,33 @@ class StandIn:
         self, guide: Callable[[torch.Tensor], torch.Tensor] | None, sparing: Callable[[], bool] | None = None
     ) -> Iterator[None]:
         """Let another `guide` see the output for a while; None changes nothing.
+    def _ask(self, arguments: dict[str, Any]) -> Any:
+        return self._forward(arguments) if self._words is None else self._words.conduct(self._forward, arguments)
+
+    def _forward(self, arguments: dict[str, Any]) -> Any:
+        rows, port = arguments.get(ROWS), self._port
+        if rows is not None:
+            numbers = rows.tolist()
+            patches = (one.chosen(numbers) if isinstance(one, RowPatch) else one for one in port.patches)
+            port = replace(port, patches=tuple(patches))
+        given = {key: self._down(key, value) for key, value in arguments.items() if key != ROWS}
+        return _up(port.call(self._target, **given))
+
+    @property
+    def signature(self) -> Hashable:
+        """What changes the module for this lane's calls: with equal ones it says the same."""
+        return tuple(getattr(patch, "identity", patch.signature) for patch in self._port.patches)
+
+    @contextlib.contextmanager
+    def worded_by(self, words: Words | None) -> Iterator[None]:
+        """Let `words` conduct each call for a while; None leaves them to the caller."""
+        before = self._words
+        self._words = words
+        try:
+            yield
+        finally:
+            self._words = before
+
 
         `sparing` is asked before each call whether the first half of the batch, what is not wanted, is left out; the
         answer to the second half then stands for both.

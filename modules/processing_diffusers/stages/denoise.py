@@ -8,14 +8,17 @@ from typing import Any
 import torch
 
 from modules.contracts.plan import PassPlan
+from modules.processing_diffusers.conductor import Conductor
 from modules.processing_diffusers.guidance import Sparing, make_plus
 from modules.processing_diffusers.job import Job
-from modules.processing_diffusers.stages.prepare import Beginning, row_of
+from modules.processing_diffusers.networks_part import Clock
+from modules.processing_diffusers.stages.encode import Conditioning
+from modules.processing_diffusers.stages.prepare import Beginning
 from modules.processing_diffusers.tail import ScheduleTail
 from modules.sd_samplers.build import build_scheduler
 
 
-def denoise(job: Job, pass_plan: PassPlan, conditioning: dict[str, Any], beginning: Beginning) -> torch.Tensor:
+def denoise(job: Job, pass_plan: PassPlan, conditioning: Conditioning, beginning: Beginning) -> torch.Tensor:
     """Latents of shape (pictures, C, H, W) in fp32 after all steps of the pass.
 
     Pictures are drawn together, or one after the other where the sampler needs that. Cancellation and skipping take
@@ -32,22 +35,22 @@ def denoise(job: Job, pass_plan: PassPlan, conditioning: dict[str, Any], beginni
     for place in range(count):
         only = beginning.only(place)
         watcher = StepWatcher(job, pass_plan, _lay_schedule(job, pass_plan, only), (place, count))
-        drawn.append(_walk(job, pass_plan, row_of(conditioning, place, count), only, watcher))
+        drawn.append(_walk(job, pass_plan, conditioning.only(place, count), only, watcher))
     return torch.cat(drawn)
 
 
 def _walk(
-    job: Job, pass_plan: PassPlan, conditioning: dict[str, Any], beginning: Beginning, watcher: StepWatcher
+    job: Job, pass_plan: PassPlan, conditioning: Conditioning, beginning: Beginning, watcher: StepWatcher
 ) -> torch.Tensor:
     """One call of the pipeline along the watcher's schedule."""
     adapter, tail = job.model.adapter, watcher.tail
     noise = adapter.pack(beginning.noise)
     latents = None if beginning.latents is None else adapter.pack(beginning.latents)
-    watcher.blend = Blend.of(job, beginning, latents, noise)
+    watcher.blend, watcher.conductor = Blend.of(job, beginning, latents, noise), conditioning.conductor
     pipeline = job.pipeline
     pipeline.scheduler = tail
     arguments = {
-        **conditioning,
+        **conditioning.arguments,
         **adapter.guide(pass_plan.cfg_scale),
         **_rescale(job, pipeline),
         **adapter.dress(pipeline),
@@ -62,7 +65,12 @@ def _walk(
         "callback_on_step_end": watcher,
     }
     guide = make_plus(pass_plan.cfg_scale, tail.hear) if tail.plus else None
-    with getattr(pipeline, job.model.family.denoiser).guided_by(guide, _sparing(job, pass_plan, tail)):
+    denoiser, sparing = getattr(pipeline, job.model.family.denoiser), _sparing(job, pass_plan, tail)
+    with (
+        denoiser.guided_by(guide, sparing),
+        denoiser.worded_by(conditioning.conductor),
+        denoiser.carrying((watcher.networks,)),
+    ):
         result = pipeline(**arguments)[0]
     return adapter.unpack(result.float(), *beginning.noise.shape[-2:])
 
@@ -134,6 +142,14 @@ class StepWatcher:
         """`portion` is which of how many pictures of the batch it watches, where they are drawn one by one."""
         self._job, self._pass, self.tail, self._portion = job, pass_plan, tail, portion
         self.blend: Blend | None = None
+        self.conductor: Conductor | None = None
+        self.clock = Clock(pass_plan.steps)
+        place, count = portion
+        pictures = job.plan.batches[job.strand.batch]
+        self.networks = job.networks.beside_denoiser(
+            pictures[place : place + 1] if count > 1 else pictures, self.clock, hires=pass_plan is job.plan.hires
+        )
+        """The patch that every call of the denoiser carries."""
         self._seen = 0
         wanted = job.strand.context.previews and bool(job.settings["live_previews_enable"])
         self._every = int(job.settings["show_progress_every_n_steps"]) if wanted else 0
@@ -142,6 +158,8 @@ class StepWatcher:
         """Check for cancellation, put the kept part back, tell of the step, show a preview."""
         job = self._job
         job.strand.check()
+        if self.conductor is not None:
+            self.conductor.step = self.tail.step_at(index + 1)
         latents = tensors["latents"]
         if self.blend is not None:
             latents = self.blend.after(self.tail, index, latents)

@@ -8,72 +8,168 @@ from typing import Any
 
 import torch
 
+from modules.contracts.networks import NetworkUse
+from modules.contracts.plan import PassPlan, PicturePlan
+from modules.processing_diffusers.conductor import Conductor, Role, Voice, even_lengths
 from modules.processing_diffusers.embeddings import Encoded
 from modules.processing_diffusers.families.base import Embedding
 from modules.processing_diffusers.job import Job
+from modules.processing_diffusers.stages.prepare import row_of
+from modules.prompts.emphasis import is_weighted, plain_text
+from modules.prompts.encoding import EncoderSpec, Manner, Reading, read_texts
+from modules.prompts.timeline import Pace
+from modules.prompts.words import Course, Screenplay, Texts, tell_screenplay
 
-SPECIAL = 2
-"""Tokens that begin and end a sequence."""
+Uses = tuple[NetworkUse, ...]
+"""All networks of a picture."""
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """Prompt and negative prompt of each picture of a batch."""
+class Conditioning:
+    """What a pass is conditioned on."""
 
-    prompts: Sequence[str]
-    negatives: Sequence[str]
+    arguments: dict[str, Any]
+    """Of the pipeline's call."""
+    conductor: Conductor | None = None
+    """Where the words change or are mixed; then those of `arguments` only stand in for them."""
+
+    def only(self, place: int, count: int) -> Conditioning:
+        """That of one picture out of `count`."""
+        conductor = None if self.conductor is None else self.conductor.only(place)
+        return Conditioning(row_of(self.arguments, place, count), conductor)
 
 
-def encode_words(job: Job, words: Words, cfg_scale: float) -> dict[str, Any]:
-    """Arguments of the pipeline's call. Texts that were encoded lately are taken from memory.
+def encode_words(
+    job: Job, pictures: Sequence[PicturePlan], pass_plan: PassPlan, *, second: bool = False
+) -> Conditioning:
+    """The words of the pictures through one pass. Texts that were encoded lately are taken from memory.
 
-    What is too long for the text encoder is left out, and the person is told.
+    `second` is the hires pass, with its own prompts where there are any. Raises `InvalidRequest` for prompts that join
+    too much or change too often.
     """
     adapter = job.model.adapter
-    guided = adapter.is_guided(cfg_scale)
-    texts = list(dict.fromkeys([*words.prompts, *(words.negatives if guided else ())]))
-    known = _encode(job, texts, job.plan.request.prompt.clip_skip)
-    for text in texts:
-        if known[text].left_out:
-            job.strand.note(
-                f"The prompt is too long for {job.model.family.label}; this was left out: {known[text].left_out}"
-            )
-    positive = [known[text].embedding for text in words.prompts]
-    if not guided:
-        return adapter.condition(positive, None)
-    negative = [known[text].embedding if text else adapter.empty(known[text].embedding) for text in words.negatives]
-    return adapter.condition(positive, negative)
+    plays = [_screenplay(job, picture, pass_plan, second) for picture in pictures]
+    guided = adapter.is_guided(pass_plan.cfg_scale)
+    # What AND joins is mixed round the unguided answer, also where the pipeline itself does not guide.
+    mixed = "negative_prompt" in job.model.family.capabilities and any(play.composed for play in plays)
+    courses = [_courses(play, negative=guided or mixed) for play in plays]
+    used = [picture.hires_uses if second else picture.uses for picture in pictures]
+    known = _encode_all(job, used, courses)
+    roles = [_role(job, play, known[use], negative=guided or mixed) for play, use in zip(plays, used, strict=True)]
+    if all(play.still and not play.composed for play in plays):
+        whole = [role.voices[0].at(1) for role in roles]
+        against = [role.negative.at(1) for role in roles if guided and role.negative is not None]
+        even = even_lengths(adapter, [*whole, *against])
+        if even is not None:
+            return Conditioning(adapter.condition(even[: len(whole)], even[len(whole) :] if guided else None))
+    first = [roles[0].voices[0].at(1)] * len(roles)
+    return Conditioning(adapter.condition(first, first if guided else None), Conductor(adapter, roles, job.port.limit))
 
 
-def _encode(job: Job, texts: Sequence[str], clip_skip: int) -> dict[str, Encoded]:
-    cache, known = job.model.embeddings, {}
-    for text in texts:
-        found = cache.get((text, clip_skip))
-        if found is not None:
-            known[text] = found
-    missing = [text for text in texts if text not in known]
-    if missing:
-        with torch.no_grad():
-            embedded: list[Embedding] = job.model.adapter.embed(job.pipeline, missing, clip_skip)
-        for text, embedding in zip(missing, embedded, strict=True):
-            known[text] = Encoded({key: value.clone() for key, value in embedding.items()}, find_left_out(job, text))
-            cache.put((text, clip_skip), known[text])
+def _courses(play: Screenplay, *, negative: bool) -> list[Course]:
+    return [course for course, _ in play.parts] + ([play.negative] if negative else [])
+
+
+def _screenplay(job: Job, picture: PicturePlan, pass_plan: PassPlan, second: bool) -> Screenplay:
+    """The picture's words for that pass, for as many encoders as the family has."""
+    words, steps = picture.words, job.plan.request.sampling.steps
+    encoders = max(len(job.model.adapter.encoders), 1)
+    pace = Pace(pass_plan.steps, steps) if second else Pace(steps)
+    positive: Texts = (picture.prompt, words.second, words.third)
+    negative: Texts = (picture.negative, words.negative_second, words.negative_third)
+    if second and words.hires_prompt:
+        positive = (words.hires_prompt, "", "")
+    if second and words.hires_negative:
+        negative = (words.hires_negative, "", "")
+    return tell_screenplay(positive[:encoders], negative[:encoders], pace)
+
+
+def _role(job: Job, play: Screenplay, known: dict[Texts, Embedding], *, negative: bool) -> Role:
+    def voice(course: Course, weight: float = 1.0) -> Voice:
+        return Voice(tuple((last, known[texts]) for last, texts in course.entries), weight)
+
+    voices = tuple(voice(course, weight) for course, weight in play.parts)
+    if not negative:
+        return Role(voices, None)
+    empty = job.model.adapter.empty
+    against = tuple(
+        (last, known[texts] if any(texts) else empty(known[texts])) for last, texts in play.negative.entries
+    )
+    return Role(voices, Voice(against))
+
+
+def _encode_all(
+    job: Job, used: Sequence[Uses], courses: Sequence[Sequence[Course]]
+) -> dict[Uses, dict[Texts, Embedding]]:
+    """What the encoders make of the texts of each picture, with the networks of the picture beside them."""
+    wanted: dict[Uses, dict[Texts, None]] = {}
+    for uses, sung in zip(used, courses, strict=True):
+        wanted.setdefault(uses, {}).update(dict.fromkeys(texts for course in sung for texts in course.texts))
+    known: dict[Uses, dict[Texts, Embedding]] = {}
+    for uses, found in wanted.items():
+        known[uses] = {}
+        for texts in job.networks.groups(list(found), " ".join):
+            with job.networks.reading(job.pipeline, [" ".join(each) for each in texts], uses):
+                known[uses].update(encode_texts(job, texts))
+    for note in job.networks.notes:
+        job.strand.note(note)
     return known
 
 
-def find_left_out(job: Job, text: str) -> str:
-    """The end of a text that its encoder does not see; empty when all fits."""
+def encode_texts(job: Job, texts: Sequence[Texts]) -> dict[Texts, Embedding]:
+    """What the model's encoders make of each set of texts."""
     adapter = job.model.adapter
-    names = adapter.word_tokenizers
-    name = next((each for each in names if getattr(job.pipeline, each, None) is not None), None)
-    if name is None:
-        return ""
-    tokenizer = getattr(job.pipeline, name)
-    limit = int(tokenizer.model_max_length)
-    if adapter.longest is not None and name == names[0]:  # it does not hold for what stands in for the best one
-        limit = min(limit, adapter.longest)
-    if len(text) <= limit - SPECIAL:  # a token is at least one character
-        return ""
-    tokens = tokenizer(text, truncation=False, add_special_tokens=False, verbose=False).input_ids
-    room = limit - SPECIAL
-    return str(tokenizer.batch_decode([tokens[room:]])[0]).strip() if len(tokens) > room else ""
+    with torch.no_grad():
+        if not adapter.encoders:
+            return {each: _embed_whole(job, each[0]) for each in texts}
+        read = [_read(job, spec, [each[place] for each in texts]) for place, spec in enumerate(adapter.encoders)]
+
+        def blank(place: int) -> Reading:
+            found = _read(job, adapter.encoders[place], [""])
+            if found is None:
+                raise ValueError("An encoder that is not there was asked for an empty text.")
+            return found[""]
+
+        return {
+            each: adapter.assemble(
+                job.pipeline, [None if found is None else found[each[n]] for n, found in enumerate(read)], blank
+            )
+            for each in texts
+        }
+
+
+def _read(job: Job, spec: EncoderSpec, texts: Sequence[str]) -> dict[str, Reading] | None:
+    """What one encoder says of each text, from memory where it is known; None where the model lacks it."""
+    encoder, tokenizer = getattr(job.pipeline, spec.encoder, None), getattr(job.pipeline, spec.tokenizer, None)
+    if encoder is None or tokenizer is None:
+        return None
+    cache, prompt = job.model.embeddings, job.plan.request.prompt
+    manner = Manner(prompt.emphasis, prompt.comma_backtrack, prompt.clip_skip)
+    keys = {text: (spec.encoder, encoder.signature, text, manner) for text in dict.fromkeys(texts)}
+    known = {text: found for text, key in keys.items() if (found := cache.get(key)) is not None}
+    missing = [text for text in keys if text not in known]
+    if missing:
+        readings = read_texts(missing, tokenizer, encoder, spec, manner, job.port.limit)
+        for text, reading in zip(missing, readings, strict=True):
+            # A copy, as what a merged call gave is a part of what it gave to all.
+            vector = None if reading.pooled is None else reading.pooled.clone()
+            known[text] = Reading(reading.hidden, vector, reading.pieces)
+            cache.put(keys[text], known[text])
+    return known
+
+
+def _embed_whole(job: Job, text: str) -> Embedding:
+    """For families whose pipelines read whole texts: the words without weights."""
+    prompt = job.plan.request.prompt
+    if prompt.emphasis != "None":
+        if prompt.emphasis != "Ignore" and is_weighted(text):
+            job.strand.note(f"{job.model.family.label} takes no weights in prompts; they were left out.")
+        text = plain_text(text)
+    encoders = (getattr(job.pipeline, name, None) for name in job.model.text_encoders)
+    key = (text, prompt.clip_skip, tuple(one.signature for one in encoders if one is not None))
+    known: Encoded | None = job.model.embeddings.get(key)
+    if known is None:
+        embedding = job.model.adapter.embed(job.pipeline, [text], prompt.clip_skip)[0]
+        known = Encoded({name: value.clone() for name, value in embedding.items()})
+        job.model.embeddings.put(key, known)
+    return known.embedding

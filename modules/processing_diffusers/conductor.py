@@ -1,0 +1,179 @@
+"""Words that a pipeline's one set of embeddings cannot say: other ones at each step, several for one picture.
+
+A conductor stands before the denoiser. For each call it puts the words of the step into the rows, asks for as many rows
+as the pictures have prompts, and mixes the answers into the rows that the pipeline expects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from modules.processing_diffusers.families.base import Embedding, FamilyAdapter
+from modules.processing_diffusers.multiplexer.call import count_samples, is_batched
+from modules.prompts.encoding import repeat_to
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """One prompt of a picture: embeddings in order, each with the last step at which it holds, and its weight."""
+
+    entries: tuple[tuple[int, Embedding], ...]
+    weight: float = 1.0
+
+    def at(self, step: int) -> Embedding:
+        """What it says at that step, counted from 1; the last entry holds to the end."""
+        return next((embedding for last, embedding in self.entries if step <= last), self.entries[-1][1])
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """All prompts of one picture."""
+
+    voices: tuple[Voice, ...]
+    negative: Voice | None
+    """None where the model takes no negative prompt at all."""
+
+    @property
+    def composed(self) -> bool:
+        """Its prompts have to be mixed."""
+        return len(self.voices) > 1 or self.voices[0].weight != 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One sample of a call: which of the pipeline's rows it is made from, and what words it gets."""
+
+    source: int
+    embedding: Embedding
+
+
+class Conductor:
+    """The words of the pictures of one batch through one pass. Used by one lane; `step` is set before each step."""
+
+    def __init__(self, adapter: FamilyAdapter, roles: Sequence[Role], most: int) -> None:
+        """`most` is how many rows one call may have."""
+        self.step = 1
+        self._adapter, self._roles, self._most = adapter, tuple(roles), max(most, 1)
+
+    def only(self, place: int) -> Conductor:
+        """A conductor for one picture of the batch, at the first step."""
+        return Conductor(self._adapter, self._roles[place : place + 1], self._most)
+
+    def conduct(self, call: Callable[[dict[str, Any]], Any], arguments: dict[str, Any]) -> tuple[torch.Tensor]:
+        """Run the denoiser, called with `arguments` for the pipeline's rows, and give an answer for just these.
+
+        The pipeline's rows are a multiple of the pictures: one set without guidance, else the unguided set first. What
+        `AND` joins is mixed round the unguided answer (Liu et al. 2022, equation 11), so that the guidance that comes
+        after scales all of it; where there is no unguided answer, by the weights' share.
+        """
+        given, count = count_samples(arguments), len(self._roles)
+        if given % count:
+            raise ValueError(f"A call of {given} rows came for {count} pictures.")
+        rows: list[_Row] = []
+        plan = list(self._plan(given // count, rows))
+        answers = self._ask(call, arguments, rows, given)
+        return (torch.stack([_mix(answers, free, bound) for free, bound in plan]),)
+
+    def _plan(self, blocks: int, rows: list[_Row]) -> Iterator[tuple[int | None, list[tuple[int, float]]]]:
+        """For each row of the pipeline the places in `rows` of its unguided answer and of its prompts, with weights."""
+        count, free = len(self._roles), dict[int, int]()
+
+        def add(source: int, voice: Voice) -> int:
+            rows.append(_Row(source, voice.at(self.step)))
+            return len(rows) - 1
+
+        for block in range(blocks):
+            for place, role in enumerate(self._roles):
+                source = block * count + place
+                if block == 0 and blocks > 1 and role.negative is not None:
+                    free[place] = add(source, role.negative)
+                    yield None, [(free[place], 1.0)]
+                    continue
+                if role.composed and role.negative is not None and place not in free:
+                    free[place] = add(source, role.negative)
+                voices = [(add(source, voice), voice.weight) for voice in role.voices]
+                yield (free.get(place) if role.composed else None), voices
+
+    def _ask(
+        self, call: Callable[[dict[str, Any]], Any], arguments: dict[str, Any], rows: Sequence[_Row], given: int
+    ) -> list[torch.Tensor]:
+        answers: dict[int, torch.Tensor] = {}
+        for places, length in self._groups(rows):
+            for begin in range(0, len(places), self._most):
+                portion = places[begin : begin + self._most]
+                chosen = [rows[place] for place in portion]
+                words = self._adapter.words([_lengthen(row.embedding, length) for row in chosen])
+                picked = _pick(arguments, [row.source for row in chosen], given)
+                answers.update(zip(portion, call(_joined(picked, words))[0], strict=True))
+        return [answers[place] for place in range(len(rows))]
+
+    def _groups(self, rows: Sequence[_Row]) -> Iterator[tuple[list[int], int]]:
+        """Rows that go in one call, and the length that their texts get in it."""
+        left = list(range(len(rows)))
+        while left:
+            length = max(_length(rows[place].embedding) for place in left)
+            fits = [
+                place
+                for place in left
+                if _length(rows[place].embedding) == length
+                or (self._adapter.repeats and length % _length(rows[place].embedding) == 0)
+            ]
+            yield fits, length
+            left = [place for place in left if place not in fits]
+
+
+def _mix(answers: Sequence[torch.Tensor], free: int | None, bound: Sequence[tuple[int, float]]) -> torch.Tensor:
+    """One answer of several: `free` is the unguided one's place, `bound` those of the prompts with their weights."""
+    if len(bound) == 1 and bound[0][1] == 1.0:
+        return answers[bound[0][0]]
+    if free is not None:
+        base = answers[free]
+        return base + sum((answers[place] - base) * weight for place, weight in bound)
+    whole = sum(weight for _, weight in bound) or 1.0
+    return torch.stack([answers[place] * (weight / whole) for place, weight in bound]).sum(0)
+
+
+def even_lengths(adapter: FamilyAdapter, embeddings: Sequence[Embedding]) -> list[Embedding] | None:
+    """The embeddings brought to one length without changing what they say; None where that cannot be."""
+    length = max(_length(embedding) for embedding in embeddings)
+    for embedding in embeddings:
+        own = _length(embedding)
+        if own != length and not (adapter.repeats and length % own == 0):
+            return None
+    return [_lengthen(embedding, length) for embedding in embeddings]
+
+
+def _length(embedding: Embedding) -> int:
+    return int(embedding["embeds"].shape[0])
+
+
+def _lengthen(embedding: Embedding, length: int) -> Embedding:
+    return (
+        embedding if _length(embedding) == length else {**embedding, "embeds": repeat_to(embedding["embeds"], length)}
+    )
+
+
+def _pick(value: Any, sources: Sequence[int], given: int, name: str = "") -> Any:
+    """Arguments of a call with just those of its rows, in that order."""
+    if isinstance(value, torch.Tensor):
+        if not is_batched(name, value, given) or list(sources) == list(range(given)):
+            return value
+        return value[torch.tensor(sources, device=value.device)]
+    if isinstance(value, Mapping):
+        return {key: _pick(item, sources, given, str(key)) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_pick(item, sources, given, name) for item in value)
+    return value
+
+
+def _joined(arguments: Mapping[str, Any], words: Mapping[str, Any]) -> dict[str, Any]:
+    """`arguments` with the words in their place, also within a mapping of arguments."""
+    found = dict(arguments)
+    for name, value in words.items():
+        inner = found.get(name)
+        found[name] = {**inner, **value} if isinstance(value, Mapping) and isinstance(inner, Mapping) else value
+    return found
