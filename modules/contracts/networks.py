@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from modules.contracts.errors import UnknownModel
+
 NetworkKind = Literal["lora", "embedding"]
 """`lora` is LoRA and all its kin, which change layers; `embedding` is textual inversion, which is a new word."""
 SHORT_HASH = 12
@@ -44,6 +46,8 @@ class NetworkFacts:
     """Id of the family that it was most likely made for, such as `sdxl`; None when nothing tells."""
     size: int | None = None
     """Rank of a LoRA, number of vectors of an embedding."""
+    width: int | None = None
+    """Of an embedding's vectors, or of its first set where it has one for each encoder."""
     words: tuple[tuple[str, int], ...] = ()
     """Words of its captions and how often each was seen, the most frequent first."""
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -141,3 +145,22 @@ class Networks(Protocol):
 
     def refresh(self) -> None:
         """Look at the folders again."""
+
+
+class NoNetworks:
+    """A catalogue without any."""
+
+    def list(self, kind: NetworkKind) -> tuple[NetworkEntry, ...]:
+        """None."""
+        return ()
+
+    def find(self, kind: NetworkKind, name: str) -> NetworkEntry:
+        """Raises `UnknownModel`."""
+        raise UnknownModel(f"There is no network {name!r}; known are none.")
+
+    def wait(self, entry: NetworkEntry, timeout: float | None = None) -> NetworkEntry:
+        """The entry as it is."""
+        return entry
+
+    def refresh(self) -> None:
+        """Nothing to look at."""

@@ -10,23 +10,6 @@ from typing import Any
 from modules.contracts.errors import InvalidRequest
 from modules.networks.unet_names import ldm_block
 
-UNET = ("BASE", *(f"IN{number:02}" for number in range(12)), "M00", *(f"OUT{number:02}" for number in range(12)))
-"""All blocks of a UNet such as that of Stable Diffusion 1, the text encoders' first."""
-SKIPPED = ("IN00", "IN03", "IN06", "IN09", "IN10", "IN11", "OUT00", "OUT01", "OUT02")
-XL = (
-    *("BASE", *(f"IN{number:02}" for number in range(9))),
-    *("M00", *(f"OUT{number:02}" for number in range(9))),
-)
-LISTS: Mapping[int, tuple[str, ...]] = MappingProxyType(
-    {
-        26: UNET,
-        17: tuple(name for name in UNET if name not in SKIPPED),
-        20: XL,
-        12: ("BASE", "IN04", "IN05", "IN07", "IN08", "M00", *(f"OUT{number:02}" for number in range(6))),
-    }
-)
-"""Names of the blocks by how many factors there are: 26 and 17 for SD 1 (all, or those that a LoRA changes), 20 and 12
-for SDXL, as in the extension LoRA Block Weight for A1111."""
 _SEVENTEEN = {
     "NONE": "00000000000000000",
     "ALL": "11111111111111111",
@@ -41,7 +24,11 @@ _SEVENTEEN = {
 PRESETS: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {name: tuple(map(float, digits)) for name, digits in _SEVENTEEN.items()}
 )
-"""Names for lists of 17."""
+"""Names for lists of 17, as the extension LoRA Block Weight for A1111 ships them."""
+Block = tuple[str, int]
+"""Side and number of a block of a UNet in its original code; no side, and the number, in a transformer."""
+SIDES = ("IN", "M", "OUT")
+NAMES = {"IN": "in", "M": "mid", "OUT": "out"}
 TRANSFORMER = re.compile(r"(single_)?transformer_blocks\.(\d+)\.")
 
 
@@ -61,7 +48,13 @@ def parse_blocks(text: str) -> tuple[float, ...]:
 
 
 class Blocks:
-    """Knows in which block of one denoiser a layer lies."""
+    """Knows in which block of one denoiser a layer lies.
+
+    A list of factors begins with `BASE`, for the text encoders and what lies outside all blocks. For a UNet it goes on
+    with every block from the input to the output, or with those that have attention, which are the ones that a plain
+    LoRA changes: 26 or 17 numbers for Stable Diffusion 1, 20 or 12 for SDXL. For a transformer it goes on with every
+    block.
+    """
 
     def __init__(self, denoiser: Any) -> None:
         config = denoiser.config
@@ -71,29 +64,38 @@ class Blocks:
         self._layers = [given] * levels if isinstance(given, int) else list(given)
         self._doubles = len(getattr(denoiser, "transformer_blocks", ()))
         self._singles = len(getattr(denoiser, "single_transformer_blocks", ()))
+        self._lists = self._find_lists([path for path, _ in denoiser.named_modules()])
+
+    def _find_lists(self, paths: Sequence[str]) -> dict[int, dict[Block, int]]:
+        """By number of factors: the place of each block in the list."""
+        if not self._unet:
+            count = self._doubles + self._singles
+            return {count + 1: {("", number): number + 1 for number in range(count)}}
+        all_blocks = {block for path in paths if (block := ldm_block(path, self._layers)) is not None}
+        attending = {block for path in paths if ".attentions." in path and (block := ldm_block(path, self._layers))}
+        lists = {}
+        for blocks in (attending, all_blocks):
+            ordered = sorted(blocks, key=lambda block: (SIDES.index(block[0]), block[1]))
+            lists[len(blocks) + 1] = {block: place for place, block in enumerate(ordered, 1)}
+        return lists
 
     def check(self, factors: Sequence[float]) -> None:
         """Raise `InvalidRequest` when so many factors mean nothing for this denoiser."""
-        count, mine = len(factors), 1 + self._doubles + self._singles
-        if self._unet and count not in LISTS:
-            raise InvalidRequest(f"lbw has {count} numbers; for a UNet 12, 17, 20 or 26 are allowed.")
-        if not self._unet and count != mine:
-            raise InvalidRequest(f"lbw has {count} numbers; this model has {mine - 1} blocks, so {mine} are needed.")
+        if len(factors) not in self._lists:
+            allowed = " or ".join(map(str, self._lists))
+            raise InvalidRequest(f"lbw has {len(factors)} numbers; for this model {allowed} are needed.")
 
     def factor(self, path: str, factors: Sequence[float], parts: Mapping[str, float]) -> float:
-        """What a layer's change is multiplied by. Layers outside all blocks count as the first factor, `BASE`, where
-        the denoiser has no such name for them."""
-        chosen = 1.0
+        """What a layer's change is multiplied by: the factor of its block, 0 for a block that the list leaves out."""
+        block = self._block_of(path)
+        chosen = parts.get(NAMES[block[0]], 1.0) if block is not None and self._unet else 1.0
+        if not factors:
+            return chosen
+        place = 0 if block is None else self._lists[len(factors)].get(block)
+        return 0.0 if place is None else chosen * factors[place]
+
+    def _block_of(self, path: str) -> Block | None:
         if self._unet:
-            block = ldm_block(path, self._layers)
-            chosen *= parts.get({"IN": "in", "M": "mid", "OUT": "out"}[block[0]], 1.0) if block else 1.0
-            if factors:
-                name = "BASE" if block is None else "M00" if block[0] == "M" else f"{block[0]}{block[1]:02}"
-                named = dict(zip(LISTS[len(factors)], factors, strict=True))
-                # A block that the short list does not name is not changed by the files it was made for.
-                chosen *= named.get(name, 0.0)
-        elif factors:
-            found = TRANSFORMER.match(path)
-            number = 0 if found is None else 1 + int(found[2]) + (self._doubles if found[1] else 0)
-            chosen *= factors[number]
-        return chosen
+            return ldm_block(path, self._layers)
+        found = TRANSFORMER.match(path)
+        return None if found is None else ("", int(found[2]) + (self._doubles if found[1] else 0))

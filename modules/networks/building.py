@@ -27,19 +27,17 @@ class Reading:
 
     rank: int | None = None
     """Only so many components of each low-rank pair are used."""
-    alpha: float | None = None
-    """Stands in for a missing `alpha`, from a PEFT config."""
-    rooted: bool = False
-    """Scales are alpha / sqrt(rank) instead of alpha / rank (rsLoRA, arXiv:2312.03732)."""
+    factor: float | None = None
+    """What products are multiplied by where the file has no `alpha`, from a PEFT config; None is 1."""
     neumann: bool = True
     """PEFT's OFT takes five terms of Neumann's series for an inverse."""
 
     def scale(self, tensors: Tensors, rank: int) -> float:
-        """What the product is multiplied by; 1 where nothing is said."""
-        alpha = float(tensors["alpha"]) if "alpha" in tensors else self.alpha
-        if alpha is None or rank < 1:
-            return 1.0
-        return float(alpha / (rank**0.5 if self.rooted else rank))
+        """What the product is multiplied by: alpha / rank, or 1 where nothing is said, or a `rank` of 0 says that nothing
+        is of low rank."""
+        if "alpha" in tensors:
+            return float(tensors["alpha"]) / rank if rank > 0 else 1.0
+        return 1.0 if self.factor is None else self.factor
 
 
 def build_change(tensors: Tensors, layer: Any, place: Place, reading: Reading) -> Change:

@@ -183,7 +183,7 @@ def _entry(name: str, kind: NetworkKind, path: Path, size: int, row: Mapping[str
     if "problem" in row:
         return NetworkEntry(name, kind, path, name, size_bytes=size, problem=str(row["problem"]))
     words = tuple((str(word), int(count)) for word, count in row["words"])
-    facts = NetworkFacts(tuple(row["methods"]), row["base"], row["size"], words, row["metadata"])
+    facts = NetworkFacts(tuple(row["methods"]), row["base"], row["size"], row["width"], words, row["metadata"])
     alias = name if row["alias"] == path.stem else row["alias"]
     return NetworkEntry(name, kind, path, alias, facts, size_bytes=size)
 

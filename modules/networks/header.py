@@ -41,9 +41,11 @@ def facts_of(kind: NetworkKind, shapes: Shapes, metadata: Mapping[str, str]) -> 
     """Everything that the header says. Metadata that makes no sense counts as none."""
     short = {key: value for key, value in metadata.items() if len(value) <= MAX_METADATA}
     if kind == "embedding":
-        vectors = next((shape[0] if len(shape) > 1 else 1 for shape in shapes.values()), None)
-        return NetworkFacts(("Textual inversion",), base_of_vectors(shapes), vectors, (), short)
-    return NetworkFacts(methods_of(shapes), base_of(shapes, metadata), rank_of(shapes), words_of(metadata), short)
+        first = next(iter(shapes.values()))
+        vectors = first[0] if len(first) > 1 else 1
+        return NetworkFacts(("Textual inversion",), base_of_vectors(shapes), vectors, first[-1], (), short)
+    base, words = base_of(shapes, metadata), words_of(metadata)
+    return NetworkFacts(methods_of(shapes), base, rank_of(shapes), None, words, short)
 
 
 def methods_of(shapes: Shapes) -> tuple[str, ...]:

@@ -127,12 +127,12 @@ class PeftConfig:
         if config is None:
             return plain
         alpha = _by_pattern(config.get("alpha_pattern"), layer, config.get("lora_alpha", config.get("alpha")))
-        return replace(
-            plain,
-            alpha=float(alpha) if isinstance(alpha, int | float) else None,
-            rooted=bool(config.get("use_rslora")),
-            neumann=bool(config.get("use_cayley_neumann", True)),
-        )
+        width = _by_pattern(config.get("rank_pattern"), layer, config.get("r"))
+        factor = None
+        if isinstance(alpha, int | float) and isinstance(width, int) and width > 0:
+            # rsLoRA (arXiv:2312.03732) divides by the root.
+            factor = alpha / (width**0.5 if config.get("use_rslora") else width)
+        return replace(plain, factor=factor, neumann=bool(config.get("use_cayley_neumann", True)))
 
 
 def _by_pattern(patterns: Any, layer: str, default: Any) -> Any:

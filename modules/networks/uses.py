@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 
 from modules.contracts.errors import InvalidRequest, UnknownModel, UnsupportedFeature
-from modules.contracts.networks import Curve, NetworkEntry, NetworkKind, Networks, NetworkTag, NetworkUse
+from modules.contracts.networks import Curve, Networks, NetworkTag, NetworkUse
 from modules.networks.blocks import parse_blocks
 
 KINDS = ("lora", "lyco")
@@ -19,25 +19,6 @@ KINDS = ("lora", "lyco")
 KNOWN = frozenset({"te", "unet", "dyn", "lbw", "start", "stop", "step", "in", "mid", "out"})
 PARTS = ("in", "mid", "out")
 WARN = "warn"
-
-
-class NoNetworks:
-    """A catalogue without any."""
-
-    def list(self, kind: NetworkKind) -> tuple[NetworkEntry, ...]:
-        """None."""
-        return ()
-
-    def find(self, kind: NetworkKind, name: str) -> NetworkEntry:
-        """Raises `UnknownModel`."""
-        raise UnknownModel(f"There is no network {name!r}; known are none.")
-
-    def wait(self, entry: NetworkEntry, timeout: float | None = None) -> NetworkEntry:
-        """The entry as it is."""
-        return entry
-
-    def refresh(self) -> None:
-        """Nothing to look at."""
 
 
 def uses_of(

@@ -66,7 +66,7 @@ class Vocabulary:
 def pattern_of(names: Sequence[str]) -> re.Pattern[str]:
     """Matches any of the names where it stands for itself, longest first, in any case."""
     words = sorted(set(names), key=lambda name: (-len(name), name))
-    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?!\w)", re.IGNORECASE)
+    return re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, words))})(?![\w-])", re.IGNORECASE)
 
 
 class WordTokenizer:
