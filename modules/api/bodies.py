@@ -43,7 +43,6 @@ COMMON: dict[str, Any] = {
             ("do_not_save_samples", False),
             ("do_not_save_grid", False),
             ("disable_extra_networks", False),
-            ("s_min_uncond", None),
             ("comments", None),
         )
     },
@@ -60,7 +59,6 @@ IMG2IMG: dict[str, Any] = {
     "mask_blur_x": _optional(Whole, 4, "Used, with mask_blur_y, where mask_blur is absent."),
     "mask_blur_y": _optional(Whole, 4, "Used, with mask_blur_x, where mask_blur is absent."),
     "include_init_images": _optional(bool, False, "Echo the pictures in parameters."),
-    "mask_round": _optional(Any, True, UNUSED),
     "image_cfg_scale": _optional(Any, None, UNUSED),
     "latent_mask": _optional(Any, None, UNUSED),
 }
