@@ -33,8 +33,8 @@ class Reading:
     """PEFT's OFT takes five terms of Neumann's series for an inverse."""
 
     def scale(self, tensors: Tensors, rank: int) -> float:
-        """What the product is multiplied by: alpha / rank, or 1 where nothing is said, or a `rank` of 0 says that nothing
-        is of low rank."""
+        """What the product is multiplied by: alpha / rank; 1 where nothing is said, or where nothing is of low rank,
+        which a `rank` of 0 says."""
         if "alpha" in tensors:
             return float(tensors["alpha"]) / rank if rank > 0 else 1.0
         return 1.0 if self.factor is None else self.factor

@@ -16,6 +16,7 @@ import torch
 from modules.bootstrap.options import Options
 from modules.contracts.catalog import Catalog, ModelEntry
 from modules.contracts.errors import InvalidRequest, JobCancelled, StudioError, reason_of
+from modules.contracts.networks import Networks
 from modules.contracts.plan import GenerationPlan, MemoryPlan
 from modules.contracts.request import (
     CanvasParams,
@@ -33,6 +34,7 @@ from modules.memory.cost import MODEL, SEQUENTIAL
 from modules.memory.guard import attempt
 from modules.memory.measures import SharedMeasures, names_of
 from modules.memory.planner import plan_memory
+from modules.networks.catalog import NetworkCatalog
 from modules.processing_diffusers.batch import draw_batches
 from modules.processing_diffusers.enlarging import Enlarger
 from modules.processing_diffusers.job import Job
@@ -42,6 +44,7 @@ from modules.processing_diffusers.model import DrawingModel
 from modules.processing_diffusers.multiplexer.admission import Lane
 from modules.processing_diffusers.multiplexer.core import Multiplexer
 from modules.processing_diffusers.multiplexer.stand_in import Port
+from modules.processing_diffusers.networks_part import NetworkShelf
 from modules.processing_diffusers.plan import Surroundings, resolve_request
 from modules.processing_diffusers.progress import Run, Strand
 from modules.processing_diffusers.storehouse import Storehouse
@@ -49,21 +52,21 @@ from modules.processing_diffusers.summary import summarise
 from modules.processing_diffusers.tiling import CircularPadding
 from modules.processing_diffusers.upscaler_part import UpscalerShelf
 from modules.processing_diffusers.workbench import set_up_pipeline
+from modules.prompts.book import PromptBook
 from modules.sd_samplers.table import SamplerTable
 from modules.support.paths import Paths
 from modules.support.settings import Settings
-from modules.prompts.book import PromptBook
 
 log = logging.getLogger(__name__)
 TEST_SIDE = 64
 """Pixels of a test picture's sides; the least that a request may ask for."""
 SMALL_MODEL = 100 << 20
 """Bytes below which a model is hashed before its first picture is finished."""
+OWN = frozenset({"img2img_fix_steps", "enable_prompt_comments"})
+"""Settings that a job may have of its own."""
 OFFLOADING = frozenset({MODEL, SEQUENTIAL})
 """Measures under which a model that rests in main memory can compute."""
 SMALL_WAIT, LARGE_WAIT = 60.0, 2.0
-OWN = frozenset({"img2img_fix_steps", "enable_prompt_comments"})
-"""Settings that a job may have of its own."""
 """Seconds that a job's first finished picture waits for its model's hash, so that a stuck disk ends no lane."""
 
 
@@ -79,18 +82,18 @@ class DiffusersEngine:
         settings: Settings,
         paths: Paths,
         options: Options,
-        version: str = "0.1.0",
-    ) -> None:
-        self._catalog, self._table, self._choice = catalog, table, choice
         prompts: PromptBook | None = None,
         networks: Networks | None = None,
-        self._settings, self._options, self._version = settings, options, version
-        self._threads = torch.get_num_threads()
+        version: str = "0.1.0",
+    ) -> None:
         """`prompts` has styles and wildcards; without it there are none. Without `networks` those in `paths` are."""
-        check_attention(options.device.attention or AUTOMATIC, choice.handler)
-        join_logs()
+        self._catalog, self._table, self._choice = catalog, table, choice
+        self._settings, self._options, self._version = settings, options, version
         self._prompts = prompts or PromptBook()
         self.networks = NetworkShelf(networks or NetworkCatalog(paths), settings)
+        self._threads = torch.get_num_threads()
+        check_attention(options.device.attention or AUTOMATIC, choice.handler)
+        join_logs()
         self.multiplexer = Multiplexer(
             window=lambda: float(settings["batch_window_ms"]) / 1000,
             is_out_of_memory=choice.handler.is_out_of_memory,
@@ -173,6 +176,7 @@ class DiffusersEngine:
                 run.note(model.resting)
             run.plan = plan = replace(plan, memory=memory)
             vae = stack.enter_context(self.storehouse.lease_vae(plan.vae, model))
+            networks = stack.enter_context(self.networks.lease(plan, model.fittings))
             components = model.away_from_cpu({**model.loaded.components, "vae": vae.module}, self._choice)
             stack.enter_context(self._measures.applied(names_of(memory), components, self._choice.handler))
             patches = (self._tiling,) if plan.request.canvas.tiling else ()
@@ -189,6 +193,7 @@ class DiffusersEngine:
                 pipeline=set_up_pipeline(model, port, plan),
                 settings={**self._settings.public(), **dict(plan.request.own)},
                 upscalers=self.upscalers,
+                networks=networks,
                 identify=lambda: self._identify(run, next(waits)),
             )
             draw_batches(job, self._version, self._options.run.lanes, self._one_thread)
@@ -262,6 +267,7 @@ class DiffusersEngine:
         """Let go of all models; what a job uses goes when the job ends."""
         self.storehouse.empty()
         self.upscalers.empty()
+        self.networks.empty()
 
     def stats(self) -> dict[str, Any]:
         """What the multiplexer did, which models are in memory (by path), and how often caches held what was sought."""

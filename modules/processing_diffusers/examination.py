@@ -11,9 +11,15 @@ from typing import Any, Protocol
 
 from modules.contracts.catalog import Catalog
 from modules.contracts.enlarging import png_size, sizes_of
+from modules.contracts.networks import Networks
 from modules.contracts.request import GenerationRequest
+from modules.networks.uses import uses_of
 from modules.processing_diffusers.plan import check_features, wanted_size
 from modules.processing_diffusers.sizes import Size, check_enlarged, check_megapixels, check_second_pass, fit_size
+from modules.prompts.tags import take_tags
+
+OPEN = frozenset("{}|[]")
+"""Signs of a name that a picture's seed or step decides."""
 
 
 class Values(Protocol):
@@ -23,7 +29,12 @@ class Values(Protocol):
         """The value that holds now."""
 
 
-def examine_request(request: GenerationRequest, catalog: Catalog, settings: Values | Mapping[str, Any]) -> None:
+def examine_request(
+    request: GenerationRequest,
+    catalog: Catalog,
+    settings: Values | Mapping[str, Any],
+    networks: Networks | None = None,
+) -> None:
     """Raise `InvalidRequest`, `UnsupportedFeature`, `UnknownModel` or `BrokenModel` for what no lane would draw.
 
     Sizes of pictures that came with the request are those of their PNG heads; where one is no PNG and its size counts,
@@ -37,6 +48,11 @@ def examine_request(request: GenerationRequest, catalog: Catalog, settings: Valu
     model = catalog.find_model(request.model.checkpoint)
     family = catalog.family(str(model.family)).drawn_with(model)
     notes: list[str] = []
+    if networks is not None:
+        _, tags = take_tags(request.prompt.text)
+        # What is drawn from a wildcard or a choice is not known yet.
+        plain = [tag for tag in tags if "__" not in tag.name and not OPEN.intersection(tag.name)]
+        uses_of(plain, networks, str(settings["unknown_networks"]), notes)
     check_features(request, family, notes)
     wanted = wanted_size(request, model, _size_of)
     if wanted is None:

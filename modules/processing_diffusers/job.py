@@ -10,6 +10,7 @@ from modules.contracts.catalog import ModelEntry
 from modules.contracts.plan import GenerationPlan
 from modules.processing_diffusers.model import DrawingModel
 from modules.processing_diffusers.multiplexer.stand_in import Port
+from modules.processing_diffusers.networks_part import JobNetworks
 from modules.processing_diffusers.progress import Run, Strand
 from modules.processing_diffusers.upscaler_part import UpscalerShelf
 from modules.processing_diffusers.vae_part import VaePart
@@ -32,6 +33,7 @@ class Job:
     settings: Mapping[str, Any]
     """A snapshot."""
     upscalers: UpscalerShelf
+    networks: JobNetworks
     identify: Callable[[], ModelEntry]
     """The plan's model with its hash, which the first call may wait for; without one when that would take long."""
 

@@ -12,15 +12,17 @@ from typing import Any, TypeVar
 
 from modules.contracts.catalog import Catalog, Family, FileEntry, ModelEntry
 from modules.contracts.errors import UnknownModel, UnsupportedFeature
+from modules.contracts.networks import Networks, NetworkTag, NetworkUse, NoNetworks
 from modules.contracts.plan import GenerationPlan, MemoryPlan, PassPlan, PicturePlan, Placement
 from modules.contracts.request import MAX_SEED, GenerationRequest
 from modules.contracts.validation import validate
+from modules.networks.uses import uses_of
 from modules.processing_diffusers.pictures import decode_picture
 from modules.processing_diffusers.sampling import plan_hires_sampler, plan_sampler
 from modules.processing_diffusers.sizes import Size, check_megapixels, check_second_pass, fit_encoded, fit_size
+from modules.prompts.words import Resolver, Sources
 from modules.sd_samplers.table import SamplerTable
 from modules.upscalers.spandrel_model import check_upscaler
-from modules.prompts.words import Resolver, Sources
 from modules.upscalers.table import find_upscaler
 
 AUTOMATIC_VAE = frozenset({"", "automatic", "none"})
@@ -34,10 +36,10 @@ class Surroundings:
     settings: Mapping[str, Any]
     catalog: Catalog
     table: SamplerTable
-
-
     words: Sources = field(default_factory=Sources)
     networks: Networks = field(default_factory=NoNetworks)
+
+
 def resolve_request(
     request: GenerationRequest, around: Surroundings, placement: Mapping[str, Placement], memory: MemoryPlan
 ) -> GenerationPlan:
@@ -70,6 +72,25 @@ def resolve_request(
     )
 
 
+def find_networks(
+    batches: tuple[tuple[PicturePlan, ...], ...], around: Surroundings, notes: list[str]
+) -> tuple[tuple[PicturePlan, ...], ...]:
+    """The pictures with what their tags ask for found in the catalogue. Raises as `uses_of` does."""
+    pictures = [picture for batch in batches for picture in batch]
+    tags = [tag for picture in pictures for tag in (*picture.networks, *picture.hires_networks)]
+    if not tags:
+        return batches
+    known = uses_of(tags, around.networks, str(around.settings["unknown_networks"]), notes)
+
+    def found(tags: tuple[NetworkTag, ...]) -> tuple[NetworkUse, ...]:
+        return tuple(known[tag] for tag in tags if tag in known)
+
+    return tuple(
+        tuple(replace(one, uses=found(one.networks), hires_uses=found(one.hires_networks)) for one in batch)
+        for batch in batches
+    )
+
+
 def check_features(request: GenerationRequest, family: Family, notes: list[str]) -> None:
     """Raise `UnsupportedFeature` for what changes the whole picture, note what is merely left out."""
     can = family.capabilities
@@ -87,6 +108,11 @@ def check_features(request: GenerationRequest, family: Family, notes: list[str])
         raise UnsupportedFeature("The hires pass is drawn by the same checkpoint; leave 'Hires checkpoint' empty.")
     if request.prompt.negative and "negative_prompt" not in can:
         notes.append(f"{family.label} takes no negative prompt; it was left out.")
+    prompt, encoders = request.prompt, len(family.text_encoders)
+    if (encoders < 3 and (prompt.third or prompt.negative_third)) or (
+        encoders < 2 and (prompt.second or prompt.negative_second)
+    ):
+        notes.append(f"{family.label} has {encoders} text encoder(s); prompts for further ones were left out.")
     if request.prompt.clip_skip > 1 and "clip_skip" not in can:
         notes.append(f"{family.label} has no clip skip; it was left out.")
     if request.sampling.s_min_uncond > 0 and "negative_prompt" not in can:
@@ -108,11 +134,6 @@ def wanted_size(request: GenerationRequest, model: ModelEntry, measure: Callable
     if request.image is None or inside:
         return width or native, height or native
     given = measure(request.image.images[0])
-    prompt, encoders = request.prompt, len(family.text_encoders)
-    if (encoders < 3 and (prompt.third or prompt.negative_third)) or (
-        encoders < 2 and (prompt.second or prompt.negative_second)
-    ):
-        notes.append(f"{family.label} has {encoders} text encoder(s); prompts for further ones were left out.")
     return given if given is None else (width or given[0], height or given[1])
 
 

@@ -52,6 +52,10 @@ EXACT = frozenset({"timestep", "timesteps", "guidance", "time_ids", "img_ids", "
 """Numbers that a narrow float would round, such as time step 999; models cast them themselves after embedding them."""
 
 
+ROWS = "rows of the lane's call"
+"""Beside the arguments of a call on its way: which of the rows that the pipeline asked for each sample is."""
+
+
 class StandIn:
     """Looks like the module, but its call goes through the multiplexer.
 
@@ -72,17 +76,18 @@ class StandIn:
         self._port = port
         self._compute = dtype
         self._guide = guide
+        self._words: Words | None = None
         self._sparing: Callable[[], bool] | None = None
         self.device = device
         self.dtype = torch.float32
 
-        self._words: Words | None = None
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["_target"].module, name)
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         arguments = dict(zip(self._target.positions, given, strict=False)) | named
-        arguments = {key: self._down(key, value) for key, value in arguments.items()}
+        if any(isinstance(patch, RowPatch) for patch in self._port.patches):
+            arguments[ROWS] = torch.arange(count_samples(arguments))
         if self._sparing is not None and self._sparing():
             output = _twice(self._ask(_second_half(arguments)))
         else:
@@ -91,11 +96,6 @@ class StandIn:
             return output
         return (self._guide(output[0]), *output[1:])
 
-    @contextlib.contextmanager
-    def guided_by(
-        self, guide: Callable[[torch.Tensor], torch.Tensor] | None, sparing: Callable[[], bool] | None = None
-    ) -> Iterator[None]:
-        """Let another `guide` see the output for a while; None changes nothing.
     def _ask(self, arguments: dict[str, Any]) -> Any:
         return self._forward(arguments) if self._words is None else self._words.conduct(self._forward, arguments)
 
@@ -123,6 +123,11 @@ class StandIn:
         finally:
             self._words = before
 
+    @contextlib.contextmanager
+    def guided_by(
+        self, guide: Callable[[torch.Tensor], torch.Tensor] | None, sparing: Callable[[], bool] | None = None
+    ) -> Iterator[None]:
+        """Let another `guide` see the output for a while; None changes nothing.
 
         `sparing` is asked before each call whether the first half of the batch, what is not wanted, is left out; the
         answer to the second half then stands for both.

@@ -165,6 +165,7 @@ class StepWatcher:
             latents = self.blend.after(self.tail, index, latents)
         done = self.tail.steps_done(index)
         if done is not None:
+            self.clock.done = done
             place, count = self._portion
             job.strand.step_done((place * self._pass.steps + done) / count)
             if self._every and int(done) // self._every > self._seen and index + 1 < len(self.tail.timesteps):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import Any
 
 from PIL import Image
@@ -22,7 +23,8 @@ def finish_picture(
     if repaint is not None:
         image = repaint.put_back(image, picture.index % len(plan.batches[job.strand.batch]))
     model = job.identify()
-    extra: dict[str, Any] = {}
+    read = (picture.prompt, picture.negative, *(text for text in astuple(picture.words) if text))
+    extra: dict[str, Any] = {**job.networks.hashes(picture, read)}
     infotext = infotext_of(
         plan,
         picture,
@@ -41,6 +43,7 @@ def finish_picture(
         settings=job.settings,
         notes=tuple(job.strand.notes),
     )
+    recipe = {**recipe, "networks": job.networks.describe(picture, read)}
     return Picture(
         picture.index, image, picture.seed, picture.subseed, picture.prompt, picture.negative, infotext, recipe
     )
