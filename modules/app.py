@@ -26,6 +26,7 @@ from modules.contracts.catalog import Catalog
 from modules.contracts.errors import InvalidRequest, StudioError
 from modules.contracts.jobs import JobService
 from modules.contracts.pictures import PictureStore
+from modules.contracts.request import GenerationRequest
 from modules.engine_room import EngineRoom
 from modules.support.bus import EventBus
 from modules.support.log import configure
@@ -65,10 +66,8 @@ def versions() -> dict[str, str]:
     return {"atelier": VERSION, **{name: importlib.metadata.version(name) for name in names}}
 
 
-def _assemble(
-    options: Options, paths: Paths, settings: Settings, catalog: StudioCatalog, table: SamplerTable
-) -> tuple[DeviceChoice, DiffusersEngine]:
-    """Import the heavy rooms and build the engine from them."""
+def _assemble(options: Options, paths: Paths, **parts: Any) -> tuple[DeviceChoice, DiffusersEngine]:
+    """Import the heavy rooms and build the engine from them; `parts` are its other arguments."""
     from modules.device.select import choose
     from modules.processing_diffusers.engine import DiffusersEngine
 
@@ -78,9 +77,7 @@ def _assemble(
     gc.collect()
     gc.freeze()
     atexit.register(gc.unfreeze)  # so that libraries which look for leaks at the end find none
-    return choice, DiffusersEngine(
-        catalog=catalog, table=table, choice=choice, settings=settings, paths=paths, options=options
-    )
+    return choice, DiffusersEngine(choice=choice, paths=paths, options=options, **parts)
 
 
 def build_studio(
@@ -99,25 +96,30 @@ def build_studio(
     from modules.accounts.counters.opening import open_counters
     from modules.accounts.door import Door
     from modules.accounts.service import StoredAccounts
+    from modules.networks.catalog import NetworkCatalog
     from modules.outputs.store import DiskPictureStore
+    from modules.processing_diffusers.examination import examine_request
     from modules.sd_samplers.table import load_table
 
     paths = Paths(options.paths.data_dir, options.paths.models_dir).ensure()
     settings = Settings(CORE_SETTINGS, paths.data)
     bus, status = EventBus(), status or Status()
     table = load_table(paths.configs / "samplers.json")
-    catalog = _catalog(options, paths, settings, table)
+    catalog, networks = _catalog(options, paths, settings, table), NetworkCatalog(paths)
     database, jobs = _open_databases(options, paths, private)
     pictures = DiskPictureStore(database, paths.outputs, settings)
     counters = open_counters(None if private else options.paths.counters_url)
     accounts = StoredAccounts(database, counters=counters)
     check_strangers(options, accounts)
     room = EngineRoom(status)
-    queue = _line_up(room, jobs, bus, pictures, accounts, catalog, settings, options.run.lanes)
+    examine = partial(examine_request, catalog=catalog, settings=settings, networks=networks)
+    queue = _line_up(room, jobs, bus, pictures, accounts, examine, settings, options.run.lanes)
     queue = queue if private else _meter(queue, accounts.gate, catalog, bus)  # a private one is the terminal's own
     pruner = _pruner(jobs, settings)
     room.prove(None if private else bus)
-    assemble = partial(room.build, lambda: _assemble(options, paths, settings, catalog, table), warm=warm)
+    parts = {"catalog": catalog, "table": table, "settings": settings, "networks": networks}
+    stores = (counters.close, database.dispose, jobs.dispose)
+    assemble = partial(room.build, lambda: _assemble(options, paths, **parts), warm=warm)
     studio = Studio(
         options=options,
         paths=paths,
@@ -133,10 +135,11 @@ def build_studio(
         device_report=lambda: _hardware(room),
         unload_models=room.unload,
         reload_model=room.reload,
-        close=_once(_closing(queue, pruner, room, catalog, (counters.close, database.dispose, jobs.dispose))),
+        close=_once(_closing(queue, pruner, room, catalog, (networks.close, *stores))),
         start_engine=_once(threading.Thread(target=assemble, name="engine-start", daemon=True).start),
         versions=versions(),
         engine_report=room.report,
+        networks=networks,
     )
     queue.start()
     pictures.sweep(partial(_ended, queue))
@@ -178,7 +181,7 @@ def _line_up(
     bus: EventBus,
     pictures: PictureStore,
     accounts: Accounts,
-    catalog: Catalog,
+    examine: Callable[[GenerationRequest], None],
     settings: Settings,
     lanes: int,
 ) -> JobService:
@@ -186,10 +189,9 @@ def _line_up(
     from modules.call_queue.entrance import Entrance, room_of
     from modules.call_queue.queue import CallQueue
     from modules.call_queue.store import JobStore
-    from modules.processing_diffusers.examination import examine_request
 
     store = JobStore(jobs, machine=platform.node(), keep_bytes=partial(_kept_bytes, settings))
-    entrance = Entrance(partial(examine_request, catalog=catalog, settings=settings), partial(room_of, settings))
+    entrance = Entrance(examine, partial(room_of, settings))
     own = Preferences(settings, accounts).carried
     return CallQueue(room.get, store, bus, pictures, lanes=lanes, entrance=entrance, own=own)
 

@@ -25,6 +25,7 @@ from modules.api import (
     legacy,
     lists,
     metrics,
+    networks,
     openai,
     options,
     people,
@@ -51,7 +52,7 @@ from modules.support.preferences import Preferences
 from modules.support.studio import Studio
 
 ROOMS = (
-    *(generation, progress, options, lists, png_info, extras, internal, legacy, scheduler, openai),
+    *(generation, progress, options, lists, networks, png_info, extras, internal, legacy, scheduler, openai),
     *(jobs, job_control, events, pictures, verify, people, credits, catalogue, settings, inside, control),
     docs,
 )

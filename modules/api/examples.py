@@ -251,7 +251,7 @@ ANSWERS: dict[str, tuple[Any, str]] = {
     **{
         f"get /sdapi/v1/{name}": ([], _ROWS)
         for name in (
-            *("loras", "hypernetworks", "face-restorers", "realesrgan-models"),
+            *("hypernetworks", "face-restorers", "realesrgan-models"),
             *("prompt-styles", "script-info", "extensions"),
         )
     },

@@ -15,7 +15,6 @@ from modules.contracts.errors import UnsupportedFeature
 router = APIRouter(tags=["not here yet"])
 
 EMPTY_LISTS = (
-    "loras",
     "hypernetworks",
     "face-restorers",
     "realesrgan-models",
@@ -44,13 +43,6 @@ class ScriptsList(BaseModel):
     img2img: list[str] = []
 
 
-class EmbeddingsResponse(BaseModel):
-    """Textual inversions by name."""
-
-    loaded: dict[str, Any] = {}
-    skipped: dict[str, Any] = {}
-
-
 class InterrogateRequest(BaseModel):
     """A picture to be described."""
 
@@ -69,12 +61,6 @@ def interrogate(wanted: InterrogateRequest) -> None:
 def scripts() -> ScriptsList:
     """No scripts yet."""
     return ScriptsList()
-
-
-@router.get("/sdapi/v1/embeddings", response_model=EmbeddingsResponse)
-def embeddings() -> EmbeddingsResponse:
-    """No textual inversions yet."""
-    return EmbeddingsResponse()
 
 
 def _nothing() -> list[dict[str, Any]]:

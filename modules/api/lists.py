@@ -186,6 +186,7 @@ def refresh(studio: Services, member: Member) -> None:
     Not for guests: what is found is everybody's list, and looking works the disk.
     """
     studio.catalog.refresh()
+    studio.networks.refresh()
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from modules.bootstrap.options import Options
 from modules.contracts.accounts import Accounts, Doorkeeper
 from modules.contracts.catalog import Catalog
 from modules.contracts.jobs import JobQueue
+from modules.contracts.networks import Networks, NoNetworks
 from modules.contracts.pictures import PictureStore
 from modules.support.bus import EventBus
 from modules.support.fetching import Fetcher
@@ -115,6 +116,8 @@ class Studio:
     """Stop lanes and release everything; safe to call twice."""
     fetcher: Fetcher = field(default_factory=Fetcher)
     """For pictures that requests name by their address, where that is allowed."""
+    networks: Networks = field(default_factory=NoNetworks)
+    """LoRA and its kin, and embeddings."""
     versions: Mapping[str, str] = field(default_factory=dict)
     leaving: Leaving = field(default_factory=Leaving)
     """How a front asks for the end of the server."""
