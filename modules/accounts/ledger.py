@@ -172,12 +172,20 @@ def _given(name: str) -> ColumnElement[Any]:
     return bindparam(name, type_=LEDGER.c[name].type)
 
 
-def lines(connection: Connection, owner: str | None, limit: int) -> list[LedgerEntry]:
-    """Newest first."""
+def lines(connection: Connection, owner: str | None, limit: int, after: int | None = None) -> list[LedgerEntry]:
+    """Newest first; those that were written before the line with the number `after`, where there is one."""
     query = select(LEDGER).order_by(LEDGER.c.number.desc()).limit(limit)
     if owner is not None:
         query = query.where(LEDGER.c.owner == owner)
+    if after is not None:
+        query = query.where(LEDGER.c.number < after)
     return [entry(row) for row in connection.execute(query)]
+
+
+def length(connection: Connection, owner: str | None) -> int:
+    """How many lines there are, of that owner where one is named."""
+    query = select(func.count()).select_from(LEDGER)
+    return int(connection.execute(query if owner is None else query.where(LEDGER.c.owner == owner)).scalar_one())
 
 
 def entry(row: Row[Any]) -> LedgerEntry:

@@ -177,7 +177,12 @@ class StoredAccounts:
             ledger.write(connection, ledger.Line(owner, "grant", credits, note=note[:500]), self._clock())
             return ledger.lines(connection, owner, 1)[0]
 
-    def ledger(self, owner: str | None = None, *, limit: int = 100) -> Sequence[LedgerEntry]:
-        """Newest first."""
+    def ledger(self, owner: str | None = None, *, limit: int = 100, after: int | None = None) -> Sequence[LedgerEntry]:
+        """Newest first, behind the line with the number `after`."""
         with self._engine.connect() as connection:
-            return ledger.lines(connection, owner, limit)
+            return ledger.lines(connection, owner, limit, after)
+
+    def ledger_length(self, owner: str | None = None) -> int:
+        """How many lines there are."""
+        with self._engine.connect() as connection:
+            return ledger.length(connection, owner)

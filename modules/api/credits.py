@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from modules.api.jobs import REFUSED
+from modules.api.paging import Page, Paging, cut
 from modules.api.people import Name, known
 from modules.api.services import Admin, Person, Services
 from modules.contracts.accounts import Tier
@@ -16,7 +17,6 @@ from modules.contracts.errors import InvalidRequest, UnknownName
 from modules.support.studio import Studio
 
 router = APIRouter(prefix="/api/v1", tags=["accounts"])
-Limit = Annotated[int, Query(ge=1, le=1000)]
 TierName = Annotated[str, Path(max_length=40, description="Name of a tier.", examples=["standard"])]
 
 
@@ -64,6 +64,24 @@ class LedgerRow(_Row):
     note: str = Field(examples=[""])
 
 
+class TierList(Page):
+    """A part of the tiers, by name."""
+
+    tiers: list[TierRow]
+
+
+class LedgerPage(Page):
+    """A part of an account book, newest first. Lines that come meanwhile shift nothing."""
+
+    lines: list[LedgerRow]
+
+
+class LedgerWanted(Paging):
+    """Which part of everybody's account book."""
+
+    owner: str | None = Field(None, max_length=64, description="Of this owner only.", examples=["bob"])
+
+
 class Grant(BaseModel):
     """Credits beyond the tier's, for this day and month."""
 
@@ -78,9 +96,9 @@ def me(studio: Services, person: Person) -> AllowanceRow:
 
 
 @router.get("/me/ledger", responses=REFUSED)
-def my_ledger(studio: Services, person: Person, limit: Limit = 100) -> list[LedgerRow]:
+def my_ledger(studio: Services, person: Person, wanted: Annotated[Paging, Query()]) -> LedgerPage:
     """The caller's account book, newest first."""
-    return [LedgerRow.model_validate(line) for line in studio.accounts.ledger(person.name, limit=limit)]
+    return _ledger(studio, person.name, wanted)
 
 
 @router.get("/users/{name}/allowance", responses=REFUSED)
@@ -97,17 +115,17 @@ def grant(studio: Services, admin: Admin, name: Name, wanted: Grant) -> LedgerRo
 
 
 @router.get("/ledger", responses=REFUSED)
-def ledger(
-    studio: Services, admin: Admin, owner: Annotated[str | None, Query(max_length=64)] = None, limit: Limit = 100
-) -> list[LedgerRow]:
+def ledger(studio: Services, admin: Admin, wanted: Annotated[LedgerWanted, Query()]) -> LedgerPage:
     """Everybody's account book, newest first."""
-    return [LedgerRow.model_validate(line) for line in studio.accounts.ledger(owner, limit=limit)]
+    return _ledger(studio, wanted.owner, wanted)
 
 
 @router.get("/tiers", responses=REFUSED)
-def tiers(studio: Services, person: Person) -> list[TierRow]:
+def tiers(studio: Services, person: Person, wanted: Annotated[Paging, Query()]) -> TierList:
     """All tiers."""
-    return [TierRow.model_validate(tier) for tier in studio.accounts.tiers()]
+    rows = studio.accounts.tiers()
+    page, following = cut(rows, wanted)
+    return TierList(tiers=[TierRow.model_validate(row) for row in page], following=following, total=len(rows))
 
 
 @router.get("/tiers/{name}", responses=REFUSED)
@@ -133,6 +151,17 @@ def drop_tier(studio: Services, admin: Admin, name: TierName) -> None:
     """Take a tier away. 422 while somebody has it, and for those that new accounts get."""
     if not studio.accounts.remove_tier(name):
         raise UnknownName(f"There is no tier {name!r}.")
+
+
+def _ledger(studio: Studio, owner: str | None, wanted: Paging) -> LedgerPage:
+    """Pages follow one another by the number of a line, since lines are added at the end that is read first."""
+    lines = studio.accounts.ledger(owner, limit=wanted.limit + 1, after=wanted.after or None)
+    page = lines[: wanted.limit]
+    return LedgerPage(
+        lines=[LedgerRow.model_validate(line) for line in page],
+        following=page[-1].number if len(lines) > len(page) else None,
+        total=studio.accounts.ledger_length(owner),
+    )
 
 
 def _allowance(studio: Studio, owner: str) -> AllowanceRow:

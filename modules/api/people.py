@@ -6,11 +6,12 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from modules.api.auth import proof_of
 from modules.api.jobs import REFUSED
+from modules.api.paging import Page, Paging, cut
 from modules.api.services import Admin, Member, Person, Services
 from modules.contracts.accounts import Caller, Role
 from modules.contracts.errors import NotAllowed, NotSignedIn, UnknownName
@@ -88,6 +89,18 @@ class TokenMade(TokenRow):
     text: str = Field(examples=["atl_…"])
 
 
+class UserList(Page):
+    """A part of the accounts, by name."""
+
+    users: list[UserRow]
+
+
+class TokenList(Page):
+    """A part of somebody's tokens, oldest first."""
+
+    tokens: list[TokenRow]
+
+
 class SessionsEnded(BaseModel):
     """How many sessions there were."""
 
@@ -111,9 +124,9 @@ def end_my_sessions(studio: Services, person: Member) -> SessionsEnded:
 
 
 @router.get("/me/tokens", responses=REFUSED)
-def my_tokens(studio: Services, person: Person) -> list[TokenRow]:
+def my_tokens(studio: Services, person: Person, wanted: Annotated[Paging, Query()]) -> TokenList:
     """The caller's tokens."""
-    return _tokens(studio, person.name)
+    return _tokens(studio, person.name, wanted)
 
 
 @router.post("/me/tokens", status_code=201, responses=REFUSED)
@@ -132,9 +145,11 @@ def drop_token(studio: Services, person: Member, token_id: str) -> None:
 
 
 @router.get("/users", responses=REFUSED)
-def users(studio: Services, admin: Admin) -> list[UserRow]:
+def users(studio: Services, admin: Admin, wanted: Annotated[Paging, Query()]) -> UserList:
     """All accounts."""
-    return [UserRow.model_validate(user) for user in studio.accounts.users()]
+    rows = studio.accounts.users()
+    page, following = cut(rows, wanted)
+    return UserList(users=[UserRow.model_validate(row) for row in page], following=following, total=len(rows))
 
 
 @router.post("/users", status_code=201, responses=REFUSED)
@@ -172,9 +187,9 @@ def end_sessions(studio: Services, admin: Admin, name: Name) -> SessionsEnded:
 
 
 @router.get("/users/{name}/tokens", responses=REFUSED)
-def tokens_of(studio: Services, admin: Admin, name: Name) -> list[TokenRow]:
+def tokens_of(studio: Services, admin: Admin, name: Name, wanted: Annotated[Paging, Query()]) -> TokenList:
     """Somebody's tokens."""
-    return _tokens(studio, known(studio, name).name)
+    return _tokens(studio, known(studio, name).name, wanted)
 
 
 @router.post("/users/{name}/tokens", status_code=201, responses=REFUSED)
@@ -205,8 +220,10 @@ def _own_account(studio: Studio, person: Caller) -> None:
         raise NotAllowed(f"{person.name} has no account here, so there is nothing of the kind to change.")
 
 
-def _tokens(studio: Studio, name: str) -> list[TokenRow]:
-    return [TokenRow.model_validate(token) for token in studio.accounts.tokens(name)]
+def _tokens(studio: Studio, name: str, wanted: Paging) -> TokenList:
+    rows = studio.accounts.tokens(name)
+    page, following = cut(rows, wanted)
+    return TokenList(tokens=[TokenRow.model_validate(row) for row in page], following=following, total=len(rows))
 
 
 def _make_token(studio: Studio, name: str, wanted: NewToken) -> TokenMade:

@@ -75,7 +75,7 @@ class StatusReport(BaseModel):
     versions: dict[str, str]
     device: str
     jobs: dict[str, int] = Field(description="Jobs in the table by state.")
-    waiting_bytes: int = Field(description="Of all requests that wait, pictures included.")
+    waiting_bytes: int = Field(description="Of all requests that wait, pictures included.", examples=[1_048_576])
     paused: bool
     lanes: list[LaneRow]
     waiting: list[WaitingRow] = Field(description=f"The {WAITING} that came first.")

@@ -319,5 +319,8 @@ class Accounts(Protocol):
     def grant(self, owner: str, credits: float, note: str) -> LedgerEntry:
         """Give credits beyond the tier's, for this day and this month; negative takes them back."""
 
-    def ledger(self, owner: str | None = None, *, limit: int = 100) -> Sequence[LedgerEntry]:
-        """Newest first."""
+    def ledger(self, owner: str | None = None, *, limit: int = 100, after: int | None = None) -> Sequence[LedgerEntry]:
+        """Newest first; `after` is the number of a line, behind which the list goes on."""
+
+    def ledger_length(self, owner: str | None = None) -> int:
+        """How many lines there are."""

@@ -43,7 +43,7 @@ def test_an_admin_makes_looks_at_and_takes_tokens_of_others(rig):
     assert answer.status_code == 201
     robot = rig.client(headers={"authorization": f"Bearer {token['text']}"})
     assert robot.get("/api/v1/me").json()["owner"] == "bob"
-    (row,) = ada.get("/api/v1/users/bob/tokens").json()
+    (row,) = ada.get("/api/v1/users/bob/tokens").json()["tokens"]
     assert (row["label"], "text" in row) == ("his robot", False)
     assert ada.delete(f"/api/v1/users/ann/tokens/{token['id']}").status_code == 404
     assert ada.delete(f"/api/v1/users/bob/tokens/{token['id']}").status_code == 204
