@@ -41,7 +41,7 @@ from modules.api import (
 from modules.api.auth import SignedIn
 from modules.api.feed import Feed
 from modules.api.guard import Guard, Neighbours
-from modules.api.messages import EVERYWHERE, Border, add_error_handlers
+from modules.api.messages import EVERYWHERE, SIGNED, Border, add_error_handlers
 from modules.api.metering import Metering
 from modules.api.seal import Seal
 from modules.api.services import Owner
@@ -77,9 +77,9 @@ def add_api(app: FastAPI, studio: Studio) -> None:
     docs.take_over(app)
     add_error_handlers(app)
     app.include_router(health.router, responses=EVERYWHERE)
-    app.include_router(session.router, responses=EVERYWHERE)
+    app.include_router(session.router, responses=SIGNED)
     for room in WATCHED:
-        app.include_router(room.router, dependencies=[Depends(SignedIn(studio.door))], responses=EVERYWHERE)
+        app.include_router(room.router, dependencies=[Depends(SignedIn(studio.door))], responses=SIGNED)
     if network.api:
         rooms = (*ROOMS, leaving) if network.api_server_stop else ROOMS
         app.include_router(guarded(SignedIn(studio.door), rooms))
@@ -104,7 +104,7 @@ def add_api(app: FastAPI, studio: Studio) -> None:
 
 def guarded(auth: SignedIn, rooms: Iterable[Any] = ROOMS) -> APIRouter:
     """All routes of the API behind one door."""
-    root = APIRouter(dependencies=[Depends(auth)], responses=EVERYWHERE)
+    root = APIRouter(dependencies=[Depends(auth)], responses=SIGNED)
     for room in rooms:
         root.include_router(room.router)
     root.add_api_route("/internal/ping", ping, methods=["GET"], tags=["health"])

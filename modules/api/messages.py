@@ -65,6 +65,13 @@ EVERYWHERE: dict[int | str, dict[str, Any]] = {
     "default": {"model": Failure | Plain, "description": "Anything else that went wrong"},
 }
 """For every route: what any of them may answer."""
+SIGNED: dict[int | str, dict[str, Any]] = {
+    **EVERYWHERE,
+    401: {"model": Failure, "description": "Nobody is signed in"},
+    403: {"model": Failure, "description": "The caller's role does not allow it, or it belongs to somebody else"},
+    429: {"model": Failure, "description": "Too much for now; Retry-After says for how long"},
+}
+"""The same for every route that asks who calls, and for signing in."""
 FAILURES: dict[int | str, dict[str, Any]] = {
     status: {"model": Failure, "description": text}
     for status, text in (
