@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from modules.contracts.errors import InvalidRequest
-from modules.networks.unet_names import ldm_block
+from modules.sd_models.unet_names import ldm_block
 
 _SEVENTEEN = {
     "NONE": "00000000000000000",

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modules.networks.unet_names import original_names
+from modules.sd_models.unet_names import original_names
 from modules.sd_models.transformer_names import FLUX, SD3, Row
 
 DENOISER = (
