@@ -16,6 +16,8 @@ from modules.contracts.request import GenerationRequest
 from modules.contracts.result import GenerationResult, Picture
 from modules.outputs.metadata import encode
 
+PICTURES = ("init_images", "mask", "latent_mask", "firstpass_image")
+"""Fields of bodies that hold some."""
 SHORT = 10
 """Digits of a hash that A1111 shows."""
 
@@ -56,14 +58,16 @@ def make_answer(body: Mapping[str, Any], wish: Wish, result: GenerationResult, v
 
 def wants_grid(body: Mapping[str, Any], wish: Wish, pictures: int) -> bool:
     """A1111's rule: a grid comes first when pictures are saved, there are several, and `return_grid` is set."""
+    if body.get("do_not_save_grid"):
+        return False
     return bool(body.get("save_images")) and pictures > 1 and bool(wish.settings.get("return_grid"))
 
 
 def echo(body: Mapping[str, Any]) -> dict[str, Any]:
     """The body as the client gets it back; its pictures only when it asked for them."""
     echoed = dict(body)
-    if "init_images" in echoed and not echoed.get("include_init_images"):
-        echoed["init_images"] = echoed["mask"] = None
+    if not echoed.get("include_init_images"):
+        echoed |= {name: None for name in PICTURES if name in echoed}
     return echoed
 
 

@@ -34,18 +34,12 @@ COMMON: dict[str, Any] = {
     "force_task_id": _optional(str, None, "Id for the job, chosen by the client; must be new."),
     "infotext": _optional(str, None, "Parameters as text; fills the fields that the body leaves out."),
     "refiner_checkpoint": _optional(str, None, "Refused unless empty: there is no refiner yet."),
-    "refiner_switch_at": _optional(float, None, UNUSED),
+    "refiner_switch_at": _optional(float, None, "There is no refiner yet; a note says so."),
     "restore_faces": _optional(bool, None, "There is no face restoration yet; a note says so."),
-    "firstpass_image": _optional(str, None, UNUSED),
-    **{
-        name: _optional(Any, default, UNUSED)
-        for name, default in (
-            ("do_not_save_samples", False),
-            ("do_not_save_grid", False),
-            ("disable_extra_networks", False),
-            ("comments", None),
-        )
-    },
+    "do_not_save_samples": _optional(bool, False, "Keep no picture in the gallery, whatever save_images says."),
+    "do_not_save_grid": _optional(bool, False, "Put no grid before the pictures."),
+    "comments": _optional(Any, None, "Texts, or an object whose keys are; they come back among the notes of info."),
+    "firstpass_image": _optional(str, None, "In base64; stands for the first pass of txt2img with enable_hr."),
 }
 
 TXT2IMG: dict[str, Any] = {
@@ -56,11 +50,11 @@ TXT2IMG: dict[str, Any] = {
 IMG2IMG: dict[str, Any] = {
     "init_images": _optional(list[str], None, "Pictures in base64 or as data URIs: one, or one for each of the batch."),
     "mask": _optional(str, None, "Mask in base64 or as a data URI; white is drawn anew."),
-    "mask_blur_x": _optional(Whole, 4, "Used, with mask_blur_y, where mask_blur is absent."),
-    "mask_blur_y": _optional(Whole, 4, "Used, with mask_blur_x, where mask_blur is absent."),
+    "mask_blur_x": _optional(Whole, 4, "Blur across, where mask_blur is absent."),
+    "mask_blur_y": _optional(Whole, 4, "Blur down, where mask_blur is absent."),
     "include_init_images": _optional(bool, False, "Echo the pictures in parameters."),
-    "image_cfg_scale": _optional(Any, None, UNUSED),
-    "latent_mask": _optional(Any, None, UNUSED),
+    "image_cfg_scale": _optional(float, None, "There are no InstructPix2Pix models yet; a note says so."),
+    "latent_mask": _optional(str, None, "In base64; of the latents this is drawn anew, and mask says what is shown."),
 }
 
 

@@ -16,14 +16,13 @@ from modules.api.intake import Intake
 from modules.api.messages import FAILURES
 from modules.api.promise import PROMISED, Prefer, key_of, prefers_async, promise
 from modules.api.reading import Wish, read_body
+from modules.api.remarks import header_of
 from modules.api.running import draw
 from modules.api.services import Owner, Services, preferences_of
 from modules.contracts.result import GenerationResult
 from modules.support.studio import Studio
 
 router = APIRouter(tags=["drawing"])
-NOTES_HEADER = "X-Atelier-Notes"
-NOTES_LENGTH = 1000
 ANSWERS: dict[int | str, dict[str, Any]] = {**FAILURES, **PROMISED}
 
 
@@ -48,13 +47,13 @@ async def _generate(mode: str, body: BaseModel, request: Request, studio: Studio
     wish = await read_call(mode, body, request, studio, owner, key)
     chosen = getattr(body, "force_task_id", None) or None
     if prefers_async(request):
-        return await promise(request, studio, wish.request, owner, chosen)
+        promised = await promise(request, studio, wish.request, owner, chosen)
+        promised.headers.update(header_of(wish.notes))
+        return promised
     result = await draw(request, studio, wish.request, owner, chosen)
     version = studio.versions.get("atelier", "")
     content = await run_in_threadpool(_render, wish, result, version)
-    notes = " ".join((*wish.notes, *result.notes))[:NOTES_LENGTH]
-    headers = {NOTES_HEADER: notes.encode("unicode_escape").decode("ascii")} if notes else None
-    return Response(content, media_type="application/json", headers=headers)
+    return Response(content, media_type="application/json", headers=header_of((*wish.notes, *result.notes)))
 
 
 async def read_call(

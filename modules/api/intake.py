@@ -11,7 +11,7 @@ from typing import Any
 
 from modules.api.fetched import fetches, source_for
 from modules.api.images import PixelBudget, decode_base64, is_address, look_at, read_mask, read_picture
-from modules.contracts.enlarging import Size, png_head
+from modules.contracts.enlarging import Size, png_head, png_size
 from modules.contracts.jobs import JobTerms
 from modules.contracts.request import GenerationRequest
 from modules.contracts.validation import validate
@@ -69,11 +69,19 @@ class Intake:
         return self._source(given.text, given.name) if given.data is None else given.data
 
     def fill(
-        self, asked: GenerationRequest, texts: Sequence[Any], name: str, mask: Any = None, mask_name: str = "mask"
+        self,
+        asked: GenerationRequest,
+        texts: Sequence[Any],
+        name: str,
+        mask: Any = None,
+        mask_name: str = "mask",
+        *,
+        latent: Any = None,
     ) -> GenerationRequest:
-        """The request with pictures to start from, upright and encoded anew, and with its mask where it repaints.
+        """The request with pictures to start from, upright and encoded anew, and with its masks where it repaints.
 
-        `name` and `mask_name` are the fields. Blocks. Raises `InvalidRequest`, and what the queue would raise.
+        `name` and `mask_name` are the fields; `latent` is the mask of the latents, if they have their own. Blocks.
+        Raises `InvalidRequest`, and what the queue would raise.
         """
         assert asked.image is not None
         inpaint = None if asked.inpaint is None else dataclasses.replace(asked.inpaint, mask=STAND_IN)
@@ -81,11 +89,33 @@ class Intake:
         validate(draft)  # how many there may be depends on the batch
         given = [self.look(text, f"{name}[{place}]") for place, text in enumerate(texts)]
         given_mask = None if inpaint is None else self.look(mask, mask_name)
+        latent_name = mask_name.rpartition("mask")[0] + "latent_mask"
+        given_latent = None if inpaint is None or not latent else self.look(latent, latent_name)
         self.ask(dataclasses.replace(draft, image=_with(asked, [item.head for item in given])))
         images = [read_picture(item, item.name, self.read) for item in given]
         if inpaint is not None and given_mask is not None:
             inpaint = dataclasses.replace(inpaint, mask=read_mask(given_mask, mask_name, self.read))
+        if inpaint is not None and given_latent is not None:
+            inpaint = dataclasses.replace(inpaint, latent_mask=read_mask(given_latent, latent_name, self.read))
         return dataclasses.replace(asked, image=_with(asked, images), inpaint=inpaint)
+
+    def fill_first(self, asked: GenerationRequest, text: Any, name: str) -> GenerationRequest:
+        """The request with a picture in place of the first pass, whose size stands for one that was left out.
+
+        `name` is the field. Blocks. Raises `InvalidRequest`, and what the queue would raise.
+        """
+        given = self.look(text, name)
+        if given.data is not None:
+            asked = _sized(asked, given.size)
+        self.ask(dataclasses.replace(asked, first_pass=given.head))
+        picture = read_picture(given, name, self.read)
+        return dataclasses.replace(_sized(asked, png_size(picture) or given.size), first_pass=picture)
+
+
+def _sized(asked: GenerationRequest, size: Size) -> GenerationRequest:
+    canvas = asked.canvas
+    width, height = canvas.width or size[0], canvas.height or size[1]
+    return dataclasses.replace(asked, canvas=dataclasses.replace(canvas, width=width, height=height))
 
 
 def _with(asked: GenerationRequest, images: Sequence[bytes]) -> Any:

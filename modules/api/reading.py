@@ -10,7 +10,8 @@ from typing import Any
 from modules.api.fields import LegacyField, fields_of
 from modules.api.intake import Intake
 from modules.api.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
-from modules.contracts.errors import InvalidRequest, UnsupportedFeature
+from modules.api.remarks import notes_of, refuse_absent
+from modules.contracts.errors import InvalidRequest
 from modules.contracts.request import GROUPS, GenerationRequest, HiresParams
 from modules.support.studio import Studio
 
@@ -43,7 +44,7 @@ def read_body(body: Values, mode: str, studio: Studio, intake: Intake, own: Valu
     `intake` takes the pictures in. `own` are settings that the caller has changed for their own calls.
     """
     refuse_absent(body)
-    notes: list[str] = []
+    notes = notes_of(body, mode)
     overrides = _overrides(body)
     public = {**studio.settings.public(), **own}
     settings = {**public, **{key: value for key, value in overrides.items() if value is not None}}
@@ -62,6 +63,8 @@ def read_body(body: Values, mode: str, studio: Studio, intake: Intake, own: Valu
         _pictures(groups, body)
     if groups["output"].get("format") == "jpg":
         groups["output"]["format"] = "jpeg"
+    if body.get("do_not_save_samples"):
+        groups["output"]["save"] = False
     known = {item.declared.param.override for item in fields_of(mode)}
     unknown = sorted(set(overrides) - known - set(READ_BY_ANSWER))
     if unknown:
@@ -69,44 +72,16 @@ def read_body(body: Values, mode: str, studio: Studio, intake: Intake, own: Valu
     styles = groups["prompt"]["styles"]
     if styles:
         notes.append(f"styles: there are none in this version; {', '.join(styles)} changed nothing.")
-    if body.get("restore_faces"):
-        notes.append("restore_faces: there is no face restoration yet; faces are as drawn.")
     made = {name: GROUPS[name](**values) for name, values in groups.items()}
     answer = _answer_settings(settings, studio)
     # What is saved of this job is of the quality that its answer is.
     said = tuple((key, answer[key]) for key in ("jpeg_quality",) if overrides.get(key) is not None)
     asked = GenerationRequest(**made, own=said)
     if asked.image is not None:
-        asked = intake.fill(asked, body["init_images"], "init_images", body.get("mask"))
+        asked = intake.fill(asked, body["init_images"], "init_images", body.get("mask"), latent=body.get("latent_mask"))
+    elif body.get("firstpass_image") and asked.hires.enabled:
+        asked = intake.fill_first(asked, body["firstpass_image"], "firstpass_image")
     return Wish(asked, answer, tuple(notes), body)
-
-
-def refuse_absent(body: Values) -> None:
-    """Raise `InvalidRequest` for a script, or another helper, that would have had something to do and is not here."""
-    name = body.get("script_name")
-    if isinstance(name, str) and name.strip().casefold() not in ("", "none"):
-        raise InvalidRequest(f"Script '{name}' not found; this version has no scripts.")
-    always = body.get("alwayson_scripts") or {}
-    if not isinstance(always, Mapping):
-        raise InvalidRequest("alwayson_scripts has to be an object of titles and arguments.")
-    for title, entry in always.items():
-        arguments = entry.get("args") if isinstance(entry, Mapping) else entry
-        if _wants(arguments):
-            raise InvalidRequest(f"Script '{title}' not found; this version has no always-on scripts.")
-    if (body.get("refiner_checkpoint") or "").strip().casefold() not in SAME:
-        raise UnsupportedFeature(f"refiner_checkpoint is {body['refiner_checkpoint']!r}; there is no refiner yet.")
-    if body.get("firstpass_image"):
-        raise UnsupportedFeature("firstpass_image was given; send the picture to img2img instead.")
-
-
-def _wants(arguments: Any) -> bool:
-    """Whether arguments of an always-on script switch something on. Some clients always send such scripts, idle."""
-    if isinstance(arguments, list):
-        # The first argument of many scripts is their switch.
-        return bool(arguments) and arguments[0] is not False and any(_wants(argument) for argument in arguments)
-    if isinstance(arguments, Mapping):
-        return bool(arguments) and arguments.get("enabled", True) is not False
-    return bool(arguments)
 
 
 def _overrides(body: Values) -> dict[str, Any]:
@@ -186,8 +161,8 @@ def _pictures(groups: dict[str, dict[str, Any]], body: Values) -> None:
         return
     inpaint = groups["inpaint"]
     if body.get("mask_blur") is None:
-        sides = [body.get(name) for name in ("mask_blur_x", "mask_blur_y")]
-        inpaint["blur"] = max(4 if side is None else side for side in sides)
+        across, down = (4 if body.get(name) is None else body[name] for name in ("mask_blur_x", "mask_blur_y"))
+        inpaint["blur"], inpaint["blur_y"] = across, None if down == across else down
 
 
 def _answer_settings(settings: Values, studio: Studio) -> dict[str, Any]:

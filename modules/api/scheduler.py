@@ -22,6 +22,7 @@ from modules.api.job_control import move
 from modules.api.jobs import REFUSED
 from modules.api.pictures import packed
 from modules.api.promise import key_of, promise
+from modules.api.remarks import header_of
 from modules.api.services import Admin, Owner, Person, Services
 from modules.api.tasks import Done, History, QueueState, TaskAnswer, TaskPlace, deep_page, task_of, whose
 from modules.contracts.errors import UnsupportedFeature
@@ -61,22 +62,27 @@ class QueueTaskResponse(BaseModel):
 
 @router.post("/queue/txt2img", responses=REFUSED)
 async def queue_txt2img(
-    body: Txt2ImgApiTaskArgs, request: Request, studio: Services, owner: Owner
+    body: Txt2ImgApiTaskArgs, request: Request, studio: Services, owner: Owner, answer: Response
 ) -> QueueTaskResponse:
     """Store a task to draw from words."""
-    return await _queue("txt2img", body, request, studio, owner)
+    return await _queue("txt2img", body, request, studio, owner, answer)
 
 
 @router.post("/queue/img2img", responses=REFUSED)
 async def queue_img2img(
-    body: Img2ImgApiTaskArgs, request: Request, studio: Services, owner: Owner
+    body: Img2ImgApiTaskArgs, request: Request, studio: Services, owner: Owner, answer: Response
 ) -> QueueTaskResponse:
     """Store a task to draw from words and a picture."""
-    return await _queue("img2img", body, request, studio, owner)
+    return await _queue("img2img", body, request, studio, owner, answer)
 
 
 async def _queue(
-    mode: str, body: Txt2ImgApiTaskArgs | Img2ImgApiTaskArgs, request: Request, studio: Studio, owner: str
+    mode: str,
+    body: Txt2ImgApiTaskArgs | Img2ImgApiTaskArgs,
+    request: Request,
+    studio: Studio,
+    owner: str,
+    answer: Response,
 ) -> QueueTaskResponse:
     if body.callback_url:
         raise UnsupportedFeature("callback_url was given; the studio calls no address, follow the task's events.")
@@ -84,6 +90,7 @@ async def _queue(
     named = {key: value for key, value in named.items() if value}
     wish = await read_call(mode, body, request, studio, owner, key_of(request), **named)
     told = await promise(request, studio, wish.request, owner, body.force_task_id or None)
+    answer.headers.update(header_of(wish.notes))
     return QueueTaskResponse(task_id=json.loads(bytes(told.body))["job_id"])
 
 

@@ -17,7 +17,7 @@ from modules.api.enlarging import fill_enlarged, find_picture_upscaler
 from modules.api.fields import sound_text
 from modules.api.intake import Intake
 from modules.api.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
-from modules.contracts.errors import UnsupportedFeature
+from modules.contracts.errors import InvalidRequest, UnsupportedFeature
 from modules.contracts.jobs import JobTerms
 from modules.contracts.parameters import Declared, declared
 from modules.contracts.request import GROUPS, GenerationRequest
@@ -69,6 +69,12 @@ def _group(name: str) -> type[BaseModel]:
         fields["images"] = (given, Field(description=f"Pictures to be made larger instead of drawn, {PICTURE}"))
     if name == "inpaint":
         fields["mask"] = (str, Field(description=f"What is white is drawn anew; {PICTURE}"))
+        fields["latent_mask"] = (
+            str | None,
+            Field(None, description=f"Of the latents this is drawn anew, and mask says what is shown; {PICTURE}"),
+        )
+    if name == "hires":
+        fields["first_pass"] = (str | None, Field(None, description=f"In place of the first pass, {PICTURE}"))
     made: type[BaseModel] = create_model(f"{name.capitalize()}Wanted", __base__=_Strict, **fields)
     made.__doc__ = GROUPS[name].__doc__
     return made
@@ -148,6 +154,9 @@ def read_wanted(
         "vae": find_vae(studio.catalog, groups["model"]["vae"] or ""),
     }
     _look_up(groups["sampling"], studio)
+    first = groups["hires"].pop("first_pass")
+    if first and not groups["hires"]["enabled"]:
+        raise InvalidRequest("hires.first_pass stands for the first of two passes, and hires.enabled is false.")
     if groups["hires"]["enabled"]:
         hires = groups["hires"]
         _look_up(hires, studio)
@@ -156,13 +165,15 @@ def read_wanted(
     else:
         groups["hires"] = {}
     images = groups["image"].pop("images") if "image" in groups else ()
-    mask = groups["inpaint"].pop("mask") if "inpaint" in groups else None
+    mask, latent = (groups["inpaint"].pop(key) if "inpaint" in groups else None for key in ("mask", "latent_mask"))
     larger = groups["enlarge"].pop("images") if "enlarge" in groups else ()
     for key in ("upscaler", "second") if "enlarge" in groups else ():
         groups["enlarge"][key] = find_picture_upscaler(studio.catalog, groups["enlarge"][key])
     asked = GenerationRequest(**{name: GROUPS[name](**values) for name, values in groups.items()})
     if asked.image is not None:
-        return intake.fill(asked, images, "image.images", mask, "inpaint.mask")
+        return intake.fill(asked, images, "image.images", mask, "inpaint.mask", latent=latent)
+    if first:
+        return intake.fill_first(asked, first, "hires.first_pass")
     return asked if asked.enlarge is None else fill_enlarged(intake, asked, larger, "enlarge.images")
 
 

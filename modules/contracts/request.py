@@ -87,6 +87,13 @@ class PromptParams:
         override="comma_padding_backtrack",
         infotext="Comma padding backtrack",
     )
+    no_networks: bool = param(
+        False,
+        "Leave extra networks out",
+        help="Tags of networks in prompts are read and change nothing.",
+        legacy="disable_extra_networks",
+        infotext="Disable extra networks",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ class Resolver:
         if unknown:
             notes.append(f"There is no style {', '.join(map(repr, unknown))}; it was left out.")
         self._sources, self._notes = sources, notes
+        self._no_networks = prompt.no_networks
         self._prompt, self._hires = self._prepare(prompt, hires, found)
 
     def _prepare(
@@ -101,6 +102,8 @@ class Resolver:
             negative_template=self._prompt["negative"] if first["negative"] != self._prompt["negative"] else "",
         )
         hires_networks = take_tags(second["prompt"])[1] if second["prompt"] else networks
+        if self._no_networks:
+            networks = hires_networks = ()
         return Resolved(first["text"], first["negative"], words, networks, hires_networks)
 
     def _draw(self, text: str, seed: int) -> str:

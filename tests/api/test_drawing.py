@@ -178,7 +178,8 @@ def test_inpainting(call, rig):
     assert (inpaint.padding, inpaint.invert) == (16, True)
     call("img2img", init_images=[b64(picture())], mask=b64(picture(mode="L", color=255)), mask_blur_x=2, mask_blur_y=6)
     inpaint = rig.asked.inpaint
-    assert (inpaint.blur, inpaint.fill, inpaint.only_masked, inpaint.padding) == (6, "fill", True, 0)
+    assert (inpaint.blur, inpaint.blur_y, inpaint.fill) == (2, 6, "fill")
+    assert (inpaint.only_masked, inpaint.padding) == (True, 0)
 
 
 def test_a_transparent_mask_masks_with_its_alpha(call, rig):

@@ -1,0 +1,78 @@
+"""Sentences on what a body asked for and did not get, and how an answer carries them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from modules.api.names import SAME
+from modules.contracts.errors import InvalidRequest, UnsupportedFeature
+
+HEADER = "X-Atelier-Notes"
+LENGTH = 1000
+"""Characters of the header."""
+MOST_COMMENTS = 100
+
+
+def header_of(notes: Iterable[str]) -> dict[str, str]:
+    """The header that carries notes, in ASCII; none where there are none."""
+    text = " ".join(notes)[:LENGTH]
+    return {HEADER: text.encode("unicode_escape").decode("ascii")} if text else {}
+
+
+def refuse_absent(body: Mapping[str, Any]) -> None:
+    """Raise `InvalidRequest` for a script, or another helper, that would have had something to do and is not here."""
+    name = body.get("script_name")
+    if isinstance(name, str) and name.strip().casefold() not in ("", "none"):
+        raise InvalidRequest(f"Script '{name}' not found; this version has no scripts.")
+    always = body.get("alwayson_scripts") or {}
+    if not isinstance(always, Mapping):
+        raise InvalidRequest("alwayson_scripts has to be an object of titles and arguments.")
+    for title, entry in always.items():
+        arguments = entry.get("args") if isinstance(entry, Mapping) else entry
+        if _wants(arguments):
+            raise InvalidRequest(f"Script '{title}' not found; this version has no always-on scripts.")
+    if (body.get("refiner_checkpoint") or "").strip().casefold() not in SAME:
+        raise UnsupportedFeature(f"refiner_checkpoint is {body['refiner_checkpoint']!r}; there is no refiner yet.")
+
+
+def _wants(arguments: Any) -> bool:
+    """Whether arguments of an always-on script switch something on. Some clients always send such scripts, idle."""
+    if isinstance(arguments, list):
+        # The first argument of many scripts is their switch.
+        return bool(arguments) and arguments[0] is not False and any(_wants(argument) for argument in arguments)
+    if isinstance(arguments, Mapping):
+        return bool(arguments) and arguments.get("enabled", True) is not False
+    return bool(arguments)
+
+
+def notes_of(body: Mapping[str, Any], mode: str) -> list[str]:
+    """What of a body of the old API changes nothing, and the client's own comments, which A1111 shows with the result.
+
+    Raises `InvalidRequest` for comments that are no words.
+    """
+    notes = comments_of(body.get("comments"))
+    if body.get("restore_faces"):
+        notes.append("restore_faces: there is no face restoration yet; faces are as drawn.")
+    if body.get("refiner_switch_at"):
+        notes.append("refiner_switch_at: there is no refiner yet; it changed nothing.")
+    if mode == "txt2img" and body.get("firstpass_image") and not body.get("enable_hr"):
+        notes.append("firstpass_image: it stands for the first of two passes; without enable_hr it changed nothing.")
+    if mode == "img2img":
+        if body.get("firstpass_image"):
+            notes.append("firstpass_image: it is for txt2img; it changed nothing.")
+        if body.get("image_cfg_scale") is not None:
+            notes.append("image_cfg_scale: it is for InstructPix2Pix models, of which there are none yet.")
+        if body.get("latent_mask") and not body.get("mask"):
+            notes.append("latent_mask: it goes with a mask; without one it changed nothing.")
+    return notes
+
+
+def comments_of(given: Any) -> list[str]:
+    """The comments of a body: the keys of an object, as A1111 keeps them, a list of texts, or one text."""
+    if not given:
+        return []
+    words = [given] if isinstance(given, str) else list(given) if isinstance(given, Mapping | list) else None
+    if words is None or len(words) > MOST_COMMENTS or not all(isinstance(word, str) for word in words):
+        raise InvalidRequest(f"comments has to be a text, a list of up to {MOST_COMMENTS} texts, or an object of them.")
+    return words
