@@ -19,7 +19,8 @@ COMMANDS = {
     "serve": "open the page and the API (the default)",
     "generate": "draw a picture from a prompt into a file",
     "upscale": "make finished pictures larger",
-    "models": "list, inspect, pull or convert models; keep the token for the hub",
+    "models": "list, inspect, pull, convert or merge models; keep the token for the hub",
+    "networks": "list and inspect LoRA and embeddings, extract one from two models, write some into a model",
     "verify": "draw a kept picture again and say how far it comes out the same",
     "users": "accounts: add, change or remove users; tokens, tiers, credits",
     "doctor": "hardware, versions, memory, disk; what is missing and how to get it",
@@ -34,7 +35,7 @@ EXTRAS = ("postgres", "quant", "redis", "socketio", "upscale")
 BARE = frozenset({"pocket", "test"})
 """Commands whose arguments are all their own: nothing of them is read here."""
 
-OPEN = frozenset({"bench", "models", "users", "verify"})
+OPEN = frozenset({"bench", "models", "networks", "users", "verify"})
 """Commands that take the shared flags and hand on what is left, their own --help included."""
 
 WORDLESS = frozenset({"serve", "doctor"})
@@ -241,6 +242,7 @@ _GROUPS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], ...]] = {
     "upscale": (add_upscale, add_studio),
     "doctor": (add_doctor, add_studio),
     "models": (add_studio,),
+    "networks": (add_studio,),
     "users": (add_studio,),
     "verify": (add_studio,),
     "bench": (add_studio,),

@@ -64,6 +64,12 @@ def _models(command: flags.Command) -> int:
     return models.run(command.rest, command.options)
 
 
+def _networks(command: flags.Command) -> int:
+    from modules.networks import command as networks
+
+    return networks.run(command.rest, command.options)
+
+
 def _users(command: flags.Command) -> int:
     from modules.cli import users
 
@@ -95,6 +101,7 @@ COMMANDS: dict[str, Callable[[flags.Command], int]] = {
     "doctor": _doctor,
     "test": _test,
     "models": _models,
+    "networks": _networks,
     "users": _users,
     "verify": _verify,
     "bench": _bench,

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modules.sd_models.unet_names import original_names
 from modules.sd_models.transformer_names import FLUX, SD3, Row
+from modules.sd_models.unet_names import original_names
 
 DENOISER = (
     *("lora_unet_", "lora_transformer_", "oft_unet_", "lycoris_unet_", "lycoris_"),

@@ -16,7 +16,7 @@ from rich.table import Column, Table
 
 from modules.bootstrap.options import Options
 from modules.contracts.catalog import ModelEntry
-from modules.contracts.errors import StudioError
+from modules.contracts.errors import InvalidRequest, StudioError
 from modules.sd_models.catalog import StudioCatalog
 from modules.sd_models.convert import convert
 from modules.sd_models.detect import Outcome, Recognised, inspect_file
@@ -75,6 +75,16 @@ def _parser() -> argparse.ArgumentParser:
     turn.add_argument("path", metavar="FILE", type=Path)
     turn.add_argument("-o", "--output", metavar="FILE", type=Path)
     turn.add_argument("--force", action="store_true", help="replace the file if it is there")
+    merge = add("merge", _merge, "make a model of two, or add to one what a second learnt over a third")
+    merge.add_argument("first", metavar="FIRST", type=Path, help="file or folder; what is not merged is its")
+    merge.add_argument("second", metavar="SECOND", type=Path)
+    merge.add_argument("third", metavar="THIRD", type=Path, nargs="?", help="what the second one was made of")
+    merge.add_argument("-o", "--output", metavar="PLACE", type=Path, required=True)
+    merge.add_argument("--share", type=float, default=0.5, metavar="M", help="how much of the second (0.5)")
+    merge.add_argument("--blocks", metavar="M,…", help="shares by block instead: for the rest first, then each block")
+    merge.add_argument("--dtype", metavar="TYPE", help="float16, bfloat16 or float32 (the first model's)")
+    merge.add_argument("--with-vae", action="store_true", help="merge the autoencoders, too")
+    merge.add_argument("--force", action="store_true", help="replace what is there")
     return parser
 
 
@@ -200,6 +210,28 @@ def _convert(found: argparse.Namespace, options: Options, paths: Paths) -> int:
     if done.dropped:
         shown = ", ".join(done.dropped[:8]) + (" …" if len(done.dropped) > 8 else "")
         console.print(f"Left out, because it is no weight: {shown}", markup=False)
+    return 0
+
+
+def _merge(found: argparse.Namespace, options: Options, paths: Paths) -> int:
+    from modules.sd_models.merging import Merge, merge_models
+
+    first, second = _find(found.first, paths), _find(found.second, paths)
+    third = None if found.third is None else _find(found.third, paths)
+    for path in (first, second, third):
+        if path is not None and not path.exists():
+            raise InvalidRequest(f"There is no model {path}.")
+    try:
+        blocks = tuple(float(word) for word in found.blocks.split(",")) if found.blocks else ()
+    except ValueError:
+        raise InvalidRequest(f"--blocks is {found.blocks!r}; numbers with commas between them are needed.") from None
+    wish = Merge(first, second, third, found.share, blocks, found.dtype, found.with_vae)
+    done = merge_models(wish, found.output, force=found.force)
+    if found.json:
+        _say(json.dumps({"target": str(done.target), "merged": done.merged, "kept": done.kept}, indent=2))
+    else:
+        kept = f"; {len(done.kept)} are the first model's alone" if done.kept else ""
+        Console(highlight=False).print(f"{done.target.name}: {done.merged} tensors merged{kept}.", markup=False)
     return 0
 
 
