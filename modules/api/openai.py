@@ -1,6 +1,7 @@
 """`/v1/images` and `/v1/models` as OpenAI's image API has them, so that its clients work.
 
-Pictures come as `b64_json`. Errors have OpenAI's shape (see `messages`), and a model that is not here is an error too.
+Pictures come as `b64_json`, or by their addresses in the gallery.
+Errors have OpenAI's shape (see `messages`), and a model that is not here is an error too.
 """
 
 from __future__ import annotations
@@ -8,22 +9,25 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
+import uuid
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Request, Response, UploadFile
+from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import JSONResponse
 from PIL import Image, ImageChops
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from modules.api.images import open_picture, to_base64, to_png
 from modules.api.intake import Intake
 from modules.api.names import find_checkpoint, find_vae
+from modules.api.openai_wishes import MOST, EditWanted, ImagesWanted, Wanted
 from modules.api.promise import PROMISED, Prefer, key_of, prefers_async, promise
+from modules.api.remarks import header_of
 from modules.api.running import draw
 from modules.api.services import Own, Owner, Services
-from modules.contracts.errors import InvalidRequest, UnsupportedFeature
+from modules.contracts.errors import InvalidRequest
 from modules.contracts.request import (
     CanvasParams,
     GenerationRequest,
@@ -32,6 +36,7 @@ from modules.contracts.request import (
     ModelParams,
     OutputParams,
     PromptParams,
+    SamplingParams,
 )
 from modules.contracts.result import GenerationResult
 from modules.contracts.validation import validate
@@ -40,10 +45,8 @@ from modules.support.preferences import Preferences
 from modules.support.studio import Studio
 
 router = APIRouter(prefix="/v1", tags=["openai"])
-LONGEST_PROMPT = 32_000
-MOST = 10
-"""Pictures of one call, as in OpenAI's API."""
-Format = Literal["png", "jpeg", "webp"]
+QUALITY = "jpeg_quality"
+"""The setting for files that may be smaller and worse."""
 
 
 class OpenAIError(BaseModel):
@@ -67,33 +70,11 @@ WRONG: dict[int | str, dict[str, Any]] = {
 }
 
 
-class _Wanted(BaseModel):
-    model_config = ConfigDict(extra="ignore", protected_namespaces=())
-    prompt: str = Field(min_length=1, max_length=LONGEST_PROMPT, examples=["a red circle on a white background"])
-    model: str | None = Field(None, max_length=500, description="One of `/v1/models`; left out it is the current one.")
-    n: int | None = Field(None, ge=1, le=MOST)
-    size: str | None = Field(None, max_length=20, examples=["512x512"], description="Width x height, or auto.")
-    response_format: Literal["b64_json", "url"] | None = Field(None, description="Only b64_json is answered.")
-    output_format: Format | None = None
-
-
-class ImagesWanted(_Wanted):
-    """Draw from words."""
-
-    stream: bool | None = Field(None, description="Refused when true.")
-
-
-class EditWanted(_Wanted):
-    """Draw from words and a picture; with a mask, only where the mask is transparent."""
-
-    image: list[UploadFile] = Field(min_length=1, max_length=1)
-    mask: UploadFile | None = None
-
-
 class ImageRow(BaseModel):
     """One picture."""
 
-    b64_json: str
+    b64_json: str | None = None
+    url: str | None = None
     revised_prompt: str | None = None
 
 
@@ -104,6 +85,8 @@ class ImagesAnswer(BaseModel):
     data: list[ImageRow]
     output_format: str
     size: str
+    quality: str
+    background: str
 
 
 class OpenAIModel(BaseModel):
@@ -139,10 +122,8 @@ async def generate(
     wanted: ImagesWanted, request: Request, studio: Services, owner: Owner, own: Own, prefer: Prefer = None
 ) -> Response:
     """Draw pictures from words."""
-    if wanted.stream:
-        raise UnsupportedFeature("stream is true; follow the job's events instead (Prefer: respond-async).")
     asked = await run_in_threadpool(lambda: _request(wanted, studio, own.defaults(owner)))
-    return await _draw(asked, request, studio, owner, own)
+    return await _draw(wanted, asked, request, studio, owner, own)
 
 
 @router.post("/images/edits", response_model=ImagesAnswer, responses={**WRONG, **PROMISED})
@@ -160,23 +141,26 @@ async def edit(
     drawn = await run_in_threadpool(lambda: _request(wanted, studio, own.defaults(owner)))
     intake = Intake(studio, owner, key_of(request) if prefers_async(request) else None)
     asked = await run_in_threadpool(_edited, drawn, picture, mask, intake)
-    return await _draw(asked, request, studio, owner, own)
+    return await _draw(wanted, asked, request, studio, owner, own)
 
 
-def _request(wanted: _Wanted, studio: Studio, defaults: Mapping[str, Mapping[str, Any]]) -> GenerationRequest:
+def _request(wanted: Wanted, studio: Studio, defaults: Mapping[str, Mapping[str, Any]]) -> GenerationRequest:
     """The request without pictures; what it leaves open is in `defaults`. Raises `InvalidRequest`, `UnknownModel`."""
-    if wanted.response_format == "url":
-        raise UnsupportedFeature("response_format is url; only b64_json is answered.")
+    wanted.check()
+    form = wanted.output_format or defaults.get("output", {}).get("format", "png")
+    quality = wanted.file_quality(form)
     width, height = _size(wanted.size)
     model = defaults.get("model", {})
     asked = GenerationRequest(
         prompt=PromptParams(wanted.prompt, **defaults.get("prompt", {})),
         canvas=CanvasParams(width, height, wanted.n or 1),
+        sampling=SamplingParams(steps=wanted.steps()),
         model=ModelParams(
             find_checkpoint(studio.catalog, wanted.model or model.get("checkpoint")),
             find_vae(studio.catalog, model.get("vae") or ""),
         ),
-        output=OutputParams(save=False, format=wanted.output_format or defaults.get("output", {}).get("format", "png")),
+        output=OutputParams(save=wanted.response_format == "url", format=form),
+        own=() if quality is None else ((QUALITY, quality),),
     )
     validate(asked)
     return asked
@@ -214,23 +198,50 @@ def _has_holes(image: Image.Image) -> bool:
     return "A" in image.getbands() and image.getchannel("A").getextrema() != (255, 255)
 
 
-async def _draw(asked: GenerationRequest, request: Request, studio: Studio, owner: str, own: Preferences) -> Response:
+async def _draw(
+    wanted: Wanted, asked: GenerationRequest, request: Request, studio: Studio, owner: str, own: Preferences
+) -> Response:
     if prefers_async(request):
-        return await promise(request, studio, asked, owner)
-    result = await draw(request, studio, asked, owner, None)
-    return JSONResponse(await run_in_threadpool(lambda: _answer(asked, result, int(own.public(owner)["jpeg_quality"]))))
+        promised = await promise(request, studio, asked, owner)
+        promised.headers.update(header_of(wanted.notes()))
+        return promised
+    job_id = uuid.uuid4().hex
+    result = await draw(request, studio, asked, owner, job_id)
+    if asked.output.save:
+        below = f"{str(request.base_url).rstrip('/')}/api/v1/pictures"
+        rows = await run_in_threadpool(lambda: studio.pictures.list(job_id=job_id, limit=MOST))
+        data = [
+            {"url": f"{below}/{row.id}/file", "revised_prompt": picture.prompt}
+            for row, picture in zip(sorted(rows, key=lambda row: row.index), result.pictures, strict=False)
+        ]
+    else:
+        quality = int(dict(asked.own).get(QUALITY) or own.public(owner)[QUALITY])
+        data = await run_in_threadpool(_packed, asked, result, quality)
+    notes = header_of((*wanted.notes(), *result.notes))
+    return JSONResponse(_answer(wanted, asked, result, data), headers=notes)
 
 
-def _answer(asked: GenerationRequest, result: GenerationResult, quality: int) -> dict[str, Any]:
-    form = asked.output.format
-    data = [
+def _packed(asked: GenerationRequest, result: GenerationResult, quality: int) -> list[dict[str, Any]]:
+    """The pictures inside the answer."""
+    return [
         {
             "b64_json": to_base64(
-                encode(item.image, form, infotext=item.infotext, recipe=item.recipe, quality=quality)
+                encode(item.image, asked.output.format, infotext=item.infotext, recipe=item.recipe, quality=quality)
             ),
             "revised_prompt": item.prompt,
         }
         for item in result.pictures
     ]
-    size = "x".join(map(str, result.pictures[0].image.size)) if result.pictures else ""
-    return {"created": int(time.time()), "data": data, "output_format": form, "size": size}
+
+
+def _answer(
+    wanted: Wanted, asked: GenerationRequest, result: GenerationResult, data: list[dict[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "created": int(time.time()),
+        "data": data,
+        "output_format": asked.output.format,
+        "size": "x".join(map(str, result.pictures[0].image.size)) if result.pictures else "",
+        "quality": wanted.told_quality(),
+        "background": "opaque",
+    }
