@@ -97,6 +97,7 @@ def build_studio(
     from modules.accounts.door import Door
     from modules.accounts.service import StoredAccounts
     from modules.networks.catalog import NetworkCatalog
+    from modules.prompts.book import PromptBook
     from modules.outputs.store import DiskPictureStore
     from modules.processing_diffusers.examination import examine_request
     from modules.sd_samplers.table import load_table
@@ -117,7 +118,8 @@ def build_studio(
     queue = queue if private else _meter(queue, accounts.gate, catalog, bus)  # a private one is the terminal's own
     pruner = _pruner(jobs, settings)
     room.prove(None if private else bus)
-    parts = {"catalog": catalog, "table": table, "settings": settings, "networks": networks}
+    prompts = PromptBook(paths, catalog)
+    parts = {"catalog": catalog, "table": table, "settings": settings, "networks": networks, "prompts": prompts}
     stores = (counters.close, database.dispose, jobs.dispose)
     assemble = partial(room.build, lambda: _assemble(options, paths, **parts), warm=warm)
     studio = Studio(
@@ -138,6 +140,7 @@ def build_studio(
         close=_once(_closing(queue, pruner, room, catalog, (networks.close, *stores))),
         start_engine=_once(threading.Thread(target=assemble, name="engine-start", daemon=True).start),
         versions=versions(),
+        prompts=prompts,
         engine_report=room.report,
         networks=networks,
     )

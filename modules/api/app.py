@@ -32,6 +32,7 @@ from modules.api import (
     pictures,
     png_info,
     progress,
+    prompts,
     scheduler,
     session,
     settings,
@@ -52,7 +53,7 @@ from modules.support.preferences import Preferences
 from modules.support.studio import Studio
 
 ROOMS = (
-    *(generation, progress, options, lists, networks, png_info, extras, internal, legacy, scheduler, openai),
+    *(generation, progress, options, lists, networks, prompts, png_info, extras, internal, legacy, scheduler, openai),
     *(jobs, job_control, events, pictures, verify, people, credits, catalogue, settings, inside, control),
     docs,
 )

@@ -252,7 +252,7 @@ ANSWERS: dict[str, tuple[Any, str]] = {
         f"get /sdapi/v1/{name}": ([], _ROWS)
         for name in (
             *("hypernetworks", "face-restorers", "realesrgan-models"),
-            *("prompt-styles", "script-info", "extensions"),
+            *("script-info", "extensions"),
         )
     },
     **{

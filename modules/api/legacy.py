@@ -18,7 +18,6 @@ EMPTY_LISTS = (
     "hypernetworks",
     "face-restorers",
     "realesrgan-models",
-    "prompt-styles",
     "script-info",
     "extensions",
 )

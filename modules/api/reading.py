@@ -69,9 +69,6 @@ def read_body(body: Values, mode: str, studio: Studio, intake: Intake, own: Valu
     unknown = sorted(set(overrides) - known - set(READ_BY_ANSWER))
     if unknown:
         notes.append(f"override_settings: {', '.join(unknown)} changed nothing.")
-    styles = groups["prompt"]["styles"]
-    if styles:
-        notes.append(f"styles: there are none in this version; {', '.join(styles)} changed nothing.")
     made = {name: GROUPS[name](**values) for name, values in groups.items()}
     answer = _answer_settings(settings, studio)
     # What is saved of this job is of the quality that its answer is.
@@ -112,7 +109,8 @@ def _find(item: LegacyField, body: Values, overrides: Values, settings: Values) 
         return body[param.legacy]
     if overrides.get(param.override) is not None:
         return item.coerce(overrides[param.override], f"override_settings.{param.override}")
-    return settings.get(param.override) or None
+    found = settings.get(param.override)
+    return None if found == "" else found
 
 
 def _name_samplers(sampling: dict[str, Any], body: Values, studio: Studio) -> None:

@@ -17,7 +17,7 @@ from modules.api.enlarging import fill_enlarged, find_picture_upscaler
 from modules.api.fields import sound_text
 from modules.api.intake import Intake
 from modules.api.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
-from modules.contracts.errors import InvalidRequest, UnsupportedFeature
+from modules.contracts.errors import InvalidRequest
 from modules.contracts.jobs import JobTerms
 from modules.contracts.parameters import Declared, declared
 from modules.contracts.request import GROUPS, GenerationRequest
@@ -147,8 +147,6 @@ def read_wanted(
             for key, value in defaults.get(name, {}).items():
                 if key not in given.model_fields_set or groups[name][key] is None:
                     groups[name][key] = value
-    if groups["prompt"]["styles"]:
-        raise UnsupportedFeature("prompt.styles names styles; there are none in this version.")
     groups["model"] = {
         "checkpoint": find_checkpoint(studio.catalog, groups["model"]["checkpoint"]),
         "vae": find_vae(studio.catalog, groups["model"]["vae"] or ""),

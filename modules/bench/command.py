@@ -39,6 +39,12 @@ def _start(options: Options, arguments: argparse.Namespace) -> dict[str, Any]:
     return start.run(options, rounds=min(arguments.rounds, 3))
 
 
+def _prompts(options: Options, arguments: argparse.Namespace) -> dict[str, Any]:
+    from modules.bench import prompts
+
+    return prompts.run(options, rounds=arguments.rounds)
+
+
 def _load(options: Options, arguments: argparse.Namespace) -> dict[str, Any]:
     from modules.bench import load
 
@@ -58,6 +64,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Options, argparse.Namespace], dict[st
         _batching,
     ),
     "serve": ("1, 4, 8 and 16 clients: overhead, throughput, waiting, mixed step counts, equal pictures", _serve),
+    "prompts": (
+        "a prompt of 1,000 tokens against its text encoder's own time (at most 1.2); known ones cost nothing",
+        _prompts,
+    ),
     "start": ("seconds from launch.py to port, page and readiness to draw", _start),
     "load": (
         "a crowd that asks again and again: failures, memory, healthz under load (--clients, --minutes, --owners)",

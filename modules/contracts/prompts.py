@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from modules.contracts.errors import UnknownName, UnsupportedFeature
+
 
 @dataclass(frozen=True, slots=True)
 class Style:
@@ -47,3 +49,27 @@ class PromptShelf(Protocol):
 
         Where the prompt changes with the steps or joins several, the longest counts. Raises `StudioError`.
         """
+
+
+class NoPrompts:
+    """The shelf of a studio without one."""
+
+    def styles(self) -> tuple[Style, ...]:
+        """None."""
+        return ()
+
+    def keep_style(self, style: Style) -> None:
+        """Raises `UnsupportedFeature`."""
+        raise UnsupportedFeature("This studio keeps no styles.")
+
+    def drop_style(self, name: str) -> None:
+        """Raises `UnknownName`."""
+        raise UnknownName(f"There is no style {name!r}.")
+
+    def wildcards(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def count(self, text: str, model: str | None, steps: int) -> TokenCount:
+        """Raises `UnsupportedFeature`."""
+        raise UnsupportedFeature("This studio counts no tokens.")

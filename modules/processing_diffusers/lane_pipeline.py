@@ -84,6 +84,15 @@ class LockedTokenizer:
         with self._lock:
             return self._tokenizer(*given, **named)
 
+    def ids(self, text: str) -> list[int]:
+        """Token ids of the whole text without begin and end."""
+        with self._lock:
+            backend = self._tokenizer.backend_tokenizer
+            backend.no_truncation()
+            backend.no_padding()
+            found: list[int] = backend.encode(text, add_special_tokens=False).ids
+            return found
+
     def tokenize(self, *given: Any, **named: Any) -> Any:
         """As the tokenizer's own, one lane at a time."""
         with self._lock:

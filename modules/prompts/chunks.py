@@ -7,7 +7,7 @@ and laid end to end, as A1111 does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from modules.prompts.emphasis import Span
 
@@ -46,56 +46,46 @@ class Piece:
         return any(weight != 1.0 for weight in self.weights)
 
 
-@dataclass(slots=True)
-class _Cutter:
-    """A text on its way into pieces."""
-
-    ruler: Ruler
-    backtrack: int
-    pieces: list[Piece] = field(default_factory=list)
-    tokens: list[int] = field(default_factory=list)
-    weights: list[float] = field(default_factory=list)
-    comma: int = -1
-    """Place of the latest comma in the piece; -1 is none."""
-
-    def add(self, token: int, weight: float) -> None:
-        room = self.ruler.room
-        if token == self.ruler.comma:
-            self.comma = len(self.tokens)
-        elif self.backtrack and len(self.tokens) == room and self.comma >= 0 and room - self.comma <= self.backtrack:
-            cut = self.comma + 1
-            tokens, weights = self.tokens[cut:], self.weights[cut:]
-            del self.tokens[cut:], self.weights[cut:]
-            self.close()
-            self.tokens, self.weights = tokens, weights
-        if len(self.tokens) == room:
-            self.close()
-        self.tokens.append(token)
-        self.weights.append(weight)
-
-    def close(self) -> None:
-        ruler, count = self.ruler, len(self.tokens)
-        front = () if ruler.begin is None else (ruler.begin,)
-        fill = ruler.room - count
-        ids = (*front, *self.tokens, ruler.end, *(ruler.pad for _ in range(fill)))
-        ones = (1.0,) * (fill + 1)
-        self.pieces.append(Piece(ids, (*(1.0 for _ in front), *self.weights, *ones), count))
-        self.tokens, self.weights, self.comma = [], [], -1
-
-
 def cut_pieces(spans: Iterable[Span], tokenize: Tokenize, ruler: Ruler, backtrack: int) -> tuple[Piece, ...]:
     """Pieces of the text in order, at least one, all of the same length.
 
     A piece that is full ends at its last comma when that is at most `backtrack` tokens back, and what came after the
     comma begins the next one. A break ends a piece, however short.
     """
-    cutter = _Cutter(ruler, backtrack)
+    pieces: list[Piece] = []
+    tokens: list[int] = []
+    weights: list[float] = []
     for span in spans:
-        if span.text is None:
-            cutter.close()
+        if span.text is not None:
+            found = tokenize(span.text)
+            tokens.extend(found)
+            weights.extend([span.weight] * len(found))
             continue
-        for token in tokenize(span.text):
-            cutter.add(token, span.weight)
-    if cutter.tokens or not cutter.pieces:
-        cutter.close()
-    return tuple(cutter.pieces)
+        pieces += _cut(tokens, weights, ruler, backtrack) or [_fill((), (), ruler)]
+        tokens, weights = [], []
+    pieces += _cut(tokens, weights, ruler, backtrack)
+    return tuple(pieces) or (_fill((), (), ruler),)
+
+
+def _cut(tokens: Sequence[int], weights: Sequence[float], ruler: Ruler, backtrack: int) -> list[Piece]:
+    """What stands between two breaks, as pieces; none for nothing."""
+    pieces: list[Piece] = []
+    begin = 0
+    while begin < len(tokens):
+        end = min(begin + ruler.room, len(tokens))
+        if end < len(tokens) and tokens[end] != ruler.comma:
+            # A comma that a full piece pushed into this one counts as the one's before.
+            pushed = bool(pieces) and tokens[begin] == ruler.comma
+            earliest = max(begin + pushed, end - backtrack)
+            end = next((place + 1 for place in range(end - 1, earliest - 1, -1) if tokens[place] == ruler.comma), end)
+        pieces.append(_fill(tokens[begin:end], weights[begin:end], ruler))
+        begin = end
+    return pieces
+
+
+def _fill(tokens: Sequence[int], weights: Sequence[float], ruler: Ruler) -> Piece:
+    """A piece with its ends, filled up to its length."""
+    front = () if ruler.begin is None else (ruler.begin,)
+    missing = ruler.room - len(tokens)
+    ids = (*front, *tokens, ruler.end, *([ruler.pad] * missing))
+    return Piece(ids, (*([1.0] * len(front)), *weights, *([1.0] * (missing + 1))), len(tokens))

@@ -56,7 +56,7 @@ class Preferences:
         values = {**self._settings.public(), **mine}
         for item in parameters():
             key = item.param.override
-            if key is None or not values.get(key) or (item.path[0] in NAMED and key not in mine):
+            if key is None or values.get(key) in (None, "") or (item.path[0] in NAMED and key not in mine):
                 continue
             found.setdefault(item.path[0], {})[item.path[1]] = values[key]
         return found

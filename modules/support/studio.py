@@ -14,6 +14,7 @@ from modules.contracts.catalog import Catalog
 from modules.contracts.jobs import JobQueue
 from modules.contracts.networks import Networks, NoNetworks
 from modules.contracts.pictures import PictureStore
+from modules.contracts.prompts import NoPrompts, PromptShelf
 from modules.support.bus import EventBus
 from modules.support.fetching import Fetcher
 from modules.support.leaving import Leaving
@@ -118,6 +119,8 @@ class Studio:
     """For pictures that requests name by their address, where that is allowed."""
     networks: Networks = field(default_factory=NoNetworks)
     """LoRA and its kin, and embeddings."""
+    prompts: PromptShelf = field(default_factory=NoPrompts)
+    """Styles, wildcards and the token counter."""
     versions: Mapping[str, str] = field(default_factory=dict)
     leaving: Leaving = field(default_factory=Leaving)
     """How a front asks for the end of the server."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from modules.contracts.prompts import TokenCount
 from modules.support.studio import Status
 from modules.ui.assets import mark
 
@@ -62,6 +63,15 @@ def brand() -> gr.HTML:
 def appearance() -> gr.HTML:
     """The button that changes between light and dark."""
     return _element("appearance", None, elem_id="atelier_appearance")
+
+
+def tokens(count: TokenCount | None) -> str:
+    """How many tokens the prompt has and how many there is room for, as HTML; nothing where that is not known."""
+    if count is None:
+        return ""
+    pieces = f" in {count.pieces} pieces" if count.pieces > 1 else ""
+    words = f"{count.tokens} of {count.limit} tokens{pieces}"
+    return f'<span class="tokens" title="{words}" aria-label="{words}">{count.tokens}/{count.limit}</span>'
 
 
 def left(text: str) -> str:

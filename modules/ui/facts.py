@@ -9,6 +9,7 @@ from typing import Any
 
 from modules.contracts.catalog import Catalog
 from modules.contracts.errors import StudioError
+from modules.contracts.prompts import PromptShelf
 
 Choices = list[tuple[str, str]]
 
@@ -65,6 +66,11 @@ def choices_of(catalog: Catalog, kind: str) -> Choices:
     if kind == "vaes":
         return [("Automatic", ""), *((entry.name, entry.name) for entry in catalog.vaes() if entry.problem is None)]
     raise ValueError(f"The catalogue has no list {kind!r}.")
+
+
+def style_choices(prompts: PromptShelf) -> Choices:
+    """Names of styles, as words shown and value sent."""
+    return [(style.name, style.name) for style in prompts.styles()]
 
 
 def size_for(aspect: str, facts: ModelFacts) -> tuple[int, int]:

@@ -27,7 +27,9 @@ ELEM_IDS: dict[str, str] = {
     "canvas.batch_count": "txt2img_batch_count",
     "seeds.subseed": "txt2img_subseed",
     "seeds.subseed_strength": "txt2img_subseed_strength",
+    "prompt.styles": "txt2img_styles",
     "prompt.clip_skip": "txt2img_clip_skip",
+    "prompt.emphasis": "txt2img_emphasis",
     "canvas.tiling": "txt2img_tiling",
     "hires.enabled": "txt2img_hr_enable",
     "hires.scale": "txt2img_hr_scale",
@@ -58,7 +60,7 @@ def compose(
     groups = {group: dict(fields) for group, fields in defaults.items()}
     for (name, declared), value in zip(declarations().items(), values, strict=True):
         group, field = declared.path
-        if value is not None and value != "":
+        if value is not None and value not in ("", []):
             groups.setdefault(group, {})[field] = _coerce(declared, value)
         elif name == "prompt.text":
             groups.setdefault(group, {})[field] = ""
@@ -81,7 +83,7 @@ def defaults(facts: ModelFacts) -> dict[str, Any]:
 
 def _shown(name: str, value: Any, facts: ModelFacts) -> Any:
     if value is not None:
-        return value
+        return list(value) if isinstance(value, tuple) else value
     if name in ("canvas.width", "canvas.height"):
         return facts.native
     if name == "model.checkpoint":
@@ -94,6 +96,8 @@ def _coerce(declared: Declared, value: Any) -> Any:
     label = declared.param.label
     if kind == "bool":
         return bool(value)
+    if kind.startswith("tuple"):
+        return tuple(str(word) for word in ([value] if isinstance(value, str) else value))
     if kind == "str":
         return str(value)
     try:

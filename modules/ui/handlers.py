@@ -22,7 +22,7 @@ from modules.ui import elements, form
 from modules.ui.allowance import left_line
 from modules.ui.desk import Desk
 from modules.ui.enlarging import enlargement
-from modules.ui.facts import choices_of, facts_of, size_for
+from modules.ui.facts import choices_of, facts_of, size_for, style_choices
 from modules.ui.shelf import shelf
 from modules.ui.table import PageTable
 
@@ -188,6 +188,18 @@ class Handlers:
         ]
         second = (gr.update(visible=True), gr.skip()) if facts.can("hires") else (gr.update(visible=False), False)
         return [*(values[name] for name in self.FITTED), *able, *second, self._table.aspects[0], prompts]
+
+    def count(self, text: Any, checkpoint: Any, steps: Any) -> str:
+        """How many tokens the prompt has for that model. A prompt or model that makes no sense has no number."""
+        try:
+            whole = int(steps) if isinstance(steps, int | float) and 1 <= steps <= 1000 else 20
+            return elements.tokens(self._studio.prompts.count(str(text or ""), checkpoint or None, whole))
+        except StudioError:
+            return elements.tokens(None)
+
+    def styles(self) -> Any:
+        """The styles that there are now, for a page that was opened."""
+        return gr.update(choices=style_choices(self._studio.prompts))
 
     def offer_refresh(self, request: gr.Request) -> Any:
         """The button for looking at the model folders again, for those who may."""

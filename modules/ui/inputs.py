@@ -31,10 +31,14 @@ class Inputs:
         self._absent = absent
         self.made: dict[str, Any] = {}
 
-    def __call__(self, name: str, **appearance: Any) -> Any:
-        """Make the input for that parameter in the current layout. `appearance` goes to the Gradio component."""
+    def __call__(self, name: str, choices: Choices | None = None, **appearance: Any) -> Any:
+        """Make the input for that parameter in the current layout. `appearance` goes to the Gradio component.
+
+        `choices` are for a parameter whose words are in no catalogue.
+        """
         look = {"visible": name not in self._absent, **appearance}
-        component = make_input(self._declared[name], self._choices(name), self._values.get(name), **look)
+        known = self._choices(name) if choices is None else choices
+        component = make_input(self._declared[name], known, self._values.get(name), **look)
         self.made[name] = component
         return component
 
@@ -51,7 +55,8 @@ def make_input(declared: Declared, choices: Choices | None, value: Any, **appear
     look: dict[str, Any] = {"label": rule.label, "elem_id": ELEM_IDS[declared.name], "min_width": 0, **appearance}
     kind = declared.annotation.removesuffix(" | None")
     if choices is not None:
-        return gr.Dropdown(choices=choices, value=value, **look)
+        many = kind.startswith("tuple")
+        return gr.Dropdown(choices=choices, value=value, multiselect=True if many else None, **look)
     if kind == "bool":
         return gr.Checkbox(value=bool(value), **look)
     if kind in ("int", "float"):

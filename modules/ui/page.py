@@ -12,7 +12,7 @@ from modules.support.studio import Studio
 from modules.ui import elements
 from modules.ui.desk import Desk
 from modules.ui.enlarging import enlarging_inputs
-from modules.ui.facts import facts_of
+from modules.ui.facts import Choices, facts_of, style_choices
 from modules.ui.form import ELEM_IDS, NAMES, declarations, defaults
 from modules.ui.handlers import Handlers
 from modules.ui.inputs import Inputs
@@ -49,6 +49,7 @@ class _Controls:
     reuse: Any
     examples: Any
     left: Any
+    tokens: Any
     stage: Any
     gallery: Any
     status: Any
@@ -68,7 +69,7 @@ def build_page(studio: Studio) -> gr.Blocks:
         _header(inputs, parts, studio)
         with gr.Row(elem_id="atelier_room", equal_height=False):
             with gr.Column(elem_id="atelier_words", min_width=0):
-                _words(inputs, parts, table.prompts_for(facts.name))
+                _words(inputs, parts, table.prompts_for(facts.name), style_choices(studio.prompts))
             with gr.Column(elem_id="atelier_view", min_width=0):
                 ranges = {ELEM_IDS[name]: [float(low), float(high)] for name, (low, high) in table.sliders.items()}
                 parts.stage = elements.stage({}, ranges)
@@ -102,10 +103,12 @@ def _header(inputs: Inputs, parts: _Controls, studio: Studio) -> None:
         elements.appearance()
 
 
-def _words(inputs: Inputs, parts: _Controls, prompts: tuple[str, ...]) -> None:
+def _words(inputs: Inputs, parts: _Controls, prompts: tuple[str, ...], styles: Choices) -> None:
     inputs("prompt.text", lines=3, max_lines=10)
+    parts.tokens = gr.HTML("", elem_id="txt2img_token_counter", js_on_load=None, apply_default_css=False)
     parts.examples = elements.examples(prompts)
     inputs("prompt.negative", lines=1, max_lines=6)
+    inputs("prompt.styles", styles)
     with gr.Row(elem_id="atelier_go", equal_height=True):
         parts.generate = gr.Button("Generate", variant="primary", elem_id="txt2img_generate")
         parts.skip = gr.Button("Skip", elem_id="txt2img_skip")
@@ -132,12 +135,13 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], hires:
     with gr.Row():
         inputs("canvas.batch_count", elem_classes="slid")
         inputs("canvas.batch_size", elem_classes="slid")
-    with gr.Accordion("Variation, clip skip, tiling", open=False, elem_id="txt2img_more"):
+    with gr.Accordion("Variation, clip skip, emphasis, tiling", open=False, elem_id="txt2img_more"):
         with gr.Row():
             inputs("seeds.subseed")
             inputs("seeds.subseed_strength", elem_classes="slid")
         with gr.Row():
             inputs("prompt.clip_skip", elem_classes="slid")
+            inputs("prompt.emphasis")
             inputs("canvas.tiling")
     parts.second = gr.Accordion("Second pass at a larger size", open=False, visible=hires, elem_id="txt2img_hr")
     with parts.second:
@@ -175,6 +179,16 @@ def _connect(page: gr.Blocks, inputs: Inputs, parts: _Controls, handlers: Handle
     parts.aspect.input(
         handlers.resize, [parts.aspect, made["model.checkpoint"]], [made["canvas.width"], made["canvas.height"]], **raw
     )
+    counted = [made[name] for name in ("prompt.text", "model.checkpoint", "sampling.steps")]
+    gr.on(
+        [page.load, *(item.change for item in counted)],
+        handlers.count,
+        counted,
+        parts.tokens,
+        trigger_mode="always_last",
+        **raw,
+    )
+    page.load(handlers.styles, None, made["prompt.styles"], **QUIET)
     _connect_in_browser(made, parts)
     page.load(None, form, form, js=RESTORE, **QUIET)
     page.load(handlers.open, None, show, **QUIET)

@@ -19,6 +19,7 @@ from modules.call_queue.store import JobStore
 from modules.contracts.catalog import FileEntry, ModelEntry, SamplerEntry, ScheduleEntry, UpscalerEntry
 from modules.contracts.errors import BrokenModel, UnknownModel
 from modules.outputs.store import DiskPictureStore
+from modules.prompts.book import PromptBook
 from modules.support.bus import EventBus
 from modules.support.options import CORE_SETTINGS
 from modules.support.paths import Paths
@@ -132,6 +133,7 @@ class Rig:
             close=self.close,
             start_engine=lambda: None,
             versions={"atelier": "0.1.0"},
+            prompts=PromptBook(Paths(folder, folder), self.catalog),
         )
 
     def application(self):

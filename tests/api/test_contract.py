@@ -30,7 +30,7 @@ get sd-modules: model_name filename
 get hypernetworks:
 get face-restorers:
 get realesrgan-models:
-get prompt-styles:
+get prompt-styles: name prompt negative_prompt
 get embeddings: loaded skipped
 post refresh-embeddings:
 post refresh-checkpoints:

@@ -72,12 +72,6 @@ def test_info_names_the_vae_that_was_used_and_not_the_one_asked_for(call, rig):
     assert (info["sd_vae_name"], info["sd_vae_hash"]) == (None, None)
 
 
-def test_styles_that_are_not_there_are_told(call):
-    told = json.loads(call(steps=1, styles=["None", "Cinematic", "Noir"])["info"])["notes"]
-    assert "styles: there are none in this version; Cinematic, Noir changed nothing." in told
-    assert not [note for note in json.loads(call(steps=1, styles=["None"])["info"])["notes"] if "styles" in note]
-
-
 def test_pictures_need_not_be_sent(call):
     body = call(steps=1, send_images=False)
     assert body["images"] == []

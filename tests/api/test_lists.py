@@ -55,7 +55,7 @@ def test_memory(get):
 
 @pytest.mark.parametrize(
     "path",
-    "hypernetworks face-restorers realesrgan-models prompt-styles script-info extensions".split(),  # noqa: SIM905
+    "hypernetworks face-restorers realesrgan-models script-info extensions".split(),  # noqa: SIM905
 )
 def test_what_is_not_here_is_an_empty_list(get, path):
     assert get(path) == []

@@ -21,6 +21,8 @@ NAMED = {
     "sd_vae": ("soft", ("model", "vae")),
     "CLIP_stop_at_last_layers": (3, ("prompt", "clip_skip")),
     "samples_format": ("webp", ("output", "format")),
+    "emphasis": ("No norm", ("prompt", "emphasis")),
+    "comma_padding_backtrack": (0, ("prompt", "comma_backtrack")),
 }
 """Settings that a parameter of the request carries: a value, and where it has to arrive."""
 CARRIED = {
@@ -30,6 +32,7 @@ CARRIED = {
     "live_previews_enable": False,
     "show_progress_every_n_steps": 5,
     "live_preview_size": 64,
+    "enable_prompt_comments": False,
 }
 """Settings that go along with the job. What the engine does about previews is looked at where the engine is tested."""
 ANSWERED = {"return_grid": False}

@@ -114,7 +114,7 @@ SPEC = EncoderSpec("tokenizer", "text_encoder", skips=True, normed=True)
 def test_encodings_are_those_of_the_method(clip, name, manner):
     tokenizer, encoder = clip
     with torch.no_grad():
-        (reading,) = read_texts([PROMPTS[name]], tokenizer, encoder, SPEC, manner, 3)
+        (reading,) = read_texts([PROMPTS[name]], tokenizer, encoder, SPEC, manner)
     wanted = restated(
         PROMPTS[name], tokenizer, encoder, manner.backtrack, manner.emphasis == "Original", manner.clip_skip
     )
@@ -127,7 +127,7 @@ def test_ignored_and_literal_emphasis(clip):
 
     def read(text, mode):
         with torch.no_grad():
-            return read_texts([text], tokenizer, encoder, SPEC, Manner(mode), 8)[0].hidden
+            return read_texts([text], tokenizer, encoder, SPEC, Manner(mode))[0].hidden
 
     plain = read("a red circle", "Original")
     torch.testing.assert_close(read("a (red:1.4) circle", "Ignore"), plain)
@@ -150,7 +150,7 @@ def test_a_thousand_tokens_and_equal_pieces_once(clip):
 
     text = "red " * 1000
     with torch.no_grad():
-        first, second = read_texts([text, f"{text} BREAK blue"], tokenizer, Counting(), SPEC, Manner(), 4)
+        first, second = read_texts([text, f"{text} BREAK blue"], tokenizer, Counting(), SPEC, Manner())
     assert first.pieces == 34
     assert first.hidden.shape[0] == 34 * 32
     assert second.pieces == 35
@@ -162,7 +162,7 @@ def test_pooled_vectors_are_the_first_pieces(clip):
     tokenizer, encoder = clip
     spec = EncoderSpec("tokenizer", "text_encoder", pooled=True)
     with torch.no_grad():
-        short, long = read_texts(["a red", "a red BREAK a blue"], tokenizer, encoder, spec, Manner(), 8)
+        short, long = read_texts(["a red", "a red BREAK a blue"], tokenizer, encoder, spec, Manner())
         whole = encoder(tokenizer("a red", padding="max_length", return_tensors="pt").input_ids).pooler_output[0]
     torch.testing.assert_close(short.pooled, whole)
     torch.testing.assert_close(long.pooled, whole)

@@ -149,7 +149,7 @@ def _read(job: Job, spec: EncoderSpec, texts: Sequence[str]) -> dict[str, Readin
     known = {text: found for text, key in keys.items() if (found := cache.get(key)) is not None}
     missing = [text for text in keys if text not in known]
     if missing:
-        readings = read_texts(missing, tokenizer, encoder, spec, manner, job.port.limit)
+        readings = read_texts(missing, tokenizer, encoder, spec, manner)
         for text, reading in zip(missing, readings, strict=True):
             # A copy, as what a merged call gave is a part of what it gave to all.
             vector = None if reading.pooled is None else reading.pooled.clone()
