@@ -237,16 +237,18 @@ def check_strangers(options: Options, accounts: Accounts) -> None:
 
 
 def _catalog(options: Options, paths: Paths, settings: Settings, table: SamplerTable) -> StudioCatalog:
-    from modules.sd_models.catalog import StudioCatalog
+    from modules.sd_models.catalog import StudioCatalog, Tables
     from modules.sd_models.families import load_families
     from modules.upscalers.table import UPSCALERS
 
     catalog = StudioCatalog(
         paths,
-        families=load_families(paths.configs / "families.json"),
-        samplers=table.samplers(),
-        schedulers=table.schedulers(),
-        upscalers=UPSCALERS,
+        Tables(
+            families=load_families(paths.configs / "families.json"),
+            samplers=table.samplers(),
+            schedulers=table.schedulers(),
+            upscalers=UPSCALERS,
+        ),
         default_model=lambda: settings["sd_model_checkpoint"] or None,
         given=options.paths,
     )

@@ -37,6 +37,16 @@ class _Scanned:
     calls: Mapping[str, tuple[str, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What the program itself knows and looks for in no folder, in display order."""
+
+    families: Sequence[Family] = ()
+    samplers: Sequence[SamplerEntry] = ()
+    schedulers: Sequence[ScheduleEntry] = ()
+    upscalers: Sequence[UpscalerEntry] = ()
+
+
 GIVEN_NOTHING = PathOptions()
 
 
@@ -50,11 +60,8 @@ class StudioCatalog:
     def __init__(
         self,
         paths: Paths,
+        tables: Tables,
         *,
-        families: Sequence[Family],
-        samplers: Sequence[SamplerEntry] = (),
-        schedulers: Sequence[ScheduleEntry] = (),
-        upscalers: Sequence[UpscalerEntry] = (),
         default_model: Callable[[], str | None] = lambda: None,
         given: PathOptions = GIVEN_NOTHING,
         hub_caches: Sequence[Path] | None = None,
@@ -68,9 +75,8 @@ class StudioCatalog:
         """
         checkpoint, vae = given.checkpoint, given.vae
         self._paths = paths
-        self._families = {family.id: family for family in families}
-        self._samplers, self._schedulers = tuple(samplers), tuple(schedulers)
-        self._upscalers = tuple(upscalers)
+        self._tables = tables
+        self._families = {family.id: family for family in tables.families}
         self._default_model, self._checkpoint = default_model, checkpoint
         self._held_before = default_model() if checkpoint else None
         self._flag_holds = checkpoint is not None
@@ -129,11 +135,11 @@ class StudioCatalog:
 
     def samplers(self) -> tuple[SamplerEntry, ...]:
         """All samplers in display order."""
-        return self._samplers
+        return tuple(self._tables.samplers)
 
     def schedulers(self) -> tuple[ScheduleEntry, ...]:
         """All sigma schedules in display order."""
-        return self._schedulers
+        return tuple(self._tables.schedulers)
 
     def upscalers(self) -> tuple[UpscalerEntry, ...]:
         """Latent and image upscalers, then those that are files, by name."""
@@ -141,7 +147,7 @@ class StudioCatalog:
             self._catch_up()
             if self._upscaler_files is None:
                 self._upscaler_files = list_upscalers(self._paths.models, self._paths.pocket / "upscalers")
-            return (*self._upscalers, *self._upscaler_files)
+            return (*self._tables.upscalers, *self._upscaler_files)
 
     def families(self) -> tuple[Family, ...]:
         """All known families."""

@@ -17,7 +17,7 @@ from rich.table import Column, Table
 from modules.bootstrap.options import Options
 from modules.contracts.catalog import ModelEntry
 from modules.contracts.errors import InvalidRequest, StudioError
-from modules.sd_models.catalog import StudioCatalog
+from modules.sd_models.catalog import StudioCatalog, Tables
 from modules.sd_models.convert import convert
 from modules.sd_models.detect import Outcome, Recognised, inspect_file
 from modules.sd_models.families import load_families, load_rules
@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(found: argparse.Namespace, options: Options, paths: Paths) -> int:
-    catalog = StudioCatalog(paths, families=load_families(paths.configs / "families.json"), given=options.paths)
+    catalog = StudioCatalog(paths, Tables(families=load_families(paths.configs / "families.json")), given=options.paths)
     entries = catalog.models()
     if found.json:
         _say(json.dumps([_row(entry) for entry in entries], indent=2, ensure_ascii=False))

@@ -18,7 +18,7 @@ def make_pocket_engine(folder: Path, **settings: Any) -> Any:
     from modules.device.cpu import CpuHandler
     from modules.device.select import choose
     from modules.processing_diffusers.engine import DiffusersEngine
-    from modules.sd_models.catalog import StudioCatalog
+    from modules.sd_models.catalog import StudioCatalog, Tables
     from modules.sd_models.families import load_families
     from modules.sd_samplers.build import shipped_table
     from modules.upscalers.table import UPSCALERS
@@ -31,10 +31,12 @@ def make_pocket_engine(folder: Path, **settings: Any) -> Any:
     table = shipped_table()
     catalog = StudioCatalog(
         paths,
-        families=load_families(ROOT / "configs" / "families.json"),
-        samplers=table.samplers(),
-        schedulers=table.schedulers(),
-        upscalers=UPSCALERS,
+        Tables(
+            families=load_families(ROOT / "configs" / "families.json"),
+            samplers=table.samplers(),
+            schedulers=table.schedulers(),
+            upscalers=UPSCALERS,
+        ),
         default_model=lambda: "pocket",
         hub_caches=(),
     )

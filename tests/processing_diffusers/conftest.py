@@ -42,7 +42,7 @@ def make_engine(folder: Path, models: Path, *, handler=None, options=None, **set
     from modules.device.cpu import CpuHandler
     from modules.device.select import choose
     from modules.processing_diffusers.engine import DiffusersEngine
-    from modules.sd_models.catalog import StudioCatalog
+    from modules.sd_models.catalog import StudioCatalog, Tables
     from modules.sd_models.families import load_families
     from modules.sd_samplers.table import load_table
     from modules.upscalers.table import UPSCALERS
@@ -54,10 +54,12 @@ def make_engine(folder: Path, models: Path, *, handler=None, options=None, **set
     options = options or Options()
     catalog = StudioCatalog(
         paths,
-        families=load_families(ROOT / "configs" / "families.json"),
-        samplers=table.samplers(),
-        schedulers=table.schedulers(),
-        upscalers=UPSCALERS,
+        Tables(
+            families=load_families(ROOT / "configs" / "families.json"),
+            samplers=table.samplers(),
+            schedulers=table.schedulers(),
+            upscalers=UPSCALERS,
+        ),
         default_model=lambda: store["sd_model_checkpoint"] or "tiny-sd15",
         hub_caches=(),
     )

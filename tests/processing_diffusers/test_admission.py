@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from modules.processing_diffusers.multiplexer.admission import Admission, Lane
+from modules.processing_diffusers.multiplexer.admission import Admission, Lane, Times
 from modules.processing_diffusers.multiplexer.call import Call, Digests, Target
 from modules.processing_diffusers.multiplexer.line import Line
 
@@ -19,8 +19,7 @@ def lane(last=None, waiting=False, cohort=None):
 
 def patience(admission, lanes, *, now=0.0, since=0.0, arrived=0.0, first=False):
     group = [item for item in lanes if item.waiting and item.last == "step"]
-    times = {"now": now, "since": since, "arrived": arrived}
-    return admission.patience("step", group, lanes, first=first, window=0.004, **times)
+    return admission.patience("step", group, lanes, Times(now, since, arrived), first=first, window=0.004)
 
 
 def test_a_lane_that_is_alone_never_waits():

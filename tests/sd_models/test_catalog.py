@@ -12,7 +12,7 @@ from modules.bootstrap.options import PathOptions
 from modules.contracts.catalog import UpscalerEntry
 from modules.contracts.errors import BrokenModel, UnknownModel
 from modules.sd_models import inspections
-from modules.sd_models.catalog import REST_SECONDS, StudioCatalog
+from modules.sd_models.catalog import REST_SECONDS, StudioCatalog, Tables
 from modules.sd_models.families import load_families
 from modules.support.paths import ROOT, Paths
 from tests.factories import headers as h
@@ -45,7 +45,8 @@ class House:
 
     def catalog(self, **options) -> StudioCatalog:
         families = load_families(self.paths.configs / "families.json")
-        self.opened.append(StudioCatalog(self.paths, families=families, hub_caches=self.caches, **options))
+        rows = {name: options.pop(name) for name in ("samplers", "schedulers", "upscalers") if name in options}
+        self.opened.append(StudioCatalog(self.paths, Tables(families, **rows), hub_caches=self.caches, **options))
         return self.opened[-1]
 
     def add(self, name, shapes=None, folder="checkpoints", **options) -> Path:

@@ -9,7 +9,7 @@ import pytest
 from modules.bootstrap.options import PathOptions
 from modules.contracts.errors import UnknownModel
 from modules.processing_diffusers.plan import find_vae
-from modules.sd_models.catalog import StudioCatalog
+from modules.sd_models.catalog import StudioCatalog, Tables
 from modules.support.paths import Paths
 
 AUTOMATIC = {"sd_vae": "Automatic"}
@@ -19,7 +19,7 @@ AUTOMATIC = {"sd_vae": "Automatic"}
 def make(tmp_path):
     def build(vae):
         return StudioCatalog(
-            Paths(tmp_path / "data", tmp_path / "models"), families=(), given=PathOptions(vae=vae), hub_caches=()
+            Paths(tmp_path / "data", tmp_path / "models"), Tables(), given=PathOptions(vae=vae), hub_caches=()
         )
 
     return build

@@ -9,7 +9,7 @@ import pytest
 
 from modules.contracts.request import GenerationRequest, ModelParams, SamplingParams
 from modules.processing_diffusers.plan import Surroundings, resolve_request
-from modules.sd_models.catalog import StudioCatalog
+from modules.sd_models.catalog import StudioCatalog, Tables
 from modules.sd_models.families import load_families
 from modules.sd_models.folders import own_defaults
 from modules.sd_samplers.table import load_table
@@ -34,9 +34,11 @@ def plan_of(folder, sampling=DEFAULT):
     table = load_table(ROOT / "configs" / "samplers.json")
     catalog = StudioCatalog(
         paths,
-        families=load_families(ROOT / "configs" / "families.json"),
-        samplers=table.samplers(),
-        schedulers=table.schedulers(),
+        Tables(
+            families=load_families(ROOT / "configs" / "families.json"),
+            samplers=table.samplers(),
+            schedulers=table.schedulers(),
+        ),
         hub_caches=(),
     )
     around = Surroundings(Settings(CORE_SETTINGS).public(), catalog, table)

@@ -21,7 +21,7 @@ from modules.bootstrap import flags
 from modules.contracts.catalog import FileEntry
 from modules.contracts.errors import BrokenModel, InvalidRequest
 from modules.contracts.plan import Placement
-from modules.sd_models.catalog import StudioCatalog
+from modules.sd_models.catalog import StudioCatalog, Tables
 from modules.sd_models.families import load_families
 from modules.sd_models.hub import Hub
 from modules.sd_models.hub_files import check_id, check_name
@@ -74,10 +74,9 @@ def trapped(tmp_path):
 def catalog(trapped, tmp_path):
     made = StudioCatalog(
         Paths(tmp_path / "data", trapped[0], ROOT).ensure(),
-        families=load_families(ROOT / "configs" / "families.json"),
-        samplers=(),
-        schedulers=(),
-        upscalers=UPSCALERS,
+        Tables(
+            families=load_families(ROOT / "configs" / "families.json"), samplers=(), schedulers=(), upscalers=UPSCALERS
+        ),
         default_model=lambda: None,
         hub_caches=(),
     )

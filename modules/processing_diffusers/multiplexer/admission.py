@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Hashable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 SHARE = 0.5
@@ -41,6 +42,17 @@ class Lane:
         """Number of the forward that released it last; None like `last`."""
         self.waiting = False
         """It stands at the multiplexer now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What a wait is reckoned from, all by one clock, in seconds."""
+
+    now: float
+    since: float
+    """When these calls became the next to run."""
+    arrived: float
+    """When the latest call of any lane came in."""
 
 
 class Admission:
@@ -80,26 +92,23 @@ class Admission:
         key: Hashable,
         group: Collection[Lane],
         lanes: Collection[Lane],
+        times: Times,
         *,
         first: bool,
         window: float,
-        now: float,
-        since: float,
-        arrived: float,
     ) -> float:
         """Seconds that the calls of `key` by the lanes of `group` wait for more; 0 or less runs at once.
 
-        `first` says that all of them are first steps, `since` when these calls became the next to run, `arrived` when
-        the latest call of any lane came in.
+        `first` says that all of them are first steps.
         """
-        ends = [now]
+        ends = [times.now]
         cost = self._seconds.get(key, window / SHARE)
         cohorts = {lane.cohort for lane in group} - {None}
         if any(not lane.waiting and (lane.last == key or lane.cohort in cohorts) for lane in lanes):
-            ends.append(min(max(since, arrived) + window, since + cost * SHARE))
+            ends.append(min(max(times.since, times.arrived) + window, times.since + cost * SHARE))
         if first:
-            ends.append(min(self._expected(lanes), since + cost))
-        return max(ends) - now
+            ends.append(min(self._expected(lanes), times.since + cost))
+        return max(ends) - times.now
 
     def _expected(self, lanes: Iterable[Lane]) -> float:
         """When the last of those that are on their way will have come; long ago where there is none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterator
 
-from modules.processing_diffusers.multiplexer.admission import Admission, Lane
+from modules.processing_diffusers.multiplexer.admission import Admission, Lane, Times
 from modules.processing_diffusers.multiplexer.call import Call
 
 
@@ -52,11 +52,9 @@ class Line:
                     key,
                     [call.lane for call in group],
                     lanes,
+                    Times(now, since, self._arrived),
                     first=all(id(call) in self._firsts for call in group),
                     window=window,
-                    now=now,
-                    since=since,
-                    arrived=self._arrived,
                 )
             if patience <= 0:
                 self._take(group)
