@@ -29,6 +29,7 @@ from modules.contracts.pictures import PictureStore
 from modules.contracts.request import GenerationRequest
 from modules.engine_room import EngineRoom
 from modules.support.bus import EventBus
+from modules.support.garbage import set_aside
 from modules.support.log import configure
 from modules.support.options import CORE_SETTINGS
 from modules.support.paths import Paths
@@ -72,10 +73,7 @@ def _assemble(options: Options, paths: Paths, **parts: Any) -> tuple[DeviceChoic
     from modules.processing_diffusers.engine import DiffusersEngine
 
     choice = choose(options.device, paths.cache)
-    # What was imported stays to the end. Left among what is collected, it would be gone through again and again, each
-    # time with the interpreter held for a third of a second. Models are not loaded yet, so they can still go.
-    gc.collect()
-    gc.freeze()
+    set_aside()  # and again when the model stands: half of its libraries are imported with it
     atexit.register(gc.unfreeze)  # so that libraries which look for leaks at the end find none
     return choice, DiffusersEngine(choice=choice, paths=paths, options=options, **parts)
 
@@ -121,7 +119,7 @@ def build_studio(
     prompts = PromptBook(paths, catalog)
     parts = {"catalog": catalog, "table": table, "settings": settings, "networks": networks, "prompts": prompts}
     stores = (counters.close, database.dispose, jobs.dispose)
-    assemble = partial(room.build, lambda: _assemble(options, paths, **parts), warm=warm)
+    assemble = partial(room.build, lambda: _assemble(options, paths, **parts), warm=warm, settle=set_aside)
     studio = Studio(
         options=options,
         paths=paths,

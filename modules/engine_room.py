@@ -44,20 +44,25 @@ class EngineRoom:
         """From the first model on, find out by test pictures whether one can be drawn; see `Prober`. None does not."""
         self._prober = None if bus is None else Prober(self._status, bus, self.attempt)
 
-    def build(self, assemble: Callable[[], tuple[DeviceChoice, DiffusersEngine]], *, warm: bool = True) -> None:
+    def build(
+        self,
+        assemble: Callable[[], tuple[DeviceChoice, DiffusersEngine]],
+        *,
+        warm: bool = True,
+        settle: Callable[[], None] = lambda: None,
+    ) -> None:
         """Import, choose a device, load the default model unless `warm` is false; meant to run in a thread of its own.
 
-        Never raises.
+        `settle` is called once the engine stands, before it is said to be ready. Never raises.
         """
         self._status.set("libraries", "Loading torch and diffusers")
         self._idle.clear()
         try:
             self.choice, engine = assemble()
             if self._keep(engine):
-                if warm:
-                    self._warm_up(engine)
-                else:
-                    self._status.set("ready", "Ready")
+                message = self._warm_up(engine) if warm else "Ready"
+                settle()
+                self._status.set("ready", message)
                 if self._prober is not None:
                     self._prober.start()
             else:
@@ -74,21 +79,20 @@ class EngineRoom:
                 self._coming.set_result(engine)
             return not self._closed
 
-    def _warm_up(self, engine: DiffusersEngine) -> None:
-        """Load the default model. When that fails the engine stays in service: another model may well work."""
+    def _warm_up(self, engine: DiffusersEngine) -> str:
+        """Load the default model; what to say then. When that fails the engine stays in service for other models."""
         self._status.set("model", "Loading the model")
         try:
             engine.warm_up()
         except StudioError as error:
             log.error("the default model could not be loaded: %s", error.message)
-            self._status.set("ready", f"Ready, but not with the default model: {error.message}")
+            return f"Ready, but not with the default model: {error.message}"
         except Exception as error:
             # The same border; running out of memory, for one, comes in many types.
             log.exception("the default model could not be loaded")
-            self._status.set("ready", f"Ready, but the default model failed to load: {type(error).__name__}.")
-        else:
-            self._status.set("ready", "Ready")
-            log.info("ready to draw")
+            return f"Ready, but the default model failed to load: {type(error).__name__}."
+        log.info("ready to draw")
+        return "Ready"
 
     def _fail(self, error: Exception) -> None:
         if not isinstance(error, StudioError):

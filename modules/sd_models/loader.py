@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from modules.sd_models.folders import Part, holds_weights, read_parts, read_weig
 from modules.sd_models.header import read_json
 from modules.sd_models.tensors import Advance, group_of, kept_in_float32, read_tensors, total_bytes
 from modules.sd_models.vocabulary import check_words, read_tokenizer
+from modules.support.garbage import collect_all
 
 Progress = Callable[[float, str], None]
 """Called with a fraction from 0 to 1 and the part that is being read."""
@@ -83,7 +83,7 @@ def unload(model: LoadedModel) -> None:
     model.components.clear()
     # Parts have no cycles and go at once, unless a hook tied one. A collection stops all lanes for half a second.
     if any(part() is not None for part in parts):
-        gc.collect()
+        collect_all()
 
 
 def load_folder(
