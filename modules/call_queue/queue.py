@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import dataclasses
 import logging
-import random
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from weakref import WeakValueDictionary
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from modules.call_queue.additions import with_own, with_seeds
 from modules.call_queue.entrance import OPEN, Entrance
 from modules.call_queue.estimates import Spread
 from modules.call_queue.handle import Handle, Recent, Ticket, remember
@@ -28,7 +28,7 @@ from modules.contracts.errors import InvalidRequest, NotReady, StudioError
 from modules.contracts.events import JobCancelled, JobFailed
 from modules.contracts.jobs import PLAIN, JobHandle, JobProgress, JobTerms, freely
 from modules.contracts.pictures import PictureStore
-from modules.contracts.request import MAX_SEED, GenerationRequest
+from modules.contracts.request import GenerationRequest
 from modules.contracts.result import GenerationResult
 from modules.contracts.run import Engine
 from modules.contracts.validation import validate
@@ -168,7 +168,7 @@ class CallQueue(Tending):
         self._check_open()
         self._entrance.check(request, owner, self._store)
         ticket = Ticket(chosen, owner, self._bus)
-        whole = _with_own(_with_seeds(request), self._own(owner))
+        whole = with_own(with_seeds(request), self._own(owner))
         admit(chosen)
         try:
             with self._change:
@@ -397,17 +397,3 @@ class CallQueue(Tending):
                 ticket.close(JobFailed(ticket.job_id, *stored), error)
                 with self._change:
                     self._retire(ticket.job_id)
-
-
-def _with_own(request: GenerationRequest, settings: Mapping[str, Any]) -> GenerationRequest:
-    """The request with its owner's settings, so that a later change of theirs touches later jobs only."""
-    return dataclasses.replace(request, own=tuple({**settings, **dict(request.own)}.items())) if settings else request
-
-
-def _with_seeds(request: GenerationRequest) -> GenerationRequest:
-    """The request with every seed of -1 drawn."""
-    seeds = request.seeds
-    drawn = {
-        name: random.SystemRandom().randint(0, MAX_SEED) for name in ("seed", "subseed") if getattr(seeds, name) == -1
-    }
-    return dataclasses.replace(request, seeds=dataclasses.replace(seeds, **drawn)) if drawn else request
