@@ -27,7 +27,7 @@ from modules.api.catalogue_rows import (
     vae_row,
 )
 from modules.api.jobs import CLEAN, REFUSED
-from modules.api.paging import Paging, cut, matches, one_of
+from modules.api.paging import Paging, matches, one_of, page_of
 from modules.api.services import Member, Services
 from modules.contracts.catalog import Family, ModelEntry
 from modules.contracts.errors import StudioError, UnknownModel
@@ -76,8 +76,7 @@ def list_models(studio: Services, wanted: Annotated[ModelsWanted, Query()]) -> M
         for entry in studio.catalog.models()
         if _fits(entry, families.get(entry.family or ""), wanted)
     ]
-    page, following = cut(rows, wanted)
-    return ModelList(models=page, following=following, total=len(rows))
+    return page_of(ModelList, "models", rows, wanted)
 
 
 @router.post("/models/refresh", responses=REFUSED)
@@ -103,16 +102,14 @@ def get_model(studio: Services, name: Annotated[str, Path(max_length=500)]) -> M
 def list_families(studio: Services, wanted: Annotated[_Named, Query()]) -> FamilyList:
     """Families of models that can be drawn with, and what each can do."""
     rows = [family_row(row) for row in studio.catalog.families() if matches(wanted.text, row.id, row.label)]
-    page, following = cut(rows, wanted)
-    return FamilyList(families=page, following=following, total=len(rows))
+    return page_of(FamilyList, "families", rows, wanted)
 
 
 @router.get("/vaes", responses=REFUSED)
 def list_vaes(studio: Services, wanted: Annotated[_Named, Query()]) -> VaeList:
     """Separate VAEs."""
     rows = [vae_row(entry) for entry in studio.catalog.vaes() if matches(wanted.text, entry.name)]
-    page, following = cut(rows, wanted)
-    return VaeList(vaes=page, following=following, total=len(rows))
+    return page_of(VaeList, "vaes", rows, wanted)
 
 
 @router.get("/samplers", responses=REFUSED)
@@ -123,8 +120,7 @@ def list_samplers(studio: Services, wanted: Annotated[SamplersWanted, Query()]) 
         for entry in studio.catalog.samplers()
         if matches(wanted.text, entry.name, *entry.aliases) and wanted.flow in (None, entry.flow)
     ]
-    page, following = cut(rows, wanted)
-    return SamplerList(samplers=page, following=following, total=len(rows))
+    return page_of(SamplerList, "samplers", rows, wanted)
 
 
 @router.get("/schedulers", responses=REFUSED)
@@ -132,8 +128,7 @@ def list_schedulers(studio: Services, wanted: Annotated[_Named, Query()]) -> Sch
     """Sigma schedules in display order."""
     known = studio.catalog.schedulers()
     rows = [schedule_row(row) for row in known if matches(wanted.text, row.name, row.label, *row.aliases)]
-    page, following = cut(rows, wanted)
-    return ScheduleList(schedulers=page, following=following, total=len(rows))
+    return page_of(ScheduleList, "schedulers", rows, wanted)
 
 
 @router.get("/upscalers", responses=REFUSED)
@@ -146,8 +141,7 @@ def list_upscalers(studio: Services, wanted: Annotated[UpscalersWanted, Query()]
         and wanted.latent in (None, entry.latent)
         and wanted.usable in (None, entry.problem is None)
     ]
-    page, following = cut(rows, wanted)
-    return UpscalerList(upscalers=page, following=following, total=len(rows))
+    return page_of(UpscalerList, "upscalers", rows, wanted)
 
 
 def _families(studio: Studio) -> Mapping[str, Family]:

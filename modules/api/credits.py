@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from modules.api.jobs import REFUSED
-from modules.api.paging import Page, Paging, cut
+from modules.api.paging import Page, Paging, page_of
 from modules.api.people import Name, known
 from modules.api.services import Admin, Person, Services
 from modules.contracts.accounts import Tier
@@ -123,9 +123,7 @@ def ledger(studio: Services, admin: Admin, wanted: Annotated[LedgerWanted, Query
 @router.get("/tiers", responses=REFUSED)
 def tiers(studio: Services, person: Person, wanted: Annotated[Paging, Query()]) -> TierList:
     """All tiers."""
-    rows = studio.accounts.tiers()
-    page, following = cut(rows, wanted)
-    return TierList(tiers=[TierRow.model_validate(row) for row in page], following=following, total=len(rows))
+    return page_of(TierList, "tiers", studio.accounts.tiers(), wanted)
 
 
 @router.get("/tiers/{name}", responses=REFUSED)

@@ -5,33 +5,21 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from modules.contracts.events import (
-    Event,
-    ImageReady,
-    JobCancelled,
-    JobDone,
-    JobFailed,
-    JobPaused,
-    JobQueued,
-    JobResumed,
-    JobStarted,
-    Preview,
-    StageStarted,
-    StepDone,
-)
+from modules.contracts import events
+from modules.contracts.events import Event, ImageReady
 
 NAMES: dict[type[Event], str] = {
-    JobQueued: "queued",
-    JobStarted: "started",
-    StageStarted: "stage",
-    StepDone: "step",
-    Preview: "preview",
-    ImageReady: "picture",
-    JobPaused: "paused",
-    JobResumed: "resumed",
-    JobFailed: "failed",
-    JobCancelled: "cancelled",
-    JobDone: "done",
+    events.JobQueued: "queued",
+    events.JobStarted: "started",
+    events.StageStarted: "stage",
+    events.StepDone: "step",
+    events.Preview: "preview",
+    events.ImageReady: "picture",
+    events.JobPaused: "paused",
+    events.JobResumed: "resumed",
+    events.JobFailed: "failed",
+    events.JobCancelled: "cancelled",
+    events.JobDone: "done",
 }
 """What clients know the events by."""
 HEAVY = ("job_id", "data", "picture")

@@ -11,6 +11,7 @@ from modules.contracts.errors import InvalidRequest
 
 LARGEST = 2**31 - 1
 Row = TypeVar("Row")
+Whole = TypeVar("Whole", bound="Page")
 
 
 class Paging(BaseModel):
@@ -31,6 +32,12 @@ def cut(rows: Sequence[Row], wanted: Paging) -> tuple[list[Row], int | None]:
     """The rows of that page, and where the next one begins, or None when there is none."""
     end = wanted.after + wanted.limit
     return list(rows[wanted.after : end]), end if end < len(rows) else None
+
+
+def page_of(kind: type[Whole], name: str, rows: Sequence[object], wanted: Paging) -> Whole:
+    """That part of a whole list, its rows under `name`."""
+    page, following = cut(rows, wanted)
+    return kind.model_validate({name: page, "following": following, "total": len(rows)}, from_attributes=True)
 
 
 def matches(text: str, *places: str | None) -> bool:

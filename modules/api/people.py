@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from modules.api.auth import proof_of
 from modules.api.jobs import REFUSED
-from modules.api.paging import Page, Paging, cut
+from modules.api.paging import Page, Paging, page_of
 from modules.api.services import Admin, Member, Person, Services
 from modules.contracts.accounts import Caller, Role
 from modules.contracts.errors import NotAllowed, NotSignedIn, UnknownName
@@ -147,9 +147,7 @@ def drop_token(studio: Services, person: Member, token_id: str) -> None:
 @router.get("/users", responses=REFUSED)
 def users(studio: Services, admin: Admin, wanted: Annotated[Paging, Query()]) -> UserList:
     """All accounts."""
-    rows = studio.accounts.users()
-    page, following = cut(rows, wanted)
-    return UserList(users=[UserRow.model_validate(row) for row in page], following=following, total=len(rows))
+    return page_of(UserList, "users", studio.accounts.users(), wanted)
 
 
 @router.post("/users", status_code=201, responses=REFUSED)
@@ -221,9 +219,7 @@ def _own_account(studio: Studio, person: Caller) -> None:
 
 
 def _tokens(studio: Studio, name: str, wanted: Paging) -> TokenList:
-    rows = studio.accounts.tokens(name)
-    page, following = cut(rows, wanted)
-    return TokenList(tokens=[TokenRow.model_validate(row) for row in page], following=following, total=len(rows))
+    return page_of(TokenList, "tokens", studio.accounts.tokens(name), wanted)
 
 
 def _make_token(studio: Studio, name: str, wanted: NewToken) -> TokenMade:

@@ -8,6 +8,7 @@ from sqlalchemy import create_engine
 from modules.accounts.counters.memory import MemoryCounters
 from modules.accounts.service import StoredAccounts
 from modules.call_queue.database import open_server
+from tests.accounts.fronts import MeteredRig
 
 
 class Clock:
@@ -41,3 +42,18 @@ def database(request, tmp_path):
 @pytest.fixture
 def accounts(database, clock):
     return StoredAccounts(database, clock, MemoryCounters(clock))
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    """A studio with accounts that the tests of a file share; see `rig`."""
+    made = MeteredRig(tmp_path_factory.mktemp("studio"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def rig(studio):
+    """The shared studio as at first, but for jobs and ledger."""
+    studio.renew()
+    return studio

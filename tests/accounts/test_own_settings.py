@@ -10,19 +10,6 @@ from tests.accounts.fronts import MeteredRig
 OPTIONS = "/sdapi/v1/options"
 
 
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory):
-    made_ = MeteredRig(tmp_path_factory.mktemp("studio"))
-    yield made_
-    made_.close()
-
-
-@pytest.fixture
-def rig(studio):
-    studio.renew()
-    return studio
-
-
 def test_settings_of_ones_own_are_there_after_a_restart_and_nobody_else_s(tmp_path):
     rig = MeteredRig(tmp_path)
     (bob,) = rig.clients("bob")

@@ -2,23 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests.accounts.fronts import MeteredRig
 from tests.api.fakes import PASSWORD, made
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory):
-    made_ = MeteredRig(tmp_path_factory.mktemp("studio"))
-    yield made_
-    made_.close()
-
-
-@pytest.fixture
-def rig(studio):
-    studio.renew()
-    return studio
 
 
 def signed_in(rig, name, password=PASSWORD):

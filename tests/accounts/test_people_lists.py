@@ -4,22 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.accounts.fronts import PEOPLE, MeteredRig
+from tests.accounts.fronts import PEOPLE
 
 NAMES = sorted(name for name, _ in PEOPLE)
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory):
-    made = MeteredRig(tmp_path_factory.mktemp("studio"))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def rig(studio):
-    studio.renew()
-    return studio
 
 
 def turn(client, path, name, limit, **wanted):
