@@ -16,7 +16,6 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,7 @@ from modules.contracts.jobs import JobService
 from modules.contracts.pictures import PictureStore
 from modules.contracts.request import GenerationRequest
 from modules.engine_room import EngineRoom
+from modules.shelves import open_shelves
 from modules.support.bus import EventBus
 from modules.support.garbage import set_aside
 from modules.support.log import configure
@@ -42,11 +42,12 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from sqlalchemy import Engine as SqlEngine
 
+    from modules.accounts.door import Door
+    from modules.accounts.service import StoredAccounts
     from modules.call_queue.pruning import Pruner
     from modules.device.select import DeviceChoice
     from modules.processing_diffusers.engine import DiffusersEngine
     from modules.sd_models.catalog import StudioCatalog
-    from modules.sd_samplers.table import SamplerTable
 
 log = logging.getLogger(__name__)
 VERSION = "0.1.0"
@@ -55,8 +56,6 @@ CONFIGURATION_ERROR = 78
 SWITCH_SECONDS = 0.001
 """How long a thread may keep the interpreter while others want it. The loop waits for every thread that computes in
 Python, one such turn each; with CPython's 5 ms a burst of requests beside eight lanes held up `/healthz` for 200 ms."""
-CALL_THREADS = 16
-"""Threads in which calls of the API wait for the database or a codec; more only stand in each other's way."""
 STOP_SECONDS = 15.0
 """How long running jobs get to stop before the process ends."""
 
@@ -91,35 +90,24 @@ def build_studio(
     Returns at once; the engine is built in the background, now or with `Studio.start_engine`, and with `warm` loads its
     model. `private` gives the queue a job table of its own, for a command of the terminal beside a server.
     """
-    from modules.accounts.counters.opening import open_counters
-    from modules.accounts.door import Door
-    from modules.accounts.service import StoredAccounts
-    from modules.networks.catalog import NetworkCatalog
-    from modules.prompts.book import PromptBook
     from modules.outputs.store import DiskPictureStore
-    from modules.processing_diffusers.examination import examine_request
-    from modules.sd_samplers.table import load_table
 
     paths = Paths(options.paths.data_dir, options.paths.models_dir).ensure()
     settings = Settings(CORE_SETTINGS, paths.data)
     bus, status = EventBus(), status or Status()
-    table = load_table(paths.configs / "samplers.json")
-    catalog, networks = _catalog(options, paths, settings, table), NetworkCatalog(paths)
+    shelves = open_shelves(options, paths, settings)
+    catalog = shelves.catalog
     database, jobs = _open_databases(options, paths, private)
     pictures = DiskPictureStore(database, paths.outputs, settings)
-    counters = open_counters(None if private else options.paths.counters_url)
-    accounts = StoredAccounts(database, counters=counters)
-    check_strangers(options, accounts)
+    accounts, door, end_counting = _open_accounts(options, database, private)
     room = EngineRoom(status)
-    examine = partial(examine_request, catalog=catalog, settings=settings, networks=networks)
-    queue = _line_up(room, jobs, bus, pictures, accounts, examine, settings, options.run.lanes)
+    queue = _line_up(room, jobs, bus, pictures, accounts, shelves.examine, settings, options.run.lanes)
     queue = queue if private else _meter(queue, accounts.gate, catalog, bus)  # a private one is the terminal's own
     pruner = _pruner(jobs, settings)
     room.prove(None if private else bus)
-    prompts = PromptBook(paths, catalog)
-    parts = {"catalog": catalog, "table": table, "settings": settings, "networks": networks, "prompts": prompts}
-    stores = (counters.close, database.dispose, jobs.dispose)
-    assemble = partial(room.build, lambda: _assemble(options, paths, **parts), warm=warm, settle=set_aside)
+    stores = (shelves.networks.close, end_counting, database.dispose, jobs.dispose)
+    build = partial(_assemble, options, paths, **shelves.parts)
+    assemble = partial(room.build, build, warm=warm, settle=set_aside)
     studio = Studio(
         options=options,
         paths=paths,
@@ -130,17 +118,17 @@ def build_studio(
         queue=queue,
         pictures=pictures,
         accounts=accounts,
-        door=Door(accounts, options.network.api_auth, counters=counters),
+        door=door,
         memory_report=lambda: _memory(room),
         device_report=lambda: _hardware(room),
         unload_models=room.unload,
         reload_model=room.reload,
-        close=_once(_closing(queue, pruner, room, catalog, (networks.close, *stores))),
+        close=_once(_closing(queue, pruner, room, catalog, stores)),
         start_engine=_once(threading.Thread(target=assemble, name="engine-start", daemon=True).start),
         versions=versions(),
-        prompts=prompts,
         engine_report=room.report,
-        networks=networks,
+        networks=shelves.networks,
+        prompts=shelves.prompts,
     )
     queue.start()
     pictures.sweep(partial(_ended, queue))
@@ -163,6 +151,20 @@ def _open_databases(options: Options, paths: Paths, private: bool) -> tuple[SqlE
     address = options.paths.database_url
     database = open_database(paths.database) if address is None else open_server(address)
     return database, open_private() if private else database
+
+
+def _open_accounts(
+    options: Options, database: SqlEngine, private: bool
+) -> tuple[StoredAccounts, Door, Callable[[], None]]:
+    """Accounts, who lets people in, and what ends the counting of limits. Raises as `check_strangers` does."""
+    from modules.accounts.counters.opening import open_counters
+    from modules.accounts.door import Door
+    from modules.accounts.service import StoredAccounts
+
+    counters = open_counters(None if private else options.paths.counters_url)
+    accounts = StoredAccounts(database, counters=counters)
+    check_strangers(options, accounts)
+    return accounts, Door(accounts, options.network.api_auth, counters=counters), counters.close
 
 
 def _pruner(jobs: SqlEngine, settings: Settings) -> Pruner:
@@ -234,31 +236,6 @@ def check_strangers(options: Options, accounts: Accounts) -> None:
         )
 
 
-def _catalog(options: Options, paths: Paths, settings: Settings, table: SamplerTable) -> StudioCatalog:
-    from modules.sd_models.catalog import StudioCatalog, Tables
-    from modules.sd_models.families import load_families
-    from modules.upscalers.table import UPSCALERS
-
-    catalog = StudioCatalog(
-        paths,
-        Tables(
-            families=load_families(paths.configs / "families.json"),
-            samplers=table.samplers(),
-            schedulers=table.schedulers(),
-            upscalers=UPSCALERS,
-        ),
-        default_model=lambda: settings["sd_model_checkpoint"] or None,
-        given=options.paths,
-    )
-
-    def changed(changes: Mapping[str, Any]) -> None:
-        if "sd_model_checkpoint" in changes:
-            catalog.displace_given()
-
-    settings.watch(changed)
-    return catalog
-
-
 def _memory(room: EngineRoom) -> Mapping[str, Any]:
     from modules.device.report import memory_report
 
@@ -317,10 +294,10 @@ class _Server:
     async def run(self) -> int:
         """Serve until a signal comes; the process's exit status."""
         import uvicorn
-        from anyio.to_thread import current_default_thread_limiter
 
-        current_default_thread_limiter().total_tokens = CALL_THREADS
-        asyncio.get_running_loop().set_default_executor(_standing_threads())
+        from modules.api import threads
+
+        await threads.stand()
         network = self._options.network
         close = self._close
 
@@ -378,16 +355,6 @@ class _Server:
             log.exception("the studio could not be started")
             self._exit_status = 1
             server.should_exit = True
-
-
-def _standing_threads() -> ThreadPoolExecutor:
-    """Threads for what blocks, all of them started now: a loop that starts one waits until the system lets it run."""
-    pool = ThreadPoolExecutor(CALL_THREADS, thread_name_prefix="call")
-    gate = threading.Barrier(CALL_THREADS + 1)
-    for _ in range(CALL_THREADS):
-        pool.submit(gate.wait)
-    gate.wait()
-    return pool
 
 
 def serve(options: Options, *, supervised: bool = False) -> int:

@@ -7,11 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from modules.app import _catalog
 from modules.bootstrap.options import Options, PathOptions
 from modules.contracts.errors import BrokenModel, DeviceUnavailable, NotReady
 from modules.engine_room import EngineRoom
-from modules.sd_samplers.table import load_table
+from modules.shelves import open_shelves
 from modules.support.options import CORE_SETTINGS
 from modules.support.paths import Paths
 from modules.support.settings import Settings
@@ -81,7 +80,7 @@ def test_choosing_the_model_that_the_settings_held_displaces_the_one_of_the_star
     Settings(CORE_SETTINGS, paths.data).update({"sd_model_checkpoint": "held"})
     options = Options(paths=PathOptions(paths.data, paths.models, checkpoint="given.safetensors"))
     settings = Settings(CORE_SETTINGS, paths.data)
-    catalog = _catalog(options, paths, settings, load_table(paths.configs / "samplers.json"))
+    catalog = open_shelves(options, paths, settings).catalog
     try:
         assert catalog.find_model(None).name == "given"
         settings.update({"jpeg_quality": 70})

@@ -58,6 +58,8 @@ from modules.support.paths import Paths
 from modules.support.settings import Settings
 
 log = logging.getLogger(__name__)
+VERSION = "0.1.0"
+"""As infotext and recipes write it."""
 TEST_SIDE = 64
 """Pixels of a test picture's sides; the least that a request may ask for."""
 SMALL_MODEL = 100 << 20
@@ -84,11 +86,10 @@ class DiffusersEngine:
         options: Options,
         prompts: PromptBook | None = None,
         networks: Networks | None = None,
-        version: str = "0.1.0",
     ) -> None:
         """`prompts` has styles and wildcards; without it there are none. Without `networks` those in `paths` are."""
         self._catalog, self._table, self._choice = catalog, table, choice
-        self._settings, self._options, self._version = settings, options, version
+        self._settings, self._options, self._version = settings, options, VERSION
         self._prompts = prompts or PromptBook()
         self.networks = NetworkShelf(networks or NetworkCatalog(paths), settings)
         self._threads = torch.get_num_threads()
@@ -102,7 +103,7 @@ class DiffusersEngine:
         self.storehouse = Storehouse(choice, settings, paths, options.device.vram)
         self.upscalers = UpscalerShelf(choice, settings, options.device)
         self._enlarger = Enlarger(
-            catalog, settings, self.upscalers, self.multiplexer, choice.handler, version, self._one_thread
+            catalog, settings, self.upscalers, self.multiplexer, choice.handler, VERSION, self._one_thread
         )
         self._measures = SharedMeasures()
         self._tiling = CircularPadding()

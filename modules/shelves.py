@@ -1,0 +1,76 @@
+"""What there is to draw with: the catalogues of models, samplers, networks and prompts, as the studio opens them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from modules.bootstrap.options import Options
+from modules.contracts.request import GenerationRequest
+from modules.support.paths import Paths
+from modules.support.settings import Settings
+
+if TYPE_CHECKING:
+    from modules.networks.catalog import NetworkCatalog
+    from modules.prompts.book import PromptBook
+    from modules.sd_models.catalog import StudioCatalog
+    from modules.sd_samplers.table import SamplerTable
+
+
+@dataclass(frozen=True, slots=True)
+class Shelves:
+    """Each reads its files when it is asked first."""
+
+    settings: Settings
+    catalog: StudioCatalog
+    table: SamplerTable
+    networks: NetworkCatalog
+    prompts: PromptBook
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """All of them by name, as the engine wants them."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+    def examine(self, request: GenerationRequest) -> None:
+        """Raise `StudioError` for what no lane would draw."""
+        from modules.processing_diffusers.examination import examine_request
+
+        examine_request(request, self.catalog, self.settings, self.networks)
+
+
+def open_shelves(options: Options, paths: Paths, settings: Settings) -> Shelves:
+    """All of them for one installation."""
+    from modules.networks.catalog import NetworkCatalog
+    from modules.prompts.book import PromptBook
+    from modules.sd_samplers.table import load_table
+
+    table = load_table(paths.configs / "samplers.json")
+    catalog = _open_catalog(options, paths, settings, table)
+    return Shelves(settings, catalog, table, NetworkCatalog(paths), PromptBook(paths, catalog))
+
+
+def _open_catalog(options: Options, paths: Paths, settings: Settings, table: SamplerTable) -> StudioCatalog:
+    from modules.sd_models.catalog import StudioCatalog, Tables
+    from modules.sd_models.families import load_families
+    from modules.upscalers.table import UPSCALERS
+
+    catalog = StudioCatalog(
+        paths,
+        Tables(
+            families=load_families(paths.configs / "families.json"),
+            samplers=table.samplers(),
+            schedulers=table.schedulers(),
+            upscalers=UPSCALERS,
+        ),
+        default_model=lambda: settings["sd_model_checkpoint"] or None,
+        given=options.paths,
+    )
+
+    def changed(changes: Mapping[str, Any]) -> None:
+        if "sd_model_checkpoint" in changes:
+            catalog.displace_given()
+
+    settings.watch(changed)
+    return catalog
