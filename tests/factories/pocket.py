@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,3 +44,22 @@ def make_pocket_engine(folder: Path, **settings: Any) -> Any:
     )
     choice = choose(DeviceOptions(no_half=True), paths.cache, handlers=(CpuHandler(),))
     return DiffusersEngine(catalog=catalog, table=table, choice=choice, settings=store, paths=paths, options=Options())
+
+
+@contextmanager
+def pocket_studio(folder: Path, engine: Any, lanes: int, settings: Settings | None = None) -> Iterator[Any]:
+    """(queue, gallery) over that engine, which is closed at the end; both keep their rows and files in `folder`."""
+    from modules.call_queue.database import open_database
+    from modules.call_queue.queue import CallQueue
+    from modules.call_queue.store import JobStore
+    from modules.outputs.store import DiskPictureStore
+    from modules.support.bus import EventBus
+
+    database = open_database(folder / "studio.sqlite3")
+    store = DiskPictureStore(database, folder / "outputs", settings or Settings(CORE_SETTINGS))
+    queue = CallQueue(lambda: engine, JobStore(database), EventBus(), store, lanes=lanes)
+    queue.start()
+    yield queue, store
+    queue.stop(10)
+    engine.close()
+    database.dispose()

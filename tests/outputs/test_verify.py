@@ -10,9 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from PIL import Image, ImageDraw
 
-from modules.call_queue.database import open_database
-from modules.call_queue.queue import CallQueue
-from modules.call_queue.store import JobStore
 from modules.contracts.errors import UnknownName, UnsupportedFeature
 from modules.contracts.request import (
     CanvasParams,
@@ -26,12 +23,8 @@ from modules.contracts.request import (
     SeedParams,
 )
 from modules.outputs.replay import changes_between, request_of
-from modules.outputs.store import DiskPictureStore
 from modules.outputs.verify import TOLERANCE, Verifier, difference, pixels
-from modules.support.bus import EventBus
-from modules.support.options import CORE_SETTINGS
-from modules.support.settings import Settings
-from tests.factories.pocket import make_pocket_engine
+from tests.factories.pocket import make_pocket_engine, pocket_studio
 
 SAMPLERS = ("Euler", "Euler a", "DPM++ 2M", "DDIM", "Heun", "DPM++ 2M SDE")
 WORDS = ("a red circle on a white background", "two blue stars on a yellow background", "a green heart")
@@ -43,14 +36,8 @@ JOBS = 22
 def studio(tmp_path_factory):
     """(queue with eight lanes, store) over the engine of the pocket model."""
     folder = tmp_path_factory.mktemp("verify")
-    engine, database = make_pocket_engine(folder), open_database(folder / "studio.sqlite3")
-    store = DiskPictureStore(database, folder / "outputs", Settings(CORE_SETTINGS))
-    queue = CallQueue(lambda: engine, JobStore(database), EventBus(), store, lanes=8)
-    queue.start()
-    yield queue, store
-    queue.stop(10)
-    engine.close()
-    database.dispose()
+    with pocket_studio(folder, make_pocket_engine(folder), lanes=8) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -6,33 +6,20 @@ import dataclasses
 
 import pytest
 
-from modules.call_queue.database import open_database
-from modules.call_queue.queue import CallQueue
-from modules.call_queue.store import JobStore
 from modules.contracts.enlarging import EnlargeParams
 from modules.contracts.errors import UnsupportedFeature
 from modules.contracts.request import GenerationRequest
 from modules.outputs.replay import request_of
-from modules.outputs.store import DiskPictureStore
 from modules.outputs.verify import Verifier
-from modules.support.bus import EventBus
-from modules.support.options import CORE_SETTINGS
-from modules.support.settings import Settings
-from tests.factories.pocket import make_pocket_engine
+from tests.factories.pocket import make_pocket_engine, pocket_studio
 from tests.processing_diffusers.conftest import encode, speckled
 
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory):
     folder = tmp_path_factory.mktemp("verify-enlarged")
-    engine, database = make_pocket_engine(folder), open_database(folder / "studio.sqlite3")
-    store = DiskPictureStore(database, folder / "outputs", Settings(CORE_SETTINGS))
-    queue = CallQueue(lambda: engine, JobStore(database), EventBus(), store, lanes=3)
-    queue.start()
-    yield queue, store
-    queue.stop(10)
-    engine.close()
-    database.dispose()
+    with pocket_studio(folder, make_pocket_engine(folder), lanes=3) as made:
+        yield made
 
 
 def test_each_picture_of_a_batch_is_made_again_by_itself(studio):

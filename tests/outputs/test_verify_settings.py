@@ -9,9 +9,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from modules.call_queue.database import open_database
-from modules.call_queue.queue import CallQueue
-from modules.call_queue.store import LARGE_REQUEST, JobStore
+from modules.call_queue.store import LARGE_REQUEST
 from modules.contracts.request import (
     CanvasParams,
     GenerationRequest,
@@ -24,10 +22,9 @@ from modules.contracts.request import (
     SeedParams,
 )
 from modules.outputs.metadata import read_metadata
-from modules.outputs.store import DiskPictureStore
+from modules.outputs.replay import request_of
 from modules.outputs.verify import Verifier
-from modules.support.bus import EventBus
-from tests.factories.pocket import POCKET, make_pocket_engine
+from tests.factories.pocket import POCKET, make_pocket_engine, pocket_studio
 
 WORDS = PromptParams("a red circle on a white background")
 SMALL = CanvasParams(width=64, height=64)
@@ -43,15 +40,10 @@ def studio(tmp_path_factory):
     weights = {name: value.clone() for name, value in weights.items()}
     weights["decoder.conv_out.bias"] += 0.3
     save_file(weights, folder / "models" / "vae" / "other.safetensors")
-    engine, database = make_pocket_engine(folder), open_database(folder / "studio.sqlite3")
+    engine = make_pocket_engine(folder)
     settings = engine._settings
-    store = DiskPictureStore(database, folder / "outputs", settings)
-    queue = CallQueue(lambda: engine, JobStore(database), EventBus(), store, lanes=3)
-    queue.start()
-    yield queue, store, settings, Verifier(store, queue, lambda: settings["jpeg_quality"])
-    queue.stop(10)
-    engine.close()
-    database.dispose()
+    with pocket_studio(folder, engine, 3, settings) as (queue, store):
+        yield queue, store, settings, Verifier(store, queue, lambda: settings["jpeg_quality"])
 
 
 @pytest.fixture
@@ -102,6 +94,25 @@ def test_what_was_drawn_with_another_vae_is_drawn_with_that(studio, since):
     since({"sd_vae": "Automatic"})
     verdict = verifier.verify(picture.id, "ann", company=0)
     assert (verdict.alone.largest, verdict.changes) == (0, ())
+
+
+def test_words_that_were_drawn_are_drawn_again(studio, since):
+    queue, store, _, verifier = studio
+    prompt = PromptParams("a {red|blue|green|white} {circle|square} # of mine", "{a|b|c|d} {e|f}", styles=("gone",))
+    hires = HiresParams(True, 1.5, "Latent", 2, prompt="a {big|small} {star|heart}", denoising_strength=0.5)
+    handle = queue.submit(wish(prompt=prompt, hires=hires, canvas=CanvasParams(64, 64, 2, 2)), "ann")
+    handle.wait(60)
+    pictures = store.list(job_id=handle.id)
+    assert len({picture.recipe["prompt"] for picture in pictures}) > 1
+    since({"enable_prompt_comments": False})
+    for picture in pictures:
+        assert picture.recipe["words"]["template"] == "a {red|blue|green|white} {circle|square}"
+        assert "{" not in picture.recipe["words"]["hires_prompt"]
+        asked = request_of(picture, None)
+        assert (asked.prompt.text, asked.prompt.styles) == (picture.recipe["prompt"], ())
+        assert asked.hires.prompt == picture.recipe["words"]["hires_prompt"]
+    verdict = verifier.verify(pictures[0].id, "ann", company=1)
+    assert (verdict.same, verdict.alone.largest) == (True, 0)
 
 
 @pytest.mark.parametrize("masked", [False, True])
