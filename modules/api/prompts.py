@@ -86,7 +86,7 @@ def keep_style(studio: Services, admin: Admin, name: Name, wanted: StyleWanted) 
 def drop_style(studio: Services, admin: Admin, name: Name) -> PromptStyleItem:
     """Forget a style that the studio keeps itself; those of other files stay. For admins."""
     studio.prompts.drop_style(name)
-    return PromptStyleItem(name=name)
+    return PromptStyleItem(name=name, prompt=None, negative_prompt=None)
 
 
 @router.get("/api/v1/wildcards")

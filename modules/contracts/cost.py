@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from modules.contracts.enlarging import sizes_of
 from modules.contracts.request import GenerationRequest
 
+_AND = re.compile(r"\bAND\b")
 NATIVE_PIXELS = 512 * 512
 """Taken for a request that leaves the size to a model of which nothing is known."""
 
@@ -45,7 +48,8 @@ def pictures_of(request: GenerationRequest) -> int:
 def work_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> float:
     """The size of a job in megapixel-steps over all of its pictures, both passes of a hires one included.
 
-    Making pictures larger counts as one step at the size that comes out, for each upscaler.
+    A prompt that joins n of them with `AND` takes n + 1 model calls a step where one takes two. Making pictures larger
+    counts as one step at the size that comes out, for each upscaler.
     """
     if request.enlarge is not None:
         made = sum(size.whole[0] * size.whole[1] for size in sizes_of(request.enlarge))
@@ -60,4 +64,10 @@ def work_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> float:
     if hires.enabled:
         larger = float(hires.resize_width * hires.resize_height) or pixels * hires.scale**2
         total += larger * (hires.steps or sampling.steps) * hires.denoising_strength
-    return total * pictures_of(request) / 1e6
+    return total * joined_of(request) * pictures_of(request) / 1e6
+
+
+def joined_of(request: GenerationRequest) -> float:
+    """How many times the work of one prompt those are that a request joins with `AND`."""
+    texts = (request.prompt.text, request.hires.prompt if request.hires.enabled else "")
+    return (max(len(_AND.findall(text)) for text in texts) + 2) / 2

@@ -128,13 +128,13 @@ def read_texts(
 
 
 def _read(
-    rows: Sequence[tuple[int, ...]], encoder: Callable[..., Any], spec: EncoderSpec, clip_skip: int
+    rows: Sequence[tuple[int, ...]], encoder: Any, spec: EncoderSpec, clip_skip: int
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """One call of the encoder: the hidden state of each row, and the vector of each."""
     state = spec.state(clip_skip)
     ids = torch.tensor(rows, dtype=torch.long)
     named = {} if state is None else {"output_hidden_states": True}
-    output = encoder(ids.to(encoder.device), **named)  # type: ignore[attr-defined]
+    output = encoder(ids.to(encoder.device), **named)
     vectors = None
     if spec.pooled:
         vectors = getattr(output, "text_embeds", None)
@@ -145,7 +145,7 @@ def _read(
     states = output.hidden_states
     early = states[max(state, -len(states))]  # a shallow encoder has nothing earlier to give
     if spec.normed and state != spec.depth:
-        early = getattr(encoder, "text_model", encoder).final_layer_norm(early)  # type: ignore[attr-defined]
+        early = getattr(encoder, "text_model", encoder).final_layer_norm(early)
     return early, vectors
 
 

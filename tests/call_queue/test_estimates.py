@@ -25,6 +25,7 @@ from modules.contracts.request import (
     GenerationRequest,
     HiresParams,
     ImageParams,
+    PromptParams,
     SamplingParams,
 )
 from modules.contracts.result import GenerationResult, Picture
@@ -47,6 +48,7 @@ def test_work_is_megapixels_times_steps_times_pictures():
     larger = HiresParams(enabled=True, scale=2.0, steps=5, denoising_strength=0.6)
     assert work_of(replace(wish(), hires=larger)) == pytest.approx(10 + 4 * 5 * 0.6)
     assert work_of(wish(width=None), native=2_000_000) == pytest.approx(20)
+    assert work_of(replace(wish(), prompt=PromptParams("a AND b :0.5 AND c"))) == pytest.approx(20)
     assert work_of(wish(width=None)) == pytest.approx(NATIVE_PIXELS * 10 / 1e6)
 
 

