@@ -104,6 +104,10 @@ class WordTokenizer:
 
         return BatchEncoding(values)
 
+    def ids(self, text: str) -> list[int]:
+        """Token ids of the whole text without begin and end."""
+        return self._encode(text, False, None)
+
     def _encode(self, text: str, wrap: bool, limit: int | None) -> list[int]:
         numbers: list[int] = []
         place = 0
@@ -121,6 +125,9 @@ class WordTokenizer:
     def _plain(self, text: str) -> list[int]:
         if not text.strip():
             return []
+        quick = getattr(self._tokenizer, "ids", None)
+        if quick is not None:
+            return list(quick(text))
         return list(self._tokenizer(text, add_special_tokens=False, truncation=False, verbose=False).input_ids)
 
     def batch_decode(self, sequences: Sequence[Sequence[int]], **named: Any) -> Any:
@@ -128,7 +135,9 @@ class WordTokenizer:
         return [self._decode(list(sequence), **named) for sequence in sequences]
 
     def _decode(self, sequence: list[int], **named: Any) -> str:
-        starts = {numbers[0]: spelling for spelling, numbers in self._numbers.items()}
+        starts: dict[int, str] = {}
+        for spelling, numbers in self._numbers.items():
+            starts.setdefault(numbers[0], spelling)
         pieces: list[str] = []
         plain: list[int] = []
         for number in [*sequence, None]:

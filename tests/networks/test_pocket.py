@@ -205,7 +205,7 @@ def test_infotext_and_recipe_name_what_was_used(engine):
     [
         ("<lora:blur:1>", UnknownModel, "bluer"),
         ("<lora:bluer:much>", InvalidRequest, "number"),
-        ("<lora:bluer:1:lbw=ALL>", InvalidRequest, "5 or 13"),
+        ("<lora:bluer:1:lbw=ALL>", InvalidRequest, "5 or 14"),
         ("<lora:bluer:1:strength=2>", InvalidRequest, "allowed are"),
         ("<lora:bluer:1:dyn=0>", InvalidRequest, "rank"),
         ("<hypernet:x:1>", UnsupportedFeature, "Hypernetworks"),
