@@ -135,6 +135,7 @@ def test_scripts_that_are_asked_for_nothing_are_let_be(call, rig):
         },
     )
     call(steps=1, script_name="None", alwayson_scripts=None)
+    assert [request.sampling.steps for request in rig.engine.seen] == [1, 1]
 
 
 @pytest.mark.parametrize(

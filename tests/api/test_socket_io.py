@@ -114,9 +114,10 @@ def test_the_place_where_the_page_of_iopaint_looks(rig):
     async def follow(port):
         async with listening(port, path="/socket.io") as ear:
             await ear.until("snapshot")
+            return [name for name, _ in ear.heard]
 
     with serving(rig.application()) as port:
-        asyncio.run(follow(port))
+        assert asyncio.run(follow(port)) == ["snapshot"]
 
 
 def test_one_job_is_followed_from_where_the_client_left_off_and_then_the_line_is_cut(rig):

@@ -187,8 +187,9 @@ def test_a_supervisor_that_is_killed_takes_the_server_with_it(watch, mode):
     running = watch(mode)
     pid = running.starts(1)[0][0]
     running.process.kill()
-    running.process.wait()
+    assert running.process.wait() == -signal.SIGKILL
     until(lambda: not is_alive(pid))
+    assert not is_alive(pid)
 
 
 def test_pauses_begin_anew_after_a_minute_of_health():

@@ -191,6 +191,8 @@ def test_the_form_survives_a_reload(stage: Stage, visit: Open) -> None:
     seen.page.reload()
     seen.wait("document.querySelector('#txt2img_prompt textarea')?.value === 'half a thought'")
     seen.wait("document.querySelector('#txt2img_steps input[type=range]')?.value === '33'")
+    assert seen.page.input_value("#txt2img_prompt textarea") == "half a thought"
+    assert seen.page.input_value("#txt2img_steps input[type=number]") == "33"
 
 
 def test_an_error_is_one_sentence_and_the_next_try_works(stage: Stage, visit: Open) -> None:
@@ -266,6 +268,7 @@ def test_an_answer_that_missed_its_stream_still_comes(stage: Stage, visit: Open)
     )
     seen.page.get_by_role("button", name="Use these settings").click()
     seen.wait("document.querySelector('#txt2img_prompt textarea').value === 'a red circle on a white background'")
+    assert seen.page.input_value("#txt2img_prompt textarea") == "a red circle on a white background"
 
 
 def test_sizes_follow_aspect_model_and_swap(stage: Stage, visit: Open) -> None:
@@ -294,6 +297,7 @@ def test_dice_and_reuse_of_the_seed(stage: Stage, visit: Open) -> None:
     seen.wait("document.querySelector('#txt2img_seed input').value === '-1'")
     seen.page.click("#txt2img_reuse_seed")
     seen.wait("document.querySelector('#txt2img_seed input').value === '99'")
+    assert seen.page.input_value("#txt2img_seed input") == "99"
 
 
 def test_the_gallery_is_walked_with_the_keyboard_and_seen_large(stage: Stage, visit: Open) -> None:

@@ -33,7 +33,7 @@ class HandlerContract:
             def __getattr__(self, name):
                 raise AssertionError(f"the probe asked the backend for {name}")
 
-        self.make(backend=Untouchable(), host=self.present).probe()
+        assert self.make(backend=Untouchable(), host=self.present).probe().available
 
     def test_confirmation_speaks_for_the_device_and_refuses_one_that_is_not_there(self):
         assert self.make(host=self.present).confirm().available

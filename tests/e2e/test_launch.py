@@ -88,6 +88,8 @@ def test_a_server_whose_supervisor_was_killed_stops_by_itself(server):
     server.process.kill()
     server.process.wait()
     until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"{server.url}/healthz", timeout=5)
 
 
 def test_a_taken_port_ends_it_at_once(server, tmp_path):

@@ -229,7 +229,7 @@ def test_lanes_without_measures_never_wait_for_one_another(components):
     shared, handler = SharedMeasures(), RecordingHandler()
     other = {**components, "vae": parts.vae()}
     with shared.applied([], components, handler), shared.applied([], other, handler):
-        pass
+        assert len(draw(components)) == len(draw(other))  # both are in at once
 
 
 def test_lanes_with_the_same_measures_but_another_vae_take_turns(components):
@@ -252,12 +252,13 @@ def test_lanes_with_the_same_measures_but_another_vae_take_turns(components):
 
 
 def test_models_that_share_nothing_do_not_wait(components):
-    shared, handler = SharedMeasures(), RecordingHandler()
+    shared, handler, apart = SharedMeasures(), RecordingHandler(), {"vae": parts.vae()}
     with (
         shared.applied(["vae_slicing"], components, handler),
-        shared.applied(["vae_tiling"], {"vae": parts.vae()}, handler),
+        shared.applied(["vae_tiling"], apart, handler),
     ):
-        pass
+        assert (components["vae"].use_slicing, components["vae"].use_tiling) == (True, False)
+        assert (apart["vae"].use_slicing, apart["vae"].use_tiling) == (False, True)
 
 
 def test_a_lane_that_waits_is_not_overtaken_by_those_that_come_later(components):

@@ -41,7 +41,9 @@ def test_a_test_picture_is_drawn_with_the_model_at_hand_or_says_why_not(bench, m
 def test_a_test_picture_that_is_no_longer_wanted_ends(bench):
     stopped = threading.Event()
     stopped.set()
+    before = bench.engine.stats()["targets"].get("unet", {"forwards": 0})["forwards"]
     bench.engine.attempt(stopped)
+    assert bench.engine.stats()["targets"].get("unet", {"forwards": 0})["forwards"] == before
 
 
 def test_what_caches_held_is_counted(bench):

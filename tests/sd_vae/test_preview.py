@@ -78,7 +78,7 @@ def test_previews_can_be_prepared_before_the_first_step(monkeypatch):
     previewer = Previewer({"vae": ColourBlocks()})
     previewer.prepare()
     monkeypatch.setattr(linear, "fit", lambda vae: pytest.fail("fitted again"))
-    previewer.preview(torch.zeros(1, 4, 2, 2))
+    assert previewer.preview(torch.zeros(1, 4, 2, 2)).size == (2, 2)
 
 
 def test_a_fit_is_made_once_for_each_vae_and_kept_in_the_cache(tmp_path, monkeypatch):
