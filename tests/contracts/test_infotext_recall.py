@@ -154,6 +154,29 @@ def test_a_prompt_alone_changes_the_prompt_only():
     assert unknown == ()
 
 
+def test_a_drawn_prompt_is_told_with_its_template_and_recalled_as_it_was_drawn():
+    plan = plan_of(BASIC)
+    words = PictureWords(template="a {cat|dog}", negative_template="{blurry|grey}", hires_prompt="x")
+    text = infotext_of(
+        plan,
+        replace(plan.pictures[0], words=words),
+        model_hash=None,
+        vae_name=None,
+        vae_hash=None,
+        version="1",
+        extra={},
+    )
+    assert text.startswith("a cat\nNegative prompt: blurry\n")
+    assert "Template: a {cat|dog}, Negative Template: {blurry|grey}" in text
+    assert "Hires prompt" not in text
+    request, unknown = to_request(parse(text), BASIC)
+    assert (request.prompt.text, request.prompt.negative, unknown) == ("a cat", "blurry", ())
+    other, unknown = to_request(
+        parse("x\nSteps: 8, Seed: 1, Size: 8x8, Wildcard prompt: __a__, Emphasis: No norm"), BASIC
+    )
+    assert (other.prompt.emphasis, unknown) == ("No norm", ())
+
+
 def test_a_number_that_is_none_is_reported():
     request, unknown = to_request(parse("x\nSteps: many, Seed: 1, CFG scale: 2, Size: 64x64"), BASIC)
     assert (request.sampling.steps, unknown) == (20, ("Steps",))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.request import GenerationRequest, parameters
+from modules.prompts.book import PromptBook
 from modules.ui import form
 from modules.ui.facts import choices_of, facts_of, size_for
+from modules.ui.handlers import Handlers
 from tests.ui.fakes import FakeCatalog
 
 POCKET = facts_of(FakeCatalog(), "pocket")
@@ -108,3 +112,19 @@ def test_sizes_keep_the_native_area_and_the_multiple(aspect, model):
     assert width % facts.multiple == height % facts.multiple == 0
     assert width * height == pytest.approx(facts.native**2, rel=0.08)
     assert width / height == pytest.approx(wide / high, rel=0.06)
+
+
+def test_styles_travel_as_words_and_come_back():
+    request = form.compose(values(prompt_styles=["Oil", "Ink"], prompt_emphasis="No norm"))
+    assert (request.prompt.styles, request.prompt.emphasis) == (("Oil", "Ink"), "No norm")
+    shown = dict(zip(form.NAMES, form.spread(request, POCKET), strict=True))
+    assert shown["prompt.styles"] == ["Oil", "Ink"]
+    assert form.compose(values(prompt_styles=[])).prompt.styles == ()
+
+
+def test_the_counter_counts_and_says_nothing_of_what_makes_no_sense():
+    handlers = Handlers(SimpleNamespace(prompts=PromptBook(), settings=None, accounts=None), None, None)
+    assert ">5/75<" in handlers.count("a photo of a cat", None, 20)
+    assert "in 2 pieces" in handlers.count("cat " * 80, None, "?")
+    assert handlers.count("x" * 200_000, None, 20) == ""
+    assert handlers.styles()["choices"] == []
