@@ -8,89 +8,10 @@
   const state = { told: {}, pictures: [], chosen: null, follow: true, heard: Date.now(), lost: false };
   const redraws = new Set();
   const redraw = () => redraws.forEach((draw) => draw());
-  const $ = (id) => document.getElementById(id);
-
-  /* ---- small helpers ---------------------------------------------------------------------------------------- */
-
-  /** Make an element: h("a.link", {href}, child, …). Text is set as text, never as markup. */
-  function h(kind, attributes = {}, ...children) {
-    const [tag, ...classes] = kind.split(".");
-    const node = document.createElement(tag);
-    if (classes.length) node.className = classes.join(" ");
-    for (const [key, value] of Object.entries(attributes)) {
-      if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-      else if (value !== null && value !== undefined && value !== false) node.setAttribute(key, value);
-    }
-    node.append(...children.filter((child) => child !== null && child !== undefined));
-    return node;
-  }
-
-  /** A drawing of 24 × 24 from one path, hidden from screen readers. */
-  function icon(path) {
-    const space = "http://www.w3.org/2000/svg";
-    const drawing = document.createElementNS(space, "svg");
-    drawing.setAttribute("viewBox", "0 0 24 24");
-    drawing.setAttribute("aria-hidden", "true");
-    drawing.setAttribute("class", "icon-line");
-    const line = document.createElementNS(space, "path");
-    line.setAttribute("d", path);
-    drawing.append(line);
-    return drawing;
-  }
-
-  const ICONS = {
-    recall: "M4 9h11a5 5 0 0 1 0 10h-3M4 9l4-4M4 9l4 4",
-    copy: "M9 9h10v11H9zM5 15V4h10",
-    larger: "M14 4h6v6M20 4l-7 7M10 20H4v-6M4 20l7-7",
-    save: "M12 4v11m0 0 4-4m-4 4-4-4M5 20h14",
-    sun: "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM12 2v2m0 16v2M2 12h2m16 0h2M5 5l1.4 1.4m11.2 11.2L19 19M5 19l1.4-1.4M17.6 6.4 19 5",
-    spark: "M12 3l1.8 5.2L19 10l-5.2 1.8L12 17l-1.8-5.2L5 10l5.2-1.8zM19 16v4m-2-2h4",
-    left: "M15 5l-7 7 7 7",
-    right: "M9 5l7 7-7 7",
-    close: "M6 6l12 12M18 6 6 18",
-    easel: "M12 3v3M5 6h14v10H5zM8 16l-2.5 5M16 16l2.5 5M9 13l2.2-3 1.8 2.2 1.2-1.4L16 13",
-  };
+  const { h, icon, ICONS, type, copy, parts } = window.atelierTools;
 
   const address = (picture, kind = "pictures") => new URL(`studio/${kind}/${picture.id}`, document.baseURI).href;
   const busy = () => ["queued", "running"].includes(state.told.phase);
-
-  /** Set a field as if a person had typed it, so that Gradio hears of it. */
-  function type(field, value) {
-    const kind = field instanceof HTMLTextAreaElement ? HTMLTextAreaElement : HTMLInputElement;
-    Object.getOwnPropertyDescriptor(kind.prototype, "value").set.call(field, value);
-    field.dispatchEvent(new Event("input", { bubbles: true }));
-  }
-
-  async function copy(text) {
-    try {
-      await navigator.clipboard.writeText(text);
-    } catch {
-      // Browsers hide the clipboard on plain http from another machine; the old way still works there.
-      const field = h("textarea", { style: "position:fixed;opacity:0" });
-      field.value = text;
-      document.body.append(field);
-      field.select();
-      document.execCommand("copy");
-      field.remove();
-    }
-  }
-
-  /** A1111 infotext in three parts for display: prompt, negative prompt, pairs of label and value. */
-  function parts(infotext) {
-    const lines = (infotext || "").split("\n");
-    const last = lines[lines.length - 1];
-    const pairs = [];
-    if (/^\s*[\w .-]+: /.test(last) && lines.length > 1 && !last.startsWith("Negative prompt:")) {
-      lines.pop();
-      for (const [, key, value] of last.matchAll(/\s*([\w .\-/]+):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)/g)) {
-        pairs.push([key, value.startsWith('"') ? value.slice(1, -1) : value]);
-      }
-    }
-    const cut = lines.findIndex((line) => line.startsWith("Negative prompt:"));
-    const prompt = (cut < 0 ? lines : lines.slice(0, cut)).join("\n");
-    const negative = cut < 0 ? "" : lines.slice(cut).join("\n").replace(/^Negative prompt:\s*/, "");
-    return { prompt, negative, pairs };
-  }
 
   /* ---- choosing a picture ----------------------------------------------------------------------------------- */
 
@@ -214,8 +135,7 @@
     };
     window.atelierLine(state, busy, redraw, send);
     watch("value", hear);
-    ranges = props.ranges || {};
-    enhance();
+    window.atelierSliders.give(props.ranges || {});
     hear();
   }
 
@@ -346,59 +266,13 @@
     if (kept) dress(kept === "dark");
   }
 
-  /* ---- sliders beside numbers, shortcuts -------------------------------------------------------------------- */
-
-  let ranges = {};
-
-  /** Give each number that has a comfortable range a slider; the number itself still takes every lawful value. */
-  function enhance() {
-    for (const [id, [low, high]] of Object.entries(ranges)) {
-      const box = $(id);
-      const number = box && box.querySelector("input[type=number]");
-      if (!number || box.querySelector("input[type=range]")) continue;
-      const label = box.querySelector("[data-testid=block-info], span")?.textContent.trim() || id;
-      const range = h("input", { type: "range", min: low, max: high, step: number.step || 1, "aria-label": label });
-      range.value = number.value;
-      paint(range);
-      range.addEventListener("input", () => { type(number, range.value); paint(range); });
-      number.addEventListener("input", () => { range.value = number.value; paint(range); });
-      number.after(range);
-    }
-    for (const button of document.querySelectorAll("button.icon:not([title])")) button.title = button.textContent.trim();
-    const go = $("txt2img_generate");
-    if (go && !go.title) go.title = "Ctrl + Enter";
-  }
-
-  function paint(range) {
-    const share = (100 * (range.value - range.min)) / (range.max - range.min);
-    range.style.setProperty("--share", `${Math.min(Math.max(share, 0), 100)}%`);
-  }
-
-  let planned = false;
-  new MutationObserver(() => {
-    if (planned) return;
-    planned = true;
-    requestAnimationFrame(() => { planned = false; enhance(); });
-  }).observe(document.documentElement, { childList: true, subtree: true });
-
-  document.addEventListener("keydown", (event) => {
-    if ((event.ctrlKey || event.metaKey) && event.key === "Enter") {
-      event.preventDefault();
-      $("txt2img_generate")?.click();
-    }
-  });
-
   /* ---- what Gradio's side calls ----------------------------------------------------------------------------- */
 
   const RAISERS = { stage: raiseStage, gallery: raiseGallery, examples: raiseExamples, appearance: raiseAppearance };
 
   window.atelier = {
     raise: (part, element, props, watch, send) => RAISERS[part](element, props, watch, send),
-    /** A value was set by the studio: move the slider with it. */
-    slide(id, value) {
-      const range = $(id)?.querySelector("input[type=range]");
-      if (range && value !== null) { range.value = value; paint(range); }
-    },
+    slide: (id, value) => window.atelierSliders.move(id, value),
     /** Seed of the picture shown, or the one given when there is none. */
     seed: (fallback) => chosen()?.seed ?? fallback,
     /** The offered aspect that a size comes close to, or null. */

@@ -9,6 +9,8 @@ from modules.support.paths import ROOT
 
 FOLDER = ROOT / "javascript"
 KINDS = {
+    "tools.js": "text/javascript",
+    "sliders.js": "text/javascript",
     "studio.js": "text/javascript",
     "verify.js": "text/javascript",
     "line.js": "text/javascript",
