@@ -43,8 +43,8 @@ class EmbeddingItem(BaseModel):
 class EmbeddingsResponse(BaseModel):
     """Textual inversions by name."""
 
-    loaded: dict[str, EmbeddingItem]
-    skipped: dict[str, EmbeddingItem] = Field(description="Files that cannot be used.")
+    loaded: dict[str, EmbeddingItem] = Field(examples=[{"mascot": {"shape": 768, "vectors": 2}}])
+    skipped: dict[str, EmbeddingItem] = Field(description="Files that cannot be used.", examples=[{}])
 
 
 class WordRow(BaseModel):
