@@ -21,6 +21,8 @@ OWN_VAE = "None"
 """The word of a request for the checkpoint's own VAE; without a word it is what settings or flags name by then."""
 CARRIED = ("img2img_fix_steps", "upcast_vae_on_nan", "enable_prompt_comments")
 """Settings of a recipe that a repetition brings along; of the others only a change is told."""
+GIVEN_FIRST = "hires.first_pass"
+"""Stands among the parameters of a picture whose first pass was one that came with the request."""
 UNCHANGING = frozenset(
     {"notes", "index", "parameters", "memory", "prompt", "negative_prompt", "words", "seed", "subseed", "file"}
 )
@@ -77,6 +79,10 @@ def request_of(picture: StoredPicture, kept: GenerationRequest | None) -> Genera
         hires_words["negative"] = recipe["words"].get("hires_negative", "")
         request = replace(request, hires=replace(request.hires, **hires_words))
     if recipe["mode"] == "txt2img":
+        if GIVEN_FIRST in recipe["parameters"]:
+            if kept is None or not kept.first_pass:
+                raise UnsupportedFeature("Its first pass was another picture, which the studio has not kept.")
+            request = replace(request, first_pass=kept.first_pass)
         return replace(request, canvas=replace(request.canvas, width=first["width"], height=first["height"]))
     return _with_pictures(request, picture.index, kept)
 
@@ -114,7 +120,7 @@ def _with_pictures(request: GenerationRequest, index: int, kept: GenerationReque
     own = images[index % size] if len(images) == size else images[0]
     inpaint = None
     if kept.inpaint is not None and request.inpaint is not None:
-        inpaint = replace(request.inpaint, mask=kept.inpaint.mask)
+        inpaint = replace(request.inpaint, mask=kept.inpaint.mask, latent_mask=kept.inpaint.latent_mask)
     return replace(request, image=replace(request.image, images=(own,)), inpaint=inpaint)
 
 
