@@ -7,6 +7,7 @@ import concurrent.futures
 import io
 import json
 import struct
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -114,6 +115,43 @@ def test_wrong_input_is_one_clear_sentence_and_the_next_request_works(server, pa
     assert answer.status_code == status, answer.text
     assert word in answer.text
     assert "Traceback" not in answer.text
+    assert draw(server, steps=1).status_code == 200
+
+
+SIDE = 8192
+HUGE = {"width": SIDE, "height": SIDE}
+PICTURE_BYTES = SIDE * SIDE * 3
+"""The finished picture alone, at 8 bits a channel; drawing it takes many times that."""
+TOO_LARGE = [
+    ("/sdapi/v1/txt2img", {**BODY, **HUGE}),
+    ("/sdapi/v1/txt2img", {**BODY, "enable_hr": True, "hr_resize_x": SIDE, "hr_resize_y": SIDE}),
+    ("/sdapi/v1/img2img", {**BODY, **HUGE, "init_images": [encoded(Image.new("RGB", (8, 8)))]}),
+    ("/api/v1/jobs", {"prompt": {"text": "a cat"}, "canvas": HUGE}),
+    ("/v1/images/generations", {"prompt": "a cat", "size": f"{SIDE}x{SIDE}"}),
+    ("/agent-scheduler/v1/queue/txt2img", {**BODY, **HUGE}),
+]
+
+
+def peak(process):
+    """The most memory that a process has had, in bytes: the kernel's own mark where it keeps one."""
+    status = Path(f"/proc/{process.pid}/status")
+    if not status.exists():
+        return process.memory_info().rss
+    (line,) = [line for line in status.read_text("ascii").splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024
+
+
+def test_a_size_that_nobody_could_draw_is_refused_before_anything_is_allocated(server):
+    assert draw(server, steps=1).status_code == 200  # models are loaded, and what every request takes is taken
+    worker = server.worker()
+    jobs, before = httpx.get(f"{server.url}/api/v1/jobs", timeout=30).json()["total"], peak(worker)
+    for path, body in TOO_LARGE:
+        answer = httpx.post(server.url + path, json=body, timeout=30)
+        assert answer.status_code in (400, 413, 422), (path, answer.text)
+        assert "megapixels" in answer.text, (path, answer.text)
+    assert peak(worker) - before < PICTURE_BYTES / 4
+    assert server.worker().pid == worker.pid
+    assert httpx.get(f"{server.url}/api/v1/jobs", timeout=30).json()["total"] == jobs
     assert draw(server, steps=1).status_code == 200
 
 
