@@ -48,7 +48,7 @@ def examine_request(
     model = catalog.find_model(request.model.checkpoint)
     family = catalog.family(str(model.family)).drawn_with(model)
     notes: list[str] = []
-    if networks is not None:
+    if networks is not None and not request.prompt.no_networks:
         _, tags = take_tags(request.prompt.text)
         # What is drawn from a wildcard or a choice is not known yet.
         plain = [tag for tag in tags if "__" not in tag.name and not OPEN.intersection(tag.name)]
