@@ -11,8 +11,8 @@ from modules.contracts.catalog import Family
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.request import CanvasParams, GenerationRequest, HiresParams, SeedParams
 from modules.processing_diffusers.plan import count_steps, plan_pictures
-from modules.prompts.words import Resolver, Sources
 from modules.processing_diffusers.sizes import check_megapixels, fit_encoded, fit_size, plan_hires
+from modules.prompts.words import Resolver, Sources
 
 
 def family(multiple=8):

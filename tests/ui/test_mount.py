@@ -160,7 +160,9 @@ def test_the_gate_knows_methods():
     assert not passes("DELETE", "/config")
 
 
-@pytest.mark.parametrize("name", ["tools.js", "sliders.js", "studio.js", "verify.js", "line.js", "studio.css", "logo.svg"])
+@pytest.mark.parametrize(
+    "name", ["tools.js", "sliders.js", "studio.js", "verify.js", "line.js", "studio.css", "logo.svg"]
+)
 def test_own_files_are_served_and_kept(client, name):
     answer = client.get(f"/studio/{name}")
     assert answer.content == (ROOT / "javascript" / name).read_bytes()
