@@ -30,7 +30,7 @@ def take_out(stored: str) -> tuple[str, dict[str, bytes]]:
     found: dict[str, bytes] = {}
 
     def name(entry: dict[str, Any]) -> dict[str, Any]:
-        if set(entry) != {BYTES}:
+        if set(entry) != {BYTES} or not entry[BYTES]:  # no picture came: nothing to keep
             return entry
         data = base64.b64decode(entry[BYTES])
         digest = hashlib.sha256(data).hexdigest()

@@ -30,7 +30,7 @@ JOBS = {
 """What is done to jobs of the guest's own name."""
 HARMLESS = {
     ("post", "/api/v1/session"), ("delete", "/api/v1/session"), ("post", "/api/v1/pictures/zip"),
-    ("post", "/sdapi/v1/png-info"), ("post", "/internal/progress"),
+    ("post", "/sdapi/v1/png-info"), ("post", "/internal/progress"), ("post", "/api/v1/tokens"),
 }  # fmt: skip
 """What changes nothing that is anybody's."""
 ABSENT = re.compile("/sdapi/v1/(interrogate|create/.*|train/.*)|/controlnet/detect")

@@ -90,7 +90,12 @@ def test_a_client_hears_our_events_and_those_of_iopaint(rig, transports):
     async def follow(port):
         async with listening(port, transports=transports) as ear:
             assert (await ear.until("snapshot"))[0]["pending"] == 0
+            rig.engine.hold()
             job = await asked(port)
+            await ear.until("queued")
+            rig.bus.publish(Preview(job, 0, b"preview"))
+            await ear.until("preview")  # one that another has not overtaken is sure to come
+            rig.engine.let_go()
             await ear.until("diffusion_finish")
             return job, ear.heard
 

@@ -248,9 +248,9 @@ def test_the_settings_of_a_picture_come_back_into_the_form(stage: Stage, visit: 
     seen.page.fill("#txt2img_steps input[type=number]", "30")
     seen.page.get_by_role("button", name="Use these settings").click()
     seen.wait("document.querySelector('#txt2img_prompt textarea').value === 'a red circle on a white background'")
+    seen.wait("document.querySelector('#txt2img_steps input[type=number]').value === '7'")
+    seen.wait("document.querySelector('#txt2img_steps input[type=range]').value === '7'")
     assert seen.page.input_value("#txt2img_seed input") == "41"
-    assert seen.page.input_value("#txt2img_steps input[type=number]") == "7"
-    assert seen.page.input_value("#txt2img_steps input[type=range]") == "7"
 
 
 def test_an_answer_that_missed_its_stream_still_comes(stage: Stage, visit: Open) -> None:

