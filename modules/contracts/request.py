@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from modules.contracts.enlarging import EnlargeParams
+from modules.contracts.guidance import PLAIN_GUIDANCE
+from modules.contracts.guidance import GuidanceParams as GuidanceParams
 from modules.contracts.parameters import Declared, declared, param
 from modules.contracts.repainting import ImageParams as ImageParams
 from modules.contracts.repainting import InpaintParams as InpaintParams
@@ -262,6 +264,7 @@ class GenerationRequest:
     canvas: CanvasParams = CanvasParams()
     seeds: SeedParams = SeedParams()
     sampling: SamplingParams = SamplingParams()
+    guidance: GuidanceParams = PLAIN_GUIDANCE
     hires: HiresParams = HiresParams()
     image: ImageParams | None = None
     inpaint: InpaintParams | None = None
@@ -289,6 +292,7 @@ GROUPS: dict[str, type] = {
     "canvas": CanvasParams,
     "seeds": SeedParams,
     "sampling": SamplingParams,
+    "guidance": GuidanceParams,
     "hires": HiresParams,
     "image": ImageParams,
     "inpaint": InpaintParams,

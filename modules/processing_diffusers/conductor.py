@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from modules.processing_diffusers.families.base import Embedding, FamilyAdapter
+from modules.processing_diffusers.guidance_methods import along_with
 from modules.processing_diffusers.multiplexer.call import count_samples, is_batched
 from modules.prompts.encoding import repeat_to
 
@@ -36,11 +37,28 @@ class Role:
     voices: tuple[Voice, ...]
     negative: Voice | None
     """None where the model takes no negative prompt at all."""
+    empty: Voice | None = None
+    """The empty prompt, where the negative one is to act only across the prompt."""
+    across: float = 0.0
+    """How strongly it does then."""
 
     @property
     def composed(self) -> bool:
         """Its prompts have to be mixed."""
         return len(self.voices) > 1 or self.voices[0].weight != 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Mixture:
+    """How an answer for one of the pipeline's rows is made: places in the list of rows asked for."""
+
+    bound: tuple[tuple[int, float], ...]
+    """The prompts, with weights."""
+    free: int | None = None
+    """What they are mixed round."""
+    against: int | None = None
+    """What is kept off across them."""
+    across: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +94,10 @@ class Conductor:
         rows: list[_Row] = []
         plan = list(self._plan(given // count, rows))
         answers = self._ask(call, arguments, rows, given)
-        return (torch.stack([_mix(answers, free, bound) for free, bound in plan]),)
+        return (torch.stack([_mix(answers, mixture) for mixture in plan]),)
 
-    def _plan(self, blocks: int, rows: list[_Row]) -> Iterator[tuple[int | None, list[tuple[int, float]]]]:
-        """For each row of the pipeline the places in `rows` of its unguided answer and of its prompts, with weights."""
+    def _plan(self, blocks: int, rows: list[_Row]) -> Iterator[_Mixture]:
+        """For each row of the pipeline how it is made of `rows`, which are added to."""
         count, free = len(self._roles), dict[int, int]()
 
         def add(source: int, voice: Voice) -> int:
@@ -90,13 +108,19 @@ class Conductor:
             for place, role in enumerate(self._roles):
                 source = block * count + place
                 if block == 0 and blocks > 1 and role.negative is not None:
-                    free[place] = add(source, role.negative)
-                    yield None, [(free[place], 1.0)]
+                    free[place] = add(source, role.empty or role.negative)
+                    yield _Mixture(((free[place], 1.0),))
                     continue
                 if role.composed and role.negative is not None and place not in free:
                     free[place] = add(source, role.negative)
-                voices = [(add(source, voice), voice.weight) for voice in role.voices]
-                yield (free.get(place) if role.composed else None), voices
+                voices = tuple((add(source, voice), voice.weight) for voice in role.voices)
+                across = blocks > 1 and role.empty is not None and role.negative is not None
+                yield _Mixture(
+                    voices,
+                    free.get(place) if role.composed or across else None,
+                    add(source, role.negative) if across and role.negative is not None else None,
+                    role.across,
+                )
 
     def _ask(
         self, call: Callable[[dict[str, Any]], Any], arguments: dict[str, Any], rows: Sequence[_Row], given: int
@@ -126,13 +150,22 @@ class Conductor:
             left = [place for place in left if place not in fits]
 
 
-def _mix(answers: Sequence[torch.Tensor], free: int | None, bound: Sequence[tuple[int, float]]) -> torch.Tensor:
-    """One answer of several: `free` is the unguided one's place, `bound` those of the prompts with their weights."""
-    if len(bound) == 1 and bound[0][1] == 1.0:
-        return answers[bound[0][0]]
+def _mix(answers: Sequence[torch.Tensor], mixture: _Mixture) -> torch.Tensor:
+    """One answer of several.
+
+    What is kept off across the prompts is Perp-Neg's (Armandpour et al., arXiv:2304.04968): of what the negative prompt
+    changes, only the part at right angles to what the prompts change.
+    """
+    bound, free = mixture.bound, mixture.free
     if free is not None:
         base = answers[free]
-        return base + sum((answers[place] - base) * weight for place, weight in bound)
+        push = sum(((answers[place] - base) * weight for place, weight in bound), torch.zeros_like(base))
+        if mixture.against is None:
+            return base + push
+        pull = (answers[mixture.against] - base)[None]
+        return base + push - mixture.across * (pull - along_with(pull, push[None]))[0]
+    if len(bound) == 1 and bound[0][1] == 1.0:
+        return answers[bound[0][0]]
     whole = sum(weight for _, weight in bound) or 1.0
     return torch.stack([answers[place] * (weight / whole) for place, weight in bound]).sum(0)
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import torch
 
+from modules.processing_diffusers.guidance_methods import rescaled
+
 
 def make_rescale(scale: float, amount: float) -> Callable[[torch.Tensor], torch.Tensor]:
     """CFG rescale (Lin et al., Common Diffusion Noise Schedules and Sample Steps are Flawed, 2024, section 3.4).
@@ -19,9 +21,7 @@ def make_rescale(scale: float, amount: float) -> Callable[[torch.Tensor], torch.
             return output
         free, bound = output.chunk(2)
         guided = free + scale * (bound - free)
-        axes = tuple(range(1, guided.ndim))
-        factor = bound.std(dim=axes, keepdim=True) / guided.std(dim=axes, keepdim=True)
-        mixed = guided * (amount * factor + (1 - amount))
+        mixed = rescaled(guided, bound, amount)
         return torch.cat([mixed, mixed])
 
     return rescale

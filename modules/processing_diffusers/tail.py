@@ -7,7 +7,7 @@ as much noise as the first time step run wants, and the pipeline neither scales 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -30,6 +30,8 @@ class ScheduleTail:
         self.config = scheduler.config
         self.denoised: torch.Tensor | None = None
         """What the model took the finished latents to be at the latest step, in the denoiser's layout."""
+        self.mixer: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+        """Gives what to step with in place of the pipeline's answer, from that answer and the latents."""
         self.order = int(scheduler.order)
         self.timesteps = scheduler.timesteps
         self._run = run
@@ -53,6 +55,16 @@ class ScheduleTail:
     def hear(self, unguided: torch.Tensor) -> None:
         """The denoiser's newest answer without guidance, before the step that it belongs to."""
         self._scheduler.unguided = unguided
+
+    def denoise(self, output: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
+        """The clean latents that an answer to the coming call means, in fp32."""
+        clean: torch.Tensor = self._scheduler.denoise(output, sample)
+        return clean
+
+    def answer(self, clean: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
+        """The answer to the coming call that means those clean latents; the inverse of `denoise`."""
+        output: torch.Tensor = self._scheduler.answer(clean, sample)
+        return output
 
     def steps_done(self, index: int) -> float | None:
         """How many of the steps run are done after the model call `index`; None where a step is not finished by it.
@@ -89,6 +101,9 @@ class ScheduleTail:
 
     def step(self, *given: Any, **named: Any) -> Any:
         """One step of the scheduler; what it does not take (such as `generator`) was given to it when it was built."""
+        if self.mixer is not None:
+            output, timestep, sample, *rest = given
+            given = (self.mixer(output, sample), timestep, sample, *rest)
         result = self._scheduler.step(*given, **named)
         if isinstance(result, tuple) and len(result) > 1:
             self.denoised = result[1]

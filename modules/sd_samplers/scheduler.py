@@ -195,6 +195,25 @@ class Stepping:
             )
         return index
 
+    def denoise(self, output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """The clean latents that the model's answer to the coming call at `x` means, in float32."""
+        return self._denoised(output.to(torch.float32), x.to(torch.float32), self._coming)
+
+    def answer(self, clean: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """The answer to the coming call at `x` that means those clean latents: the inverse of `denoise`.
+
+        Every kind of prediction is a straight line in the answer. Its slope is 0 only at sigma 0, where no model is
+        asked.
+        """
+        x = x.to(torch.float32)
+        nothing = torch.zeros((), device=x.device)
+        slope = self._denoised(nothing + 1, nothing, self._coming)
+        return (clean - self._denoised(torch.zeros_like(x), x, self._coming)) / slope
+
+    @property
+    def _coming(self) -> float:
+        return float(self.sigmas[self._step_index or 0])
+
     @abstractmethod
     def _denoised(self, output: torch.Tensor, x: torch.Tensor, sigma: float) -> torch.Tensor:
         """The clean latents that the model's output means at `sigma`; each kind of model has its own formula."""

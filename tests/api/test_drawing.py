@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from modules.contracts.guidance import GuidanceParams
 from tests.api.fakes import b64, opened, picture
 
 INFO_KEYS = """
@@ -115,6 +116,26 @@ def test_every_declared_field_reaches_the_request(call, rig):
     assert sampling.cfg_rescale == 0.3
     canvas = asked.canvas
     assert (canvas.width, canvas.height, canvas.batch_size, canvas.batch_count, canvas.tiling) == (72, 80, 2, 3, True)
+
+
+def test_guidance_has_fields_of_its_own(call, rig, client):
+    call(
+        steps=1, cfg_start=0.1, cfg_end=0.8, cfg_schedule="cosine down", mimic_scale=4, threshold_percentile=98.5,
+        apg=True, apg_parallel=0.2, apg_threshold=7.5, apg_momentum=-0.75, cfg_zero_star=True, cfg_zero_steps=2, perp_neg=1.5,
+    )  # fmt: skip
+    asked = rig.asked.guidance
+    assert asked == GuidanceParams(0.1, 0.8, "cosine down", 4.0, 98.5, True, 0.2, 7.5, -0.75, True, 2, 1.5)
+    call(steps=1)
+    assert rig.asked.guidance == GuidanceParams()
+    for name, value, label in (
+        ("cfg_end", 1.5, "CFG end"),
+        ("cfg_schedule", "sideways", "CFG schedule"),
+        ("threshold_percentile", 10, "Threshold percentile"),
+        ("perp_neg", -1, "Perpendicular negative"),
+        ("apg_momentum", "much", "apg_momentum"),
+    ):
+        answer = client.post("/sdapi/v1/txt2img", json={"steps": 1, name: value})
+        assert (answer.status_code, label in str(answer.json())) == (422, True), answer.text
 
 
 def test_the_second_pass(call, rig):

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modules.contracts.catalog import Family, ModelEntry
+from modules.contracts.guidance import CFG_SCHEDULES, GuidanceParams
 from modules.contracts.infotext import parse
 from modules.contracts.infotext_fields import infotext_of
 from modules.contracts.infotext_recall import carried, to_request
@@ -226,6 +227,7 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
         canvas=CanvasParams(draw(_sides), draw(_sides), tiling=draw(st.booleans())),
         seeds=seeds,
         sampling=sampling,
+        guidance=draw(_guidance()),
         hires=draw(_hires()) if draw(st.booleans()) else HiresParams(),
         image=None if mode == "txt2img" else ImageParams((b"x",), draw(_share), noise_multiplier=draw(_share)),
         inpaint=draw(_inpaint()) if mode == "inpaint" else None,
@@ -245,6 +247,24 @@ def _prompts(draw: st.DrawFn) -> PromptParams:
         negative_third=draw(_words),
         emphasis=draw(st.sampled_from(EMPHASIS_MODES)),
         comma_backtrack=draw(st.integers(0, 75)),
+    )
+
+
+@st.composite
+def _guidance(draw: st.DrawFn) -> GuidanceParams:
+    return GuidanceParams(
+        start=draw(_share),
+        end=draw(_share),
+        schedule=draw(st.sampled_from(CFG_SCHEDULES)),
+        mimic_scale=draw(st.floats(0, 100)),
+        threshold_percentile=draw(st.floats(50, 100)),
+        apg=draw(st.booleans()),
+        apg_parallel=draw(_share),
+        apg_threshold=draw(st.floats(0, 1000)),
+        apg_momentum=draw(st.floats(-1, 0.95)),
+        zero_star=draw(st.booleans()),
+        zero_steps=draw(st.integers(0, 100)),
+        perp_neg=draw(st.floats(0, 10)),
     )
 
 

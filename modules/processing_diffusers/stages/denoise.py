@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from modules.contracts.plan import PassPlan
 from modules.processing_diffusers.conductor import Conductor
 from modules.processing_diffusers.guidance import Sparing, make_plus
+from modules.processing_diffusers.guidance_course import GuidanceCourse, GuidedPass, fitting
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.networks_part import Clock
 from modules.processing_diffusers.stages.encode import Conditioning
@@ -64,15 +66,49 @@ def _walk(
         "return_dict": False,
         "callback_on_step_end": watcher,
     }
-    guide = make_plus(pass_plan.cfg_scale, tail.hear) if tail.plus else None
-    denoiser, sparing = getattr(pipeline, job.model.family.denoiser), _sparing(job, pass_plan, tail)
+    denoiser = getattr(pipeline, job.model.family.denoiser)
     with (
-        denoiser.guided_by(guide, sparing),
+        denoiser.guided_by(*_guidance(job, pass_plan, beginning, tail)),
         denoiser.worded_by(conditioning.conductor),
         denoiser.carrying((watcher.networks,)),
     ):
         result = pipeline(**arguments)[0]
     return adapter.unpack(result.float(), *beginning.noise.shape[-2:])
+
+
+Guide = Callable[[torch.Tensor], torch.Tensor]
+
+
+def _guidance(
+    job: Job, pass_plan: PassPlan, beginning: Beginning, tail: ScheduleTail
+) -> tuple[Guide | None, Callable[[], bool] | None]:
+    """Who sees the denoiser's answers, and who says which calls go without the negative prompt; sets up the tail."""
+    sparing, request, adapter = _sparing(job, pass_plan, tail), job.plan.request, job.model.adapter
+    asked = request.guidance
+    wishes = fitting(asked, flow=job.model.family.prediction == "flow", plus=tail.plus)
+    guided = adapter.is_guided(pass_plan.cfg_scale)
+    if guided and tail.plus and asked.mixing:
+        job.strand.note("CFG++ samplers guide in their own way; dynamic thresholding, APG and CFG-Zero* were left out.")
+    if not (guided and (wishes.scheduled or wishes.mixing)):
+        return make_plus(pass_plan.cfg_scale, tail.hear) if tail.plus else None, sparing
+    height, width = beginning.noise.shape[-2:]
+    around = GuidedPass(
+        pass_plan.cfg_scale,
+        pass_plan.steps,
+        beginning.noise.shape[0],
+        request.sampling.cfg_rescale if "cfg_rescale" in job.model.family.capabilities else 0.0,
+        beginning.latents is None,
+    )
+    course = GuidanceCourse(
+        wishes,
+        around,
+        tail,
+        sparing=sparing,
+        unpack=lambda latents: adapter.unpack(latents, height, width),
+        pack=adapter.pack,
+    )
+    tail.mixer = course.mix
+    return course.hear, course.spare
 
 
 def _sparing(job: Job, pass_plan: PassPlan, tail: ScheduleTail) -> Sparing | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -52,11 +52,14 @@ def encode_words(
     guided = adapter.is_guided(pass_plan.cfg_scale)
     # What AND joins is mixed round the unguided answer, also where the pipeline itself does not guide.
     mixed = "negative_prompt" in job.model.family.capabilities and any(play.composed for play in plays)
-    courses = [_courses(play, negative=guided or mixed) for play in plays]
+    across = job.plan.request.guidance.perp_neg > 0 and guided
+    courses = [_courses(play, negative=guided or mixed, empty=across) for play in plays]
     used = [picture.hires_uses if second else picture.uses for picture in pictures]
     known = _encode_all(job, used, courses)
     roles = [_role(job, play, known[use], negative=guided or mixed) for play, use in zip(plays, used, strict=True)]
-    if all(play.still and not play.composed for play in plays):
+    if across:
+        roles = [_across(job, role, play, known[use]) for role, play, use in zip(roles, plays, used, strict=True)]
+    if all(play.still and not play.composed for play in plays) and all(role.empty is None for role in roles):
         whole = [role.voices[0].at(1) for role in roles]
         against = [role.negative.at(1) for role in roles if guided and role.negative is not None]
         even = even_lengths(adapter, [*whole, *against])
@@ -66,8 +69,14 @@ def encode_words(
     return Conditioning(adapter.condition(first, first if guided else None), Conductor(adapter, roles, job.port.limit))
 
 
-def _courses(play: Screenplay, *, negative: bool) -> list[Course]:
-    return [course for course, _ in play.parts] + ([play.negative] if negative else [])
+def _courses(play: Screenplay, *, negative: bool, empty: bool = False) -> list[Course]:
+    against = [play.negative] if negative else []
+    return [course for course, _ in play.parts] + against + ([_silence(play)] if empty else [])
+
+
+def _silence(play: Screenplay) -> Course:
+    """The empty prompt for as many encoders as the negative one has."""
+    return Course(((play.negative.entries[-1][0], ("",) * len(play.negative.entries[0][1])),))
 
 
 def _screenplay(job: Job, picture: PicturePlan, pass_plan: PassPlan, second: bool) -> Screenplay:
@@ -96,6 +105,15 @@ def _role(job: Job, play: Screenplay, known: dict[Texts, Embedding], *, negative
         (last, known[texts] if any(texts) else empty(known[texts])) for last, texts in play.negative.entries
     )
     return Role(voices, Voice(against))
+
+
+def _across(job: Job, role: Role, play: Screenplay, known: dict[Texts, Embedding]) -> Role:
+    """The role with its negative prompt acting across the prompt only; unchanged where that prompt is empty."""
+    if not any(any(texts) for texts in play.negative.texts):
+        return role
+    (last, silence) = _silence(play).entries[0]
+    empty = Voice(((last, job.model.adapter.empty(known[silence])),))
+    return replace(role, empty=empty, across=job.plan.request.guidance.perp_neg)
 
 
 def _encode_all(
