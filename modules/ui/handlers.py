@@ -57,6 +57,7 @@ class Handlers:
     )
     """Parameters that another model sets anew."""
     ABILITIES: ClassVar[dict[str, str]] = {
+        **{name: "negative_prompt" for name in form.NAMES if name.startswith("guidance.")},
         "prompt.negative": "negative_prompt",
         "prompt.clip_skip": "clip_skip",
         "canvas.tiling": "tiling",
@@ -187,7 +188,8 @@ class Handlers:
             for name, word in self.ABILITIES.items()
         ]
         second = (gr.update(visible=True), gr.skip()) if facts.can("hires") else (gr.update(visible=False), False)
-        return [*(values[name] for name in self.FITTED), *able, *second, self._table.aspects[0], prompts]
+        guided = gr.update(visible=facts.can("negative_prompt"))
+        return [*(values[name] for name in self.FITTED), guided, *able, *second, self._table.aspects[0], prompts]
 
     def count(self, text: Any, checkpoint: Any, steps: Any) -> str:
         """How many tokens the prompt has for that model. A prompt or model that makes no sense has no number."""

@@ -12,7 +12,7 @@ from modules.support.studio import Studio
 from modules.ui import elements
 from modules.ui.desk import Desk
 from modules.ui.enlarging import enlarging_inputs
-from modules.ui.facts import Choices, facts_of, style_choices
+from modules.ui.facts import Choices, ModelFacts, facts_of, style_choices
 from modules.ui.form import ELEM_IDS, NAMES, declarations, defaults
 from modules.ui.handlers import Handlers
 from modules.ui.inputs import Inputs
@@ -42,6 +42,7 @@ class _Controls:
     refresh: Any
     aspect: Any
     swap: Any
+    guidance: Any
     second: Any
     upscaler: Any
     factor: Any
@@ -75,7 +76,7 @@ def build_page(studio: Studio) -> gr.Blocks:
                 parts.stage = elements.stage({}, ranges)
                 parts.gallery = elements.gallery({"pictures": []})
             with gr.Column(elem_id="atelier_settings", min_width=0):
-                _settings(inputs, parts, table.aspects, facts.can("hires"))
+                _settings(inputs, parts, table.aspects, facts)
                 with gr.Accordion("Enlarging a finished picture", open=False, elem_id="extras_tab"), gr.Row():
                     parts.upscaler, parts.factor = enlarging_inputs(studio.catalog)
         _connect(page, inputs, parts, Handlers(studio, Desk(studio), table))
@@ -116,7 +117,7 @@ def _words(inputs: Inputs, parts: _Controls, prompts: tuple[str, ...], styles: C
     parts.left = gr.HTML("", elem_id="atelier_left", js_on_load=None, apply_default_css=False)
 
 
-def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], hires: bool) -> None:
+def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts: ModelFacts) -> None:
     parts.aspect = gr.Radio(list(aspects), label="Aspect", value=aspects[0], elem_id="txt2img_aspect", min_width=0)
     with gr.Row(elem_classes="size"):
         inputs("canvas.width")
@@ -143,7 +144,19 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], hires:
             inputs("prompt.clip_skip", elem_classes="slid")
             inputs("prompt.emphasis")
             inputs("canvas.tiling")
-    parts.second = gr.Accordion("Second pass at a larger size", open=False, visible=hires, elem_id="txt2img_hr")
+    guided = facts.can("negative_prompt")
+    parts.guidance = gr.Accordion("Guidance", open=False, visible=guided, elem_id="txt2img_guidance")
+    with parts.guidance:
+        with gr.Row():
+            inputs("guidance.start", elem_classes="slid")
+            inputs("guidance.end", elem_classes="slid")
+            inputs("guidance.schedule")
+        with gr.Row():
+            inputs("guidance.mimic_scale", elem_classes="slid")
+            inputs("guidance.perp_neg", elem_classes="slid")
+            inputs("guidance.apg")
+    larger = facts.can("hires")
+    parts.second = gr.Accordion("Second pass at a larger size", open=False, visible=larger, elem_id="txt2img_hr")
     with parts.second:
         inputs("hires.enabled")
         with gr.Row():
@@ -168,7 +181,11 @@ def _connect(page: gr.Blocks, inputs: Inputs, parts: _Controls, handlers: Handle
     parts.stage.enlarge(handlers.enlarge, enlarging, show, trigger_mode="multiple", **raw)
     parts.stage.attach(handlers.open, None, show, **QUIET)
     parts.stage.ping(handlers.ping, **QUIET)
-    fitting = [made[name] for name in (*handlers.FITTED, *handlers.ABILITIES)]
+    fitting = [
+        *(made[name] for name in handlers.FITTED),
+        parts.guidance,
+        *(made[name] for name in handlers.ABILITIES),
+    ]
     made["model.checkpoint"].input(
         handlers.fit,
         made["model.checkpoint"],

@@ -275,7 +275,9 @@ def test_another_model_brings_its_own_values(room):
     *values, aspect, prompts = room.handlers.fit("big")
     fitted, able = values[: len(Handlers.FITTED)], values[len(Handlers.FITTED) :]
     assert fitted == [1024, 1024, "Euler", "Automatic", 30, 5.0]
-    assert [update["visible"] for update in able[:4]] == [True, True, True, True]
+    assert [update["visible"] for update in able[: len(Handlers.ABILITIES) + 1]] == [True] * (
+        len(Handlers.ABILITIES) + 1
+    )
     assert aspect == "1:1"
     assert "lighthouse" in prompts["prompts"][0]
 
@@ -283,7 +285,10 @@ def test_another_model_brings_its_own_values(room):
 def test_what_a_model_cannot_do_is_not_offered_and_forgotten(room, monkeypatch):
     plain = family("sdxl", capabilities=frozenset({"tiling"}))
     monkeypatch.setattr(room.studio.catalog, "family", lambda _: plain)
-    *_, negative, clip_skip, tiling, second, enabled, _, _ = room.handlers.fit("big")
+    *values, negative, clip_skip, tiling, second, enabled, _, _ = room.handlers.fit("big")
+    guidance, *inside = values[len(Handlers.FITTED) :]
+    assert guidance["visible"] is False
+    assert [update["value"] for update in inside] == [0.0, 1.0, "constant", 0.0, False, 0.0]
     assert (negative["visible"], negative["value"]) == (False, "")
     assert (clip_skip["visible"], clip_skip["value"]) == (False, 1)
     assert tiling["visible"] is True

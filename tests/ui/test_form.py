@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from modules.contracts.errors import InvalidRequest
+from modules.contracts.guidance import GuidanceParams
 from modules.contracts.request import GenerationRequest, parameters
 from modules.prompts.book import PromptBook
 from modules.ui import form
@@ -41,6 +42,11 @@ def test_values_land_in_the_right_fields():
             canvas_batch_size=2,
             canvas_batch_count=3,
             prompt_clip_skip=2,
+            guidance_end=0.5,
+            guidance_schedule="linear down",
+            guidance_mimic_scale=3,
+            guidance_apg=True,
+            guidance_perp_neg=1.5,
             hires_enabled=True,
             hires_scale=1.5,
             model_checkpoint="big",
@@ -51,6 +57,7 @@ def test_values_land_in_the_right_fields():
     assert isinstance(request.sampling.cfg_scale, float)
     assert (request.canvas.width, request.canvas.height) == (256, 128)
     assert (request.canvas.batch_size, request.canvas.batch_count, request.seeds.seed) == (2, 3, 5)
+    assert request.guidance == GuidanceParams(end=0.5, schedule="linear down", mimic_scale=3.0, apg=True, perp_neg=1.5)
     assert (request.hires.enabled, request.hires.scale, request.model.checkpoint) == (True, 1.5, "big")
 
 
