@@ -119,10 +119,10 @@ def check_features(request: GenerationRequest, family: Family, notes: list[str])
         notes.append(f"{family.label} takes no negative prompt, so s_min_uncond changed nothing.")
     if request.sampling.cfg_rescale > 0 and "cfg_rescale" not in can:
         notes.append(f"{family.label} has no CFG rescale; it was left out.")
-    wishes = request.guidance
-    if (wishes.scheduled or wishes.mixing or wishes.perp_neg > 0) and "negative_prompt" not in can:
+    guidance = request.guidance
+    if (guidance.scheduled or guidance.mixing or guidance.perp_neg > 0) and "negative_prompt" not in can:
         notes.append(f"{family.label} takes no negative prompt, so what was asked of guidance changed nothing.")
-    elif wishes.zeroing and family.prediction != "flow":
+    elif guidance.zeroing and family.prediction != "flow":
         notes.append(f"CFG-Zero* is for flow models and {family.label} is none; it was left out.")
 
 

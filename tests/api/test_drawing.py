@@ -121,7 +121,8 @@ def test_every_declared_field_reaches_the_request(call, rig):
 def test_guidance_has_fields_of_its_own(call, rig, client):
     call(
         steps=1, cfg_start=0.1, cfg_end=0.8, cfg_schedule="cosine down", mimic_scale=4, threshold_percentile=98.5,
-        apg=True, apg_parallel=0.2, apg_threshold=7.5, apg_momentum=-0.75, cfg_zero_star=True, cfg_zero_steps=2, perp_neg=1.5,
+        apg=True, apg_parallel=0.2, apg_threshold=7.5, apg_momentum=-0.75, cfg_zero_star=True,
+        cfg_zero_steps=2, perp_neg=1.5,
     )  # fmt: skip
     asked = rig.asked.guidance
     assert asked == GuidanceParams(0.1, 0.8, "cosine down", 4.0, 98.5, True, 0.2, 7.5, -0.75, True, 2, 1.5)

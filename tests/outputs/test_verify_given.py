@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from modules.contracts.errors import UnsupportedFeature
+from modules.contracts.guidance import GuidanceParams
 from modules.contracts.request import (
     CanvasParams,
     GenerationRequest,
@@ -45,6 +46,7 @@ PLAIN = GenerationRequest(
     canvas=CanvasParams(64, 64),
     seeds=SeedParams(7),
     sampling=SamplingParams(steps=3, cfg_scale=4.0, s_min_uncond=3.0),
+    guidance=GuidanceParams(end=0.8, schedule="cosine up", mimic_scale=2.0, apg=True, perp_neg=1.0),
 )
 FIRST = dataclasses.replace(
     PLAIN,
@@ -68,6 +70,7 @@ def test_it_comes_out_the_same(studio, request_made):
     (row,) = store.list(job_id=handle.id)
     again = request_of(row, queue.request(row.job_id))
     assert again.first_pass == request_made.first_pass
+    assert again.guidance == request_made.guidance
     assert again.inpaint == request_made.inpaint
     verdict = Verifier(store, queue, quality=lambda: 90).verify(row.id, "ann", company=1)
     assert verdict.same
