@@ -65,6 +65,12 @@ class SamplerPlan:
     s_tmin: float = 0.0
     s_tmax: float = float("inf")
     s_noise: float = 1.0
+    second_order: bool = False
+    """A1111 counts each of its steps twice where a prompt's words change with the steps."""
+
+    def counts(self, steps: int) -> int:
+        """How far A1111 counts in so many steps."""
+        return 2 * steps if self.second_order else steps
 
 
 @dataclass(frozen=True, slots=True)

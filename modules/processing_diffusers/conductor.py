@@ -16,18 +16,19 @@ from modules.processing_diffusers.families.base import Embedding, FamilyAdapter
 from modules.processing_diffusers.guidance_methods import along_with
 from modules.processing_diffusers.multiplexer.call import count_samples, is_batched
 from modules.prompts.encoding import repeat_to
+from modules.prompts.timeline import said_at
 
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """One prompt of a picture: embeddings in order, each with the last step at which it holds, and its weight."""
+    """One prompt of a picture: embeddings in order, each with the last count at which it holds, and its weight."""
 
     entries: tuple[tuple[int, Embedding], ...]
     weight: float = 1.0
 
-    def at(self, step: int) -> Embedding:
-        """What it says at that step, counted from 1; the last entry holds to the end."""
-        return next((embedding for last, embedding in self.entries if step <= last), self.entries[-1][1])
+    def at(self, count: int) -> Embedding:
+        """What it says at that count of the pass; see `modules.prompts.timeline.Pace`."""
+        return said_at(self.entries, count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +71,15 @@ class _Row:
 
 
 class Conductor:
-    """The words of the pictures of one batch through one pass. Used by one lane; `step` is set before each step."""
+    """The words of the pictures of one batch through one pass. Used by one lane; `count` is set before each call."""
 
     def __init__(self, adapter: FamilyAdapter, roles: Sequence[Role], most: int) -> None:
         """`most` is how many rows one call may have."""
-        self.step = 1
+        self.count = 0
         self._adapter, self._roles, self._most = adapter, tuple(roles), max(most, 1)
 
     def only(self, place: int) -> Conductor:
-        """A conductor for one picture of the batch, at the first step."""
+        """A conductor for one picture of the batch, at the first call."""
         return Conductor(self._adapter, self._roles[place : place + 1], self._most)
 
     def conduct(self, call: Callable[[dict[str, Any]], Any], arguments: dict[str, Any]) -> tuple[torch.Tensor]:
@@ -101,7 +102,7 @@ class Conductor:
         count, free = len(self._roles), dict[int, int]()
 
         def add(source: int, voice: Voice) -> int:
-            rows.append(_Row(source, voice.at(self.step)))
+            rows.append(_Row(source, voice.at(self.count)))
             return len(rows) - 1
 
         for block in range(blocks):

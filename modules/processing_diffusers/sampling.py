@@ -28,6 +28,7 @@ def plan_sampler(table: SamplerTable, sampling: SamplingParams, family: Family) 
         s_tmin=sampling.s_tmin,
         s_tmax=sampling.s_tmax or float("inf"),
         s_noise=sampling.s_noise,
+        second_order=bool(row.options.get("second_order", False)),
     )
 
 

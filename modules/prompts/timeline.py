@@ -7,8 +7,9 @@ make reading slow.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from modules.contracts.errors import InvalidRequest
 
@@ -19,21 +20,23 @@ DEEPEST = 100
 _TOKEN = re.compile(r"(?P<plain>(?:[^\\\[\]():|]|\\.)+)|(?P<mark>[\[\]():|])")
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*\Z")
 
+Said = TypeVar("Said")
 Timeline = tuple[tuple[int, str], ...]
-"""Texts in order, each with the last step, counted from 1, at which it holds. The last one holds to the end."""
+"""Texts in order, each with the last count at which it holds; the last one's is the number of counts of the pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How steps are counted in a pass."""
+    """How a pass counts, which is A1111's way: every model call counts, the first one being 0, and a sampler that
+    A1111 calls one of second order has two counts for each step. All other steps count once."""
 
     steps: int
-    """Steps of this pass: what a fraction is a fraction of."""
+    """Counts of this pass: what a fraction is a fraction of."""
     before: int | None = None
-    """In a second pass the steps of the first: whole numbers go on counting there, and fractions from 1.0 on."""
+    """In a second pass the counts of the first: whole numbers go on there, and fractions from 1.0 on."""
 
     def step_of(self, written: str) -> int:
-        """The step after which a text changes; 0 or less is before the first one."""
+        """The last count of what comes before the change; with 0 or less it never comes."""
         value = float(written)
         if "." in written:
             value = (value - (0.0 if self.before is None else 1.0)) * self.steps
@@ -67,12 +70,12 @@ class _Literal(Exception):
 
 
 def tell_timeline(text: str, pace: Pace) -> Timeline:
-    """What the text says at each step of a pass. One that breaks the language's rules says itself throughout.
+    """What the text says in the course of a pass. One that breaks the language's rules says itself throughout.
 
-    `[from:to:when]` says `from` up to step `when` and `to` after it; `when` is a fraction of the steps where it has a
-    point and a number of steps where it has none. `[to:when]` begins with nothing, `[from::when]` ends with nothing.
-    `[a|b|c]` goes on to the next with every step. Raises `InvalidRequest` for a text that would come to more than four
-    million characters.
+    `[from:to:when]` says `from` up to the count `when`, that one included, and `to` after it; `when` is a fraction of
+    the counts where it has a point and a number of them where it has none. `[to:when]` begins with nothing,
+    `[from::when]` ends with nothing. `[a|b|c]` goes on to the next with every count from the second on. Raises `InvalidRequest`
+    for a text that would come to more than four million characters.
     """
     if "[" not in text:
         return ((pace.steps, text),)
@@ -94,9 +97,13 @@ def tell_timeline(text: str, pace: Pace) -> Timeline:
     return tuple(told)
 
 
-def text_at(timeline: Timeline, step: int) -> str:
-    """What holds at that step, counted from 1."""
-    return next((text for last, text in timeline if step <= last), timeline[-1][1])
+def said_at(entries: Sequence[tuple[int, Said]], count: int) -> Said:
+    """What holds at that count, 0 being the first model call: the first entry whose end it has not passed.
+
+    A sampler that makes more calls than were counted on (DPM adaptive) hears the first entry again after the last, as
+    in A1111.
+    """
+    return next((said for last, said in entries if count <= last), entries[0][1])
 
 
 def _read(text: str) -> list[Any]:

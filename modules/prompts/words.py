@@ -19,7 +19,7 @@ from modules.prompts.comments import strip_comments
 from modules.prompts.composition import split_composition
 from modules.prompts.styles import apply_styles
 from modules.prompts.tags import take_tags
-from modules.prompts.timeline import Pace, tell_timeline, text_at
+from modules.prompts.timeline import Pace, said_at, tell_timeline
 
 Texts = tuple[str, ...]
 """What each text encoder of a model is given, the first one's first."""
@@ -118,13 +118,9 @@ class Resolver:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What a prompt says in the course of a pass: texts for all encoders, each with the last step at which it holds."""
+    """What a prompt says in the course of a pass: texts for all encoders, each with the last count where it holds."""
 
     entries: tuple[tuple[int, Texts], ...]
-
-    def at(self, step: int) -> Texts:
-        """The texts at that step, counted from 1."""
-        return next((texts for last, texts in self.entries if step <= last), self.entries[-1][1])
 
     @property
     def texts(self) -> tuple[Texts, ...]:
@@ -167,4 +163,4 @@ def _course(texts: Sequence[str], pace: Pace) -> Course:
     first = tell_timeline(texts[0], pace)
     timelines = [first, *(tell_timeline(text, pace) if text.strip() else first for text in texts[1:])]
     ends = sorted({last for timeline in timelines for last, _ in timeline})
-    return Course(tuple((end, tuple(text_at(timeline, end) for timeline in timelines)) for end in ends))
+    return Course(tuple((end, tuple(said_at(timeline, end) for timeline in timelines)) for end in ends))

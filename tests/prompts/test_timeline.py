@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.contracts.errors import InvalidRequest
-from modules.prompts.timeline import Pace, tell_timeline, text_at
+from modules.prompts.timeline import Pace, said_at, tell_timeline
 
 TEN = Pace(10)
 
@@ -48,15 +48,40 @@ def test_each_form_of_a_schedule(text, wanted):
     assert list(tell_timeline(text, TEN)) == wanted
 
 
-def test_alternation_goes_on_with_every_step():
-    told = tell_timeline("[a|b|c] x", Pace(7))
-    assert [text_at(told, step)[0] for step in range(1, 8)] == list("abcabca")
-    told = tell_timeline("[a|] x", Pace(4))
-    assert [text_at(told, step) for step in range(1, 5)] == ["a x", " x", "a x", " x"]
-    told = tell_timeline("[[a|b]:c:3]", Pace(5))
-    assert [text_at(told, step) for step in range(1, 6)] == ["a", "b", "a", "c", "c"]
-    told = tell_timeline("[[a:b:2]|c]", Pace(4))
-    assert [text_at(told, step) for step in range(1, 5)] == ["a", "c", "b", "c"]
+def heard(text, calls, pace=None):
+    """What each model call of a pass hears, in order."""
+    told = tell_timeline(text, pace or Pace(calls))
+    return [said_at(told, count) for count in range(calls)]
+
+
+@pytest.mark.parametrize(
+    ("text", "calls", "wanted"),
+    [
+        # A1111's counter is 0 at the first call and a text holds while it is not above the number, so one call longer.
+        ("[a:b:1]", 4, "aabb"),
+        ("[a:b:2]", 5, "aaabb"),
+        ("[a:b:0.5]", 6, "aaaabb"),
+        ("[a:b:0]", 3, "bbb"),
+        ("[a:b:0.1]", 5, "bbbbb"),
+        ("[a:b:4]", 5, "aaaaa"),
+        ("[a|b|c]", 7, "aabcabc"),
+        ("[a|b]", 5, "aabab"),
+        ("[[a:b:2]:c:4]", 7, "aaabbcc"),
+        ("[[a|b]:c:3]", 6, "aabacc"),
+        ("[[a:b:2]|c]", 5, "aacbc"),
+    ],
+)
+def test_each_call_hears_what_it_hears_in_a1111(text, calls, wanted):
+    assert "".join(heard(text, calls)) == wanted
+
+
+def test_calls_beyond_those_that_were_counted_on_hear_the_first_text():
+    assert "".join(heard("[a:b:2]", 7, Pace(4))) == "aaabbaa"
+
+
+def test_half_of_a_second_order_sampler_is_half_of_its_calls_and_a_number_is_a_number_of_calls():
+    assert "".join(heard("[a:b:0.5]", 9, Pace(10))) == "aaaaaabbb"
+    assert "".join(heard("[a:b:3]", 9, Pace(10))) == "aaaabbbbb"
 
 
 def test_the_second_pass_goes_on_counting():

@@ -13,7 +13,7 @@ from modules.contracts.request import GenerationRequest, HiresParams, PromptPara
 from modules.prompts.comments import strip_comments
 from modules.prompts.composition import split_composition
 from modules.prompts.tags import take_tags
-from modules.prompts.timeline import Pace
+from modules.prompts.timeline import Pace, said_at
 from modules.prompts.words import Resolver, Sources, tell_screenplay
 
 STYLES = {"oil": Style("oil", "# note\noil of {prompt}", "photo"), "draw": Style("draw", "{prompt} {x|y}", "{x|y}")}
@@ -152,7 +152,7 @@ def test_a_screenplay_joins_what_changes_and_what_is_composed():
     play = tell_screenplay(("[a:b:3] <lora:x:1>:2 AND c", "", "[t:u:5]"), ("bad", "", ""), Pace(8))
     (first, weight), (second, other) = play.parts
     assert (weight, other) == (2.0, 1.0)
-    assert [first.at(step) for step in (1, 3, 4, 5, 6, 8)] == [
+    assert [said_at(first.entries, step) for step in (1, 3, 4, 5, 6, 8)] == [
         ("a ", "a ", "t"),
         ("a ", "a ", "t"),
         ("b ", "b ", "t"),
@@ -160,7 +160,7 @@ def test_a_screenplay_joins_what_changes_and_what_is_composed():
         ("b ", "b ", "u"),
         ("b ", "b ", "u"),
     ]
-    assert second.at(8) == (" c", " c", "u")
+    assert said_at(second.entries, 8) == (" c", " c", "u")
     assert play.negative.texts == (("bad", "bad", "bad"),)
     assert play.composed
     assert not play.still

@@ -195,7 +195,7 @@ class StepWatcher:
         job = self._job
         job.strand.check()
         if self.conductor is not None:
-            self.conductor.step = self.tail.step_at(index + 1)
+            self.conductor.count = self.tail.count_at(index + 1, each=self._pass.sampler.second_order)
         latents = tensors["latents"]
         if self.blend is not None:
             latents = self.blend.after(self.tail, index, latents)

@@ -60,12 +60,12 @@ def encode_words(
     if across:
         roles = [_across(job, role, play, known[use]) for role, play, use in zip(roles, plays, used, strict=True)]
     if all(play.still and not play.composed for play in plays) and all(role.empty is None for role in roles):
-        whole = [role.voices[0].at(1) for role in roles]
-        against = [role.negative.at(1) for role in roles if guided and role.negative is not None]
+        whole = [role.voices[0].at(0) for role in roles]
+        against = [role.negative.at(0) for role in roles if guided and role.negative is not None]
         even = even_lengths(adapter, [*whole, *against])
         if even is not None:
             return Conditioning(adapter.condition(even[: len(whole)], even[len(whole) :] if guided else None))
-    first = [roles[0].voices[0].at(1)] * len(roles)
+    first = [roles[0].voices[0].at(0)] * len(roles)
     return Conditioning(adapter.condition(first, first if guided else None), Conductor(adapter, roles, job.port.limit))
 
 
@@ -81,9 +81,10 @@ def _silence(play: Screenplay) -> Course:
 
 def _screenplay(job: Job, picture: PicturePlan, pass_plan: PassPlan, second: bool) -> Screenplay:
     """The picture's words for that pass, for as many encoders as the family has."""
-    words, steps = picture.words, job.plan.request.sampling.steps
+    words, sampling = picture.words, job.plan.request.sampling
+    first = job.plan.first.sampler.counts(sampling.steps)
     encoders = max(len(job.model.adapter.encoders), 1)
-    pace = Pace(pass_plan.steps, steps) if second else Pace(steps)
+    pace = Pace(pass_plan.sampler.counts(pass_plan.steps), first) if second else Pace(first)
     positive: Texts = (picture.prompt, words.second, words.third)
     negative: Texts = (picture.negative, words.negative_second, words.negative_third)
     if second and words.hires_prompt:
