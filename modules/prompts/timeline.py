@@ -74,8 +74,8 @@ def tell_timeline(text: str, pace: Pace) -> Timeline:
 
     `[from:to:when]` says `from` up to the count `when`, that one included, and `to` after it; `when` is a fraction of
     the counts where it has a point and a number of them where it has none. `[to:when]` begins with nothing,
-    `[from::when]` ends with nothing. `[a|b|c]` goes on to the next with every count from the second on. Raises `InvalidRequest`
-    for a text that would come to more than four million characters.
+    `[from::when]` ends with nothing. `[a|b|c]` goes on to the next with every count from the second on.
+    Raises `InvalidRequest` for a text that would come to more than four million characters.
     """
     if "[" not in text:
         return ((pace.steps, text),)
