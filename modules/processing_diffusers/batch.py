@@ -47,11 +47,10 @@ def _draw_first(job: Job, pictures: Sequence[PicturePlan], material: Material | 
     run, plan = job.strand, job.plan
     with run.stage("encode"):
         conditioning = encode_words(job, pictures, plan.first)
-        if material is None:
-            beginning = begin_from_nothing(job, pictures, plan.first)
-        else:
-            beginning = begin_from_picture(job, pictures, material)
+        beginning = None if material is None else begin_from_picture(job, pictures, material)
     with run.stage("denoise"):
+        if beginning is None:
+            beginning = begin_from_nothing(job, pictures, plan.first)
         return denoise(job, plan.first, conditioning, beginning)
 
 

@@ -17,6 +17,8 @@ from typing import Any
 import diffusers
 import torch
 
+from modules.prompts.spellings import Spellings
+
 _SWITCHES = {"requires_safety_checker": False, "add_watermarker": False}
 
 
@@ -73,9 +75,11 @@ class LockedTokenizer:
     """A tokenizer that several lanes share. Its compiled core keeps padding and truncation as state and refuses to be
     entered twice at once, so calls take turns."""
 
-    def __init__(self, tokenizer: Any, lock: threading.Lock) -> None:
+    def __init__(self, tokenizer: Any, lock: threading.Lock, spellings: Spellings | None = None) -> None:
+        """`spellings` are what is known of a tokenizer that reads words apart, guarded by the same lock."""
         self._tokenizer = tokenizer
         self._lock = lock
+        self._spellings = spellings
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["_tokenizer"], name)
@@ -90,6 +94,8 @@ class LockedTokenizer:
             backend = self._tokenizer.backend_tokenizer
             backend.no_truncation()
             backend.no_padding()
+            if self._spellings is not None:
+                return self._spellings.ids(text, backend)
             found: list[int] = backend.encode(text, add_special_tokens=False).ids
             return found
 

@@ -19,6 +19,9 @@ from modules.processing_diffusers.families.table import adapter_of
 from modules.processing_diffusers.multiplexer.call import Target
 from modules.processing_diffusers.multiplexer.stand_in import Port, target_of
 from modules.processing_diffusers.vae_part import VaePart
+from modules.prompts.chunks import Ruler
+from modules.prompts.encoding import EncoderSpec
+from modules.prompts.spellings import Spellings, reads_words_apart
 from modules.sd_models.loader import LoadedModel
 from modules.sd_vae.preview import Previewer
 from modules.support.tally import Tally
@@ -57,6 +60,14 @@ class DrawingModel:
         self._preview_ready = False
         self.words = threading.Lock()
         """Held while a tokenizer works."""
+        self.spellings = {
+            name: Spellings()
+            for name, part in parts.items()
+            if name.startswith("tokenizer") and reads_words_apart(part)
+        }
+        """By tokenizer, for those that read words apart."""
+        self.rulers: dict[EncoderSpec, Ruler] = {}
+        """How pieces look for each encoder that was used."""
         self.bytes = ModelBytes.of(parts)
         self.facts: ModelFacts = facts_of(parts)
 

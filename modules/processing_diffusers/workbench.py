@@ -32,7 +32,7 @@ def set_up_pipeline(model: DrawingModel, port: Port, plan: GenerationPlan) -> An
         parts[key] = TextStandIn(target, words, device=text_device, dtype=text_dtype)
     for key, part in components.items():
         if key.startswith("tokenizer") and part is not None:
-            parts[key] = LockedTokenizer(part, model.words)
+            parts[key] = LockedTokenizer(part, model.words, model.spellings.get(key))
     return build_pipeline(name, parts, device)
 
 

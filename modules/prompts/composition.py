@@ -21,7 +21,7 @@ def split_composition(text: str) -> tuple[tuple[str, float], ...]:
     `AND` counts as a whole word in capitals, wherever it stands, so it must not be used within brackets. Raises
     `InvalidRequest` for more than 64 prompts.
     """
-    parts = _AND.split(text)
+    parts = _AND.split(text) if "AND" in text else [text]
     if len(parts) > MOST:
         raise InvalidRequest(f"The prompt joins {len(parts)} prompts with AND; at most {MOST} are allowed.")
     return tuple(_weighted(part) for part in parts)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -99,13 +101,19 @@ def cut_text(text: str, tokenizer: Any, ruler: Ruler, manner: Manner) -> tuple[P
 
 
 def read_texts(
-    texts: Sequence[str], tokenizer: Any, encoder: Callable[..., Any], spec: EncoderSpec, manner: Manner
+    texts: Sequence[str],
+    tokenizer: Any,
+    encoder: Callable[..., Any],
+    spec: EncoderSpec,
+    manner: Manner,
+    ruler: Ruler | None = None,
 ) -> list[Reading]:
     """What the encoder says of each text. Equal pieces are read once, as many at a time as `AT_ONCE` allows.
 
     `encoder` takes ids of shape (pieces, length), and `output_hidden_states` where the family needs an earlier state.
+    `ruler` is what `measure` says of the tokenizer, where that is known.
     """
-    ruler = measure(tokenizer, spec.length)
+    ruler = ruler or measure(tokenizer, spec.length)
     cut = [cut_text(text, tokenizer, ruler, manner) for text in texts]
     rows = list(dict.fromkeys(piece.ids for pieces in cut for piece in pieces))
     hidden: dict[tuple[int, ...], torch.Tensor] = {}
@@ -114,9 +122,8 @@ def read_texts(
     for begin in range(0, len(rows), most):
         portion = rows[begin : begin + most]
         states, vectors = _read(portion, encoder, spec, manner.clip_skip)
-        for place, row in enumerate(portion):
-            hidden[row] = states[place]
-            pooled[row] = None if vectors is None else vectors[place]
+        hidden.update(zip(portion, states.unbind(), strict=True))
+        pooled.update(zip(portion, [None] * len(portion) if vectors is None else vectors.unbind(), strict=True))
     return [
         Reading(
             torch.cat([weigh(hidden[piece.ids], piece.weights, manner.emphasis) for piece in pieces]),
@@ -132,7 +139,8 @@ def _read(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """One call of the encoder: the hidden state of each row, and the vector of each."""
     state = spec.state(clip_skip)
-    ids = torch.tensor(rows, dtype=torch.long)
+    # Number by number torch needs as long for a thousand tokens as the rest of their way here.
+    ids = torch.frombuffer(array("q", chain.from_iterable(rows)), dtype=torch.long).reshape(len(rows), -1)
     named = {} if state is None else {"output_hidden_states": True}
     output = encoder(ids.to(encoder.device), **named)
     vectors = None

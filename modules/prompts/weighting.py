@@ -13,7 +13,7 @@ def weigh(hidden: torch.Tensor, weights: Sequence[float], mode: str) -> torch.Te
     With the mode `Original` the whole is then brought back to the mean that it had, as A1111 does; with `No norm` it is
     left as it came out. `Ignore` and `None` never carry weights. A piece that weighs nothing comes back bit for bit.
     """
-    if all(weight == 1.0 for weight in weights):
+    if weights.count(1.0) == len(weights):
         return hidden
     factors = torch.tensor(weights, dtype=hidden.dtype, device=hidden.device)[:, None]
     weighted = hidden * factors

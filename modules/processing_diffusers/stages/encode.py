@@ -16,7 +16,7 @@ from modules.processing_diffusers.families.base import Embedding
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.stages.prepare import row_of
 from modules.prompts.emphasis import is_weighted, plain_text
-from modules.prompts.encoding import EncoderSpec, Manner, Reading, read_texts
+from modules.prompts.encoding import EncoderSpec, Manner, Reading, measure, read_texts
 from modules.prompts.timeline import Pace
 from modules.prompts.words import Course, Screenplay, Texts, tell_screenplay
 
@@ -168,7 +168,10 @@ def _read(job: Job, spec: EncoderSpec, texts: Sequence[str]) -> dict[str, Readin
     known = {text: found for text, key in keys.items() if (found := cache.get(key)) is not None}
     missing = [text for text in keys if text not in known]
     if missing:
-        readings = read_texts(missing, tokenizer, encoder, spec, manner)
+        ruler = job.model.rulers.get(spec)
+        if ruler is None:
+            ruler = job.model.rulers[spec] = measure(tokenizer, spec.length)
+        readings = read_texts(missing, tokenizer, encoder, spec, manner, ruler)
         for text, reading in zip(missing, readings, strict=True):
             # A copy, as what a merged call gave is a part of what it gave to all.
             vector = None if reading.pooled is None else reading.pooled.clone()
