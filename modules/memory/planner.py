@@ -41,14 +41,17 @@ def plan_memory(
     free: int | None,
     vram: VramMode = "normal",
     facts: ModelFacts | None = None,
+    joined: int = 0,
 ) -> MemoryPlan:
     """The fastest plan that is predicted to fit `batch` pictures of `width` by `height` pixels.
 
     `free` is the bytes that this job may take for weights and activations together, memory that its own resident
     weights fill already included; None where nothing is known, and then only `vram` speaks. `vram` is the wish of
     `--medvram` (at least model_offload) and `--lowvram` (sequential_offload); a CPU has neither. `max_batch` counts
-    rows of the denoiser and is never less than one picture needs. When nothing fits, the thriftiest plan comes back
-    with its prediction, because the prediction may be wrong.
+    rows of the denoiser and is never less than one picture needs. `joined` is how many rows come in one call where
+    prompts are joined by `AND`, 0 where none are; such calls are cut to `max_batch` rows, so what does not fit beside
+    the rest takes time and no memory. When nothing fits, the thriftiest plan comes back with its prediction, because
+    the prediction may be wrong.
     """
     facts = facts or ModelFacts()
     ladder = ACCELERATOR_LADDER if facts.accelerator else CPU_LADDER
@@ -56,12 +59,16 @@ def plan_memory(
     if not facts.quadratic:
         # Where kernels avoid the score matrix, slicing attention only costs time.
         ladder = tuple(tuple(name for name in rung if name != ATTENTION) for rung in ladder)
-    pixels, own = (width, height), batch * facts.rows_per_picture
+    pixels = (width, height)
+    least = facts.rows_per_picture if joined else batch * facts.rows_per_picture
     room = None if free is None else int(free * MARGIN)
     for measures in ladder[first:]:
-        peak = predict(model_bytes, measures, pixels, batch, own, facts)
+        peak = predict(model_bytes, measures, pixels, batch, least, facts)
         if room is None or peak <= room:
-            return MemoryPlan(measures, peak, _largest(model_bytes, measures, pixels, batch, room, facts))
+            most = _largest(model_bytes, measures, pixels, batch, room, facts)
+            if joined:
+                peak = predict(model_bytes, measures, pixels, batch, min(joined, most), facts)
+            return MemoryPlan(measures, peak, most)
     return MemoryPlan(ladder[-1], peak, facts.rows_per_picture)
 
 

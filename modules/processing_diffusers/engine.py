@@ -45,7 +45,7 @@ from modules.processing_diffusers.multiplexer.admission import Lane
 from modules.processing_diffusers.multiplexer.core import Multiplexer
 from modules.processing_diffusers.multiplexer.stand_in import Port
 from modules.processing_diffusers.networks_part import NetworkShelf
-from modules.processing_diffusers.plan import Surroundings, resolve_request
+from modules.processing_diffusers.plan import Surroundings, joined_rows, resolve_request
 from modules.processing_diffusers.progress import Run, Strand
 from modules.processing_diffusers.storehouse import Storehouse
 from modules.processing_diffusers.summary import summarise
@@ -224,7 +224,8 @@ class DiffusersEngine:
         if free is not None:
             # What is there of its weights now is not in the way: the plan counts them.
             free += model.bytes_on(handler.torch_device())
-        found = plan_memory(model.bytes, width, height, plan.request.canvas.batch_size, free, vram, facts)
+        pictures, joined = plan.request.canvas.batch_size, joined_rows(plan, facts.rows_per_picture)
+        found = plan_memory(model.bytes, width, height, pictures, free, vram, facts, joined)
         return replace(found, attention=plan.memory.attention)
 
     @contextlib.contextmanager

@@ -20,6 +20,8 @@ from modules.networks.uses import uses_of
 from modules.processing_diffusers.pictures import decode_picture
 from modules.processing_diffusers.sampling import plan_hires_sampler, plan_sampler
 from modules.processing_diffusers.sizes import Size, check_megapixels, check_second_pass, fit_encoded, fit_size
+from modules.prompts.composition import split_composition
+from modules.prompts.tags import take_tags
 from modules.prompts.words import Resolver, Sources
 from modules.sd_samplers.table import SamplerTable
 from modules.upscalers.spandrel_model import check_upscaler
@@ -89,6 +91,21 @@ def find_networks(
         tuple(replace(one, uses=found(one.networks), hires_uses=found(one.hires_networks)) for one in batch)
         for batch in batches
     )
+
+
+def joined_rows(plan: GenerationPlan, rows: int) -> int:
+    """Rows that the largest batch brings to the denoiser where prompts are joined by `AND`; 0 where none are.
+
+    `rows` is what any other picture brings. Raises `InvalidRequest` for too many prompts.
+    """
+    spare = int("negative_prompt" in plan.family.capabilities)  # what they are mixed round
+    most = 0
+    for batch in plan.batches:
+        texts = ((picture.prompt, picture.words.hires_prompt) for picture in batch)
+        counts = [max(len(split_composition(take_tags(text)[0])) for text in both) for both in texts]
+        if max(counts) > 1:
+            most = max(most, sum(count + spare if count > 1 else rows for count in counts))
+    return most
 
 
 def check_features(request: GenerationRequest, family: Family, notes: list[str]) -> None:

@@ -160,3 +160,15 @@ def test_a_transformer_counts_tokens_and_not_cells():
     layer.config = SimpleNamespace(num_attention_heads=24, attention_head_dim=128, in_channels=64, patch_size=1)
     facts = facts_of({"transformer": layer})
     assert (facts.width, facts.heads, facts.cells_per_token) == (3072, 24, 4)
+
+
+def test_prompts_joined_by_and_are_counted_and_cut_to_what_fits():
+    plain, joined = (plan_memory(SD15, 512, 512, 1, 80_000 * MIB, joined=rows) for rows in (0, 9))
+    assert joined.predicted_peak == predict(SD15, (), (512, 512), 1, 9, ModelFacts())
+    assert joined.predicted_peak > plain.predicted_peak
+    assert joined.max_batch == plain.max_batch
+    tight = plan_memory(SD15, 512, 512, 1, 3000 * MIB, joined=65)
+    assert tight.measures == plan_memory(SD15, 512, 512, 1, 3000 * MIB).measures
+    assert 2 <= tight.max_batch < 16
+    assert tight.predicted_peak == predict(SD15, tight.measures, (512, 512), 1, tight.max_batch, ModelFacts())
+    assert tight.predicted_peak <= 3000 * MIB

@@ -7,9 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from modules.contracts.request import HiresParams, PromptParams
+from modules.contracts.request import CanvasParams, HiresParams, PromptParams
+from modules.memory.planner import plan_memory
+from modules.processing_diffusers import engine as engine_module
 from modules.processing_diffusers.conductor import Conductor, Role, Voice, even_lengths
 from modules.processing_diffusers.families.sd import SdAdapter
+from modules.processing_diffusers.plan import joined_rows
 from tests.processing_diffusers.conftest import CLOSE, ask, in_threads, pixels
 
 
@@ -248,3 +251,23 @@ def test_lengths_are_evened_out_where_that_changes_nothing():
     (found,) = conductor.conduct(call, {"sample": torch.zeros(2, 1), "encoder_hidden_states": None})
     assert found.flatten().tolist() == [7, 5]
     assert shapes == [(1, 6, 2), (1, 4, 2)]
+
+
+def test_joined_prompts_are_counted_in_the_plan_and_in_what_it_will_need(bench, monkeypatch):
+    def plan_of(text, hires="", count=1):
+        wish = HiresParams(bool(hires), 2.0, "Latent", 2, prompt=hires)
+        return bench.engine.resolve(ask(prompt=PromptParams(text), canvas=CanvasParams(64, 64, count, 1), hires=wish))
+
+    assert joined_rows(plan_of("a cat"), 2) == 0
+    assert joined_rows(plan_of("a cat AND a dog AND fog", count=2), 2) == 8
+    assert joined_rows(plan_of("a cat", "a AND b AND c AND d"), 2) == 5
+    asked = []
+
+    def listen(*given):
+        asked.append(given[-1])
+        return plan_memory(*given)
+
+    monkeypatch.setattr(engine_module, "plan_memory", listen)
+    draw(bench, "a cat AND a dog AND fog AND rain", steps=1)
+    draw(bench, "a cat", steps=1)
+    assert asked == [5, 0]
