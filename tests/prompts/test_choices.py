@@ -105,3 +105,28 @@ def test_a_changed_file_is_read_again(tmp_path):
     path.write_text("two\n", "utf-8")
     os.utime(path, ns=(1, 1))
     assert wild.lines("a") == ("two",)
+
+
+def test_lists_of_yaml_files_are_called_by_their_keys(tmp_path):
+    (tmp_path / "many.yaml").write_text(
+        "animals:\n  Pets:\n    - cat\n    - '3::dog'\n  wild: [fox]\n  'a b': single\nyears: [1999, 2000]\n", "utf-8"
+    )
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "more.yml").write_text("animals: {birds: [owl], pets: [late]}\n'../out': [x]\n", "utf-8")
+    (tmp_path / "years.txt").write_text("1888\n", "utf-8")
+    wild = Wildcards(tmp_path)
+    assert wild.names() == ("animals/a b", "animals/birds", "animals/pets", "animals/wild", "years")
+    assert wild.lines("animals/pets") == ("cat", "3::dog")
+    assert wild.lines("animals/*") == ("single", "owl", "cat", "3::dog", "fox")
+    assert wild.lines("years") == ("1888",)
+    assert wild.lines("many") is None
+    assert draw_choices("a __animals/wild__", 1, wild.lines).text == "a fox"
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [", "a: &x [b]\nc: *x\n", "a: !!python/object/apply:os.system [ls]", "- a\n- b", "", "a: {}", "\x00"]
+)
+def test_yaml_that_makes_no_sense_gives_no_choices(tmp_path, text):
+    (tmp_path / "odd.yaml").write_text(text, "utf-8")
+    (tmp_path / "good.yaml").write_text("b: [c]", "utf-8")
+    assert Wildcards(tmp_path).names() == ("b",)
