@@ -76,6 +76,12 @@ class ScheduleTail:
             return done
         return float(int(done + 1e-9)) if (index + 1) % self.order == 0 or index + 1 == len(self.timesteps) else None
 
+    def step_at(self, index: int) -> int:
+        """Which of the steps run, counted from 1, the model call `index` belongs to; known once it is the next one."""
+        if self.one_by_one:
+            return int(self._scheduler.share_done(index) * self._run + 1e-9) + 1
+        return index // self.order + 1
+
     def count_at(self, index: int, *, each: bool) -> int:
         """A1111's count of the model call `index`: its own number where `each` call counts, else its step's, from 0."""
         return index if each else index // self.order
