@@ -264,12 +264,12 @@ class GenerationRequest:
     canvas: CanvasParams = CanvasParams()
     seeds: SeedParams = SeedParams()
     sampling: SamplingParams = SamplingParams()
-    guidance: GuidanceParams = PLAIN_GUIDANCE
     hires: HiresParams = HiresParams()
     image: ImageParams | None = None
     inpaint: InpaintParams | None = None
     model: ModelParams = ModelParams()
     output: OutputParams = OutputParams()
+    guidance: GuidanceParams = PLAIN_GUIDANCE
     enlarge: EnlargeParams | None = None
     """Finished pictures to be made larger: nothing is drawn then, and only `output` counts of the other groups."""
     first_pass: bytes = field(default=b"", repr=False)
