@@ -27,7 +27,7 @@ from modules.contracts.jobs import JobService
 from modules.contracts.pictures import PictureStore
 from modules.contracts.request import GenerationRequest
 from modules.engine_room import EngineRoom
-from modules.shelves import open_shelves
+from modules.shelves import Shelves, open_shelves
 from modules.support.bus import EventBus
 from modules.support.garbage import set_aside
 from modules.support.log import configure
@@ -66,15 +66,18 @@ def versions() -> dict[str, str]:
     return {"atelier": VERSION, **{name: importlib.metadata.version(name) for name in names}}
 
 
-def _assemble(options: Options, paths: Paths, **parts: Any) -> tuple[DeviceChoice, DiffusersEngine]:
-    """Import the heavy rooms and build the engine from them; `parts` are its other arguments."""
+def _assemble(
+    options: Options, paths: Paths, settings: Settings, shelves: Shelves
+) -> tuple[DeviceChoice, DiffusersEngine]:
+    """Import the heavy rooms and build the engine from them."""
     from modules.device.select import choose
     from modules.processing_diffusers.engine import DiffusersEngine
 
     choice = choose(options.device, paths.cache)
     set_aside()  # and again when the model stands: half of its libraries are imported with it
     atexit.register(gc.unfreeze)  # so that libraries which look for leaks at the end find none
-    return choice, DiffusersEngine(choice=choice, paths=paths, options=options, **parts)
+    engine = DiffusersEngine(stock=shelves.stock(), choice=choice, settings=settings, paths=paths, options=options)
+    return choice, engine
 
 
 def build_studio(
@@ -106,7 +109,7 @@ def build_studio(
     pruner = _pruner(jobs, settings)
     room.prove(None if private else bus)
     stores = (shelves.networks.close, end_counting, database.dispose, jobs.dispose)
-    build = partial(_assemble, options, paths, **shelves.parts)
+    build = partial(_assemble, options, paths, settings, shelves)
     assemble = partial(room.build, build, warm=warm, settle=set_aside)
     studio = Studio(
         options=options,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modules.bootstrap.options import Options
@@ -13,6 +13,7 @@ from modules.support.settings import Settings
 
 if TYPE_CHECKING:
     from modules.networks.catalog import NetworkCatalog
+    from modules.processing_diffusers.stock import Stock
     from modules.prompts.book import PromptBook
     from modules.sd_models.catalog import StudioCatalog
     from modules.sd_samplers.table import SamplerTable
@@ -28,10 +29,11 @@ class Shelves:
     networks: NetworkCatalog
     prompts: PromptBook
 
-    @property
-    def parts(self) -> dict[str, Any]:
-        """All of them by name, as the engine wants them."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}
+    def stock(self) -> Stock:
+        """All of them, as the engine wants them."""
+        from modules.processing_diffusers.stock import Stock
+
+        return Stock(self.catalog, self.table, self.prompts, self.networks)
 
     def examine(self, request: GenerationRequest) -> None:
         """Raise `StudioError` for what no lane would draw."""

@@ -14,9 +14,8 @@ from typing import Any
 import torch
 
 from modules.bootstrap.options import Options
-from modules.contracts.catalog import Catalog, ModelEntry
+from modules.contracts.catalog import ModelEntry
 from modules.contracts.errors import InvalidRequest, JobCancelled, StudioError, reason_of
-from modules.contracts.networks import Networks
 from modules.contracts.plan import GenerationPlan, MemoryPlan
 from modules.contracts.request import (
     CanvasParams,
@@ -34,7 +33,6 @@ from modules.memory.cost import MODEL, SEQUENTIAL
 from modules.memory.guard import attempt
 from modules.memory.measures import SharedMeasures, names_of
 from modules.memory.planner import plan_memory
-from modules.networks.catalog import NetworkCatalog
 from modules.processing_diffusers.batch import draw_batches
 from modules.processing_diffusers.enlarging import Enlarger
 from modules.processing_diffusers.job import Job
@@ -47,13 +45,12 @@ from modules.processing_diffusers.multiplexer.stand_in import Port
 from modules.processing_diffusers.networks_part import NetworkShelf
 from modules.processing_diffusers.plan import Surroundings, joined_rows, resolve_request
 from modules.processing_diffusers.progress import Run, Strand
+from modules.processing_diffusers.stock import Stock
 from modules.processing_diffusers.storehouse import Storehouse
 from modules.processing_diffusers.summary import summarise
 from modules.processing_diffusers.tiling import CircularPadding
 from modules.processing_diffusers.upscaler_part import UpscalerShelf
 from modules.processing_diffusers.workbench import set_up_pipeline
-from modules.prompts.book import PromptBook
-from modules.sd_samplers.table import SamplerTable
 from modules.support.paths import Paths
 from modules.support.settings import Settings
 
@@ -78,20 +75,16 @@ class DiffusersEngine:
     def __init__(
         self,
         *,
-        catalog: Catalog,
-        table: SamplerTable,
+        stock: Stock,
         choice: DeviceChoice,
         settings: Settings,
         paths: Paths,
         options: Options,
-        prompts: PromptBook | None = None,
-        networks: Networks | None = None,
     ) -> None:
-        """`prompts` has styles and wildcards; without it there are none. Without `networks` those in `paths` are."""
-        self._catalog, self._table, self._choice = catalog, table, choice
+        """Loads nothing; raises `UnsupportedFeature` for an attention that the device does not offer."""
+        self._stock, self._catalog, self._choice = stock, stock.catalog, choice
         self._settings, self._options, self._version = settings, options, VERSION
-        self._prompts = prompts or PromptBook()
-        self.networks = NetworkShelf(networks or NetworkCatalog(paths), settings)
+        self.networks = NetworkShelf(stock.networks, settings)
         self._threads = torch.get_num_threads()
         check_attention(options.device.attention or AUTOMATIC, choice.handler)
         join_logs()
@@ -103,7 +96,7 @@ class DiffusersEngine:
         self.storehouse = Storehouse(choice, settings, paths, options.device.vram)
         self.upscalers = UpscalerShelf(choice, settings, options.device)
         self._enlarger = Enlarger(
-            catalog, settings, self.upscalers, self.multiplexer, choice.handler, VERSION, self._one_thread
+            stock.catalog, settings, self.upscalers, self.multiplexer, choice.handler, VERSION, self._one_thread
         )
         self._measures = SharedMeasures()
         self._tiling = CircularPadding()
@@ -114,8 +107,8 @@ class DiffusersEngine:
             raise InvalidRequest("The request makes pictures larger; there is nothing to draw in it.")
         own = {key: value for key, value in request.own if key in OWN}  # a limit is nobody's own
         settings = {**self._settings.public(), **own}
-        words = self._prompts.sources(comments=bool(settings["enable_prompt_comments"]))
-        around = Surroundings(settings, self._catalog, self._table, words, self.networks.networks)
+        words = self._stock.prompts.sources(comments=bool(settings["enable_prompt_comments"]))
+        around = Surroundings(settings, self._catalog, self._stock.samplers, words, self.networks.networks)
         model = self._catalog.find_model(request.model.checkpoint)
         placement = self.storehouse.placement_of(model)
         memory = MemoryPlan(max_batch=int(around.settings["max_batch"]), attention=self._attention())

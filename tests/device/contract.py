@@ -6,6 +6,13 @@ from modules.device.base import GROUPS, DeviceHandler
 from tests.device.fakes import measured, timings
 
 
+class Untouchable:
+    """A backend that must not be asked for anything."""
+
+    def __getattr__(self, name):
+        raise AssertionError(f"the backend was asked for {name}")
+
+
 class HandlerContract:
     """Give `make(index, **changes)`, the out-of-memory errors of the backend, and machines with and without it."""
 
@@ -13,6 +20,8 @@ class HandlerContract:
     device = "cpu"
     present = None
     absent = ()
+    reached = (("synchronize", 0), "empty_cache")
+    """What the backend sees when it is waited for and then emptied."""
 
     def make(self, index: int = 0, **changes) -> DeviceHandler:
         raise NotImplementedError
@@ -29,10 +38,6 @@ class HandlerContract:
             assert seen.reason.endswith(".")
 
     def test_the_probe_touches_no_backend(self):
-        class Untouchable:
-            def __getattr__(self, name):
-                raise AssertionError(f"the probe asked the backend for {name}")
-
         assert self.make(backend=Untouchable(), host=self.present).probe().available
 
     def test_confirmation_speaks_for_the_device_and_refuses_one_that_is_not_there(self):
@@ -92,7 +97,8 @@ class HandlerContract:
             assert handler.dtypes(tmp_path) is first
         assert calls == [(self.device, handler.accelerator)]
 
-    def test_waiting_and_emptying_do_not_fail(self):
+    def test_waiting_and_emptying_reach_the_backend(self):
         handler = self.make()
         handler.synchronize()
         handler.empty_cache()
+        assert handler.space.calls == list(self.reached)

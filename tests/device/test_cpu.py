@@ -31,6 +31,16 @@ class TestCpu(HandlerContract):
     def make(self, index=0, **changes):
         return CpuHandler(index, **({"backend": fake_torch(), "host": self.present} | changes))
 
+    def test_waiting_and_emptying_reach_the_backend(self, monkeypatch):
+        trimmed = []
+        monkeypatch.setattr("modules.device.cpu.trim_heap", lambda: trimmed.append(True))
+        monkeypatch.setattr("modules.device.cpu.sys.platform", "linux")
+        linux = self.make()
+        linux.synchronize()
+        assert trimmed == []
+        linux.empty_cache()
+        assert trimmed == [True]
+
     def test_a_fast_bf16_is_for_large_models_only_and_never_for_the_decoder(self):
         report = self.make().decide(timings(2.0, 0.01))
         assert set(report.best.values()) == {"float32"}

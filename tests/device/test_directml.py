@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from modules.device.directml import DirectMlHandler
-from tests.device.contract import HandlerContract
+from tests.device.contract import HandlerContract, Untouchable
 from tests.device.fakes import fake_directml, machine, timings
 
 
@@ -26,6 +26,10 @@ class TestDirectMl(HandlerContract):
 
     def test_the_name_loses_its_trailing_nul(self):
         assert self.make(1).name() == "Fake adapter 1"
+
+    def test_waiting_and_emptying_reach_the_backend(self):
+        handler = self.make(backend=Untouchable())  # DirectML has neither, so it must not be asked for them
+        assert handler.synchronize() is handler.empty_cache() is None
 
     def test_it_tells_no_memory_figures(self):
         info = self.make().memory()

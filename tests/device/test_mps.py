@@ -11,6 +11,7 @@ class TestMps(HandlerContract):
     device = "mps"
     present = machine("Darwin", "arm64")
     absent = (machine("Darwin", "arm64", torch=None), machine("Darwin", "x86_64"), machine("Linux", "arm64"))
+    reached = ("synchronize", "empty_cache")
     out_of_memory = (
         RuntimeError("MPS backend out of memory (MPS allocated: 9.05 GB, max allowed: 9.07 GB)"),
         RuntimeError("Invalid buffer size: 32.00 GB"),

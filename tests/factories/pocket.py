@@ -19,7 +19,9 @@ def make_pocket_engine(folder: Path, **settings: Any) -> Any:
     """A fresh engine whose only model is `models/pocket`; data goes under `folder`."""
     from modules.device.cpu import CpuHandler
     from modules.device.select import choose
+    from modules.networks.catalog import NetworkCatalog
     from modules.processing_diffusers.engine import DiffusersEngine
+    from modules.processing_diffusers.stock import Stock
     from modules.sd_models.catalog import StudioCatalog, Tables
     from modules.sd_models.families import load_families
     from modules.sd_samplers.build import shipped_table
@@ -43,7 +45,8 @@ def make_pocket_engine(folder: Path, **settings: Any) -> Any:
         hub_caches=(),
     )
     choice = choose(DeviceOptions(no_half=True), paths.cache, handlers=(CpuHandler(),))
-    return DiffusersEngine(catalog=catalog, table=table, choice=choice, settings=store, paths=paths, options=Options())
+    stock = Stock(catalog, table, networks=NetworkCatalog(paths))
+    return DiffusersEngine(stock=stock, choice=choice, settings=store, paths=paths, options=Options())
 
 
 @contextmanager

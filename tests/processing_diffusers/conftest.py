@@ -41,7 +41,9 @@ def make_engine(folder: Path, models: Path, *, handler=None, options=None, **set
     """A fresh engine; `models` holds `checkpoints`, `handler` is another device than the CPU."""
     from modules.device.cpu import CpuHandler
     from modules.device.select import choose
+    from modules.networks.catalog import NetworkCatalog
     from modules.processing_diffusers.engine import DiffusersEngine
+    from modules.processing_diffusers.stock import Stock
     from modules.sd_models.catalog import StudioCatalog, Tables
     from modules.sd_models.families import load_families
     from modules.sd_samplers.table import load_table
@@ -69,7 +71,8 @@ def make_engine(folder: Path, models: Path, *, handler=None, options=None, **set
     # seventh digit. In 64 bits that is out of the way, so what differs then is the engine's doing.
     exact = {group: Placement(choice.handler.torch_device(), "float64") for group in choice.placements}
     choice = replace(choice, placements=exact, large=exact)
-    engine = DiffusersEngine(catalog=catalog, table=table, choice=choice, settings=store, paths=paths, options=options)
+    stock = Stock(catalog, table, networks=NetworkCatalog(paths))
+    engine = DiffusersEngine(stock=stock, choice=choice, settings=store, paths=paths, options=options)
     return Bench(engine, store, paths)
 
 

@@ -1,0 +1,23 @@
+"""What the engine draws with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from modules.contracts.catalog import Catalog
+from modules.contracts.networks import Networks, NoNetworks
+from modules.prompts.book import PromptBook
+from modules.sd_samplers.table import SamplerTable
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """The catalogues that a request chooses from. Prompts and networks are none where they are left out."""
+
+    catalog: Catalog
+    """Models, VAEs and upscalers."""
+    samplers: SamplerTable
+    prompts: PromptBook = field(default_factory=PromptBook)
+    """Styles and wildcards."""
+    networks: Networks = field(default_factory=NoNetworks)
+    """LoRA and its kin, and embeddings."""
