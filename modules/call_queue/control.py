@@ -7,7 +7,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 
-from modules.call_queue.entrance import Entrance
+from modules.call_queue.entrance import Arrival, Entrance
 from modules.call_queue.handle import Ticket
 from modules.call_queue.lanes import Run
 from modules.call_queue.outlook import Oracle
@@ -44,16 +44,8 @@ class Control(ABC):
     _running: dict[str, Run]
 
     @abstractmethod
-    def _submit(
-        self,
-        request: GenerationRequest,
-        owner: str,
-        job_id: str | None,
-        terms: JobTerms,
-        admit: Callable[[str], None],
-        origin: str | None,
-    ) -> JobHandle:
-        """Store a job that `admit` lets in; `origin` is the one that it repeats."""
+    def _take_in(self, arrival: Arrival) -> JobHandle:
+        """Store it as a job, once it has passed the entrance and its own `admit`."""
 
     @abstractmethod
     def _same(self, owner: str, terms: JobTerms, digest: str | None) -> JobHandle | None:
@@ -143,7 +135,7 @@ class Control(ABC):
             raise InvalidRequest(f"The pictures that came with job {job_id!r} are not kept any more; send it again.")
         old = record.terms
         terms = JobTerms(priority=old.priority, timeout=old.timeout, keep_partial=old.keep_partial)
-        return self._submit(request, record.owner, new_id, terms, admit, origin=job_id)
+        return self._take_in(Arrival(request, record.owner, new_id, terms, admit, origin=job_id))
 
     def move(self, job_id: str, *, before: str | None = None, after: str | None = None, front: bool = True) -> bool:
         """Put a waiting job before or after another one of its owner, else to the front or the back of that owner's.

@@ -23,6 +23,9 @@ BUSY_SECONDS = 30.0
 POOL = 16
 """Connections that are kept open; as many again may be opened for a moment. Lanes and threads of the API are fewer."""
 
+ENTRANCE_LOCK = 0x41_54_45_4D
+"""An advisory lock of PostgreSQL; see `lock_entrance`. The number before it guards migrations."""
+
 DRIVER = "postgresql+psycopg"
 SCRIPTS = Path(__file__).with_name("migrations")
 
@@ -92,6 +95,16 @@ def lock_for_writing(connection: Connection) -> None:
     """
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def lock_entrance(connection: Connection) -> None:
+    """Let no other process measure what waits and add to it until the commit.
+
+    To be taken before any row is locked, so that whoever waits for it holds nothing. On SQLite the write lock, which
+    `lock_for_writing` has taken, is as good.
+    """
+    if connection.dialect.name != "sqlite":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ENTRANCE_LOCK})")
 
 
 def _prepare(connection: Any, record: object) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from modules.call_queue.listing import Listing, Load
 from modules.contracts.errors import InvalidRequest, NotReady, OverLimit
+from modules.contracts.jobs import PLAIN, JobTerms, freely
 from modules.contracts.request import GenerationRequest
 
 DEPTH = 10_000
@@ -25,6 +26,21 @@ class Room:
     """Of everybody together."""
     owner: int = 0
     """Of one owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What somebody wants to have taken in as a job."""
+
+    request: GenerationRequest
+    owner: str
+    job_id: str | None = None
+    """The id that it is to have; None leaves it to the queue."""
+    terms: JobTerms = PLAIN
+    admit: Callable[[str], None] = freely
+    """Handed the id once nothing else stands in the way; what it raises keeps the job out."""
+    origin: str | None = None
+    """The job that it repeats."""
 
 
 class Values(Protocol):
@@ -58,19 +74,18 @@ class Entrance:
     """Asked at each request."""
 
     def check(self, request: GenerationRequest, owner: str, jobs: Listing) -> None:
-        """Raise what `examine` and `check_room` raise, and `NotReady` where too many jobs wait."""
+        """Raise what `examine` and `check_room` raise."""
         self.examine(request)
-        load = jobs.load(owner)
-        if load.jobs >= DEPTH:
-            raise NotReady(f"{load.jobs} jobs are waiting already; at most {DEPTH} are taken.")
-        self.check_room(request, load)
+        self.check_room(request, jobs.load(owner))
 
     def check_room(self, request: GenerationRequest, load: Load) -> None:
         """Raise when the request does not fit beside those that wait.
 
-        `OverLimit` where its owner's fill their part, `NotReady` where everybody's fill the whole, and
-        `InvalidRequest` for one that would not fit into an empty queue either.
+        `OverLimit` where its owner's fill their part, `NotReady` where everybody's fill the whole or too many jobs
+        wait, and `InvalidRequest` for one that would not fit into an empty queue either.
         """
+        if load.jobs >= DEPTH:
+            raise NotReady(f"{load.jobs} jobs are waiting already; at most {DEPTH} are taken.")
         room, size = self.room(), size_of(request)
         for most, waiting, owned in ((room.owner, load.mine, True), (room.whole, load.size, False)):
             if most and size > most:

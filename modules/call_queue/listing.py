@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, and_, bindparam, case, func, select, true
+from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, bindparam, case, func, select, true
 
 from modules.call_queue.inputs import put_back
 from modules.call_queue.records import record_of, select_jobs
@@ -114,14 +114,19 @@ class Listing:
     def load(self, owner: str) -> Load:
         """What waits or runs, in one look; `mine` is of that owner."""
         with self.engine.connect() as connection:
-            jobs, whole, own = connection.execute(_loading(), {"of": owner}).one()
-        return Load(int(jobs), int(whole), int(own))
+            return load_of(connection, owner)
 
     def owners(self) -> builtins.list[OwnerShare]:
         """What each owner has had, by name."""
         with self.engine.connect() as connection:
             rows = connection.execute(select(SHARES).order_by(SHARES.c.owner))
             return [OwnerShare(row.owner, row.weight, row.used) for row in rows]
+
+
+def load_of(connection: Connection, owner: str) -> Load:
+    """`Listing.load` as a transaction sees it."""
+    jobs, whole, own = connection.execute(_loading(), {"of": owner}).one()
+    return Load(int(jobs), int(whole), int(own))
 
 
 # What every request asks is built once: building it takes longer than running it.

@@ -7,13 +7,14 @@ import dataclasses
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from modules.call_queue.additions import with_own, with_seeds
-from modules.call_queue.entrance import OPEN, Entrance
+from modules.call_queue.entrance import OPEN, Arrival, Entrance
 from modules.call_queue.estimates import Spread
 from modules.call_queue.handle import Handle, Recent, Ticket, remember
 from modules.call_queue.journal import JournalHandler
@@ -144,17 +145,10 @@ class CallQueue(Tending):
         With an idempotency key that this owner has used before, the handle of that job is returned and nothing is
         stored; `InvalidRequest` when the key was used for another request.
         """
-        return self._submit(request, owner, job_id, terms, admit, origin=None)
+        return self._take_in(Arrival(request, owner, job_id, terms, admit))
 
-    def _submit(
-        self,
-        request: GenerationRequest,
-        owner: str,
-        job_id: str | None,
-        terms: JobTerms,
-        admit: Callable[[str], None],
-        origin: str | None,
-    ) -> JobHandle:
+    def _take_in(self, arrival: Arrival) -> JobHandle:
+        request, owner, job_id, terms = arrival.request, arrival.owner, arrival.job_id, arrival.terms
         validate(request)
         check_terms(terms, self._store.clock())
         chosen = checked_id(job_id)
@@ -169,11 +163,11 @@ class CallQueue(Tending):
         self._entrance.check(request, owner, self._store)
         ticket = Ticket(chosen, owner, self._bus)
         whole = with_own(with_seeds(request), self._own(owner))
-        admit(chosen)
+        arrival.admit(chosen)
         try:
             with self._change:
-                self._entrance.check_room(whole, self._store.load(owner))  # again, so that no two fill the same room
-                self._store.add(chosen, owner, whole, terms, digest=digest, origin=origin)
+                fits = partial(self._entrance.check_room, whole)  # again, so that no two fill the same room
+                self._store.add(chosen, owner, whole, terms, digest=digest, origin=arrival.origin, fits=fits)
                 self._open[chosen] = self._known[chosen] = ticket
         except InvalidRequest:
             known = self._same(owner, terms, digest)  # somebody was quicker with the same key

@@ -17,13 +17,13 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, and_, bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from modules.call_queue.database import lock_for_writing, prepare_tables
+from modules.call_queue.database import lock_entrance, lock_for_writing, prepare_tables
 from modules.call_queue.entrance import size_of
 from modules.call_queue.estimates import Measurement
 from modules.call_queue.fairness import Policy, Share, Turn, Waiting, take_turn
 from modules.call_queue.inputs import DEFAULT_LIMIT, keep, take_out, trim
 from modules.call_queue.journal import Journal
-from modules.call_queue.listing import Listing
+from modules.call_queue.listing import Listing, Load, load_of
 from modules.call_queue.ordering import Ordering
 from modules.call_queue.records import moment
 from modules.call_queue.shares import ONLY, READY, awaken, charge, ensure_schedule, settle
@@ -101,8 +101,13 @@ class JobStore(Listing, Ordering):
         *,
         digest: str | None = None,
         origin: str | None = None,
+        fits: Callable[[Load], None] | None = None,
     ) -> JobRecord:
-        """Store a queued job. Raises `InvalidRequest` when the id, or the owner's key, exists already."""
+        """Store a queued job. Raises `InvalidRequest` when the id, or the owner's key, exists already.
+
+        `fits` is handed what waits and raises when this one is too much. No process stores another job between its
+        look and this one's storing, so no two fill the same room.
+        """
         # Whole microseconds, as in a `datetime`, so that a moment that was read finds the job again.
         now, model = round(self.clock(), 6), model_of(request)
         native = self.speeds.native(model)
@@ -131,6 +136,9 @@ class JobStore(Listing, Ordering):
         try:
             with self.engine.begin() as connection:
                 lock_for_writing(connection)
+                if fits is not None:
+                    lock_entrance(connection)
+                    fits(load_of(connection, owner))
                 awaken(connection, owner)
                 connection.execute(_ADDING, row)
         except IntegrityError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,17 @@ def server_database(postgres_url):
 def database(request):
     """An empty database, of both kinds in turn."""
     return request.getfixturevalue("sqlite_database" if request.param == "sqlite" else "server_database")
+
+
+@pytest.fixture
+def second(database):
+    """The same database through an engine of its own, as another process has it."""
+    if database.dialect.name == "sqlite":
+        engine = open_database(Path(database.url.database))
+    else:
+        engine = open_server(database.url.set(drivername="postgresql").render_as_string(hide_password=False))
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture

@@ -130,6 +130,35 @@ def test_requests_that_come_at_once_do_not_share_the_last_room(bounded):
     assert (queue.pending(), len(refused)) == (2, 4)
 
 
+def test_two_processes_do_not_fill_the_same_room(database, second):
+    entrance, looked, refused = Entrance(room=lambda: Room(whole=MEGABYTE)), threading.Event(), []
+    stores = [JobStore(database), JobStore(second)]
+    request = heavy(MEGABYTE * 3 // 4)
+
+    def meanwhile():
+        def fits(load):
+            looked.set()
+            entrance.check_room(request, load)
+
+        try:
+            stores[1].add("late", "bob", request, fits=fits)
+        except NotReady as error:
+            refused.append(error)
+
+    other = threading.Thread(target=meanwhile)
+
+    def fits(load):
+        entrance.check_room(request, load)
+        other.start()
+        assert not looked.wait(0.5), "it measured what waits while another one was on its way in"
+
+    stores[0].add("early", "ann", request, fits=fits)
+    other.join(30)
+    assert looked.is_set()
+    assert [job.id for job in stores[0].list()] == ["early"]
+    assert len(refused) == 1
+
+
 def test_the_sum_is_read_from_an_index_alone(sqlite_database):
     store = JobStore(sqlite_database)
     query = "EXPLAIN QUERY PLAN SELECT sum(size) FROM jobs WHERE state = 'queued' AND owner = 'ann'"

@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
-from modules.call_queue.database import open_database, open_server
+from modules.call_queue.database import open_server
 from modules.call_queue.queue import CallQueue
 from modules.call_queue.recovery import recover
 from modules.call_queue.store import JobStore
@@ -25,17 +24,6 @@ from tests.call_queue.test_crash import serve
 
 def wish(text="a cat", seed=-1):
     return GenerationRequest(prompt=PromptParams(text=text), seeds=SeedParams(seed=seed))
-
-
-@pytest.fixture
-def second(database):
-    """The same database through an engine of its own, as another process has it."""
-    if database.dialect.name == "sqlite":
-        engine = open_database(Path(database.url.database))
-    else:
-        engine = open_server(database.url.set(drivername="postgresql").render_as_string(hide_password=False))
-    yield engine
-    engine.dispose()
 
 
 def test_many_lanes_of_two_processes_take_every_job_once(database, second):
