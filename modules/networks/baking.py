@@ -20,6 +20,7 @@ from modules.sd_models.folders import DEFAULTS
 from modules.sd_models.hashes import hash_model
 from modules.sd_models.loader import load_model
 from modules.sd_models.merging import WEIGHT_TYPES
+from modules.support.atomic import replacing_folder
 
 RECIPE = "baked.json"
 """Beside the model: what was written into what."""
@@ -63,9 +64,7 @@ def bake_networks(
     }
     for each in networks:
         write_in(load_network(each.entry, family.denoiser, parts, model=model.name), parts, family.denoiser, each)
-    partial = target.with_name(f".{target.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with replacing_folder(target) as partial:
         _save(loaded.components, loaded.options, family, partial, getattr(torch, dtype))
         if (model.path / DEFAULTS).is_file():
             shutil.copy2(model.path / DEFAULTS, partial / DEFAULTS)
@@ -82,11 +81,6 @@ def bake_networks(
             ],
         }
         (partial / RECIPE).write_text(json.dumps(recipe, indent=2) + "\n", "utf-8")
-        if target.exists():
-            shutil.rmtree(target)
-        partial.replace(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return target
 
 

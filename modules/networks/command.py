@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,13 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from modules.bootstrap.options import Options
-from modules.contracts.errors import InvalidRequest, StudioError
+from modules.contracts.errors import InvalidRequest
 from modules.contracts.networks import NetworkEntry, NetworkKind
 from modules.networks.catalog import NetworkCatalog
 from modules.sd_models.catalog import StudioCatalog, Tables
 from modules.sd_models.families import load_families
 from modules.sd_models.header import read_header
+from modules.support.commands import Commands, run_command, say_json, show_unusable
 from modules.support.paths import Paths
 
 KINDS: tuple[NetworkKind, ...] = ("lora", "embedding")
@@ -27,28 +27,12 @@ KINDS: tuple[NetworkKind, ...] = ("lora", "embedding")
 
 def run(argv: Sequence[str], options: Options) -> int:
     """Run one command line and return its exit code; errors are one sentence on standard error."""
-    found = _parser().parse_args(list(argv))
-    paths = Paths(options.paths.data_dir, options.paths.models_dir)
-    try:
-        code: int = found.action(found, options, paths)
-    except StudioError as error:
-        Console(stderr=True, highlight=False).print(error.message, markup=False, soft_wrap=True)
-        return 1
-    return code
+    return run_command(_parser(), argv, options)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="launch.py networks", description="LoRA and its kin, and embeddings.", allow_abbrev=False
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(name: str, action: Any, help: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=help, description=help, allow_abbrev=False)
-        command.set_defaults(action=action)
-        command.add_argument("--json", action="store_true", help="answer in JSON")
-        return command
-
+    commands = Commands("networks", "LoRA and its kin, and embeddings.")
+    add = commands.add
     add("list", _list, "the networks there are")
     look = add("inspect", _inspect, "what a network is, with its trigger words and hashes")
     look.add_argument("name", metavar="NAME")
@@ -66,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     write.add_argument("-o", "--output", metavar="FOLDER", type=Path, required=True)
     write.add_argument("--dtype", default="float16", help="float16 (the default), bfloat16 or float32")
     write.add_argument("--force", action="store_true", help="replace the folder if it is there")
-    return parser
+    return commands.parser
 
 
 def _list(found: argparse.Namespace, options: Options, paths: Paths) -> int:
@@ -74,7 +58,7 @@ def _list(found: argparse.Namespace, options: Options, paths: Paths) -> int:
     entries = [entry for kind in KINDS for entry in networks.list(kind)]
     networks.close()
     if found.json:
-        _say([_row(entry) for entry in entries])
+        say_json([_row(entry) for entry in entries])
         return 0
     table = Table(Column("name", overflow="fold"), "kind", "method", "for", "size", "words")
     for entry in entries:
@@ -84,13 +68,8 @@ def _list(found: argparse.Namespace, options: Options, paths: Paths) -> int:
             size = "–" if facts.size is None else str(facts.size)
             shown = (entry.kind, "+".join(facts.methods), facts.base or "–", size, escape(words))
             table.add_row(escape(entry.name), *shown)
-    console = Console(highlight=False)
-    console.print(table)
-    broken = [entry for entry in entries if entry.problem is not None]
-    if broken:
-        console.print("These cannot be used:")
-    for entry in broken:
-        console.print(f"  {entry.name}: {entry.problem}", markup=False, soft_wrap=True)
+    Console(highlight=False).print(table)
+    show_unusable(entries)
     return 0
 
 
@@ -99,7 +78,7 @@ def _inspect(found: argparse.Namespace, options: Options, paths: Paths) -> int:
     entry = networks.wait(networks.find(found.kind, found.name))
     row = {**_row(entry), "tensors": len(read_header(entry.path).tensors), "metadata": dict(entry.facts.metadata)}
     if found.json:
-        _say(row)
+        say_json(row)
         return 0
     table = Table(show_header=False)
     for key, value in row.items():
@@ -117,7 +96,7 @@ def _extract(found: argparse.Namespace, options: Options, paths: Paths) -> int:
     wish = Extract(found.original, found.tuned, found.rank, found.dtype)
     done = extract_network(wish, found.output, force=found.force)
     if found.json:
-        _say({"target": str(done.target), "layers": done.layers, "kept": done.kept})
+        say_json({"target": str(done.target), "layers": done.layers, "kept": done.kept})
     else:
         told = f"{done.target.name}: {done.layers} layers, {done.kept:.1%} of the difference."
         Console(highlight=False).print(told, markup=False)
@@ -140,7 +119,7 @@ def _bake(found: argparse.Namespace, options: Options, paths: Paths) -> int:
     networks.close()
     catalog.close()
     if found.json:
-        _say({"target": str(made), "networks": [each.entry.name for each in wanted]})
+        say_json({"target": str(made), "networks": [each.entry.name for each in wanted]})
     else:
         Console(highlight=False).print(f"The model lies in {made}.", markup=False)
     return 0
@@ -170,7 +149,3 @@ def _row(entry: NetworkEntry) -> dict[str, Any]:
         "size_bytes": entry.size_bytes,
         "problem": entry.problem,
     }
-
-
-def _say(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from rich.table import Column, Table
 
 from modules.bootstrap.options import Options
 from modules.contracts.catalog import ModelEntry
-from modules.contracts.errors import InvalidRequest, StudioError
+from modules.contracts.errors import InvalidRequest
 from modules.sd_models.catalog import StudioCatalog, Tables
 from modules.sd_models.convert import convert
 from modules.sd_models.detect import Outcome, Recognised, inspect_file
@@ -26,6 +25,7 @@ from modules.sd_models.hashes import SHORT, hash_model
 from modules.sd_models.hub import DownloadPlan, DownloadProgress, Hub
 from modules.sd_models.hub_token import find_token, forget_token, store_token
 from modules.sd_models.scan import find_checkpoints
+from modules.support.commands import Commands, run_command, say_json, show_unusable
 from modules.support.paths import Paths
 
 GIB = 2**30
@@ -33,29 +33,16 @@ GIB = 2**30
 
 def run(argv: Sequence[str], options: Options) -> int:
     """Run one command line and return its exit code; errors are one sentence on standard error."""
-    found = _parser().parse_args(list(argv))
-    paths = Paths(options.paths.data_dir, options.paths.models_dir)
     try:
-        code: int = found.action(found, options, paths)
-    except StudioError as error:
-        Console(stderr=True, highlight=False).print(error.message, markup=False, soft_wrap=True)
-        return 1
+        return run_command(_parser(), argv, options)
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopped; a download goes on from here the next time.")
         return 130
-    return code
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="launch.py models", description="Models: what there is.", allow_abbrev=False)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(name: str, action: Any, help: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=help, description=help, allow_abbrev=False)
-        command.set_defaults(action=action)
-        command.add_argument("--json", action="store_true", help="answer in JSON")
-        return command
-
+    commands = Commands("models", "Models: what there is.")
+    add = commands.add
     add("list", _list, "the models there are")
     look = add("inspect", _inspect, "what a file or folder is, and why it can or cannot be used")
     look.add_argument("path", metavar="FILE", type=Path)
@@ -85,27 +72,22 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_argument("--dtype", metavar="TYPE", help="float16, bfloat16 or float32 (the first model's)")
     merge.add_argument("--with-vae", action="store_true", help="merge the autoencoders, too")
     merge.add_argument("--force", action="store_true", help="replace what is there")
-    return parser
+    return commands.parser
 
 
 def _list(found: argparse.Namespace, options: Options, paths: Paths) -> int:
     catalog = StudioCatalog(paths, Tables(families=load_families(paths.configs / "families.json")), given=options.paths)
     entries = catalog.models()
     if found.json:
-        _say(json.dumps([_row(entry) for entry in entries], indent=2, ensure_ascii=False))
+        say_json([_row(entry) for entry in entries])
         return 0
     table = Table(Column("name", overflow="fold"), "family", "layout", "size", "pixels", "type")
     for entry in entries:
         if entry.problem is None:
             facts = (entry.family, entry.layout, _size(entry.size_bytes), str(entry.native_size))
             table.add_row(escape(entry.title), *facts, str(entry.details.get("dtype", "–")))
-    console = Console(highlight=False)
-    console.print(table)
-    broken = [entry for entry in entries if entry.problem is not None]
-    if broken:
-        console.print("These cannot be used:")
-    for entry in broken:
-        console.print(f"  {entry.name}: {entry.problem}", markup=False, soft_wrap=True)
+    Console(highlight=False).print(table)
+    show_unusable(entries)
     return 0
 
 
@@ -145,7 +127,7 @@ def _inspect(found: argparse.Namespace, options: Options, paths: Paths) -> int:
         answer["sha256"] = hash_model(path)
         answer["hash"] = answer["sha256"][:SHORT]
     if found.json:
-        _say(json.dumps(answer, indent=2, ensure_ascii=False, default=str))
+        say_json(answer)
     else:
         table = Table(show_header=False)
         for key, value in answer.items():
@@ -172,7 +154,7 @@ def _pull(found: argparse.Namespace, options: Options, paths: Paths) -> int:
     target = _fetch(hub, plan, console)
     if found.json:
         row = {"id": plan.hub_id, "commit": plan.commit, "path": str(target), "bytes": plan.bytes}
-        _say(json.dumps(row | {"files": [file.name for file in plan.files]}, indent=2))
+        say_json(row | {"files": [file.name for file in plan.files]})
     else:
         console.print(f"It lies in {target}", highlight=False)
     return 0
@@ -184,7 +166,10 @@ def _token(found: argparse.Namespace, options: Options, paths: Paths) -> int:
     else:
         store_token(found.file, paths)
     said = "The token was forgotten." if found.forget else "The token is stored; models pull uses it."
-    _say(json.dumps({"stored": not found.forget}) if found.json else said)
+    if found.json:
+        say_json({"stored": not found.forget})
+    else:
+        Console(highlight=False).print(said)
     return 0
 
 
@@ -203,7 +188,7 @@ def _convert(found: argparse.Namespace, options: Options, paths: Paths) -> int:
     done = convert(_find(found.path, paths), found.output, force=found.force)
     if found.json:
         answer = {"target": str(done.target), "tensors": done.tensors}
-        _say(json.dumps(answer | {"dropped": done.dropped, "replaced": done.replaced}, indent=2))
+        say_json(answer | {"dropped": done.dropped, "replaced": done.replaced})
         return 0
     console = Console(highlight=False)
     console.print(f"{done.target.name}: {done.tensors} tensors.")
@@ -228,7 +213,7 @@ def _merge(found: argparse.Namespace, options: Options, paths: Paths) -> int:
     wish = Merge(first, second, third, found.share, blocks, found.dtype, found.with_vae)
     done = merge_models(wish, found.output, force=found.force)
     if found.json:
-        _say(json.dumps({"target": str(done.target), "merged": done.merged, "kept": done.kept}, indent=2))
+        say_json({"target": str(done.target), "merged": done.merged, "kept": done.kept})
     else:
         kept = f"; {len(done.kept)} are the first model's alone" if done.kept else ""
         Console(highlight=False).print(f"{done.target.name}: {done.merged} tensors merged{kept}.", markup=False)
@@ -237,7 +222,3 @@ def _merge(found: argparse.Namespace, options: Options, paths: Paths) -> int:
 
 def _size(count: int) -> str:
     return f"{count / GIB:.2f} GiB" if count >= GIB / 10 else f"{count / 2**20:.1f} MiB"
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")

@@ -23,6 +23,7 @@ from modules.sd_models.folders import find_weights, holds_weights, read_parts, r
 from modules.sd_models.hashes import hash_model
 from modules.sd_models.header import read_header
 from modules.sd_models.unet_names import ldm_block
+from modules.support.atomic import replacing_folder
 
 RECIPE = "sd_merge_recipe"
 """Where A1111 keeps what a file was merged from."""
@@ -90,15 +91,8 @@ def merge_models(wish: Merge, target: Path, *, force: bool = False) -> Outcome:
         blocks = _Blocks.original(wish.first, wish.blocks)
         _merge_files(wish, [[path] for path in sources], blocks, target, recipe, outcome)
         return outcome
-    partial = target.with_name(f".{target.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with replacing_folder(target) as partial:
         _merge_folders(wish, sources, partial, recipe, outcome)
-        if target.exists():
-            shutil.rmtree(target)
-        partial.replace(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return outcome
 
 

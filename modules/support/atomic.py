@@ -1,9 +1,10 @@
-"""Files that are either the old one or the new one, whole, whatever happens in between."""
+"""Files and folders that are either the old one or the new one, whole, whatever happens in between."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,24 @@ def replacing(target: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
         raise
+
+
+@contextlib.contextmanager
+def replacing_folder(target: Path) -> Iterator[Path]:
+    """Write a new version of the folder `target` under the yielded path, which does not exist yet.
+
+    When the block ends well it takes the name, and what was there is gone; when it raises, `target` is as before and
+    nothing is left behind.
+    """
+    partial = target.with_name(f".{target.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        yield partial
+        if target.exists():
+            shutil.rmtree(target)
+        partial.replace(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_bytes(target: Path, data: bytes, *, mode: int | None = None) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 from sqlalchemy import create_engine, event
 
 from modules.contracts.result import Picture
@@ -45,3 +47,12 @@ def settings(**changes):
     made = Settings(CORE_SETTINGS)
     made.update(changes)
     return made
+
+
+def drawing(kind="RGB", box=(16, 16, 48, 48)):
+    """A red circle on grey as a PNG file, or a mask of it where `kind` is "L"."""
+    image = Image.new(kind, (64, 64), 0 if kind == "L" else (230, 230, 240))
+    ImageDraw.Draw(image).ellipse(box, fill=255 if kind == "L" else (200, 40, 40))
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()

@@ -8,7 +8,7 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from modules.contracts.errors import UnknownName, UnsupportedFeature
 from modules.contracts.request import (
@@ -25,6 +25,7 @@ from modules.contracts.request import (
 from modules.outputs.replay import changes_between, request_of
 from modules.outputs.verify import TOLERANCE, Verifier, difference, pixels
 from tests.factories.pocket import make_pocket_engine, pocket_studio
+from tests.outputs.making import drawing
 
 SAMPLERS = ("Euler", "Euler a", "DPM++ 2M", "DDIM", "Heun", "DPM++ 2M SDE")
 WORDS = ("a red circle on a white background", "two blue stars on a yellow background", "a green heart")
@@ -44,14 +45,6 @@ def studio(tmp_path_factory):
 def verifier(studio):
     queue, store = studio
     return Verifier(store, queue, quality=lambda: 90)
-
-
-def drawing(kind="RGB", box=(16, 16, 48, 48)):
-    image = Image.new(kind, (64, 64), 0 if kind == "L" else (230, 230, 240))
-    ImageDraw.Draw(image).ellipse(box, fill=255 if kind == "L" else (200, 40, 40))
-    out = io.BytesIO()
-    image.save(out, "PNG")
-    return out.getvalue()
 
 
 def mixed(number):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 
 import pytest
-from PIL import Image, ImageDraw
 
 from modules.contracts.errors import UnsupportedFeature
 from modules.contracts.guidance import GuidanceParams
@@ -23,6 +21,7 @@ from modules.contracts.request import (
 from modules.outputs.replay import request_of
 from modules.outputs.verify import Verifier
 from tests.factories.pocket import make_pocket_engine, pocket_studio
+from tests.outputs.making import drawing
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +30,6 @@ def studio(tmp_path_factory):
     folder = tmp_path_factory.mktemp("given")
     with pocket_studio(folder, make_pocket_engine(folder), lanes=2) as made:
         yield made
-
-
-def drawing(kind="RGB", box=(16, 16, 48, 48)):
-    image = Image.new(kind, (64, 64), 0 if kind == "L" else (230, 230, 240))
-    ImageDraw.Draw(image).rectangle(box, fill=255 if kind == "L" else (200, 40, 40))
-    out = io.BytesIO()
-    image.save(out, "PNG")
-    return out.getvalue()
 
 
 PLAIN = GenerationRequest(

@@ -226,3 +226,32 @@ def held_back(multiplexer, names, count):
     finally:
         line.choose = choose
     assert done, f"{count} calls never stood together: {names}"
+
+
+@pytest.fixture
+def rows(monkeypatch):
+    """Samples of every call of a denoiser, in order."""
+    from modules.processing_diffusers.multiplexer.core import Multiplexer
+
+    seen, plain = [], Multiplexer.call
+
+    def call(self, lane, target, arguments, **named):
+        if target.stepped:
+            tensor = next(value for value in arguments.values() if getattr(value, "ndim", 0) > 1)
+            seen.append(tensor.shape[0])
+        return plain(self, lane, target, arguments, **named)
+
+    monkeypatch.setattr(Multiplexer, "call", call)
+    return seen
+
+
+def draw_together(bench, exact, requests):
+    """Asserts that requests drawn at once, with calls that were merged, give what each gives alone."""
+    import torch
+
+    alone = [exact(bench.draw(request)) for request in requests]
+    bench.engine.multiplexer.figures.reset()
+    together = in_threads([lambda r=request: bench.draw(r) for request in requests])
+    for lonely, result in zip(alone, together, strict=True):
+        torch.testing.assert_close(exact(result), lonely, rtol=0, atol=CLOSE)
+    assert bench.engine.stats()["targets"]["unet"]["mean_lanes"] > 1

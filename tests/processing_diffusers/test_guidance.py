@@ -13,7 +13,6 @@ from modules.contracts.request import HiresParams, PromptParams, SamplingParams
 from modules.processing_diffusers.conductor import Conductor, Role, Voice
 from modules.processing_diffusers.families.sd import SdAdapter
 from modules.processing_diffusers.guidance_course import GuidanceCourse, GuidedPass, fitting
-from modules.processing_diffusers.multiplexer.core import Multiplexer
 from modules.processing_diffusers.tail import ScheduleTail
 from modules.sd_samplers.build import build_scheduler
 from tests.processing_diffusers.conftest import CLOSE, ask, in_threads
@@ -21,21 +20,6 @@ from tests.processing_diffusers.conftest import CLOSE, ask, in_threads
 CONFIG = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 SHAPE = (2, 4, 4, 4)
 ALL = GuidanceParams(end=0.7, schedule="cosine down", mimic_scale=2.0, threshold_percentile=95.0, apg=True)
-
-
-@pytest.fixture
-def rows(monkeypatch):
-    """Samples of every call of a denoiser, in order."""
-    seen, plain = [], Multiplexer.call
-
-    def call(self, lane, target, arguments, **named):
-        if target.stepped:
-            tensor = next(value for value in arguments.values() if getattr(value, "ndim", 0) > 1)
-            seen.append(tensor.shape[0])
-        return plain(self, lane, target, arguments, **named)
-
-    monkeypatch.setattr(Multiplexer, "call", call)
-    return seen
 
 
 def guided(steps=4, *, cfg=5.0, sampler="Euler", seed=1, batch=1, words=None, model=None, rescale=0.0, **wishes):

@@ -12,7 +12,7 @@ from modules.contracts.errors import StudioError
 from modules.contracts.events import StepDone
 from modules.contracts.request import CanvasParams, ImageParams
 from modules.contracts.run import RunContext
-from tests.processing_diffusers.conftest import CLOSE, ask, encode, held_back, in_threads
+from tests.processing_diffusers.conftest import CLOSE, ask, draw_together, encode, held_back, in_threads
 
 WORDS = ("a red circle", "a blue square", "a green star", "two dots", "a ring", "grey sky", "a line", "nothing")
 
@@ -27,12 +27,7 @@ def eight():
 
 def test_eight_concurrent_jobs_draw_what_they_draw_alone(bench, exact):
     requests = eight()
-    alone = [exact(bench.draw(request)) for request in requests]
-    bench.engine.multiplexer.figures.reset()
-    together = in_threads([lambda r=request: bench.draw(r) for request in requests])
-    for lonely, result in zip(alone, together, strict=True):
-        torch.testing.assert_close(exact(result), lonely, rtol=0, atol=CLOSE)
-    assert bench.engine.stats()["targets"]["unet"]["mean_lanes"] > 1
+    draw_together(bench, exact, requests)
 
 
 @pytest.mark.parametrize("part", ["text_encoder", "vae_encode", "unet", "vae_decode"])

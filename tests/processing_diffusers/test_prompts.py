@@ -13,7 +13,7 @@ from modules.processing_diffusers import engine as engine_module
 from modules.processing_diffusers.conductor import Conductor, Role, Voice, even_lengths
 from modules.processing_diffusers.families.sd import SdAdapter
 from modules.processing_diffusers.plan import joined_rows
-from tests.processing_diffusers.conftest import CLOSE, ask, in_threads, pixels
+from tests.processing_diffusers.conftest import CLOSE, ask, draw_together, pixels
 
 
 def draw(bench, text, negative="blurry", **more):
@@ -155,12 +155,7 @@ def test_all_kinds_of_prompts_draw_together_what_they_draw_alone(bench, exact):
         ask(prompt=PromptParams(text, negative), steps=steps, seed=40 + place)
         for place, (text, negative, steps) in enumerate(MIXED)
     ]
-    alone = [exact(bench.draw(request)) for request in requests]
-    bench.engine.multiplexer.figures.reset()
-    together = in_threads([lambda r=request: bench.draw(r) for request in requests])
-    for lonely, result in zip(alone, together, strict=True):
-        torch.testing.assert_close(exact(result), lonely, rtol=0, atol=CLOSE)
-    assert bench.engine.stats()["targets"]["unet"]["mean_lanes"] > 1
+    draw_together(bench, exact, requests)
 
 
 @pytest.mark.parametrize("family", ["sdxl", "sd3", "flux"])

@@ -9,23 +9,7 @@ import pytest
 
 from modules.contracts.request import PromptParams, SamplingParams
 from modules.processing_diffusers.guidance import Sparing
-from modules.processing_diffusers.multiplexer.core import Multiplexer
 from tests.processing_diffusers.conftest import CLOSE, ask, in_threads, pixels
-
-
-@pytest.fixture
-def rows(monkeypatch):
-    """Samples of every call of a denoiser, in order."""
-    seen, plain = [], Multiplexer.call
-
-    def call(self, lane, target, arguments, **named):
-        if target.stepped:
-            tensor = next(value for value in arguments.values() if getattr(value, "ndim", 0) > 1)
-            seen.append(tensor.shape[0])
-        return plain(self, lane, target, arguments, **named)
-
-    monkeypatch.setattr(Multiplexer, "call", call)
-    return seen
 
 
 def lean(below, *, every=False, steps=6, **changes):

@@ -7,9 +7,23 @@ import stat
 
 import pytest
 
-from modules.support.atomic import replacing, write_text
+from modules.support.atomic import replacing, replacing_folder, write_text
 from modules.support.paths import MODEL_KINDS, Paths
 from modules.support.registry import Registry, RegistryError
+
+
+def test_a_folder_is_the_old_or_the_new_one_whole(tmp_path):
+    target = tmp_path / "model"
+    for text in ("old", "new"):
+        with replacing_folder(target) as made:
+            made.mkdir()
+            (made / f"{text}.txt").write_text(text)
+    with pytest.raises(RuntimeError), replacing_folder(target) as made:
+        made.mkdir()
+        (made / "half.txt").write_text("half")
+        raise RuntimeError
+    assert [path.name for path in target.iterdir()] == ["new.txt"]
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
