@@ -6,8 +6,8 @@ Pictures travel as encoded bytes (PNG, JPEG, WebP …), never as paths.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 
 from modules.contracts.enlarging import EnlargeParams
@@ -302,7 +302,7 @@ GROUPS: dict[str, type] = {
 }
 
 
-def parameters() -> Iterator[Declared]:
-    """Every declared parameter of a request, group by group."""
-    for name, group in GROUPS.items():
-        yield from declared(group, (name,))
+@cache
+def parameters() -> tuple[Declared, ...]:
+    """Every declared parameter of a request, group by group. Read from the groups once: each job asks several times."""
+    return tuple(item for name, group in GROUPS.items() for item in declared(group, (name,)))

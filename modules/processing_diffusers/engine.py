@@ -125,13 +125,19 @@ class DiffusersEngine:
         """Draw all pictures. What was finished before a cancellation is returned with `interrupted` set."""
         if request.enlarge is not None:
             return self._enlarger.generate(request, context)
-        plan = self.resolve(request)
-        run = Run(plan, context)
+        with contextlib.ExitStack() as stack:
+            # Before anything else, so that jobs that began a moment ago know of this one.
+            lane = stack.enter_context(self.multiplexer.lane(context.followed))
+            run = Run(self.resolve(request), context)
+            return self._run(run, lane, stack)
+
+    def _run(self, run: Run, lane: Lane, registered: contextlib.ExitStack) -> GenerationResult:
+        """Draw what is planned; the lane is gone, by the end of `registered`, before pictures are handed out."""
         interrupted = False
         try:
-            with self._one_thread(), self.multiplexer.lane() as lane:
+            with registered, self._one_thread():
                 attempt(
-                    plan.memory,
+                    run.plan.memory,
                     lambda memory: self._draw(run, memory, lane),
                     self._choice.handler,
                     run.note,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -84,6 +85,15 @@ class DrawingModel:
     def bytes_on(self, device: str) -> int:
         """Bytes of its weights that are on that kind of device at this moment."""
         kind = torch.device(device).type
+        if all(torch.device(place.device).type == "cpu" for place in self.placement.values()):
+            return self._bytes_on_cpu if kind == "cpu" else 0  # there is no other device for them to move to
+        return self._count_bytes(kind)
+
+    @cached_property
+    def _bytes_on_cpu(self) -> int:
+        return self._count_bytes("cpu")
+
+    def _count_bytes(self, kind: str) -> int:
         parts = [part for name, part in self.loaded.components.items() if part is not None and group_of(name)]
         tensors = {id(one): one for part in parts for one in (*part.parameters(), *part.buffers())}
         return sum(one.numel() * one.element_size() for one in tensors.values() if one.device.type == kind)

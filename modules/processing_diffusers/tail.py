@@ -6,11 +6,18 @@ as much noise as the first time step run wants, and the pipeline neither scales 
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+
+
+@functools.cache
+def names_of_arguments(function: Callable[..., Any]) -> frozenset[str]:
+    """What a function may be given by name; looked up once, as that takes longer than many a step of a small model."""
+    return frozenset(inspect.signature(function).parameters)
 
 
 class ScheduleTail:
@@ -23,7 +30,7 @@ class ScheduleTail:
         self, scheduler: Any, steps: int, run: int, *, device: torch.device, arguments: Mapping[str, Any]
     ) -> None:
         """`steps` is the length of the whole schedule; of `arguments` the scheduler gets those that it knows."""
-        known = inspect.signature(scheduler.set_timesteps).parameters
+        known = names_of_arguments(type(scheduler).set_timesteps)
         named = {key: arguments[key] for key in arguments if key in known}
         scheduler.set_timesteps(steps, device=device, skip=steps - run, **named)
         self._scheduler = scheduler

@@ -19,7 +19,7 @@ import torch
 
 from modules.memory.entry import summon
 from modules.processing_diffusers.multiplexer.admission import Admission, Lane
-from modules.processing_diffusers.multiplexer.call import Call, Digests, Patch, RowPatch, Target
+from modules.processing_diffusers.multiplexer.call import Call, Digests, Patch, RowPatch, Target, by_rows
 from modules.processing_diffusers.multiplexer.figures import Figures
 from modules.processing_diffusers.multiplexer.line import Line
 from modules.processing_diffusers.multiplexer.merging import merge, split
@@ -52,6 +52,8 @@ class Multiplexer:
         self._line = Line(self._admission)
         self._forwards = 0
         self._closing = False
+        self._asleep: float | None = None
+        """Until when the executor waits for calls, by the monotonic clock; None while it does something."""
         self.figures = Figures()
         started = threading.Event()
         self._thread = threading.Thread(target=self._serve, args=(started,), name="multiplexer", daemon=True)
@@ -59,9 +61,13 @@ class Multiplexer:
         started.wait()
 
     @contextlib.contextmanager
-    def lane(self) -> Iterator[Lane]:
-        """Register a running job. Leaving the block, however it ends, lets the others stop waiting for it."""
-        lane = Lane(Digests(), time.monotonic())
+    def lane(self, followed: Callable[[], bool] | None = None) -> Iterator[Lane]:
+        """Register a running job. Leaving the block, however it ends, lets the others stop waiting for it.
+
+        `followed` says whether another one is about to be registered; its first step waits for that one's. It is asked
+        with the multiplexer's lock held.
+        """
+        lane = Lane(Digests(), time.monotonic(), followed)
         with self._condition:
             self._lanes.add(lane)
         try:
@@ -92,13 +98,32 @@ class Multiplexer:
         with self._condition:
             if self._closing:
                 raise RuntimeError("the multiplexer is closed")
-            self._line.join(call, time.monotonic())
-            self._condition.notify()
+            now = time.monotonic()
+            self._line.join(call, now)
+            if self._wakes(now):
+                self._condition.notify()
         call.done.wait()
         if call.error is not None:
             error, call.error = call.error, None
             raise error
         return call.result
+
+    def _wakes(self, now: float) -> bool:
+        """Whether what has just joined the line lets the executor do something sooner than it looks again by itself.
+
+        It is not woken for each of many lanes that come one after the other: that would cost them their turns with
+        the interpreter. The lock is held.
+        """
+        if self._asleep is None:
+            return False
+        group, patience = self._line.look(self._lanes, window=self._window(), now=now, hurry=self._closing)
+        return bool(group) or now + patience < self._asleep
+
+    def _sleep(self, seconds: float | None) -> None:
+        """Let go of the lock until somebody notifies, `seconds` at the most."""
+        self._asleep = float("inf") if seconds is None else time.monotonic() + seconds
+        self._condition.wait(seconds)
+        self._asleep = None
 
     def stats(self) -> dict[str, Any]:
         """Figures since the start: see `Figures.report`."""
@@ -129,14 +154,14 @@ class Multiplexer:
                 if not self._line:
                     if self._closing:
                         return None
-                    self._condition.wait()
+                    self._sleep(None)
                     continue
                 group, patience = self._line.choose(
                     self._lanes, window=self._window(), now=time.monotonic(), hurry=self._closing
                 )
                 if group:
                     return group
-                self._condition.wait(patience)
+                self._sleep(patience)
 
     def _run(self, group: list[Call]) -> None:
         """Run a group as one forward; on failure find out whose failure it is. Never raises."""
@@ -176,10 +201,10 @@ class Multiplexer:
         samples = [call.samples for call in group]
         with ExitStack() as stack:
             patches = group[0].patches if target.module is not None else ()
-            if not all(isinstance(patch, RowPatch) for patch in patches):
+            if not all(map(by_rows, patches)):
                 summon(target.module)
             for place, patch in enumerate(patches):
-                if isinstance(patch, RowPatch):
+                if by_rows(patch):
                     stack.enter_context(patch.gathered([call.patches[place] for call in group], samples))
                 else:
                     stack.enter_context(patch.applied(target.module))

@@ -33,7 +33,14 @@ class Line:
         self._arrived = now
 
     def choose(self, lanes: Collection[Lane], *, window: float, now: float, hurry: bool) -> tuple[list[Call], float]:
-        """Calls to be run as one now, taken out of the line; or none, and the seconds after which to ask again.
+        """Calls to be run as one now, taken out of the line; or none, and the seconds after which to ask again."""
+        group, left = self.look(lanes, window=window, now=now, hurry=hurry)
+        if group:
+            self._take(group)
+        return group, left
+
+    def look(self, lanes: Collection[Lane], *, window: float, now: float, hurry: bool) -> tuple[list[Call], float]:
+        """As `choose`, but nothing is taken.
 
         The oldest go first. While they wait for more, others are run that take no longer than that wait; with `hurry`
         nothing waits.
@@ -57,7 +64,6 @@ class Line:
                     window=window,
                 )
             if patience <= 0:
-                self._take(group)
                 return group, 0.0
             left = min(left, patience)
         return [], left

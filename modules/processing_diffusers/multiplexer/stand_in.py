@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 
 from modules.processing_diffusers.multiplexer.admission import Lane
-from modules.processing_diffusers.multiplexer.call import Patch, RowPatch, Target, count_samples, is_batched
+from modules.processing_diffusers.multiplexer.call import Patch, RowPatch, Target, by_rows, count_samples, is_batched
 from modules.processing_diffusers.multiplexer.core import Multiplexer
 
 
@@ -27,7 +27,11 @@ class Port:
 
     def call(self, target: Target, /, **arguments: Any) -> Any:
         """Run `target` and wait for its output."""
-        return self.multiplexer.call(self.lane, target, arguments, limit=self.limit, patches=self.patches)
+        return self.carry(target, arguments, self.patches)
+
+    def carry(self, target: Target, arguments: dict[str, Any], patches: tuple[Patch | RowPatch, ...]) -> Any:
+        """`call` with these patches in place of the port's own."""
+        return self.multiplexer.call(self.lane, target, arguments, limit=self.limit, patches=patches)
 
     def rest(self) -> None:
         """Nothing heavy comes from this lane for a while, so nobody need wait for it."""
@@ -86,7 +90,8 @@ class StandIn:
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         arguments = dict(zip(self._target.positions, given, strict=False)) | named
-        if any(isinstance(patch, RowPatch) for patch in self._port.patches):
+        # Without either, every row is the one that was asked for, which patches take for granted.
+        if (self._words is not None or self._sparing is not None) and any(map(by_rows, self._port.patches)):
             arguments[ROWS] = torch.arange(count_samples(arguments))
         if self._sparing is not None and self._sparing():
             output = _twice(self._ask(_second_half(arguments)))
@@ -100,13 +105,12 @@ class StandIn:
         return self._forward(arguments) if self._words is None else self._words.conduct(self._forward, arguments)
 
     def _forward(self, arguments: dict[str, Any]) -> Any:
-        rows, port = arguments.get(ROWS), self._port
+        rows, patches = arguments.get(ROWS), self._port.patches
         if rows is not None:
             numbers = rows.tolist()
-            patches = (one.chosen(numbers) if isinstance(one, RowPatch) else one for one in port.patches)
-            port = replace(port, patches=tuple(patches))
+            patches = tuple(one.chosen(numbers) if by_rows(one) else one for one in patches)
         given = {key: self._down(key, value) for key, value in arguments.items() if key != ROWS}
-        return _up(port.call(self._target, **given))
+        return _up(self._port.carry(self._target, given, patches))
 
     @property
     def signature(self) -> Hashable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +15,7 @@ from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.networks_part import Clock
 from modules.processing_diffusers.stages.encode import Conditioning
 from modules.processing_diffusers.stages.prepare import Beginning
-from modules.processing_diffusers.tail import ScheduleTail
+from modules.processing_diffusers.tail import ScheduleTail, names_of_arguments
 from modules.sd_samplers.build import build_scheduler
 
 
@@ -145,7 +144,7 @@ def _rescale(job: Job, pipeline: Any) -> dict[str, float]:
 
 def rescales_itself(kind: type[Any]) -> bool:
     """Whether a pipeline class knows `guidance_rescale`."""
-    return "guidance_rescale" in inspect.signature(kind.__call__).parameters
+    return "guidance_rescale" in names_of_arguments(kind.__call__)
 
 
 class Blend:
