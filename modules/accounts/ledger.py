@@ -1,7 +1,8 @@
 """The account book: what was charged, given back and granted. Lines are added and never changed, so sums always hold.
 
 A job is charged before it is stored and given back what it did not use when it ends; each line carries the job's id,
-and the table takes one charge and one refund a job, so nothing is counted twice whoever crashes in between.
+and the table takes one charge and one refund a job, so nothing is counted twice whoever crashes in between. What the
+lines add up to is kept by the database, in the transaction that adds a line; see `migrations/v4_sums.py`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, case, exists, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, case, exists, func, insert, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from modules.accounts.tables import LEDGER
+from modules.accounts.tables import LEDGER, SUMS
 from modules.contracts.accounts import LedgerEntry
 
 FIELDS = ("owner", "kind", "credits", "job_id", "pictures", "note", "moment")
@@ -55,28 +56,6 @@ def month_end(moment: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """From `start` until just before `end`, seconds since 1970.
-
-    It has an end because a clock that was ahead for a while has left lines in the future: they count when their day
-    comes and not every day until then.
-    """
-
-    start: float
-    end: float
-
-
-def day_of(moment: float) -> Span:
-    """The day of UTC that `moment` lies in."""
-    return Span(day_start(moment), day_end(moment))
-
-
-def month_of(moment: float) -> Span:
-    """The month of UTC that `moment` lies in."""
-    return Span(month_start(moment), month_end(moment))
-
-
-@dataclass(frozen=True, slots=True)
 class Usage:
     """Credits of a day and of its month: charged less what came back of them, whenever it did; and granted."""
 
@@ -87,34 +66,27 @@ class Usage:
 
 
 def usage(connection: Connection, owner: str, moment: float) -> Usage:
-    """What `owner` has used and was granted on the day of `moment` and in its month, in one statement.
+    """What `owner` has used and was granted on the day of `moment` and in its month.
 
-    A refund counts where its charge does. The time that it takes grows with the owner's lines of this month.
+    A refund counts where its charge does. The database has the sums ready, so this takes the same time however long
+    the ledger is. A clock that was ahead for a while has left sums of days to come: they count when their day does.
     """
-    day, month = day_of(moment), month_of(moment)
-    asked = {"of": owner, "day": day.start, "day_end": day.end, "month": month.start, "month_end": month.end}
-    day_used, month_used, day_granted, month_granted = map(float, connection.execute(_usage(), asked).one())
-    return Usage(max(0.0, -day_used), max(0.0, -month_used), day_granted, month_granted)
+    asked = {"of": owner, "day": day_start(moment), "month": month_start(moment)}
+    found = {row.span: row for row in connection.execute(_usage(), asked)}
+    day, month = found.get("day"), found.get("month")
+    return Usage(
+        max(0.0, day.used) if day else 0.0,
+        max(0.0, month.used) if month else 0.0,
+        day.granted if day else 0.0,
+        month.granted if month else 0.0,
+    )
 
 
 @cache
 def _usage() -> Any:
     """Built once: that takes longer than running it."""
-    back = LEDGER.alias()
-    refunds = and_(LEDGER.c.kind == "charge", back.c.job_id == LEDGER.c.job_id, back.c.kind == "refund")
-    today, granted = _within("day"), LEDGER.c.kind == "grant"
-    amount = LEDGER.c.credits + func.coalesce(back.c.credits, 0.0)
-
-    def total(*which: ColumnElement[bool]) -> ColumnElement[float]:
-        return func.coalesce(func.sum(case((and_(*which), amount), else_=0.0)), 0.0)
-
-    query = select(total(today, ~granted), total(~granted), total(today, granted), total(granted))
-    query = query.select_from(LEDGER.outerjoin(back, refunds))
-    return query.where(LEDGER.c.owner == bindparam("of"), LEDGER.c.kind != "refund", _within("month"))
-
-
-def _within(span: str) -> ColumnElement[bool]:
-    return and_(LEDGER.c.moment >= bindparam(span), LEDGER.c.moment < bindparam(f"{span}_end"))
+    spans = (and_(SUMS.c.span == span, SUMS.c.start == bindparam(span)) for span in ("day", "month"))
+    return select(SUMS.c.span, SUMS.c.used, SUMS.c.granted).where(SUMS.c.owner == bindparam("of"), or_(*spans))
 
 
 def unsettled(connection: Connection) -> Sequence[Row[Any]]:

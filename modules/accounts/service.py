@@ -22,7 +22,7 @@ from modules.contracts.errors import InvalidRequest
 from modules.support.migration import migrate
 
 SCRIPTS = Path(__file__).with_name("migrations")
-HEAD = "accounts_3"
+HEAD = "accounts_4"
 
 
 class StoredAccounts:

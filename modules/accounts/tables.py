@@ -62,6 +62,17 @@ LEDGER = Table(
     sqlite_autoincrement=True,
 )
 
+SUMS = Table(
+    "ledger_sums",
+    METADATA,
+    Column("owner", Text, primary_key=True),
+    Column("span", Text, primary_key=True),  # day or month, of UTC
+    Column("start", Float, primary_key=True),
+    Column("used", Float, nullable=False),  # charged, less what came back of it
+    Column("granted", Float, nullable=False),
+)
+"""What the ledger adds up to; the database writes it, with each line of the ledger, and nobody else does."""
+
 WEIGHTS = Table(
     "weights",
     METADATA,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from sqlalchemy import delete, insert, text, update
 from sqlalchemy.exc import IntegrityError
@@ -10,8 +12,9 @@ from modules.accounts import ledger
 from modules.accounts.tables import LEDGER
 from modules.call_queue.pruning import Retention, prune
 from modules.call_queue.store import JobStore
-from modules.contracts.accounts import Wish
+from modules.contracts.accounts import Tier, Wish
 from modules.contracts.request import GenerationRequest
+from tests.accounts.sums import assert_sums
 
 both = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 PASSWORD = "correct horse"
@@ -90,3 +93,41 @@ def test_people_and_ended_jobs_go_and_the_book_stays(booked, database, clock):
     assert kinds(booked) == BOOK
     assert booked.add_user("bob", PASSWORD, inherit=True).name == "bob"
     assert booked.allowance("bob").used_today == 2
+
+
+@both
+def test_sums_follow_every_line_and_count_a_refund_where_its_charge_does(booked, database, clock):
+    booked.gate.admit("bob", Wish(3.0, 3, 64, 1, ("pocket",)), "late", 0)
+    clock.now += 40 * 86400  # another day of another month
+    booked.gate.settle("late", 1)
+    booked.gate.settle("unknown", 1)
+    booked.grant("bob", -2, "taken back")
+    for left in (booked.allowance("bob"), booked.allowance("ada")):
+        assert (left.used_today, left.used_this_month) == (0, 0)
+    assert_sums(database)
+    clock.now -= 40 * 86400
+    assert booked.allowance("bob").used_today == pytest.approx(2 + 1)
+    with pytest.raises(RuntimeError), database.begin() as connection:
+        ledger.write(connection, ledger.Line("bob", "charge", -1.0, "undone", 1), clock())
+        raise RuntimeError
+    assert booked.allowance("bob").used_today == pytest.approx(2 + 1)
+    assert_sums(database)
+
+
+@both
+def test_sums_hold_when_many_charge_and_settle_at_once(accounts, database):
+    accounts.set_tier(Tier("free", credits_per_day=1e6))
+    accounts.add_user("ada", PASSWORD, role="admin")
+    accounts.add_user("bob", PASSWORD)
+
+    def person(number):
+        for turn in range(6):
+            job = f"{number}-{turn}"
+            accounts.gate.admit(("ada", "bob")[number % 2], Wish(1.5, 3, 64, 1, ("pocket",)), job, 0)
+            if turn % 2:
+                accounts.gate.settle(job, turn % 3)
+
+    with ThreadPoolExecutor(6) as crowd:
+        list(crowd.map(person, range(6)))
+    assert len(accounts.ledger(limit=1000)) == 6 * (6 + 3)
+    assert_sums(database)

@@ -18,6 +18,7 @@ from modules.accounts.service import StoredAccounts
 from modules.call_queue.database import open_database
 from modules.contracts.accounts import Tier
 from tests.accounts.serving import OWNERS, open_studio
+from tests.accounts.sums import assert_sums
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 3
@@ -58,6 +59,7 @@ def test_the_book_balances_after_every_kill(tmp_path):
 
     database, accounts, queue = open_studio(tmp_path)
     try:
+        assert_sums(database)
         left_open = len(accounts.gate.open_charges())
         queue.start()
         end = time.monotonic() + 60
@@ -66,6 +68,7 @@ def test_the_book_balances_after_every_kill(tmp_path):
             time.sleep(0.02)
         assert left_open > 0  # the kills left something to settle
         check(accounts, queue)
+        assert_sums(database)
     finally:
         queue.stop(5)
         database.dispose()
@@ -87,3 +90,4 @@ def check(accounts, queue):
         used[charge.owner] -= charge.credits + refund.credits
     for owner in OWNERS:
         assert accounts.allowance(owner).used_today == pytest.approx(used[owner])
+        assert accounts.allowance(owner).used_this_month == pytest.approx(used[owner])
