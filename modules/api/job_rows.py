@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from modules.api.paging import Page
 from modules.contracts.jobs import JobProgress, JobRecord, JobState
 from modules.contracts.pictures import StoredPicture
 
@@ -81,12 +82,10 @@ class JobView(JobRow):
     progress: ProgressRow | None
 
 
-class JobList(_Row):
+class JobList(Page):
     """A page of jobs, newest first."""
 
     jobs: list[JobRow]
-    following: int | None = Field(description="`after` of the next page; null on the last.")
-    total: int
 
 
 class LogRow(_Row):
@@ -96,6 +95,12 @@ class LogRow(_Row):
     attempt: int
     level: str
     text: str
+
+
+class LogList(Page):
+    """A page of a job's log, oldest first."""
+
+    lines: list[LogRow]
 
 
 class PictureRow(_Row):
@@ -111,6 +116,12 @@ class PictureRow(_Row):
     media_type: str
     name: str = Field(description="File name for a download.")
     infotext: str
+
+
+class JobPictureList(Page):
+    """A page of one job's pictures, in their order."""
+
+    pictures: list[PictureRow]
 
 
 def row_of(record: JobRecord) -> JobRow:

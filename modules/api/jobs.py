@@ -13,14 +13,15 @@ from modules.api.access import job_of, owner_wanted
 from modules.api.intake import Intake
 from modules.api.job_rows import (
     JobList,
+    JobPictureList,
     JobView,
-    LogRow,
-    PictureRow,
+    LogList,
     picture_row,
     progress_of,
     row_of,
 )
 from modules.api.messages import Failure
+from modules.api.paging import Paging, page_of
 from modules.api.services import Own, Owner, Person, Services
 from modules.api.typed import JobWanted, read_wanted
 from modules.contracts.codec import encode
@@ -127,18 +128,19 @@ def get_request(studio: Services, person: Person, job_id: str) -> RequestRow:
 
 
 @router.get("/{job_id}/log", responses=REFUSED)
-def get_log(studio: Services, person: Person, job_id: str) -> list[LogRow]:
+def get_log(studio: Services, person: Person, job_id: str, wanted: Annotated[Paging, Query()]) -> LogList:
     """What a job said that runs, failed or was cancelled, oldest first. One that is done keeps none."""
     job_of(studio, person, job_id)
-    return [LogRow.model_validate(line) for line in studio.queue.log(job_id)]
+    return page_of(LogList, "lines", studio.queue.log(job_id), wanted)
 
 
 @router.get("/{job_id}/pictures", responses=REFUSED)
-def get_pictures(studio: Services, person: Person, job_id: str) -> list[PictureRow]:
+def get_pictures(studio: Services, person: Person, job_id: str, wanted: Annotated[Paging, Query()]) -> JobPictureList:
     """The job's finished pictures, in their order; of one that runs those it has finished so far."""
     job_of(studio, person, job_id)
     rows = studio.pictures.list(job_id=job_id, limit=MAX_PICTURES)
-    return [picture_row(row) for row in sorted(rows, key=lambda row: row.index)]
+    shown = [picture_row(row) for row in sorted(rows, key=lambda row: row.index)]
+    return page_of(JobPictureList, "pictures", shown, wanted)
 
 
 @router.get("/{job_id}/preview", response_class=Response, responses=REFUSED | {200: {"content": IMAGE}})

@@ -64,7 +64,7 @@ def bob(rig):
 def ask(client, route, job):
     """The answer of a route that draws, to a lawful request; `job` has ended, and its picture is kept."""
     if route == VERIFYING:
-        (row,) = client.get(f"/api/v1/jobs/{job}/pictures").json()
+        (row,) = client.get(f"/api/v1/jobs/{job}/pictures").json()["pictures"]
         return client.post(route.format(picture_id=row["id"]), params={"company": 0})
     if route == "respond-async":
         return client.post("/sdapi/v1/txt2img", json={"steps": 2}, headers={"prefer": "respond-async"})

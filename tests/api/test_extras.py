@@ -102,7 +102,7 @@ def test_it_is_a_job_that_can_be_awaited_later(make_rig):
     rig.queue.handle(job).wait(10)
     row = client.get(answer.headers["location"]).json()
     assert (row["state"], row["model"], row["megapixel_steps"]) == ("done", "Lanczos", pytest.approx(0.0008))
-    (kept,) = client.get(f"/api/v1/jobs/{job}/pictures").json()
+    (kept,) = client.get(f"/api/v1/jobs/{job}/pictures").json()["pictures"]
     assert (kept["width"], kept["height"]) == (40, 20)
     assert client.get(f"/api/v1/jobs/{job}/request").json()["mode"] == "enlarge"
 

@@ -16,7 +16,7 @@ def test_a_job_is_stored_and_its_pictures_are_found(client, rig):
     told = client.get(place).json()
     assert (told["state"], told["pictures"], told["owner"]) == ("done", 2, "local")
     assert told["progress"]["progress"] == 1
-    assert [row["index"] for row in client.get(f"{place}/pictures").json()] == [0, 1]
+    assert [row["index"] for row in client.get(f"{place}/pictures").json()["pictures"]] == [0, 1]
     request = client.get(f"{place}/request").json()
     assert request["mode"] == "txt2img"
     assert request["request"]["seeds"]["seed"] == 7
@@ -145,7 +145,11 @@ def test_what_a_failed_job_said_can_be_read(client, rig):
         assert state in ("queued", "running")
     told = client.get(f"/api/v1/jobs/{job}").json()
     assert told["error"]["message"]
-    assert isinstance(client.get(f"/api/v1/jobs/{job}/log").json(), list)
+    told = client.get(f"/api/v1/jobs/{job}/log").json()
+    assert (told["total"], told["following"]) == (len(told["lines"]), None)
+    assert "failed" in told["lines"][-1]["text"]
+    part = client.get(f"/api/v1/jobs/{job}/log?limit=1").json()
+    assert part == {"lines": told["lines"][:1], "following": 1 if told["total"] > 1 else None, "total": told["total"]}
 
 
 def test_everybody_sees_their_own_and_admins_see_all(people):

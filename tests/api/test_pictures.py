@@ -52,8 +52,11 @@ def test_pictures_are_listed_read_and_removed(drawn):
 
 def test_several_come_as_one_archive(drawn):
     _, client, job = drawn
-    rows = client.get(f"/api/v1/jobs/{job}/pictures").json()
+    rows = client.get(f"/api/v1/jobs/{job}/pictures").json()["pictures"]
     ids = [row["id"] for row in rows]
+    part = client.get(f"/api/v1/jobs/{job}/pictures?limit=2&after=1").json()
+    assert part == {"pictures": rows[1:3], "following": 3 if len(rows) > 3 else None, "total": len(rows)}
+    assert client.get(f"/api/v1/jobs/{job}/pictures?limit=0").status_code == 422
     answer = client.post("/api/v1/pictures/zip", json={"ids": [*ids, ids[0]]})
     assert answer.headers["content-type"] == "application/zip"
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
@@ -70,7 +73,7 @@ def test_several_come_as_one_archive(drawn):
 
 def test_nobody_gets_at_pictures_of_others(drawn):
     rig, client, job = drawn
-    ids = [row["id"] for row in client.get(f"/api/v1/jobs/{job}/pictures").json()]
+    ids = [row["id"] for row in client.get(f"/api/v1/jobs/{job}/pictures").json()["pictures"]]
     app = rig.application()
     rig.accounts.add_user("ada", PASSWORD, role="admin")
     rig.accounts.add_user("bob", PASSWORD)

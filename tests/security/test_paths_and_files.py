@@ -96,7 +96,7 @@ def test_comfyui_cve_2024_10099_what_is_served_is_sealed(make_rig):
     client = rig.client()
     job = made(client, prompt={"text": PAGE.decode()})["id"]
     rig.queue.handle(job).wait(20)
-    (row,) = client.get(f"/api/v1/jobs/{job}/pictures").json()
+    (row,) = client.get(f"/api/v1/jobs/{job}/pictures").json()["pictures"]
     for path in ("file", "thumbnail"):
         answer = client.get(f"/api/v1/pictures/{row['id']}/{path}")
         assert answer.headers["content-type"] in ("image/png", "image/webp")
