@@ -37,6 +37,8 @@ ELEM_IDS: dict[str, str] = {
     "guidance.mimic_scale": "txt2img_mimic_scale",
     "guidance.apg": "txt2img_apg",
     "guidance.perp_neg": "txt2img_perp_neg",
+    "sampling.s_min_uncond": "txt2img_s_min_uncond",
+    "sampling.s_min_uncond_all": "txt2img_s_min_uncond_all",
     "hires.enabled": "txt2img_hr_enable",
     "hires.scale": "txt2img_hr_scale",
     "hires.upscaler": "txt2img_hr_upscaler",

@@ -57,7 +57,7 @@ class Handlers:
     )
     """Parameters that another model sets anew."""
     ABILITIES: ClassVar[dict[str, str]] = {
-        **{name: "negative_prompt" for name in form.NAMES if name.startswith("guidance.")},
+        **{name: "negative_prompt" for name in form.NAMES if name.startswith(("guidance.", "sampling.s_min_uncond"))},
         "prompt.negative": "negative_prompt",
         "prompt.clip_skip": "clip_skip",
         "canvas.tiling": "tiling",

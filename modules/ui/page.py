@@ -155,6 +155,9 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
             inputs("guidance.mimic_scale", elem_classes="slid")
             inputs("guidance.perp_neg", elem_classes="slid")
             inputs("guidance.apg")
+        with gr.Row():
+            inputs("sampling.s_min_uncond")
+            inputs("sampling.s_min_uncond_all")
     larger = facts.can("hires")
     parts.second = gr.Accordion("Second pass at a larger size", open=False, visible=larger, elem_id="txt2img_hr")
     with parts.second:

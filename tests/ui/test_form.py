@@ -47,6 +47,8 @@ def test_values_land_in_the_right_fields():
             guidance_mimic_scale=3,
             guidance_apg=True,
             guidance_perp_neg=1.5,
+            sampling_s_min_uncond=2,
+            sampling_s_min_uncond_all=True,
             hires_enabled=True,
             hires_scale=1.5,
             model_checkpoint="big",
@@ -55,6 +57,7 @@ def test_values_land_in_the_right_fields():
     assert (request.prompt.text, request.prompt.negative, request.prompt.clip_skip) == ("a red circle", "blur", 2)
     assert (request.sampling.sampler, request.sampling.steps, request.sampling.cfg_scale) == ("Euler a", 12, 4.0)
     assert isinstance(request.sampling.cfg_scale, float)
+    assert (request.sampling.s_min_uncond, request.sampling.s_min_uncond_all) == (2.0, True)
     assert (request.canvas.width, request.canvas.height) == (256, 128)
     assert (request.canvas.batch_size, request.canvas.batch_count, request.seeds.seed) == (2, 3, 5)
     assert request.guidance == GuidanceParams(end=0.5, schedule="linear down", mimic_scale=3.0, apg=True, perp_neg=1.5)
