@@ -25,7 +25,7 @@ def test_whoever_does_not_want_to_wait_gets_a_job(client, rig, path):
     assert answers[1].json() == told
     rig.engine.let_go()
     rig.queue.handle(told["job_id"]).wait(10)
-    assert client.get(f"{told['location']}/pictures").json()[0]["job_id"] == told["job_id"]
+    assert client.get(f"{told['location']}/pictures").json()["pictures"][0]["job_id"] == told["job_id"]
 
 
 def test_a_task_is_watched_by_its_own_id(people):
@@ -40,6 +40,11 @@ def test_a_task_is_watched_by_its_own_id(people):
     assert (told["active"], told["queued"], told["completed"]) == (True, False, False)
     waits = ann.post(ask, json={"id_task": second}).json()
     assert (waits["active"], waits["queued"]) == (False, True)
+    assert set(waits) == set(told) == {
+        *("active", "queued", "completed", "progress", "eta"),
+        *("live_preview", "id_live_preview", "textinfo"),
+    }  # fmt: skip
+    assert (waits["id_live_preview"], waits["live_preview"]) == (-1, None)  # as A1111 answers until there is one
     assert ann.get("/internal/pending-tasks").json() == {"size": 1, "tasks": [second]}
     assert clients["bob"].get("/internal/pending-tasks").json() == {"size": 0, "tasks": []}
     assert clients["bob"].post(ask, json={"id_task": second}).status_code == 403
