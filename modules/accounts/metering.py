@@ -172,7 +172,7 @@ class MeteredQueue(Relay):
         if request.enlarge is not None:
             return Wish(work_of(request), pictures_of(request), largest_of(request), 1, ())
         name, native = self._model(request.model.checkpoint)
-        hires, steps, models = request.hires, request.sampling.steps, [name]
+        hires, steps, models = request.hires, request.steps, [name]
         if hires.enabled:
             steps = max(steps, hires.steps)
             models += [self._model(hires.checkpoint)[0]] if hires.checkpoint else []

@@ -14,8 +14,8 @@ from modules.contracts.parameters import Declared
 from modules.contracts.request import parameters
 
 GROUPS_OF = {
-    "txt2img": ("prompt", "canvas", "seeds", "sampling", "guidance", "hires", "model", "output"),
-    "img2img": ("prompt", "canvas", "seeds", "sampling", "guidance", "image", "inpaint", "model", "output"),
+    "txt2img": ("prompt", "canvas", "seeds", "sampling", "guidance", "hires", "model", "output", "handover"),
+    "img2img": ("prompt", "canvas", "seeds", "sampling", "guidance", "image", "inpaint", "model", "output", "handover"),
 }
 """Which groups of the request each route fills."""
 

@@ -52,6 +52,7 @@ def read_body(body: Values, mode: str, studio: Studio, intake: Intake, own: Valu
     defaults = {key: value for key, value in public.items() if key != "sd_model_checkpoint" or key in own}
     groups = _groups(body, mode, overrides, defaults)
     _name_samplers(groups["sampling"], body, studio)
+    _name_second(groups["handover"], studio)
     groups["prompt"]["styles"] = tuple(name for name in groups["prompt"].get("styles", ()) if name != "None")
     groups["model"] = {
         "checkpoint": find_checkpoint(studio.catalog, groups["model"].get("checkpoint")),
@@ -119,6 +120,17 @@ def _name_samplers(sampling: dict[str, Any], body: Values, studio: Studio) -> No
     scheduler = (sampling.get("scheduler") or "").strip()
     sampling["sampler"], label = find_sampler(studio.catalog, wanted)
     sampling["scheduler"] = label or (find_scheduler(studio.catalog, scheduler) if scheduler else None)
+
+
+def _name_second(wanted: dict[str, Any], studio: Studio) -> None:
+    """The sampler that takes over, named like the first one."""
+    sampler, scheduler = wanted.get("sampler"), wanted.get("scheduler")
+    label = None
+    wanted["sampler"] = None
+    if _says_something(sampler):
+        wanted["sampler"], label = find_sampler(studio.catalog, str(sampler))
+    known = find_scheduler(studio.catalog, str(scheduler)) if _says_something(scheduler) else None
+    wanted["scheduler"] = label or known
 
 
 def _hires(groups: dict[str, dict[str, Any]], body: Values, studio: Studio) -> None:

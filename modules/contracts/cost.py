@@ -54,17 +54,22 @@ def work_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> float:
     if request.enlarge is not None:
         made = sum(size.whole[0] * size.whole[1] for size in sizes_of(request.enlarge))
         return made * len(request.enlarge.shares) / 1e6
-    sampling, hires = request.sampling, request.hires
-    pixels, steps = float(pixels_of(request, native)), float(sampling.steps)
+    hires = request.hires
+    pixels, steps = float(pixels_of(request, native)), float(request.steps)
     if request.first_pass:
         steps = 0.0
     elif request.image is not None:
-        steps *= max(request.image.denoising_strength, 1 / max(sampling.steps, 1))
+        steps = share_run(request.steps, request.image.denoising_strength)
     total = pixels * steps
     if hires.enabled:
         larger = float(hires.resize_width * hires.resize_height) or pixels * hires.scale**2
-        total += larger * (hires.steps or sampling.steps) * hires.denoising_strength
+        total += larger * (hires.steps or request.steps) * hires.denoising_strength
     return total * joined_of(request) * pictures_of(request) / 1e6
+
+
+def share_run(steps: int, strength: float) -> int:
+    """How many of the steps of image to image are run at that strength: A1111's number, but none at a strength of 0."""
+    return int(min(strength, 0.999) * steps) + 1 if strength > 0 else 0
 
 
 def joined_of(request: GenerationRequest) -> float:

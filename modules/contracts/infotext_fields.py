@@ -124,6 +124,11 @@ def _resolved(plan: GenerationPlan, picture: PicturePlan) -> dict[str, Any]:
         "hires.prompt": picture.words.hires_prompt,
         "hires.negative": picture.words.hires_negative,
     }
+    if plan.first.changes:
+        # The schedule's name only where it was asked for: without one the sampler brings its own.
+        second = plan.first.legs[-1].sampler
+        values["handover.sampler"] = second.sampler
+        values["handover.scheduler"] = second.scheduler
     for name in ("second", "third", "negative_second", "negative_third"):
         values[f"prompt.{name}"] = getattr(picture.words, name)
     if plan.hires is not None:

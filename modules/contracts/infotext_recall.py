@@ -40,6 +40,7 @@ _TEXTS = (
     "Model",
     "VAE",
     "Sampler",
+    "Second sampler",
     "Hires upscaler",
     "Hires prompt",
     "Hires negative prompt",

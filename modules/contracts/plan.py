@@ -74,6 +74,16 @@ class SamplerPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Leg:
+    """A part of a pass, from step `begin` of those run to step `end`, both counted from 0."""
+
+    sampler: SamplerPlan
+    """With the steps of the whole schedule."""
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class PassPlan:
     """One trip through the denoiser at one size."""
 
@@ -87,6 +97,13 @@ class PassPlan:
     """Steps really run, counted from the end of the sampler's schedule; None is all of them."""
     upscaler: UpscalerEntry | None = None
     """What brings the first pass to this size, for the second."""
+    changes: tuple[Leg, ...] = ()
+    """All parts of a pass in which something takes over; empty where one sampler draws it all."""
+
+    @property
+    def legs(self) -> tuple[Leg, ...]:
+        """The parts of the pass in order, one at least."""
+        return self.changes or (Leg(self.sampler, 0, self.steps),)
 
     @property
     def steps(self) -> int:

@@ -13,6 +13,8 @@ from typing import Any, Literal
 from modules.contracts.enlarging import EnlargeParams
 from modules.contracts.guidance import PLAIN_GUIDANCE
 from modules.contracts.guidance import GuidanceParams as GuidanceParams
+from modules.contracts.handover import ONE_SAMPLER
+from modules.contracts.handover import HandoverParams as HandoverParams
 from modules.contracts.parameters import Declared, declared, param
 from modules.contracts.repainting import ImageParams as ImageParams
 from modules.contracts.repainting import InpaintParams as InpaintParams
@@ -276,6 +278,12 @@ class GenerationRequest:
     """A picture in place of the first pass of a hires one, encoded: only the second pass is drawn then."""
     own: tuple[tuple[str, Any], ...] = ()
     """Settings, key and value, that hold for this job in place of everybody's: its owner's, and what its call said."""
+    handover: HandoverParams = ONE_SAMPLER
+
+    @property
+    def steps(self) -> int:
+        """Steps asked for of a pass, those of a second sampler among them."""
+        return self.sampling.steps + self.handover.extra
 
     @property
     def mode(self) -> Mode:
@@ -299,6 +307,7 @@ GROUPS: dict[str, type] = {
     "model": ModelParams,
     "output": OutputParams,
     "enlarge": EnlargeParams,
+    "handover": HandoverParams,
 }
 
 

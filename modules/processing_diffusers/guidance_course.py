@@ -28,6 +28,8 @@ class GuidedPass:
     """Amount of CFG rescale."""
     noise: bool = True
     """It begins with nothing but noise."""
+    begin: int = 0
+    """Steps of the pass that lie before those of the tail."""
 
 
 class GuidanceCourse:
@@ -60,7 +62,7 @@ class GuidanceCourse:
     def spare(self) -> bool:
         """Whether the coming call is made for the prompt alone. Asked once for each call."""
         wishes, around = self._wishes, self._around
-        self._step = self._tail.step_at(self._calls)
+        self._step = around.begin + self._tail.step_at(self._calls)
         self._calls += 1
         window = (wishes.start, wishes.end)
         self._scale = scale_at(self._step, around.steps, around.scale, window=window, shape=wishes.schedule)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from modules.contracts.catalog import Catalog, Family, FileEntry, ModelEntry
+from modules.contracts.cost import share_run
 from modules.contracts.errors import UnknownModel, UnsupportedFeature
 from modules.contracts.networks import Networks, NetworkTag, NetworkUse, NoNetworks
 from modules.contracts.plan import GenerationPlan, MemoryPlan, PassPlan, PicturePlan, Placement
@@ -18,7 +19,7 @@ from modules.contracts.request import MAX_SEED, GenerationRequest
 from modules.contracts.validation import validate
 from modules.networks.uses import uses_of
 from modules.processing_diffusers.pictures import decode_picture
-from modules.processing_diffusers.sampling import plan_hires_sampler, plan_sampler
+from modules.processing_diffusers.sampling import divide_pass, plan_hires_sampler, plan_sampler
 from modules.processing_diffusers.sizes import Size, check_megapixels, check_second_pass, fit_encoded, fit_size
 from modules.prompts.composition import split_composition
 from modules.prompts.tags import take_tags
@@ -178,25 +179,25 @@ def _first_pass(
     cfg = float(family.defaults["cfg_scale"]) if sampling.cfg_scale is None else sampling.cfg_scale
     if request.first_pass:
         return PassPlan(*size, sampler, cfg, 0.0, 0)
-    if request.image is None:
-        return PassPlan(*size, sampler, cfg, 1.0, sampler.steps)
-    strength = request.image.denoising_strength
-    every = bool(around.settings["img2img_fix_steps"])
-    scheduled, run = count_steps(sampler.steps, strength, every=every)
-    return PassPlan(*size, replace(sampler, steps=scheduled), cfg, strength, run)
+    strength, scheduled, run = 1.0, request.steps, request.steps
+    if request.image is not None:
+        strength = request.image.denoising_strength
+        scheduled, run = count_steps(request.steps, strength, every=bool(around.settings["img2img_fix_steps"]))
+    plan = PassPlan(*size, replace(sampler, steps=scheduled), cfg, strength, run)
+    return divide_pass(around.table, request, family, plan, notes)
 
 
 def count_steps(steps: int, strength: float, *, every: bool) -> tuple[int, int]:
     """Steps of the schedule, and how many at its end are run.
 
-    Ordinarily the schedule has the steps asked for and a share of them is run, at least one; with `every` the schedule
-    is made longer so that all of them are. A strength of 0 runs none.
+    Ordinarily the schedule has the steps asked for and a share of them is run, rounded down, and one more, as in A1111;
+    with `every` the schedule is made longer so that all of them are. A strength of 0 runs none, where A1111 runs one.
     """
     if strength <= 0:
         return steps, 0
     if every:
         return max(int(steps / min(strength, 0.999)), steps), steps
-    return steps, max(int(steps * strength), 1)
+    return steps, share_run(steps, strength)
 
 
 def _hires_pass(
@@ -208,11 +209,14 @@ def _hires_pass(
     limit = float(around.settings["max_megapixels"])
     width, height = check_second_pass((first.width, first.height), hires, family, limit, notes).final
     sampler = plan_hires_sampler(around.table, sampling, hires, family)
-    scheduled, run = count_steps(hires.steps or sampling.steps, hires.denoising_strength, every=True)
+    scheduled, run = count_steps(hires.steps or request.steps, hires.denoising_strength, every=True)
     sampler = replace(sampler, steps=scheduled)
     upscaler = find_upscaler(hires.upscaler, around.catalog.upscalers())
     check_upscaler(upscaler)
-    return PassPlan(width, height, sampler, first.cfg_scale, hires.denoising_strength, run, upscaler)
+    plan = PassPlan(width, height, sampler, first.cfg_scale, hires.denoising_strength, run, upscaler)
+    if hires.sampler or hires.scheduler:
+        return plan  # a sampler of its own draws it to its end
+    return divide_pass(around.table, request, family, plan, notes)
 
 
 def find_vae(catalog: Catalog, name: str | None, settings: Mapping[str, Any]) -> FileEntry | None:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from modules.contracts.parameters import declared
-from modules.contracts.plan import GenerationPlan, PassPlan, PicturePlan, Recipe
+from modules.contracts.plan import GenerationPlan, PassPlan, PicturePlan, Recipe, SamplerPlan
 from modules.contracts.request import GROUPS
 
 FORMAT = 1
@@ -76,14 +76,22 @@ def _settings_of(plan: GenerationPlan) -> Iterator[str]:
 
 
 def _describe_pass(plan: PassPlan) -> dict[str, Any]:
-    return {
+    described = {
         "width": plan.width,
         "height": plan.height,
         "cfg_scale": plan.cfg_scale,
         "strength": plan.strength,
         "steps": plan.steps,
-        "sampler": {key: _plain(value) for key, value in asdict(plan.sampler).items()},
+        "sampler": _describe_sampler(plan.sampler),
     }
+    if plan.changes:
+        legs = [{"sampler": _describe_sampler(leg.sampler), "begin": leg.begin, "end": leg.end} for leg in plan.legs]
+        described["legs"] = legs
+    return described
+
+
+def _describe_sampler(plan: SamplerPlan) -> dict[str, Any]:
+    return {key: _plain(value) for key, value in asdict(plan).items()}
 
 
 def _parameters(plan: GenerationPlan) -> dict[str, Any]:

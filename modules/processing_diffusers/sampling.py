@@ -5,9 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from modules.contracts.catalog import Family
-from modules.contracts.plan import SamplerPlan
-from modules.contracts.request import HiresParams, SamplingParams
+from modules.contracts.errors import UnsupportedFeature
+from modules.contracts.plan import Leg, PassPlan, SamplerPlan
+from modules.contracts.request import GenerationRequest, HandoverParams, HiresParams, SamplingParams
 from modules.sd_samplers.table import SamplerTable
+
+WHOLE = frozenset({"dpm_fast", "dpm_adaptive", "restart"})
+"""Solvers whose way depends on where it begins and ends, so that none of it can be another's."""
+NO_SECOND = WHOLE | {"plms"}
+"""Solvers that cannot go on where another one leaves off."""
 
 
 def plan_sampler(table: SamplerTable, sampling: SamplingParams, family: Family) -> SamplerPlan:
@@ -40,3 +46,39 @@ def plan_hires_sampler(
     # A sampler of its own brings its own schedule, unless one is named as well.
     schedule = hires.scheduler or (None if hires.sampler else sampling.scheduler)
     return plan_sampler(table, replace(sampling, sampler=named, scheduler=schedule), family)
+
+
+def divide_pass(
+    table: SamplerTable, request: GenerationRequest, family: Family, plan: PassPlan, notes: list[str]
+) -> PassPlan:
+    """The pass with a second sampler in it, where the request names one.
+
+    Both have the schedule of the whole pass; the first runs its share of the steps, one at least, and so does the
+    second. Raises `UnsupportedFeature` for samplers that do everything or nothing, and as `SamplerTable.resolve` does.
+    """
+    wanted, run = request.handover, plan.steps
+    if not wanted.changes:
+        return plan
+    second = _second_sampler(table, request, wanted, family)
+    for name, refused in ((plan.sampler.sampler, WHOLE), (second.sampler, NO_SECOND)):
+        if table.sampler(name).solver in refused:
+            able = ", ".join(row.name for row in table.rows() if row.solver not in NO_SECOND)
+            raise UnsupportedFeature(f"{name} cannot draw a part of a picture only; these can: {able}.")
+    if run < 2:
+        notes.append(f"The pass has {run} step(s), so no second sampler takes over.")
+        return plan
+    share = request.sampling.steps / request.steps if wanted.steps else wanted.at
+    switch = min(max(round(run * share), 1), run - 1)
+    # A1111 counts a step of some samplers twice; in a pass of two samplers every step counts once.
+    first, second = (
+        replace(sampler, steps=plan.sampler.steps, second_order=False) for sampler in (plan.sampler, second)
+    )
+    return replace(plan, sampler=first, changes=(Leg(first, 0, switch), Leg(second, switch, run)))
+
+
+def _second_sampler(
+    table: SamplerTable, request: GenerationRequest, wanted: HandoverParams, family: Family
+) -> SamplerPlan:
+    sampling = request.sampling
+    named = wanted.sampler or sampling.sampler
+    return plan_sampler(table, replace(sampling, sampler=named, scheduler=wanted.scheduler), family)

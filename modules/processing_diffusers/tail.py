@@ -27,12 +27,28 @@ class ScheduleTail:
     """Latents come in ready."""
 
     def __init__(
-        self, scheduler: Any, steps: int, run: int, *, device: torch.device, arguments: Mapping[str, Any]
+        self,
+        scheduler: Any,
+        steps: int,
+        run: int,
+        *,
+        device: torch.device,
+        arguments: Mapping[str, Any],
+        came: float | None = None,
+        left: int = 0,
     ) -> None:
-        """`steps` is the length of the whole schedule; of `arguments` the scheduler gets those that it knows."""
+        """`steps` is the length of the whole schedule; of `arguments` the scheduler gets those that it knows.
+
+        `came` is the noise level at which another sampler left the latents, which go in as they are; `left` is how many
+        steps at the end are for another one.
+        """
         known = names_of_arguments(type(scheduler).set_timesteps)
         named = {key: arguments[key] for key in arguments if key in known}
         scheduler.set_timesteps(steps, device=device, skip=steps - run, **named)
+        if came is not None:
+            scheduler.come_in(came, device)
+        if left:
+            scheduler.leave_at(steps - left, device)
         self._scheduler = scheduler
         self.config = scheduler.config
         self.denoised: torch.Tensor | None = None
@@ -41,7 +57,7 @@ class ScheduleTail:
         """Gives what to step with in place of the pipeline's answer, from that answer and the latents."""
         self.order = int(scheduler.order)
         self.timesteps = scheduler.timesteps
-        self._run = run
+        self._run = run - left
         self.set_begin_index(0)
 
     @property
@@ -133,8 +149,14 @@ class ScheduleTail:
             return self._scheduler.add_noise(latents, noise, spread)
         return self._scheduler.scale_noise(latents, spread, noise)
 
+    @property
+    def ends_at(self) -> float:
+        """The noise level after the last step; 0 is a finished picture."""
+        return float(self._scheduler.ends_at)
+
     def after(self, index: int, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """`latents` with the noise that is left after step `index` of the tail; clean after the last."""
+        """`latents` with the noise that is left after step `index` of the tail."""
         if index + 1 >= len(self.timesteps):
-            return latents
+            end = self.ends_at
+            return latents if end == 0 else latents * (1 - end if self._scheduler.flow else 1.0) + noise * end
         return self.add(latents, noise, self.timesteps[index + 1 : index + 2])

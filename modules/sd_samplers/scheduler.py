@@ -19,6 +19,7 @@ from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteSchedule
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from diffusers.utils.torch_utils import randn_tensor
 
+from modules.sd_samplers.handover import CALM, Handover
 from modules.sd_samplers.itinerary import OpenTimesteps
 from modules.sd_samplers.schedules import AYS_SD, NoiseTable, sigmas_for
 from modules.sd_samplers.solvers import Method
@@ -41,7 +42,7 @@ class Course:
     anchors: tuple[float, ...] = AYS_SD
 
 
-class Stepping:
+class Stepping(Handover):
     """What both schedulers share: running a solver, one model answer after the other.
 
     `timesteps` has one entry for every model call and `sigmas` the noise level at which each is made, and a last 0. A
@@ -65,6 +66,7 @@ class Stepping:
         self.unguided: torch.Tensor | None = None
         """What the model answered to the latest call without guidance; whoever guides it says so before `step`."""
         self._first = 0
+        self._calm, self._left = CALM, None
         self._place = 0.0
         self._solver: Solver | None = None
         self._road: tuple[float, ...] = ()
@@ -131,6 +133,7 @@ class Stepping:
             amounts=course.amounts,
             reached=self._reach,
             unguided=self._unguided,
+            calm=self._calm,
         )
         return course.method.solve(walk)
 

@@ -53,6 +53,8 @@ class Walk:
     """Told by solvers that find their way as they go: the sigma that they are at for good."""
     unguided: Callable[[Any], Any] = lambda denoised: denoised
     """The newest answer without guidance, given the one with it; the same where there is no guidance."""
+    calm: frozenset[int] = frozenset()
+    """Steps that begin without churn, as another sampler ends or began there."""
 
     def steps(self) -> Iterator[tuple[int, float, float]]:
         """Index, sigma to come from and sigma to go to, of every step still to be made."""
@@ -88,7 +90,7 @@ class Walk:
     def raised(self, index: int) -> float:
         """The sigma at which step `index` begins once churn has raised it (arXiv:2206.00364, algorithm 2)."""
         sigma, amounts = self.sigmas[index], self.amounts
-        if amounts.s_churn <= 0.0 or not amounts.s_tmin <= sigma <= amounts.s_tmax:
+        if amounts.s_churn <= 0.0 or index in self.calm or not amounts.s_tmin <= sigma <= amounts.s_tmax:
             return sigma
         higher = sigma * (1.0 + min(amounts.s_churn / (len(self.sigmas) - 1), MAX_CHURN))
         return min(higher, 1.0) if self.flow else higher

@@ -136,7 +136,7 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
     with gr.Row():
         inputs("canvas.batch_count", elem_classes="slid")
         inputs("canvas.batch_size", elem_classes="slid")
-    with gr.Accordion("Variation, clip skip, emphasis, tiling", open=False, elem_id="txt2img_more"):
+    with gr.Accordion("Variation, clip skip, emphasis, tiling, second sampler", open=False, elem_id="txt2img_more"):
         with gr.Row():
             inputs("seeds.subseed")
             inputs("seeds.subseed_strength", elem_classes="slid")
@@ -144,6 +144,10 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
             inputs("prompt.clip_skip", elem_classes="slid")
             inputs("prompt.emphasis")
             inputs("canvas.tiling")
+        with gr.Row():
+            inputs("handover.sampler")
+            inputs("handover.steps", elem_classes="slid")
+            inputs("handover.at", elem_classes="slid")
     guided = facts.can("negative_prompt")
     parts.guidance = gr.Accordion("Guidance", open=False, visible=guided, elem_id="txt2img_guidance")
     with parts.guidance:

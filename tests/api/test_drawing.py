@@ -8,6 +8,7 @@ import json
 import pytest
 
 from modules.contracts.guidance import GuidanceParams
+from modules.contracts.handover import HandoverParams
 from tests.api.fakes import b64, opened, picture
 
 INFO_KEYS = """
@@ -137,6 +138,17 @@ def test_guidance_has_fields_of_its_own(call, rig, client):
     ):
         answer = client.post("/sdapi/v1/txt2img", json={"steps": 1, name: value})
         assert (answer.status_code, label in str(answer.json())) == (422, True), answer.text
+
+
+def test_a_second_sampler_has_fields_of_its_own(call, rig, client):
+    call(steps=3, second_sampler_name="DPM++ 2M", second_scheduler="Karras", second_steps=2.0, second_at=0.25)
+    assert rig.asked.handover == HandoverParams("DPM++ 2M", "Karras", 2, 0.25)
+    assert rig.asked.steps == 5
+    call(steps=3, second_sampler_name=None)
+    assert rig.asked.handover == HandoverParams()
+    for name, value in (("second_steps", -1), ("second_at", 2), ("second_sampler_name", "nobody's")):
+        answer = client.post("/sdapi/v1/txt2img", json={"steps": 1, name: value})
+        assert answer.status_code in (404, 422), answer.text
 
 
 def test_the_second_pass(call, rig):

@@ -23,6 +23,7 @@ from modules.contracts.request import (
     MAX_SEED,
     CanvasParams,
     GenerationRequest,
+    HandoverParams,
     HiresParams,
     ImageParams,
     InpaintParams,
@@ -228,6 +229,7 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
         seeds=seeds,
         sampling=sampling,
         guidance=draw(_guidance()),
+        handover=draw(_handover()),
         hires=draw(_hires()) if draw(st.booleans()) else HiresParams(),
         image=None if mode == "txt2img" else ImageParams((b"x",), draw(_share), noise_multiplier=draw(_share)),
         inpaint=draw(_inpaint()) if mode == "inpaint" else None,
@@ -265,6 +267,16 @@ def _guidance(draw: st.DrawFn) -> GuidanceParams:
         zero_star=draw(st.booleans()),
         zero_steps=draw(st.integers(0, 100)),
         perp_neg=draw(st.floats(0, 10)),
+    )
+
+
+@st.composite
+def _handover(draw: st.DrawFn) -> HandoverParams:
+    return HandoverParams(
+        sampler=draw(st.one_of(st.none(), _names)),
+        scheduler=draw(st.one_of(st.none(), _schedules)),
+        steps=draw(st.integers(0, 150)),
+        at=draw(_share),
     )
 
 

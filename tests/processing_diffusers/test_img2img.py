@@ -31,7 +31,7 @@ def repaint(bench, given, mask, *, steps=3, strength=0.8, canvas=None, **inpaint
     return bench.draw(request)
 
 
-@pytest.mark.parametrize(("strength", "every", "steps"), [(0.5, False, 5), (0.05, False, 1), (0.5, True, 10)])
+@pytest.mark.parametrize(("strength", "every", "steps"), [(0.5, False, 6), (0.05, False, 1), (0.5, True, 10)])
 def test_the_strength_decides_how_many_steps_are_run(bench, strength, every, steps):
     bench.settings.update({"img2img_fix_steps": every})
     try:

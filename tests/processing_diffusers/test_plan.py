@@ -58,9 +58,12 @@ def test_an_open_seed_is_drawn_anew_each_time():
 @pytest.mark.parametrize(
     ("steps", "strength", "every", "wanted"),
     [
-        (20, 0.75, False, (20, 15)),
+        (20, 0.75, False, (20, 16)),
+        (20, 0.76, False, (20, 16)),
         (20, 1.0, False, (20, 20)),
         (20, 0.01, False, (20, 1)),
+        (1, 0.5, False, (1, 1)),
+        (1000, 1.0, False, (1000, 1000)),
         (20, 0.0, False, (20, 0)),
         (20, 0.5, True, (40, 20)),
         (20, 1.0, True, (20, 20)),

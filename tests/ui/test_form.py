@@ -8,7 +8,7 @@ import pytest
 
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.guidance import GuidanceParams
-from modules.contracts.request import GenerationRequest, parameters
+from modules.contracts.request import GenerationRequest, HandoverParams, parameters
 from modules.prompts.book import PromptBook
 from modules.ui import form
 from modules.ui.facts import choices_of, facts_of, size_for
@@ -49,6 +49,8 @@ def test_values_land_in_the_right_fields():
             guidance_perp_neg=1.5,
             sampling_s_min_uncond=2,
             sampling_s_min_uncond_all=True,
+            handover_sampler="DDIM",
+            handover_steps=20,
             hires_enabled=True,
             hires_scale=1.5,
             model_checkpoint="big",
@@ -61,6 +63,7 @@ def test_values_land_in_the_right_fields():
     assert (request.canvas.width, request.canvas.height) == (256, 128)
     assert (request.canvas.batch_size, request.canvas.batch_count, request.seeds.seed) == (2, 3, 5)
     assert request.guidance == GuidanceParams(end=0.5, schedule="linear down", mimic_scale=3.0, apg=True, perp_neg=1.5)
+    assert request.handover == HandoverParams("DDIM", steps=20)
     assert (request.hires.enabled, request.hires.scale, request.model.checkpoint) == (True, 1.5, "big")
 
 

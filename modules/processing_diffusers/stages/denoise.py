@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from modules.contracts.plan import PassPlan
+from modules.contracts.plan import Leg, PassPlan
 from modules.processing_diffusers.conductor import Conductor
 from modules.processing_diffusers.guidance import Sparing, make_plus
 from modules.processing_diffusers.guidance_course import GuidanceCourse, GuidedPass, fitting
@@ -28,26 +28,42 @@ def denoise(job: Job, pass_plan: PassPlan, conditioning: Conditioning, beginning
     if pass_plan.steps == 0 and beginning.latents is not None:
         return beginning.latents
     job.strand.begin_steps()
-    tail = _lay_schedule(job, pass_plan, beginning)
-    count = beginning.noise.shape[0]
-    if count == 1 or not tail.one_by_one:
-        return _walk(job, pass_plan, conditioning, beginning, StepWatcher(job, pass_plan, tail))
-    drawn = []
-    for place in range(count):
-        only = beginning.only(place)
-        watcher = StepWatcher(job, pass_plan, _lay_schedule(job, pass_plan, only), (place, count))
-        drawn.append(_walk(job, pass_plan, conditioning.only(place, count), only, watcher))
-    return torch.cat(drawn)
+    latents: torch.Tensor | None = None
+    came: float | None = None
+    for leg in pass_plan.legs:
+        tail = _lay_schedule(job, pass_plan, leg, beginning, came)
+        count = beginning.noise.shape[0]
+        if count > 1 and tail.one_by_one:
+            return torch.cat([_walk_alone(job, pass_plan, conditioning, beginning, place) for place in range(count)])
+        watcher = StepWatcher(job, pass_plan, leg, tail)
+        latents, came = _walk(job, pass_plan, conditioning, beginning, watcher, latents), tail.ends_at
+    assert latents is not None  # a pass has one leg at least
+    return latents
+
+
+def _walk_alone(
+    job: Job, pass_plan: PassPlan, conditioning: Conditioning, beginning: Beginning, place: int
+) -> torch.Tensor:
+    """One picture of a batch along a way of its own."""
+    (leg,), only, count = pass_plan.legs, beginning.only(place), beginning.noise.shape[0]
+    watcher = StepWatcher(job, pass_plan, leg, _lay_schedule(job, pass_plan, leg, only), (place, count))
+    return _walk(job, pass_plan, conditioning.only(place, count), only, watcher)
 
 
 def _walk(
-    job: Job, pass_plan: PassPlan, conditioning: Conditioning, beginning: Beginning, watcher: StepWatcher
+    job: Job,
+    pass_plan: PassPlan,
+    conditioning: Conditioning,
+    beginning: Beginning,
+    watcher: StepWatcher,
+    halfway: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """One call of the pipeline along the watcher's schedule."""
-    adapter, tail = job.model.adapter, watcher.tail
+    """One call of the pipeline along the watcher's schedule, going on from latents that are `halfway` if there are."""
+    adapter, tail, leg = job.model.adapter, watcher.tail, watcher.leg
     noise = adapter.pack(beginning.noise)
     latents = None if beginning.latents is None else adapter.pack(beginning.latents)
-    watcher.blend, watcher.conductor = Blend.of(job, beginning, latents, noise), conditioning.conductor
+    watcher.blend = Blend.of(job, beginning, latents, noise)
+    watcher.conducted_by(conditioning.conductor)
     pipeline = job.pipeline
     pipeline.scheduler = tail
     arguments = {
@@ -58,16 +74,16 @@ def _walk(
         **(beginning.masked or {}),
         "width": pass_plan.width,
         "height": pass_plan.height,
-        "num_inference_steps": pass_plan.steps,
+        "num_inference_steps": leg.end - leg.begin,
         "generator": list(beginning.generators),
-        "latents": tail.start(latents, noise),
+        "latents": tail.start(latents, noise) if halfway is None else adapter.pack(halfway),
         "output_type": "latent",
         "return_dict": False,
         "callback_on_step_end": watcher,
     }
     denoiser = getattr(pipeline, job.model.family.denoiser)
     with (
-        denoiser.guided_by(*_guidance(job, pass_plan, beginning, tail)),
+        denoiser.guided_by(*_guidance(job, pass_plan, beginning, watcher)),
         denoiser.worded_by(conditioning.conductor),
         denoiser.carrying((watcher.networks,)),
     ):
@@ -79,9 +95,10 @@ Guide = Callable[[torch.Tensor], torch.Tensor]
 
 
 def _guidance(
-    job: Job, pass_plan: PassPlan, beginning: Beginning, tail: ScheduleTail
+    job: Job, pass_plan: PassPlan, beginning: Beginning, watcher: StepWatcher
 ) -> tuple[Guide | None, Callable[[], bool] | None]:
     """Who sees the denoiser's answers, and who says which calls go without the negative prompt; sets up the tail."""
+    tail = watcher.tail
     sparing, request, adapter = _sparing(job, pass_plan, tail), job.plan.request, job.model.adapter
     asked = request.guidance
     wishes = fitting(asked, flow=job.model.family.prediction == "flow", plus=tail.plus)
@@ -97,6 +114,7 @@ def _guidance(
         beginning.noise.shape[0],
         request.sampling.cfg_rescale if "cfg_rescale" in job.model.family.capabilities else 0.0,
         beginning.latents is None,
+        watcher.leg.begin,
     )
     course = GuidanceCourse(
         wishes,
@@ -118,21 +136,24 @@ def _sparing(job: Job, pass_plan: PassPlan, tail: ScheduleTail) -> Sparing | Non
     return Sparing(sampling.s_min_uncond, sampling.s_min_uncond_all, lambda: tail.level)
 
 
-def _lay_schedule(job: Job, pass_plan: PassPlan, beginning: Beginning) -> ScheduleTail:
+def _lay_schedule(
+    job: Job, pass_plan: PassPlan, leg: Leg, beginning: Beginning, came: float | None = None
+) -> ScheduleTail:
+    """The schedule of a leg; `came` is the noise level at which the one before it ended."""
     family, model = job.model.family, job.model
     config = model.loaded.components["scheduler"].config
-    scheduler = build_scheduler(
-        pass_plan.sampler, config, flow=family.prediction == "flow", sdxl=family.adapter == "sdxl"
-    )
+    scheduler = build_scheduler(leg.sampler, config, flow=family.prediction == "flow", sdxl=family.adapter == "sdxl")
     scheduler.bind_generators(list(beginning.generators))
     device, _ = model.place("denoiser")
     cells = beginning.noise.shape[-2] * beginning.noise.shape[-1]
     return ScheduleTail(
         scheduler,
-        pass_plan.sampler.steps,
-        pass_plan.steps,
+        leg.sampler.steps,
+        pass_plan.steps - leg.begin,
         device=device,
         arguments=model.adapter.schedule_arguments(config, cells),
+        came=came,
+        left=pass_plan.steps - leg.end,
     )
 
 
@@ -173,34 +194,43 @@ class Blend:
 class StepWatcher:
     """Called by the pipeline after each model call."""
 
-    def __init__(self, job: Job, pass_plan: PassPlan, tail: ScheduleTail, portion: tuple[int, int] = (0, 1)) -> None:
+    def __init__(
+        self, job: Job, pass_plan: PassPlan, leg: Leg, tail: ScheduleTail, portion: tuple[int, int] = (0, 1)
+    ) -> None:
         """`portion` is which of how many pictures of the batch it watches, where they are drawn one by one."""
-        self._job, self._pass, self.tail, self._portion = job, pass_plan, tail, portion
+        self._job, self._pass, self.leg, self.tail, self._portion = job, pass_plan, leg, tail, portion
         self.blend: Blend | None = None
         self.conductor: Conductor | None = None
-        self.clock = Clock(pass_plan.steps)
+        self.clock = Clock(pass_plan.steps, float(leg.begin))
         place, count = portion
         pictures = job.plan.batches[job.strand.batch]
         self.networks = job.networks.beside_denoiser(
             pictures[place : place + 1] if count > 1 else pictures, self.clock, hires=pass_plan is job.plan.hires
         )
         """The patch that every call of the denoiser carries."""
-        self._seen = 0
         wanted = job.strand.context.previews and bool(job.settings["live_previews_enable"])
         self._every = int(job.settings["show_progress_every_n_steps"]) if wanted else 0
+        self._seen = leg.begin // self._every if self._every else 0
+
+    def conducted_by(self, conductor: Conductor | None) -> None:
+        """Whose words the calls have; told of each count from here on."""
+        self.conductor = conductor
+        if conductor is not None:
+            conductor.count = self.leg.begin
 
     def __call__(self, pipeline: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         """Check for cancellation, put the kept part back, tell of the step, show a preview."""
         job = self._job
         job.strand.check()
         if self.conductor is not None:
-            self.conductor.count = self.tail.count_at(index + 1, each=self._pass.sampler.second_order)
+            count = self.tail.count_at(index + 1, each=self.leg.sampler.second_order)
+            self.conductor.count = self.leg.begin + count
         latents = tensors["latents"]
         if self.blend is not None:
             latents = self.blend.after(self.tail, index, latents)
         done = self.tail.steps_done(index)
         if done is not None:
-            self.clock.done = done
+            self.clock.done = done = self.leg.begin + done
             place, count = self._portion
             job.strand.step_done((place * self._pass.steps + done) / count)
             if self._every and int(done) // self._every > self._seen and index + 1 < len(self.tail.timesteps):

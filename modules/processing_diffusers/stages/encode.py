@@ -81,8 +81,8 @@ def _silence(play: Screenplay) -> Course:
 
 def _screenplay(job: Job, picture: PicturePlan, pass_plan: PassPlan, second: bool) -> Screenplay:
     """The picture's words for that pass, for as many encoders as the family has."""
-    words, sampling = picture.words, job.plan.request.sampling
-    first = job.plan.first.sampler.counts(sampling.steps)
+    words = picture.words
+    first = job.plan.first.sampler.counts(job.plan.request.steps)
     encoders = max(len(job.model.adapter.encoders), 1)
     pace = Pace(pass_plan.sampler.counts(pass_plan.steps), first) if second else Pace(first)
     positive: Texts = (picture.prompt, words.second, words.third)
