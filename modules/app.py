@@ -131,6 +131,7 @@ def build_studio(
         versions=versions(),
         engine_report=room.report,
         networks=shelves.networks,
+        controls=shelves.controls,
         prompts=shelves.prompts,
     )
     queue.start()

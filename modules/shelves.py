@@ -12,6 +12,7 @@ from modules.support.paths import Paths
 from modules.support.settings import Settings
 
 if TYPE_CHECKING:
+    from modules.control.catalog import ControlCatalog
     from modules.networks.catalog import NetworkCatalog
     from modules.processing_diffusers.stock import Stock
     from modules.prompts.book import PromptBook
@@ -28,29 +29,31 @@ class Shelves:
     table: SamplerTable
     networks: NetworkCatalog
     prompts: PromptBook
+    controls: ControlCatalog
 
     def stock(self) -> Stock:
         """All of them, as the engine wants them."""
         from modules.processing_diffusers.stock import Stock
 
-        return Stock(self.catalog, self.table, self.prompts, self.networks)
+        return Stock(self.catalog, self.table, self.prompts, self.networks, self.controls)
 
     def examine(self, request: GenerationRequest) -> None:
         """Raise `StudioError` for what no lane would draw."""
         from modules.processing_diffusers.examination import examine_request
 
-        examine_request(request, self.catalog, self.settings, self.networks)
+        examine_request(request, self.catalog, self.settings, self.networks, self.controls)
 
 
 def open_shelves(options: Options, paths: Paths, settings: Settings) -> Shelves:
     """All of them for one installation."""
+    from modules.control.catalog import ControlCatalog
     from modules.networks.catalog import NetworkCatalog
     from modules.prompts.book import PromptBook
     from modules.sd_samplers.table import load_table
 
     table = load_table(paths.configs / "samplers.json")
     catalog = _open_catalog(options, paths, settings, table)
-    return Shelves(settings, catalog, table, NetworkCatalog(paths), PromptBook(paths, catalog))
+    return Shelves(settings, catalog, table, NetworkCatalog(paths), PromptBook(paths, catalog), ControlCatalog(paths))
 
 
 def _open_catalog(options: Options, paths: Paths, settings: Settings, table: SamplerTable) -> StudioCatalog:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from modules.contracts.infotext_control import key_of, write_unit
 from modules.contracts.infotext_format import exact_prompts, write
 from modules.contracts.parameters import Declared
 from modules.contracts.plan import GenerationPlan, PicturePlan
@@ -179,4 +180,6 @@ def _composites(plan: GenerationPlan) -> dict[str, object]:
     if plan.mode == "inpaint" and request.inpaint is not None:
         found["Mask mode"] = MASK_MODES[request.inpaint.invert]
         found["Inpaint area"] = INPAINT_AREAS[request.inpaint.only_masked]
+    for use in plan.controls:
+        found[key_of(use.number)] = write_unit(use.named)
     return found

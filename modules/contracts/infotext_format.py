@@ -141,6 +141,11 @@ def _pairs(line: str) -> list[tuple[str, str]]:
     return pairs
 
 
+def read_pairs(line: str) -> list[tuple[str, str]]:
+    """Keys and values of a line, quotes taken off."""
+    return [(key, unquote(value.strip())) for key, value in _pairs(line)]
+
+
 def _words(lines: list[str]) -> dict[str, str]:
     """Prompt and negative prompt from the lines above the pairs."""
     texts: dict[str, str] = {"Prompt": "", "Negative prompt": ""}

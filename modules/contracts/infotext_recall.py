@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, replace
 from typing import Any
 
+from modules.contracts.infotext_control import read_units
 from modules.contracts.infotext_enlarged import KEYS as ENLARGED
 from modules.contracts.infotext_fields import INPAINT_AREAS, MASK_MODES, NEGATIVE_TEMPLATE, TEMPLATE
 from modules.contracts.infotext_format import DEFAULTS, EXACT_NEGATIVE, EXACT_PROMPT, prompts_of
@@ -120,7 +121,9 @@ def to_request(parsed: Mapping[str, str], base: GenerationRequest) -> tuple[Gene
     checkpoint = reader.take("Model", "str") or reader.values.get("Model hash") or base.model.checkpoint
     changes.setdefault("model", {})["checkpoint"] = checkpoint
     groups = {name: replace(getattr(base, name), **values) for name, values in changes.items()}
-    return replace(base, hires=hires, **groups), reader.unknown()
+    control, known = read_units(reader.values, base.control, _converted)
+    reader.used |= known
+    return replace(base, hires=hires, control=control, **groups), reader.unknown()
 
 
 def _declared_value(item: Declared, reader: _Reader) -> Any:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modules.contracts.catalog import Family, FileEntry, ModelEntry, UpscalerEntry
+from modules.contracts.control import ControlUnit
+from modules.contracts.controls import ControlEntry
 from modules.contracts.enlarging import EnlargedSize, EnlargeParams
 from modules.contracts.networks import NetworkTag, NetworkUse
 from modules.contracts.request import GenerationRequest, Mode
@@ -112,6 +114,22 @@ class PassPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlUse:
+    """A ControlNet unit with what its names mean."""
+
+    number: int
+    unit: ControlUnit
+    entry: ControlEntry
+    module: str
+    """The preprocessor's own name."""
+
+    @property
+    def named(self) -> ControlUnit:
+        """The unit with the names in full."""
+        return replace(self.unit, module=self.module, model=self.entry.title)
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """Where a part of a model lives and in which precision it computes. Names as torch writes them."""
 
@@ -151,6 +169,8 @@ class GenerationPlan:
     """Sentences for the person, e.g. that a size was brought to a legal one."""
     encoded: tuple[tuple[int, int], ...] = ()
     """Width and height of each given picture for the VAE, where they are resized as latents; else empty."""
+    controls: tuple[ControlUse, ...] = ()
+    """Every unit that is on, found in the catalogue."""
 
     @property
     def pictures(self) -> tuple[PicturePlan, ...]:

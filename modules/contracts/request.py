@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
+from modules.contracts.control import NO_CONTROL
+from modules.contracts.control import ControlParams as ControlParams
 from modules.contracts.enlarging import EnlargeParams
 from modules.contracts.guidance import PLAIN_GUIDANCE
 from modules.contracts.guidance import GuidanceParams as GuidanceParams
@@ -279,6 +281,7 @@ class GenerationRequest:
     own: tuple[tuple[str, Any], ...] = ()
     """Settings, key and value, that hold for this job in place of everybody's: its owner's, and what its call said."""
     handover: HandoverParams = ONE_SAMPLER
+    control: ControlParams = NO_CONTROL
 
     @property
     def steps(self) -> int:
@@ -308,6 +311,7 @@ GROUPS: dict[str, type] = {
     "output": OutputParams,
     "enlarge": EnlargeParams,
     "handover": HandoverParams,
+    "control": ControlParams,
 }
 
 

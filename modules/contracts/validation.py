@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from modules.contracts.control import check_units, unit_parameters, value_of
 from modules.contracts.enlarging import check_enlarging
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.parameters import Declared
@@ -21,10 +22,14 @@ def validate(request: GenerationRequest) -> None:
         if group is not None:
             _check(item, getattr(group, item.path[1]))
     _check_whole(request)
+    for number, unit in enumerate(request.control.units):
+        for item in unit_parameters():
+            _check(item, value_of(unit, item), f"ControlNet unit {number}: ")
+    check_units(request.control, request.image is not None)
 
 
-def _check(item: Declared, value: Any) -> None:
-    label, rule = item.param.label, item.param
+def _check(item: Declared, value: Any, owner: str = "") -> None:
+    label, rule = owner + item.param.label, item.param
     if value is None:
         return
     if isinstance(value, float) and not math.isfinite(value):
@@ -51,6 +56,8 @@ def _span(minimum: float | None, maximum: float | None) -> str:
 
 def _check_whole(request: GenerationRequest) -> None:
     if request.enlarge is not None:
+        if any(True for _ in request.control.acting()):
+            raise InvalidRequest("A job that makes pictures larger draws nothing that ControlNets could steer.")
         if request.image is not None or request.inpaint is not None or request.hires.enabled:
             raise InvalidRequest("A job makes pictures larger or draws some; leave image, inpaint and hires out.")
         check_enlarging(request.enlarge)

@@ -78,6 +78,10 @@ def request_of(picture: StoredPicture, kept: GenerationRequest | None) -> Genera
         hires_words = {"prompt": recipe["words"].get("hires_prompt", "")}
         hires_words["negative"] = recipe["words"].get("hires_negative", "")
         request = replace(request, hires=replace(request.hires, **hires_words))
+    if recipe.get("control"):
+        if kept is None or not kept.control.units:
+            raise UnsupportedFeature("It was steered by other pictures, which the studio has not kept.")
+        request = replace(request, control=kept.control)
     if recipe["mode"] == "txt2img":
         if GIVEN_FIRST in recipe["parameters"]:
             if kept is None or not kept.first_pass:

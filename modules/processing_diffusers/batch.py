@@ -20,6 +20,7 @@ from modules.processing_diffusers.stages.denoise import denoise
 from modules.processing_diffusers.stages.encode import encode_words
 from modules.processing_diffusers.stages.enlarge import enlarge
 from modules.processing_diffusers.stages.finish import finish_picture
+from modules.processing_diffusers.stages.steer import prepare_steering
 from modules.processing_diffusers.workbench import set_up_pipeline
 
 
@@ -31,7 +32,7 @@ def draw_batch(job: Job, pictures: Sequence[PicturePlan], material: Material | N
         latents = _draw_first(job, pictures, material)
     if plan.hires is not None:
         with run.stage("hires"):
-            latents = _draw_hires(job, pictures, latents, plan.hires)
+            latents = _draw_hires(job, pictures, latents, plan.hires, material)
     assert latents is not None  # validated: what begins with a picture of its own has a second pass
     with run.stage("decode"):
         images = decode_latents(job, latents)
@@ -48,18 +49,25 @@ def _draw_first(job: Job, pictures: Sequence[PicturePlan], material: Material | 
     with run.stage("encode"):
         conditioning = encode_words(job, pictures, plan.first)
         beginning = None if material is None else begin_from_picture(job, pictures, material)
+        steering = prepare_steering(job, pictures, material, plan.first)
     with run.stage("denoise"):
         if beginning is None:
             beginning = begin_from_nothing(job, pictures, plan.first)
-        return denoise(job, plan.first, conditioning, beginning)
+        return denoise(job, plan.first, conditioning, replace(beginning, steering=steering))
 
 
 def _draw_hires(
-    job: Job, pictures: Sequence[PicturePlan], latents: torch.Tensor | None, hires: PassPlan
+    job: Job,
+    pictures: Sequence[PicturePlan],
+    latents: torch.Tensor | None,
+    hires: PassPlan,
+    material: Material | None,
 ) -> torch.Tensor:
     """The second pass, with words of its own where there are any."""
     conditioning = encode_words(job, pictures, hires, second=True)
-    return denoise(job, hires, conditioning, enlarge(job, pictures, latents, hires))
+    beginning = enlarge(job, pictures, latents, hires)
+    steering = prepare_steering(job, pictures, material, hires)
+    return denoise(job, hires, conditioning, replace(beginning, steering=steering))
 
 
 def draw_batches(job: Job, version: str, most: int, thread: Callable[[], AbstractContextManager[None]]) -> None:

@@ -132,7 +132,7 @@ class Conductor:
                 portion = places[begin : begin + self._most]
                 chosen = [rows[place] for place in portion]
                 words = self._adapter.words([_lengthen(row.embedding, length) for row in chosen])
-                picked = _pick(arguments, [row.source for row in chosen], given)
+                picked = pick_rows(arguments, [row.source for row in chosen], given)
                 answers.update(zip(portion, call(_joined(picked, words))[0], strict=True))
         return [answers[place] for place in range(len(rows))]
 
@@ -191,16 +191,16 @@ def _lengthen(embedding: Embedding, length: int) -> Embedding:
     )
 
 
-def _pick(value: Any, sources: Sequence[int], given: int, name: str = "") -> Any:
+def pick_rows(value: Any, sources: Sequence[int], given: int, name: str = "") -> Any:
     """Arguments of a call with just those of its rows, in that order."""
     if isinstance(value, torch.Tensor):
         if not is_batched(name, value, given) or list(sources) == list(range(given)):
             return value
         return value[torch.tensor(sources, device=value.device)]
     if isinstance(value, Mapping):
-        return {key: _pick(item, sources, given, str(key)) for key, item in value.items()}
+        return {key: pick_rows(item, sources, given, str(key)) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_pick(item, sources, given, name) for item in value)
+        return type(value)(pick_rows(item, sources, given, name) for item in value)
     return value
 
 

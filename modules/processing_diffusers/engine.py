@@ -34,6 +34,7 @@ from modules.memory.guard import attempt
 from modules.memory.measures import SharedMeasures, names_of
 from modules.memory.planner import plan_memory
 from modules.processing_diffusers.batch import draw_batches
+from modules.processing_diffusers.control_part import ControlShelf
 from modules.processing_diffusers.enlarging import Enlarger
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.lane_pipeline import lane_class
@@ -85,6 +86,7 @@ class DiffusersEngine:
         self._stock, self._catalog, self._choice = stock, stock.catalog, choice
         self._settings, self._options, self._version = settings, options, VERSION
         self.networks = NetworkShelf(stock.networks, settings)
+        self.controls = ControlShelf(stock.controls)
         self._threads = torch.get_num_threads()
         check_attention(options.device.attention or AUTOMATIC, choice.handler)
         join_logs()
@@ -108,7 +110,8 @@ class DiffusersEngine:
         own = {key: value for key, value in request.own if key in OWN}  # a limit is nobody's own
         settings = {**self._settings.public(), **own}
         words = self._stock.prompts.sources(comments=bool(settings["enable_prompt_comments"]))
-        around = Surroundings(settings, self._catalog, self._stock.samplers, words, self.networks.networks)
+        stock = self._stock
+        around = Surroundings(settings, stock.catalog, stock.samplers, words, stock.networks, stock.controls)
         model = self._catalog.find_model(request.model.checkpoint)
         placement = self.storehouse.placement_of(model)
         memory = MemoryPlan(max_batch=int(around.settings["max_batch"]), attention=self._attention())
@@ -169,6 +172,7 @@ class DiffusersEngine:
 
         with contextlib.ExitStack() as stack:
             model = stack.enter_context(self.storehouse.lease(plan.model, plan.family, loading))
+            controls = stack.enter_context(self.controls.lease(plan, model))
             if plan.memory.predicted_peak is None or (model.rests and not OFFLOADING.intersection(memory.measures)):
                 # Nothing was known of the model until now, or it was loaded anew and rests where it did not before.
                 memory = self._plan_memory(plan, model)
@@ -194,6 +198,7 @@ class DiffusersEngine:
                 settings={**self._settings.public(), **dict(plan.request.own)},
                 upscalers=self.upscalers,
                 networks=networks,
+                controls=controls,
                 identify=lambda: self._identify(run, next(waits)),
             )
             draw_batches(job, self._version, self._options.run.lanes, self._one_thread)
@@ -269,6 +274,7 @@ class DiffusersEngine:
         self.storehouse.empty()
         self.upscalers.empty()
         self.networks.empty()
+        self.controls.empty()
 
     def stats(self) -> dict[str, Any]:
         """What the multiplexer did, which models are in memory (by path), and how often caches held what was sought."""

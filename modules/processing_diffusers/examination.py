@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from modules.contracts.catalog import Catalog
+from modules.contracts.controls import Controls
 from modules.contracts.enlarging import png_size, sizes_of
 from modules.contracts.networks import Networks
 from modules.contracts.request import GenerationRequest
 from modules.networks.uses import uses_of
+from modules.processing_diffusers.control_plan import find_controls
 from modules.processing_diffusers.plan import check_features, wanted_size
 from modules.processing_diffusers.sizes import Size, check_enlarged, check_megapixels, check_second_pass, fit_size
 from modules.prompts.tags import take_tags
@@ -34,6 +36,7 @@ def examine_request(
     catalog: Catalog,
     settings: Values | Mapping[str, Any],
     networks: Networks | None = None,
+    controls: Controls | None = None,
 ) -> None:
     """Raise `InvalidRequest`, `UnsupportedFeature`, `UnknownModel` or `BrokenModel` for what no lane would draw.
 
@@ -54,6 +57,8 @@ def examine_request(
         plain = [tag for tag in tags if "__" not in tag.name and not OPEN.intersection(tag.name)]
         uses_of(plain, networks, str(settings["unknown_networks"]), notes)
     check_features(request, family, notes)
+    if controls is not None:
+        find_controls(request, controls, family)
     wanted = wanted_size(request, model, _size_of)
     if wanted is None:
         return

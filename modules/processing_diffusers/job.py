@@ -8,6 +8,7 @@ from typing import Any
 
 from modules.contracts.catalog import ModelEntry
 from modules.contracts.plan import GenerationPlan
+from modules.processing_diffusers.control_part import JobControls
 from modules.processing_diffusers.model import DrawingModel
 from modules.processing_diffusers.multiplexer.stand_in import Port
 from modules.processing_diffusers.networks_part import JobNetworks
@@ -35,6 +36,7 @@ class Job:
     """A snapshot."""
     upscalers: UpscalerShelf
     networks: JobNetworks
+    controls: JobControls
     identify: Callable[[], ModelEntry]
     """The plan's model with its hash, which the first call may wait for; without one when that would take long."""
 

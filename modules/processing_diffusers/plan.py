@@ -12,12 +12,14 @@ from typing import Any, TypeVar
 
 from modules.contracts.catalog import Catalog, Family, FileEntry, ModelEntry
 from modules.contracts.cost import share_run
+from modules.contracts.controls import Controls, NoControls
 from modules.contracts.errors import UnknownModel, UnsupportedFeature
 from modules.contracts.networks import Networks, NetworkTag, NetworkUse, NoNetworks
 from modules.contracts.plan import GenerationPlan, MemoryPlan, PassPlan, PicturePlan, Placement
 from modules.contracts.request import MAX_SEED, GenerationRequest
 from modules.contracts.validation import validate
 from modules.networks.uses import uses_of
+from modules.processing_diffusers.control_plan import find_controls
 from modules.processing_diffusers.pictures import decode_picture
 from modules.processing_diffusers.sampling import divide_pass, plan_hires_sampler, plan_sampler
 from modules.processing_diffusers.sizes import Size, check_megapixels, check_second_pass, fit_encoded, fit_size
@@ -41,6 +43,7 @@ class Surroundings:
     table: SamplerTable
     words: Sources = field(default_factory=Sources)
     networks: Networks = field(default_factory=NoNetworks)
+    controls: Controls = field(default_factory=NoControls)
 
 
 def resolve_request(
@@ -72,6 +75,7 @@ def resolve_request(
         memory=memory,
         notes=tuple(notes),
         encoded=encoded,
+        controls=find_controls(request, around.controls, family),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from modules.contracts.catalog import Catalog
+from modules.contracts.controls import Controls, NoControls
 from modules.contracts.networks import Networks, NoNetworks
 from modules.prompts.book import PromptBook
 from modules.sd_samplers.table import SamplerTable
@@ -12,7 +13,7 @@ from modules.sd_samplers.table import SamplerTable
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """The catalogues that a request chooses from. Prompts and networks are none where they are left out."""
+    """The catalogues that a request chooses from. What is left out holds nothing."""
 
     catalog: Catalog
     """Models, VAEs and upscalers."""
@@ -21,3 +22,5 @@ class Stock:
     """Styles and wildcards."""
     networks: Networks = field(default_factory=NoNetworks)
     """LoRA and its kin, and embeddings."""
+    controls: Controls = field(default_factory=NoControls)
+    """ControlNets and preprocessors."""

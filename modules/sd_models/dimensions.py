@@ -58,6 +58,56 @@ def unet_diffusers(shapes: Shapes) -> dict[str, Any]:
     }
 
 
+def controlnet(shapes: Shapes) -> dict[str, Any]:
+    """Config of a ControlNet in the naming of its authors, which is LDM's, names relative to it."""
+    return _unet_half(unet, shapes, "input_blocks.0.0.weight", "label_emb.0.0.weight") | {
+        "conditioning_channels": shapes["input_hint_block.0.weight"][1],
+        "conditioning_embedding_out_channels": tuple(
+            shapes[f"input_hint_block.{layer}.weight"][0] for layer in (0, 4, 8, 12)
+        ),
+    }
+
+
+def controlnet_diffusers(shapes: Shapes) -> dict[str, Any]:
+    """Config of a ControlNet, or of a union of them, in diffusers naming."""
+    hint = "controlnet_cond_embedding"
+    layers = count(shapes, rf"{hint}\.blocks\.(\d+)\.")
+    widths = [shapes[f"{hint}.conv_in.weight"][0]]
+    widths += [shapes[f"{hint}.blocks.{layer}.weight"][0] for layer in range(1, layers, 2)]
+    config = _unet_half(unet_diffusers, shapes, "conv_in.weight", "add_embedding.linear_1.weight") | {
+        "conditioning_channels": shapes[f"{hint}.conv_in.weight"][1],
+        "conditioning_embedding_out_channels": tuple(widths),
+    }
+    if "task_embedding" in shapes:
+        config |= {"num_control_type": shapes["task_embedding"][0], "num_trans_channel": shapes["task_embedding"][1]}
+    return config
+
+
+def _unet_half(whole: Any, shapes: Shapes, first: str, sizes: str) -> dict[str, Any]:
+    """What a ControlNet's config has of that of the UNet it is half of, which has as many output channels."""
+    channels = shapes[first][1]
+    end = {"out.2.weight": (channels,), "conv_out.weight": (channels,)}
+    config: dict[str, Any] = whole({**shapes, **end})
+    del config["out_channels"], config["up_block_types"]
+    return config
+
+
+def t2i_adapter(shapes: Shapes) -> dict[str, Any]:
+    """Config of a T2I-Adapter in diffusers naming; which kind it is, the pixels of one of its cells tell."""
+    first = "body.0.resnets.0.block1.weight"
+    levels = count(shapes, r"body\.(\d+)\.")
+    channels = [shapes[first.replace("0", str(level), 1)][0] for level in range(levels)]
+    inputs = shapes["conv_in.weight"][1]
+    factor = 16 if inputs % 256 == 0 and inputs // 256 in (1, 3) else 8
+    return {
+        "adapter_type": "full_adapter_xl" if factor == 16 else "full_adapter",
+        "in_channels": inputs // factor**2,
+        "channels": channels,
+        "num_res_blocks": count(shapes, r"body\.0\.resnets\.(\d+)\."),
+        "downscale_factor": factor,
+    }
+
+
 def _unet_config(shapes: Shapes, channels: list[int], depths: list[int], middle: int) -> dict[str, Any]:
     """A level without attention gets the depth of the middle: diffusers builds that as deep as the last level."""
     context = next(shape[1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight"))

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from modules.bootstrap.options import Options
 from modules.contracts.accounts import Accounts, Doorkeeper
 from modules.contracts.catalog import Catalog
+from modules.contracts.controls import Controls, NoControls
 from modules.contracts.jobs import JobQueue
 from modules.contracts.networks import Networks, NoNetworks
 from modules.contracts.pictures import PictureStore
@@ -119,6 +120,8 @@ class Studio:
     """For pictures that requests name by their address, where that is allowed."""
     networks: Networks = field(default_factory=NoNetworks)
     """LoRA and its kin, and embeddings."""
+    controls: Controls = field(default_factory=NoControls)
+    """ControlNets and preprocessors."""
     prompts: PromptShelf = field(default_factory=NoPrompts)
     """Styles, wildcards and the token counter."""
     versions: Mapping[str, str] = field(default_factory=dict)

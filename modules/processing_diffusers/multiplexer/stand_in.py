@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -52,6 +52,13 @@ class Words(Protocol):
         """The answer to `arguments` with other words in them, by as many calls as that takes."""
 
 
+class Side(Protocol):
+    """Whoever stands beside a denoiser and adds to each of its calls."""
+
+    def residuals(self, given: Mapping[str, Any], rows: Sequence[int], total: int) -> dict[str, Any]:
+        """Further arguments of a call; `rows` says which of the pipeline's `total` rows each sample is."""
+
+
 EXACT = frozenset({"timestep", "timesteps", "guidance", "time_ids", "img_ids", "txt_ids"})
 """Numbers that a narrow float would round, such as time step 999; models cast them themselves after embedding them."""
 
@@ -81,6 +88,8 @@ class StandIn:
         self._compute = dtype
         self._guide = guide
         self._words: Words | None = None
+        self._side: Side | None = None
+        self._total = 0
         self._sparing: Callable[[], bool] | None = None
         self.device = device
         self.dtype = torch.float32
@@ -90,9 +99,11 @@ class StandIn:
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         arguments = dict(zip(self._target.positions, given, strict=False)) | named
-        # Without either, every row is the one that was asked for, which patches take for granted.
-        if (self._words is not None or self._sparing is not None) and any(map(by_rows, self._port.patches)):
-            arguments[ROWS] = torch.arange(count_samples(arguments))
+        self._total = count_samples(arguments)
+        # Without either, every row is the one that was asked for, which patches and whoever adds take for granted.
+        told = self._side is not None or any(map(by_rows, self._port.patches))
+        if told and (self._words is not None or self._sparing is not None):
+            arguments[ROWS] = torch.arange(self._total)
         if self._sparing is not None and self._sparing():
             output = _twice(self._ask(_second_half(arguments)))
         else:
@@ -110,6 +121,9 @@ class StandIn:
             numbers = rows.tolist()
             patches = tuple(one.chosen(numbers) if by_rows(one) else one for one in patches)
         given = {key: self._down(key, value) for key, value in arguments.items() if key != ROWS}
+        if self._side is not None:
+            numbers = list(range(self._total)) if rows is None else rows.tolist()
+            given |= self._side.residuals(given, numbers, self._total)
         return _up(self._port.carry(self._target, given, patches))
 
     @property
@@ -126,6 +140,16 @@ class StandIn:
             yield
         finally:
             self._words = before
+
+    @contextlib.contextmanager
+    def steered_by(self, side: Side | None) -> Iterator[None]:
+        """Let `side` add to each call for a while; None adds nothing."""
+        before = self._side
+        self._side = side
+        try:
+            yield
+        finally:
+            self._side = before
 
     @contextlib.contextmanager
     def guided_by(

@@ -86,6 +86,7 @@ def _walk(
         denoiser.guided_by(*_guidance(job, pass_plan, beginning, watcher)),
         denoiser.worded_by(conditioning.conductor),
         denoiser.carrying((watcher.networks,)),
+        denoiser.steered_by(None if beginning.steering is None else beginning.steering.timed(watcher.clock)),
     ):
         result = pipeline(**arguments)[0]
     return adapter.unpack(result.float(), *beginning.noise.shape[-2:])

@@ -44,6 +44,8 @@ def finish_picture(
         notes=tuple(job.strand.notes),
     )
     recipe = {**recipe, "networks": job.networks.describe(picture, read)}
+    if plan.controls:
+        recipe = {**recipe, "control": job.controls.describe()}
     return Picture(
         picture.index, image, picture.seed, picture.subseed, picture.prompt, picture.negative, infotext, recipe
     )

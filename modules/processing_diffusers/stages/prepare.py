@@ -11,6 +11,7 @@ import torch
 from modules.contracts.plan import PassPlan, PicturePlan
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.noise import NoisePlan, Shape, draw_noise
+from modules.processing_diffusers.steering import Steering
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class Beginning:
     """1 where to draw anew, 0 where to keep `latents`; None draws everything."""
     masked: dict[str, Any] | None = None
     """Further arguments of a pipeline whose denoiser sees mask and masked picture."""
+    steering: Steering | None = None
+    """What ControlNets add to each call."""
 
     def only(self, place: int) -> Beginning:
         """The beginning of one picture of the batch."""
@@ -36,6 +39,7 @@ class Beginning:
             generators=self.generators[row],
             latents=None if self.latents is None else self.latents[row],
             masked=None if self.masked is None else row_of(self.masked, place, count),
+            steering=None if self.steering is None else self.steering.only(place),
         )
 
 

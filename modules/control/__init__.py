@@ -1,0 +1,1 @@
+"""What steers a drawing from beside: which ControlNets and adapters there are, their loading, and preprocessors."""

@@ -1,0 +1,154 @@
+"""Which ControlNets and T2I-Adapters there are below `models/controlnet`, and the preprocessors. Imports no torch."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from modules.contracts.control import ControlUnit
+from modules.contracts.controls import ControlEntry, PreprocessorEntry
+from modules.contracts.errors import BrokenModel, UnknownModel
+from modules.control import table
+from modules.control.inspection import inspect, short_hash
+from modules.sd_models.scan import PICKLES, find_files, signature
+from modules.support.paths import Paths
+
+KIND = "controlnet"
+REST_SECONDS = 2.0
+"""From one look at the folders to the next that somebody asks for."""
+SHOWN = 10
+
+
+class ControlCatalog:
+    """Implements `modules.contracts.controls.Controls`. Safe from any thread."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._lock = threading.Lock()
+        self._known: dict[str, ControlEntry] = {}
+        """By signature: a file that stayed as it was is not opened again."""
+        self._entries: tuple[ControlEntry, ...] | None = None
+        self._due = False
+        self._rested = 0.0
+
+    def models(self) -> tuple[ControlEntry, ...]:
+        """All, usable ones first, each group by name."""
+        with self._lock:
+            now = time.monotonic()
+            if self._entries is None or (self._due and now >= self._rested):
+                self._due, self._entries = False, self._look()
+                self._rested = time.monotonic() + REST_SECONDS
+            return self._entries
+
+    def find_model(self, name: str) -> ControlEntry:
+        """The one of that name, title or hash, whatever its case and its file's ending.
+
+        Raises `UnknownModel` with near names, or `BrokenModel` with the reason.
+        """
+        wanted, entries = name.strip().replace("\\", "/"), self.models()
+        folded = wanted.casefold()
+        plain = folded.rpartition(" [")[0] if folded.endswith("]") else folded
+        tests = (
+            lambda entry: entry.title == wanted or entry.name == wanted,
+            lambda entry: entry.title.casefold() == folded,
+            lambda entry: plain in (entry.name.casefold(), entry.path.name.casefold()),
+            lambda entry: len(folded) == 8 and entry.short_hash == folded,
+        )
+        for test in tests:
+            for entry in entries:
+                if not test(entry):
+                    continue
+                if entry.problem is not None:
+                    raise BrokenModel(entry.problem)
+                return entry
+        raise UnknownModel(_nothing_of(name, [entry.name for entry in entries]))
+
+    def preprocessors(self) -> tuple[PreprocessorEntry, ...]:
+        """All in display order, those that lack something included."""
+        return table.ALL
+
+    def find_preprocessor(self, name: str) -> PreprocessorEntry:
+        """The one of that name or alias. Raises `UnsupportedFeature` or `InvalidRequest`."""
+        return table.find_preprocessor(name)
+
+    def detect(self, unit: ControlUnit) -> bytes:
+        """What the unit's preprocessor makes of its picture, as PNG, shuffled by the seed 0.
+
+        The map is of the size at which the preprocessor looks at the picture, as the extension's is; pixel-perfect
+        units look at it as it is. What an inpaint preprocessor hides is black.
+        """
+        from modules.control.showing import show
+
+        entry = self.find_preprocessor(unit.module)
+        buffer = io.BytesIO()
+        show(entry, unit).save(buffer, "PNG", compress_level=1)
+        return buffer.getvalue()
+
+    def refresh(self) -> None:
+        """Look at the folders again, at most every `REST_SECONDS`; a wish that comes sooner is met after that."""
+        with self._lock:
+            self._due = True
+        self.models()
+
+    def _look(self) -> tuple[ControlEntry, ...]:
+        known, rows = {}, dict[str, ControlEntry]()
+        for path in self._files():
+            try:
+                sign, size = signature(path)
+            except OSError:
+                continue  # it went away while we looked
+            name = _free_name(path, rows)
+            found = self._known.get(f"{name} {sign}") or _entry(name, path, size)
+            known[f"{name} {sign}"] = rows[name] = found
+        self._known = known
+        order = sorted(rows.values(), key=lambda entry: (entry.problem is not None, entry.name.casefold()))
+        return tuple(order)
+
+    def _files(self) -> Iterator[Path]:
+        """Those that ship with the program, then the installation's own."""
+        shipped = self._paths.pocket / KIND
+        if shipped.is_dir():
+            yield from sorted(path.parent for path in shipped.glob("*/config.json"))
+        yield from find_files(self._paths.models, KIND)
+
+
+def _entry(name: str, path: Path, size: int) -> ControlEntry:
+    if path.suffix.lower() in PICKLES:
+        return ControlEntry(
+            name,
+            path,
+            None,
+            size_bytes=size,
+            problem=f"{path.name} is a pickled file, which could run any program when opened; convert it with: "
+            f"python launch.py models convert {path.name}",
+        )
+    try:
+        found = inspect(path)
+    except BrokenModel as error:
+        return ControlEntry(name, path, None, size_bytes=size, problem=error.message)
+    except OSError as error:
+        problem = f"{path.name} cannot be read: {error.strerror}."
+        return ControlEntry(name, path, None, size_bytes=size, problem=problem)
+    return ControlEntry(name, path, found.kind, found.base, short_hash(path), size)
+
+
+def _free_name(path: Path, taken: dict[str, ControlEntry]) -> str:
+    stem = path.name if path.is_dir() else path.stem
+    name, number = stem, 2
+    if name in taken:
+        name = f"{path.parent.name}/{stem}"
+    while name in taken:
+        name, number = f"{stem} ({number})", number + 1
+    return name
+
+
+def _nothing_of(name: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if near:
+        return f"There is no ControlNet {name!r}; near names are {', '.join(near)}."
+    known = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    return f"There is no ControlNet {name!r}; known are {known or 'none'}."

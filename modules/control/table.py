@@ -1,0 +1,138 @@
+"""The preprocessors: those that work here, and those that lack weights, each with what it lacks. Light: no numpy."""
+
+from __future__ import annotations
+
+from modules.contracts.controls import PreprocessorEntry, Slider
+from modules.contracts.errors import InvalidRequest, UnsupportedFeature
+
+GAMMA = Slider("Gamma Correction", 1.0, 0.1, 2.0, 0.001)
+
+WORKING = (
+    PreprocessorEntry("none", "none", resolution=False),
+    PreprocessorEntry(
+        "canny",
+        "canny",
+        ("Canny",),
+        ("canny_edge",),
+        (Slider("Low Threshold", 100, 1, 255), Slider("High Threshold", 200, 1, 255)),
+    ),
+    PreprocessorEntry(
+        "scribble_xdog", "scribble_xdog", ("Scribble",), ("fake_scribble_xdog",), (Slider("XDoG Threshold", 32, 1, 64),)
+    ),
+    PreprocessorEntry(
+        "lineart_standard",
+        "lineart_standard (from white bg & black line)",
+        ("Lineart",),
+        ("standard_lineart", "lineart_standard (from white bg & black line)"),
+    ),
+    PreprocessorEntry("softedge_gradient", "softedge_gradient (no network)", ("SoftEdge",)),
+    PreprocessorEntry("softedge_gradient_safe", "softedge_gradient_safe (no network)", ("SoftEdge",)),
+    PreprocessorEntry(
+        "tile_resample", "tile_resample", ("Tile",), ("tile_gaussian",), (Slider("Down Sampling Rate", 1, 1, 8, 0.01),)
+    ),
+    PreprocessorEntry(
+        "blur_gaussian", "blur_gaussian", ("Tile", "Blur"), ("gaussian_blur",), (Slider("Sigma", 9, 0.01, 64, 0.01),)
+    ),
+    PreprocessorEntry("recolor_luminance", "recolor_luminance", ("Recolor",), ("recolour_luminance",), (GAMMA,)),
+    PreprocessorEntry("recolor_intensity", "recolor_intensity", ("Recolor",), ("recolour_intensity",), (GAMMA,)),
+    PreprocessorEntry(
+        "inpaint_global_harmonious",
+        "inpaint_global_harmonious",
+        ("Inpaint",),
+        ("inpaint_global",),
+        resolution=False,
+        masked=True,
+    ),
+    PreprocessorEntry("inpaint", "inpaint", ("Inpaint",), resolution=False, masked=True),
+    PreprocessorEntry(
+        "threshold", "threshold", ("Scribble",), ("binary",), (Slider("Binarization Threshold", 127, 0, 255),)
+    ),
+    PreprocessorEntry("shuffle", "shuffle", ("Shuffle",), ("content_shuffle", "shuffle_content")),
+    PreprocessorEntry(
+        "segment_colors", "segment_colors (no network)", ("Segmentation",), (), (Slider("Colours", 12, 2, 64),)
+    ),
+    PreprocessorEntry(
+        "invert",
+        "invert (from white bg & black line)",
+        ("Canny", "Lineart", "Scribble", "MLSD"),
+        ("invert (from white bg & black line)", "channel_invert"),
+        resolution=False,
+    ),
+)
+"""In display order. Names with `(no network)` are this project's own."""
+
+
+def _lacking(name: str, tag: str, needs: str, *aliases: str) -> PreprocessorEntry:
+    return PreprocessorEntry(name, name, (tag,), aliases, needs=f"The preprocessor {name} needs {needs}.")
+
+
+_HED, _PIDI = "the network HED (ControlNetHED.pth, 29 MB)", "the network PiDiNet (table5_pidinet.pth, 3 MB)"
+_POSE = "the network OpenPose (body_pose_model.pth, 209 MB)"
+_HANDS = "the networks OpenPose for body, hand and face (209, 147 and 154 MB)"
+_DWPOSE = "the networks DWPose (yolox_l.onnx, 217 MB, and dw-ll_ucoco_384.onnx, 134 MB)"
+_ADE = "a segmentation network trained on ADE20K"
+_ATTENTION = "attention shared with a reference picture, which this version has not"
+_ENCODER = "an image encoder and an IP-Adapter, which this version has not"
+MISSING = (
+    _lacking("softedge_hed", "SoftEdge", _HED, "hed"),
+    _lacking("softedge_hedsafe", "SoftEdge", _HED, "hed_safe"),
+    _lacking("softedge_pidinet", "SoftEdge", _PIDI, "pidinet"),
+    _lacking("softedge_pidisafe", "SoftEdge", _PIDI, "pidinet_safe"),
+    _lacking("softedge_teed", "SoftEdge", "the network TEED (0.2 MB)", "te_hed"),
+    _lacking("softedge_anyline", "SoftEdge", "the network MTEED (0.2 MB)"),
+    _lacking("scribble_hed", "Scribble", _HED, "fake_scribble", "scribble"),
+    _lacking("scribble_pidinet", "Scribble", _PIDI, "pidinet_scribble"),
+    _lacking("lineart_realistic", "Lineart", "the network sk_model.pth (17 MB)", "lineart"),
+    _lacking("lineart_coarse", "Lineart", "the network sk_model2.pth (17 MB)"),
+    _lacking("lineart_anime", "Lineart", "the network netG.pth (218 MB)"),
+    _lacking("lineart_anime_denoise", "Lineart", "the network of MangaLineExtraction (134 MB)"),
+    _lacking("mlsd", "MLSD", "the network M-LSD (mlsd_large_512_fp32.pth, 6 MB)", "mlsd_lines"),
+    _lacking("depth_midas", "Depth", "the network MiDaS (dpt_hybrid-midas-501f0c75.pt, 490 MB)", "depth", "midas"),
+    _lacking("depth_zoe", "Depth", "the network ZoeDepth (ZoeD_M12_N.pt, 1.4 GB)"),
+    _lacking("depth_leres", "Depth", "the network LeReS (res101.pth, 530 MB)"),
+    _lacking("depth_leres++", "Depth", "the networks LeReS and pix2pix (530 and 330 MB)", "depth_leres_boost"),
+    _lacking("depth_anything", "Depth", "the network Depth Anything (1.3 GB)"),
+    _lacking("depth_anything_v2", "Depth", "the network Depth Anything V2 (1.3 GB)"),
+    _lacking("normal_bae", "NormalMap", "the network NormalBae (scannet.pt, 291 MB)"),
+    _lacking("normal_midas", "NormalMap", "the network MiDaS (dpt_hybrid-midas-501f0c75.pt, 490 MB)", "normal_map"),
+    _lacking("openpose", "OpenPose", _POSE),
+    _lacking("openpose_hand", "OpenPose", _HANDS),
+    _lacking("openpose_face", "OpenPose", _HANDS),
+    _lacking("openpose_faceonly", "OpenPose", _HANDS),
+    _lacking("openpose_full", "OpenPose", _HANDS),
+    _lacking("dw_openpose_full", "OpenPose", _DWPOSE),
+    _lacking("seg_ofade20k", "Segmentation", f"{_ADE} (OneFormer, 906 MB)", "oneformer_ade20k"),
+    _lacking("seg_ofcoco", "Segmentation", "the network OneFormer trained on COCO (906 MB)", "oneformer_coco"),
+    _lacking("seg_ufade20k", "Segmentation", f"{_ADE} (UniFormer, 508 MB)", "segmentation"),
+    _lacking("inpaint_only", "Inpaint", "the result blended in while it is drawn; use inpaint from a picture instead"),
+    _lacking("inpaint_only+lama", "Inpaint", "the network LaMa (204 MB)"),
+    _lacking("tile_colorfix", "Tile", "colours corrected while it is drawn, which this version has not"),
+    _lacking("tile_colorfix+sharp", "Tile", "colours corrected while it is drawn, which this version has not"),
+    _lacking("reference_only", "Reference", _ATTENTION),
+    _lacking("reference_adain", "Reference", _ATTENTION),
+    _lacking("reference_adain+attn", "Reference", _ATTENTION),
+    _lacking("ip-adapter_clip_sd15", "IP-Adapter", _ENCODER, "ip-adapter-auto"),
+    _lacking("ip-adapter_clip_sdxl", "IP-Adapter", _ENCODER),
+    _lacking("clip_vision", "IP-Adapter", _ENCODER, "t2ia_style_clipvision"),
+    _lacking("mediapipe_face", "OpenPose", "the networks of MediaPipe"),
+)
+"""Names of the extension that clients may ask for."""
+ALL = (*WORKING, *MISSING)
+
+
+def find_preprocessor(name: str) -> PreprocessorEntry:
+    """The one of that name, label or alias, whatever its case; an empty name is `none`.
+
+    Raises `UnsupportedFeature` where it lacks something, `InvalidRequest` where there is none of that name.
+    """
+    wanted = name.strip().casefold() or "none"
+    for entry in ALL:
+        if wanted in {word.casefold() for word in (entry.name, entry.label, *entry.aliases)}:
+            if entry.needs is not None:
+                raise UnsupportedFeature(f"{entry.needs} Those that work here are {_listed()}.")
+            return entry
+    raise InvalidRequest(f"There is no preprocessor {name!r}; those that work here are {_listed()}.")
+
+
+def _listed() -> str:
+    return ", ".join(entry.name for entry in WORKING)

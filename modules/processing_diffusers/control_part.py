@@ -1,0 +1,125 @@
+"""ControlNets and adapters of a job: leased from a pool, called through the multiplexer."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modules.contracts.controls import TAGS, Controls
+from modules.contracts.errors import UnknownModel, UnsupportedFeature
+from modules.contracts.plan import ControlUse, GenerationPlan
+from modules.control.loading import LoadedControl, check_fit, load_control
+from modules.memory.residency import ModelPool
+from modules.processing_diffusers.model import DrawingModel
+from modules.processing_diffusers.multiplexer.call import Target
+from modules.processing_diffusers.multiplexer.stand_in import target_of
+from modules.sd_models.scan import signature
+
+POOL_BYTES = 8 << 30
+"""Networks that no job uses go when all together are larger."""
+KEPT = 8
+"""Networks that stay in memory."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ControlPart:
+    """One loaded network with its place before the multiplexer, shared by lanes."""
+
+    loaded: LoadedControl
+    target: Target
+
+    @property
+    def config(self) -> Any:
+        """The module's config."""
+        return self.loaded.module.config
+
+
+class ControlShelf:
+    """Leases ControlNets and adapters. Safe from several lanes."""
+
+    def __init__(self, controls: Controls) -> None:
+        self.controls = controls
+        self._pool: ModelPool[object, ControlPart] = ModelPool(
+            budget=POOL_BYTES, limit=KEPT, size_of=lambda part: part.loaded.size_bytes
+        )
+
+    @contextlib.contextmanager
+    def lease(self, plan: GenerationPlan, model: DrawingModel) -> Iterator[JobControls]:
+        """All networks of a plan, until the block ends. Raises `BrokenModel` or `UnsupportedFeature`."""
+        with contextlib.ExitStack() as stack:
+            parts: dict[int, ControlPart] = {}
+            for use in plan.controls:
+                if use.unit.acts:
+                    parts[use.number] = stack.enter_context(self._lease_one(use, model))
+                    check_fit(parts[use.number].loaded, model.loaded.components[model.family.denoiser], plan.model.name)
+            yield JobControls(plan, parts, self.controls)
+
+    def _lease_one(self, use: ControlUse, model: DrawingModel) -> contextlib.AbstractContextManager[ControlPart]:
+        entry, placement = use.entry, model.placement["denoiser"]
+
+        def load() -> ControlPart:
+            loaded = load_control(entry, placement)
+            return ControlPart(loaded, target_of(loaded.module, "control", stepped=loaded.kind != "t2i_adapter"))
+
+        try:
+            sign, _ = signature(entry.path)
+        except OSError:
+            raise UnknownModel(f"The ControlNet {entry.name} is not there any more.") from None
+        return self._pool.lease((sign, placement.device, placement.dtype), load, expected=entry.size_bytes)
+
+    def empty(self) -> None:
+        """Let go of all networks that no job uses."""
+        self._pool.evict_all()
+
+
+@dataclass(frozen=True, slots=True)
+class JobControls:
+    """The units of one job, with what they were found to be."""
+
+    plan: GenerationPlan
+    parts: Mapping[int, ControlPart]
+    """By number of the unit."""
+    catalog: Controls
+
+    def acting(self, *, hires: bool) -> Iterator[tuple[ControlUse, ControlPart]]:
+        """Those that steer that pass."""
+        for use in self.plan.controls:
+            if use.number in self.parts and (self.plan.hires is None or use.unit.passes(hires=hires)):
+                yield use, self.parts[use.number]
+
+    def condition_of(self, use: ControlUse) -> int:
+        """Which condition of a union ControlNet the unit's preprocessor makes; raises `UnsupportedFeature` where the
+        network has none such."""
+        there = self.parts[use.number].config["num_control_type"]
+        # What comes ready made is told by nothing; most of it is drawn lines.
+        tags = self.catalog.find_preprocessor(use.module).tags or ("Canny",)
+        found = next((TAGS[tag] for tag in tags if tag in TAGS), there)
+        if found >= there:
+            raise UnsupportedFeature(
+                f"The union ControlNet {use.entry.name} has no condition for the preprocessor {use.module}."
+            )
+        return found
+
+    def describe(self) -> list[dict[str, Any]]:
+        """For the recipe: every unit with all that it was used with, its picture left out."""
+        return [
+            {
+                "unit": use.number,
+                "model": use.entry.title,
+                "kind": use.entry.kind,
+                "module": use.module,
+                "weight": use.unit.weight,
+                "resize_mode": use.unit.resize_mode,
+                "guidance": [use.unit.guidance_start, use.unit.guidance_end],
+                "control_mode": use.unit.control_mode,
+                "hr_option": use.unit.hr_option,
+                "processor_res": use.unit.hint.processor_res,
+                "thresholds": [use.unit.hint.threshold_a, use.unit.hint.threshold_b],
+                "pixel_perfect": use.unit.hint.pixel_perfect,
+                "image": "given" if use.unit.image else None,
+                "mask": "given" if use.unit.mask else None,
+            }
+            for use in self.plan.controls
+        ]

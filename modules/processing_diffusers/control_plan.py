@@ -1,0 +1,36 @@
+"""What the ControlNet units of a request mean: networks and preprocessors by their names. Imports no torch."""
+
+from __future__ import annotations
+
+from modules.contracts.catalog import Family
+from modules.contracts.controls import Controls
+from modules.contracts.errors import InvalidRequest, UnsupportedFeature
+from modules.contracts.plan import ControlUse
+from modules.contracts.request import GenerationRequest
+from modules.control.inspection import NAMES
+
+CAPABILITY = "control"
+
+
+def find_controls(request: GenerationRequest, controls: Controls, family: Family) -> tuple[ControlUse, ...]:
+    """Every unit that is on, with the network and the preprocessor that it names.
+
+    Raises `UnknownModel`, `BrokenModel`, `UnsupportedFeature` for networks of other models, or `InvalidRequest`.
+    """
+    found = []
+    for number, unit in enumerate(request.control.units):
+        if not unit.enabled:
+            continue
+        if CAPABILITY not in family.capabilities:
+            raise UnsupportedFeature(f"{family.label} cannot be steered by ControlNets in this version.")
+        entry, module = controls.find_model(unit.model), controls.find_preprocessor(unit.module)
+        if entry.base is not None and entry.base != family.id.partition("-")[0]:
+            raise UnsupportedFeature(
+                f"The ControlNet {entry.name} was made for {NAMES[entry.base]}; the model is of {family.label}."
+            )
+        if module.masked and not unit.mask and request.inpaint is None:
+            raise InvalidRequest(
+                f"ControlNet unit {number}: the preprocessor {module.name} wants a mask, white where to draw anew."
+            )
+        found.append(ControlUse(number, unit, entry, module.name))
+    return tuple(found)

@@ -1,0 +1,70 @@
+"""Tiny random ControlNets and adapters for the tiny models. Each says a lot, unlike fresh ones, which say nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.factories.parts import seeded
+
+HINT = (8, 8, 16, 16)
+"""Channels of the small network before the hint."""
+
+
+def unet_of(model: Path) -> Any:
+    """The denoiser of a tiny model's folder."""
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel.from_pretrained(model / "unet")
+
+
+def build_control(model: Path, *, seed: int = 0, strength: float = 0.5, **changes: Any) -> Any:
+    """A ControlNet for the tiny model, whose last layers are random of that strength; 0 leaves it silent."""
+    from diffusers import ControlNetModel
+
+    with seeded(seed):
+        control = ControlNetModel.from_unet(unet_of(model), conditioning_embedding_out_channels=HINT, **changes)
+        _speak(control, strength)
+    return control.eval()
+
+
+def build_union(model: Path, *, seed: int = 0, strength: float = 0.5) -> Any:
+    """A union of eight conditions for a tiny SDXL."""
+    from diffusers import ControlNetUnionModel
+
+    unet = unet_of(model)
+    names = ("block_out_channels", "cross_attention_dim", "attention_head_dim", "down_block_types")
+    names += ("layers_per_block", "use_linear_projection", "transformer_layers_per_block", "addition_embed_type")
+    names += ("addition_time_embed_dim", "projection_class_embeddings_input_dim")
+    with seeded(seed):
+        control = ControlNetUnionModel(
+            **{name: unet.config[name] for name in names},
+            conditioning_embedding_out_channels=HINT,
+            num_control_type=8,
+            num_trans_channel=unet.config.block_out_channels[0],
+            num_trans_head=2,
+            num_proj_channel=unet.config.block_out_channels[0],
+        )
+        _speak(control, strength)
+    return control.eval()
+
+
+def build_adapter(model: Path, *, seed: int = 0) -> Any:
+    """A T2I-Adapter for a tiny SD 1.5."""
+    from diffusers import T2IAdapter
+
+    channels = list(unet_of(model).config.block_out_channels)
+    with seeded(seed):
+        return T2IAdapter(
+            in_channels=3, channels=channels, num_res_blocks=1, downscale_factor=8, adapter_type="full_adapter"
+        ).eval()
+
+
+def _speak(control: Any, strength: float) -> None:
+    import torch
+
+    silent = (*control.controlnet_down_blocks, control.controlnet_mid_block)
+    for layer in silent:
+        torch.nn.init.normal_(layer.weight, std=strength * 0.2)
+        torch.nn.init.normal_(layer.bias, std=strength * 0.2)
+    torch.nn.init.normal_(control.controlnet_cond_embedding.conv_out.weight, std=0.5)
