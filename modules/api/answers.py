@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from modules.api.grid import make_grid
 from modules.api.images import to_base64
 from modules.api.reading import Wish
+from modules.api.units import without_pictures
 from modules.contracts.request import GenerationRequest
 from modules.contracts.result import GenerationResult, Picture
 from modules.outputs.metadata import encode
@@ -66,6 +67,8 @@ def wants_grid(body: Mapping[str, Any], wish: Wish, pictures: int) -> bool:
 def echo(body: Mapping[str, Any]) -> dict[str, Any]:
     """The body as the client gets it back; its pictures only when it asked for them."""
     echoed = dict(body)
+    if echoed.get("alwayson_scripts"):
+        echoed["alwayson_scripts"] = without_pictures(echoed["alwayson_scripts"])
     if not echoed.get("include_init_images"):
         echoed |= {name: None for name in PICTURES if name in echoed}
     return echoed

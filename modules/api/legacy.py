@@ -21,6 +21,7 @@ EMPTY_LISTS = (
     "script-info",
     "extensions",
 )
+SCRIPTS = ("controlnet", "controlnet m2m")
 UNMADE = {
     "create/embedding": "Creating an embedding",
     "create/hypernetwork": "Creating a hypernetwork",
@@ -58,8 +59,8 @@ def interrogate(wanted: InterrogateRequest) -> None:
 
 @router.get("/sdapi/v1/scripts", response_model=ScriptsList)
 def scripts() -> ScriptsList:
-    """No scripts yet."""
-    return ScriptsList()
+    """Titles of always-on scripts. By the second one the client webuiapi knows that ControlNet is there."""
+    return ScriptsList(txt2img=list(SCRIPTS), img2img=list(SCRIPTS))
 
 
 def _nothing() -> list[dict[str, Any]]:

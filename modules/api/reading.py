@@ -11,6 +11,7 @@ from modules.api.fields import LegacyField, fields_of
 from modules.api.intake import Intake
 from modules.api.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
 from modules.api.remarks import notes_of, refuse_absent
+from modules.api.units import UnitIntake, legacy_units
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.request import GROUPS, GenerationRequest, HiresParams
 from modules.support.studio import Studio
@@ -70,16 +71,19 @@ def read_body(body: Values, mode: str, studio: Studio, intake: Intake, own: Valu
     unknown = sorted(set(overrides) - known - set(READ_BY_ANSWER))
     if unknown:
         notes.append(f"override_settings: {', '.join(unknown)} changed nothing.")
+    units = UnitIntake(intake, legacy_units(body, notes), "ControlNet.args")
+    if "ControlNet 0: " in str(body.get("infotext") or "") and not units.heads.units:
+        notes.append("infotext: ControlNet units were left out, as their pictures are not in it.")
     made = {name: GROUPS[name](**values) for name, values in groups.items()}
     answer = _answer_settings(settings, studio)
     # What is saved of this job is of the quality that its answer is.
     said = tuple((key, answer[key]) for key in ("jpeg_quality",) if overrides.get(key) is not None)
-    asked = GenerationRequest(**made, own=said)
+    asked = GenerationRequest(**made, own=said, control=units.heads)
     if asked.image is not None:
         asked = intake.fill(asked, body["init_images"], "init_images", body.get("mask"), latent=body.get("latent_mask"))
     elif body.get("firstpass_image") and asked.hires.enabled:
         asked = intake.fill_first(asked, body["firstpass_image"], "firstpass_image")
-    return Wish(asked, answer, tuple(notes), body)
+    return Wish(units.fill(asked), answer, tuple(notes), body)
 
 
 def _overrides(body: Values) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from modules.api.names import SAME
+from modules.api.units import is_control
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
 
 HEADER = "X-Atelier-Notes"
@@ -29,6 +30,8 @@ def refuse_absent(body: Mapping[str, Any]) -> None:
     if not isinstance(always, Mapping):
         raise InvalidRequest("alwayson_scripts has to be an object of titles and arguments.")
     for title, entry in always.items():
+        if is_control(title):
+            continue
         arguments = entry.get("args") if isinstance(entry, Mapping) else entry
         if _wants(arguments):
             raise InvalidRequest(f"Script '{title}' not found; this version has no always-on scripts.")

@@ -7,7 +7,7 @@ the old API this one is strict: unknown fields and values of another type are er
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
@@ -17,6 +17,8 @@ from modules.api.enlarging import fill_enlarged, find_picture_upscaler
 from modules.api.fields import sound_text
 from modules.api.intake import Intake
 from modules.api.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
+from modules.api.units import UnitCall, UnitIntake
+from modules.contracts.control import MOST_UNITS, build_unit, unit_parameters
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.jobs import JobTerms
 from modules.contracts.parameters import Declared, declared
@@ -55,6 +57,17 @@ def _definition(item: Declared) -> tuple[Any, Any]:
     return (kind | None if optional else kind, Field(default, title=param.label, description=text))
 
 
+_UNIT: dict[str, Any] = {item.path[-1]: _definition(item) for item in unit_parameters()}
+_Unit: Any = create_model("_Unit", __base__=_Strict, **_UNIT)
+
+
+class UnitWanted(_Unit):
+    """A ControlNet with the picture that it reads."""
+
+    image: str | None = Field(None, description=f"Left out, it is the picture that the job starts from; {PICTURE}")
+    mask: str | None = Field(None, description=f"White where the unit acts, or where inpaint draws anew; {PICTURE}")
+
+
 def _group(name: str) -> type[BaseModel]:
     wanted = {item.path[1]: item for item in declared(GROUPS[name], (name,)) if item.path not in NOT_ASKED}
     fields: dict[str, Any] = {key: _definition(item) for key, item in wanted.items()}
@@ -75,6 +88,8 @@ def _group(name: str) -> type[BaseModel]:
         )
     if name == "hires":
         fields["first_pass"] = (str | None, Field(None, description=f"In place of the first pass, {PICTURE}"))
+    if name == "control":
+        fields["units"] = (Annotated[list[UnitWanted], Field(max_length=MOST_UNITS)], Field(default_factory=list))
     made: type[BaseModel] = create_model(f"{name.capitalize()}Wanted", __base__=_Strict, **fields)
     made.__doc__ = GROUPS[name].__doc__
     return made
@@ -167,12 +182,23 @@ def read_wanted(
     larger = groups["enlarge"].pop("images") if "enlarge" in groups else ()
     for key in ("upscaler", "second") if "enlarge" in groups else ():
         groups["enlarge"][key] = find_picture_upscaler(studio.catalog, groups["enlarge"][key])
-    asked = GenerationRequest(**{name: GROUPS[name](**values) for name, values in groups.items()})
+    units = UnitIntake(intake, _unit_calls(groups.pop("control")["units"]), "control.units")
+    asked = GenerationRequest(**{name: GROUPS[name](**values) for name, values in groups.items()}, control=units.heads)
     if asked.image is not None:
-        return intake.fill(asked, images, "image.images", mask, "inpaint.mask", latent=latent)
-    if first:
-        return intake.fill_first(asked, first, "hires.first_pass")
-    return asked if asked.enlarge is None else fill_enlarged(intake, asked, larger, "enlarge.images")
+        asked = intake.fill(asked, images, "image.images", mask, "inpaint.mask", latent=latent)
+    elif first:
+        asked = intake.fill_first(asked, first, "hires.first_pass")
+    elif asked.enlarge is not None:
+        return fill_enlarged(intake, asked, larger, "enlarge.images")
+    return units.fill(asked)
+
+
+def _unit_calls(given: Iterable[dict[str, Any]]) -> list[UnitCall]:
+    calls = []
+    for values in given:
+        image, mask = values.pop("image"), values.pop("mask")
+        calls.append(UnitCall(build_unit(values), image, mask))
+    return calls
 
 
 def _look_up(values: dict[str, Any], studio: Studio) -> None:

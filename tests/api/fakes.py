@@ -18,6 +18,7 @@ from modules.call_queue.queue import CallQueue
 from modules.call_queue.store import JobStore
 from modules.contracts.catalog import FileEntry, ModelEntry, SamplerEntry, ScheduleEntry, UpscalerEntry
 from modules.contracts.errors import BrokenModel, UnknownModel
+from modules.control.catalog import ControlCatalog
 from modules.outputs.store import DiskPictureStore
 from modules.prompts.book import PromptBook
 from modules.support.bus import EventBus
@@ -133,6 +134,7 @@ class Rig:
             close=self.close,
             start_engine=lambda: None,
             versions={"atelier": "0.1.0"},
+            controls=ControlCatalog(Paths(folder, folder)),
             prompts=PromptBook(Paths(folder, folder), self.catalog),
         )
 

@@ -59,6 +59,8 @@ BESIDE = {
     "/internal/profile-startup": "get",
     "/internal/sysinfo": "get",
     "/internal/sysinfo-download": "get",
+    "/controlnet/version": "get",
+    "/controlnet/settings": "get",
     "/controlnet/model_list": "get",
     "/controlnet/module_list": "get",
     "/controlnet/control_types": "get",

@@ -14,7 +14,6 @@ from tests.api.fakes import PASSWORD, made
 TELLING = 8
 """Letters below which a text says nothing."""
 REFUSED = {
-    "post /controlnet/detect": 422,
     "post /sdapi/v1/interrogate": 422,
     "post /api/v1/session": 401,
 }

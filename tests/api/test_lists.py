@@ -62,7 +62,7 @@ def test_what_is_not_here_is_an_empty_list(get, path):
 
 
 def test_what_is_not_here_in_other_shapes(get):
-    assert get("scripts") == {"txt2img": [], "img2img": []}
+    assert get("scripts") == {kind: ["controlnet", "controlnet m2m"] for kind in ("txt2img", "img2img")}
     assert get("embeddings") == {"loaded": {}, "skipped": {}}
 
 
@@ -71,20 +71,6 @@ def test_work_that_is_not_here_is_refused_with_a_reason(client):
     assert answer.status_code == 422
     assert answer.json()["error"] == "unsupported_feature"
     assert "not available in this version" in answer.json()["detail"]
-
-
-def test_the_lists_of_control_are_there_and_empty(client):
-    told = {name: client.get(f"/controlnet/{name}").json() for name in ("model_list", "module_list", "control_types")}
-    assert told == {
-        "model_list": {"model_list": []},
-        "module_list": {"module_list": [], "module_detail": {}},
-        "control_types": {"control_types": {}},
-    }
-    assert client.get("/controlnet/settings").json() == {"control_net_unit_count": 0}
-    refused = client.post("/controlnet/detect", json={"controlnet_module": "canny", "controlnet_input_images": ["x"]})
-    assert (refused.status_code, refused.json()["error"]) == (422, "unsupported_feature")
-    assert "'canny'" in refused.json()["detail"]
-    assert client.post("/controlnet/detect", content="a=1").status_code == 415
 
 
 def test_what_the_old_page_asks_of_the_server_itself(client, rig):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import io
 import threading
 from pathlib import Path
 
@@ -127,7 +128,7 @@ def test_lists_and_options(api, rig):
     assert {"name", "label"} <= set(api.get_schedulers()[1])
     assert {"name", "aliases", "options"} <= set(api.get_samplers()[0])
     assert api.util_get_model_names() == ["people/photo [0123456789]", "pocket"]
-    assert api.get_scripts() == {"txt2img": [], "img2img": []}
+    assert "controlnet" in api.get_scripts()["txt2img"]
     assert api.get_memory()["ram"]["total"] == 3
     for name in LISTS.split():
         assert getattr(api, f"get_{name}")() is not None
@@ -148,7 +149,7 @@ def test_what_has_no_room_here_is_a_clear_4xx(api):
     picture = Image.new("RGB", (8, 8))
     for call, status in (
         (lambda: api.interrogate(picture), 422),
-        (lambda: api.controlnet_detect([picture], module="canny"), 422),
+        (lambda: api.controlnet_detect([picture], module="openpose"), 422),
         (lambda: api.prompt_gen(), 404),
         (lambda: webuiapi.RemBGInterface(api).rembg(picture), 404),
         (lambda: webuiapi.InstructPix2PixInterface(api).img2img([picture]), 404),
@@ -159,17 +160,33 @@ def test_what_has_no_room_here_is_a_clear_4xx(api):
             call()
         assert caught.value.args[0] == status, inspect.getsource(call)
         assert "detail" in caught.value.args[1]
-    assert api.controlnet_model_list() == []
-    assert isinstance(api.controlnet_module_list(), list)
     assert "detail" in api.get_artists()
     assert "detail" in api.get_artist_categories()
     assert "detail" in api.custom_get("promptgen/list_models")
     sam = webuiapi.webuiapi.SegmentAnythingInterface(api)
     assert "detail" in sam.heartbeat()
     keywords = webuiapi.ModelKeywordInterface(api).get_keywords
-    for call in (api.controlnet_version, api.list_prompt_gen_models, keywords, lambda: sam.sam_predict(picture)):
+    for call in (api.list_prompt_gen_models, keywords, lambda: sam.sam_predict(picture)):
         with pytest.raises(KeyError):  # the client looks into the 404's body
             call()
+
+
+def test_control_units_of_the_client(api, rig):
+    assert api.has_controlnet
+    assert api.controlnet_version() == 2
+    assert api.controlnet_model_list() == ["None"]
+    assert {"none", "canny", "shuffle"} <= set(api.controlnet_module_list())
+    red = Image.new("RGB", (24, 16), "red")
+    found = api.controlnet_detect([red, red], module="invert")
+    assert [image.getpixel((0, 0)) for image in found.images] == [(0, 255, 255)] * 2
+    unit = webuiapi.ControlNetUnit(image=red, module="canny", model="edges", weight=0.5, control_mode=2)
+    api.txt2img(prompt="a cat", controlnet_units=[unit], alwayson_scripts={})
+    (asked,) = rig.asked.control.units
+    assert (asked.model, asked.weight, asked.control_mode) == ("edges", 0.5, "ControlNet is more important")
+    assert (asked.resize_mode, asked.hint.processor_res, asked.hint.threshold_a) == ("Resize and Fill", 512, 64.0)
+    assert Image.open(io.BytesIO(asked.image)).size == (24, 16)
+    api.txt2img(prompt="a cat", alwayson_scripts={})
+    assert rig.asked.control.units == ()
 
 
 def test_scripts_and_units_that_are_not_here_are_refused_and_idle_ones_let_be(api):
