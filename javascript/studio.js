@@ -268,7 +268,8 @@
 
   /* ---- what Gradio's side calls ----------------------------------------------------------------------------- */
 
-  const RAISERS = { stage: raiseStage, gallery: raiseGallery, examples: raiseExamples, appearance: raiseAppearance };
+  const RAISERS = { stage: raiseStage, gallery: raiseGallery, examples: raiseExamples, appearance: raiseAppearance,
+    control: (...parts) => window.atelierControl(...parts) };
 
   window.atelier = {
     raise: (part, element, props, watch, send) => RAISERS[part](element, props, watch, send),

@@ -64,7 +64,18 @@ class ControlType(BaseModel):
 class ControlTypes(BaseModel):
     """Kinds of control, each with its preprocessors and models."""
 
-    control_types: dict[str, ControlType]
+    control_types: dict[str, ControlType] = Field(
+        examples=[
+            {
+                "Canny": {
+                    "module_list": ["none", "canny"],
+                    "model_list": ["None", "canny [d14c016b]"],
+                    "default_option": "canny",
+                    "default_model": "canny [d14c016b]",
+                }
+            }
+        ]
+    )
 
 
 class ControlSettings(BaseModel):

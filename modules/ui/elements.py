@@ -60,6 +60,16 @@ def brand() -> gr.HTML:
     return gr.HTML(f"{MARK}<h1>Atelier</h1>", elem_id="atelier_brand", js_on_load=None, apply_default_css=False)
 
 
+def control_picture(number: int) -> gr.HTML:
+    """The picture of a ControlNet unit with its map. Sends `choose` with a data URI as id, and `clear_picture`."""
+    return _element(
+        "control",
+        {"picture": None, "map": None},
+        events=("choose", "clear_picture"),
+        elem_id=f"txt2img_controlnet_ControlNet-{number}_input_image",
+    )
+
+
 def appearance() -> gr.HTML:
     """The button that changes between light and dark."""
     return _element("appearance", None, elem_id="atelier_appearance")

@@ -72,7 +72,7 @@ def compose(
     for (name, declared), value in zip(declarations().items(), values, strict=True):
         group, field = declared.path
         if value is not None and value not in ("", []):
-            groups.setdefault(group, {})[field] = _coerce(declared, value)
+            groups.setdefault(group, {})[field] = coerce(declared, value)
         elif name == "prompt.text":
             groups.setdefault(group, {})[field] = ""
     request = GenerationRequest()
@@ -102,7 +102,8 @@ def _shown(name: str, value: Any, facts: ModelFacts) -> Any:
     return facts.defaults.get(name.removeprefix("sampling."), "" if name == "sampling.sampler" else None)
 
 
-def _coerce(declared: Declared, value: Any) -> Any:
+def coerce(declared: Declared, value: Any) -> Any:
+    """A value of an input in the type of its parameter. Raises `InvalidRequest` for one of the wrong kind."""
     kind = declared.annotation.removesuffix(" | None")
     label = declared.param.label
     if kind == "bool":

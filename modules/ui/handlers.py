@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import gradio as gr
 
-from modules.contracts.accounts import LOCAL, NOT_FOR_GUESTS
+from modules.contracts.accounts import NOT_FOR_GUESTS
 from modules.contracts.errors import StudioError
 from modules.contracts.infotext import parse
 from modules.contracts.infotext_recall import to_request
@@ -20,6 +20,7 @@ from modules.support.preferences import Preferences
 from modules.support.studio import Studio
 from modules.ui import elements, form
 from modules.ui.allowance import left_line
+from modules.ui.control import ControlPanel, owner_of, page_of
 from modules.ui.desk import Desk
 from modules.ui.enlarging import enlargement
 from modules.ui.facts import choices_of, facts_of, size_for, style_choices
@@ -32,11 +33,6 @@ Shown = tuple[Any, Any]
 LOOK = 0.25
 """How often the page's line looks whether the start has moved on, seconds."""
 TROUBLE = "Something went wrong inside the studio; its log says more."
-
-
-def owner_of(request: gr.Request) -> str:
-    """Whose jobs and pictures the page shows."""
-    return request.username or LOCAL.name
 
 
 def refusal(message: str) -> dict[str, Any]:
@@ -64,16 +60,25 @@ class Handlers:
     }
     """Parameters that are only there when the model's family has the ability."""
 
-    def __init__(self, studio: Studio, desk: Desk, table: PageTable) -> None:
+    def __init__(self, studio: Studio, desk: Desk, table: PageTable, control: ControlPanel | None = None) -> None:
+        """`control` has the ControlNet units of the page, whose values come behind those of the form."""
         self._studio = studio
+        self._control = control
         self._own = Preferences(studio.settings, studio.accounts)
         self._desk = desk
         self._table = table
 
     async def generate(self, request: gr.Request, *values: Any) -> AsyncGenerator[Shown, None]:
         """Queue what the form asks for and show it until this page's jobs have ended."""
-        owner = owner_of(request)
-        async with aclosing(self._queue(request, lambda: form.compose(values, self._own.defaults(owner)))) as showing:
+        owner, count = owner_of(request), len(form.NAMES)
+
+        def wanted() -> GenerationRequest:
+            asked = form.compose(values[:count], self._own.defaults(owner))
+            if self._control is None:
+                return asked
+            return replace(asked, control=self._control.compose(values[count:], page_of(request)))
+
+        async with aclosing(self._queue(request, wanted)) as showing:
             async for shown in showing:
                 yield shown
 

@@ -52,7 +52,7 @@ class Inputs:
 def make_input(declared: Declared, choices: Choices | None, value: Any, **appearance: Any) -> Any:
     """The Gradio component for one declaration, with its id. Values are checked by the queue, not by Gradio."""
     rule = declared.param
-    look: dict[str, Any] = {"label": rule.label, "elem_id": ELEM_IDS[declared.name], "min_width": 0, **appearance}
+    look: dict[str, Any] = {"label": rule.label, "elem_id": ELEM_IDS.get(declared.name), "min_width": 0, **appearance}
     kind = declared.annotation.removesuffix(" | None")
     if choices is not None:
         many = kind.startswith("tuple")

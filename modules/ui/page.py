@@ -10,6 +10,7 @@ import gradio as gr
 
 from modules.support.studio import Studio
 from modules.ui import elements
+from modules.ui.control import ControlPanel
 from modules.ui.desk import Desk
 from modules.ui.enlarging import enlarging_inputs
 from modules.ui.facts import Choices, ModelFacts, facts_of, style_choices
@@ -65,7 +66,7 @@ def build_page(studio: Studio) -> gr.Blocks:
     facts = facts_of(studio.catalog, None)
     absent = frozenset(name for name, word in Handlers.ABILITIES.items() if not facts.can(word))
     inputs = Inputs(declarations(), studio.catalog, defaults(facts), absent)
-    parts = _Controls()
+    parts, panel = _Controls(), ControlPanel(studio)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
         _header(inputs, parts, studio)
         with gr.Row(elem_id="atelier_room", equal_height=False):
@@ -77,9 +78,10 @@ def build_page(studio: Studio) -> gr.Blocks:
                 parts.gallery = elements.gallery({"pictures": []})
             with gr.Column(elem_id="atelier_settings", min_width=0):
                 _settings(inputs, parts, table.aspects, facts)
+                panel.build(facts)
                 with gr.Accordion("Enlarging a finished picture", open=False, elem_id="extras_tab"), gr.Row():
                     parts.upscaler, parts.factor = enlarging_inputs(studio.catalog)
-        _connect(page, inputs, parts, Handlers(studio, Desk(studio), table))
+        _connect(page, inputs, parts, Handlers(studio, Desk(studio), table, panel), panel)
     page.queue(default_concurrency_limit=None, api_open=False)
     _count_nothing(page)
     return page
@@ -174,12 +176,13 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
             inputs("hires.denoising_strength", elem_classes="slid")
 
 
-def _connect(page: gr.Blocks, inputs: Inputs, parts: _Controls, handlers: Handlers) -> None:
+def _connect(page: gr.Blocks, inputs: Inputs, parts: _Controls, handlers: Handlers, panel: ControlPanel) -> None:
     made = inputs.made
     form = [made[name] for name in NAMES]
     show = [parts.stage, parts.gallery]
     raw = {**QUIET, "preprocess": False}
-    asked = parts.generate.click(handlers.generate, form, show, trigger_mode="multiple", **raw)
+    asked = parts.generate.click(handlers.generate, [*form, *panel.fields], show, trigger_mode="multiple", **raw)
+    panel.connect(page, made["model.checkpoint"], parts.stage, QUIET)
     asked.then(handlers.left, None, parts.left, **QUIET)
     parts.interrupt.click(handlers.interrupt, **QUIET)
     parts.skip.click(handlers.skip, **QUIET)

@@ -29,6 +29,7 @@ from modules.contracts.plan import GenerationPlan
 from modules.contracts.request import GenerationRequest, OutputParams
 from modules.contracts.result import GenerationResult, Picture
 from modules.contracts.run import RunContext
+from modules.control.catalog import ControlCatalog
 from modules.support.bus import EventBus
 from modules.support.options import CORE_SETTINGS
 from modules.support.paths import Paths
@@ -53,7 +54,7 @@ def family(id: str = "sd15", **facts: Any) -> Family:
         "native_size": 512,
         "defaults": {"sampler": "DPM++ 2M", "scheduler": "Karras", "steps": 20, "cfg_scale": 7.0},
         "prediction": "epsilon",
-        "capabilities": frozenset({"negative_prompt", "clip_skip", "hires", "tiling"}),
+        "capabilities": frozenset({"negative_prompt", "clip_skip", "hires", "tiling", "control"}),
     }
     return Family(id=id, **{**base, **facts})
 
@@ -319,6 +320,7 @@ def fake_studio(folder: Path, engine: FakeEngine | None = None, *, ready: bool =
         catalog=FakeCatalog(),
         queue=queue,
         pictures=pictures,
+        controls=ControlCatalog(Paths(folder, folder / "models")),
         accounts=accounts,
         door=Door(accounts, auth),
         memory_report=nothing,
