@@ -196,6 +196,43 @@ def test_only_the_rows_of_the_prompt_are_steered_where_the_control_matters_more(
     assert [row.tolist() for row in seen] == [[False, False, True, True], [True] * 4]
 
 
+@pytest.mark.parametrize("model", ["tiny-sd15", "tiny-sd15-inpaint", "tiny-sdxl"])
+def test_what_is_added_is_what_diffusers_own_models_say(studio, monkeypatch, model):
+    """The networks asked by hand for the very call that the denoiser gets, their answers weighed and summed."""
+    from diffusers import ControlNetModel
+
+    from modules.processing_diffusers.steering import Steering
+
+    seen, plain = [], Steering.residuals
+
+    def listen(self, given, rows, total):
+        seen.append((given, plain(self, given, rows, total)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(Steering, "residuals", listen)
+    nets = {"tiny-xl": 0.7} if model == "tiny-sdxl" else {"tiny-control": 0.7, "tiny-other": 1.3}
+    studio.draw(steered(*[unit(name, weight=weight) for name, weight in nets.items()], steps=1, model=model))
+    given, extra = seen[0]
+    hint = torch.from_numpy(np.asarray(circle(), np.float64) / 255).permute(2, 0, 1).expand(2, -1, -1, -1)
+    wanted = []
+    for name, weight in nets.items():
+        control = ControlNetModel.from_pretrained(studio.paths.models / "controlnet" / name).double()
+        with torch.no_grad():
+            down, middle = control(
+                given["sample"][:, :4],
+                given["timestep"],
+                given["encoder_hidden_states"],
+                hint,
+                conditioning_scale=weight,
+                added_cond_kwargs=given.get("added_cond_kwargs"),
+                return_dict=False,
+            )
+        wanted.append([*down, middle])
+    said = [*extra["down_block_additional_residuals"], extra["mid_block_additional_residual"]]
+    for one, parts in zip(said, zip(*wanted, strict=True), strict=True):
+        torch.testing.assert_close(one, sum(parts), rtol=1e-6, atol=1e-6)
+
+
 def test_a_mask_keeps_the_effect_where_it_is_white(studio, monkeypatch):
     from modules.processing_diffusers.steering import Steering
 
