@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from modules.contracts.catalog import Catalog, Family, FileEntry, ModelEntry
-from modules.contracts.cost import share_run
 from modules.contracts.controls import Controls, NoControls
+from modules.contracts.cost import share_run
 from modules.contracts.errors import UnknownModel, UnsupportedFeature
 from modules.contracts.networks import Networks, NetworkTag, NetworkUse, NoNetworks
 from modules.contracts.plan import GenerationPlan, MemoryPlan, PassPlan, PicturePlan, Placement
