@@ -32,7 +32,7 @@ class InternalProgressResponse(BaseModel):
     progress: float | None = None
     eta: float | None = None
     live_preview: str | None = Field(default=None, description="A data URI.")
-    id_live_preview: int | None = Field(-1, description="To be sent along with the next question; -1 is none.")
+    id_live_preview: int | None = Field(default=-1, description="To be sent along with the next question; -1 is none.")
     textinfo: str | None = None
 
 
