@@ -5,7 +5,7 @@ Fields, words and bounds are those of the sd-webui-controlnet extension, so that
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -129,12 +129,6 @@ class ControlParams:
     """Pictures that steer the drawing. Their effects add up."""
 
     units: tuple[ControlUnit, ...] = ()
-
-    def acting(self, *, hires: bool | None = None) -> Iterator[tuple[int, ControlUnit]]:
-        """Number and unit of those that do something: in either pass, or in that one of two."""
-        for number, unit in enumerate(self.units):
-            if unit.acts and (hires is None or unit.passes(hires=hires)):
-                yield number, unit
 
 
 NO_CONTROL = ControlParams()

@@ -101,6 +101,8 @@ class PassPlan:
     """What brings the first pass to this size, for the second."""
     changes: tuple[Leg, ...] = ()
     """All parts of a pass in which something takes over; empty where one sampler draws it all."""
+    controls: tuple[ControlUse, ...] = ()
+    """The ControlNet units that are on for this pass, found in the catalogue."""
 
     @property
     def legs(self) -> tuple[Leg, ...]:
@@ -169,13 +171,17 @@ class GenerationPlan:
     """Sentences for the person, e.g. that a size was brought to a legal one."""
     encoded: tuple[tuple[int, int], ...] = ()
     """Width and height of each given picture for the VAE, where they are resized as latents; else empty."""
-    controls: tuple[ControlUse, ...] = ()
-    """Every unit that is on, found in the catalogue."""
 
     @property
     def pictures(self) -> tuple[PicturePlan, ...]:
         """All pictures over all batches."""
         return tuple(picture for batch in self.batches for picture in batch)
+
+    @property
+    def controls(self) -> tuple[ControlUse, ...]:
+        """The ControlNet units that are on for any pass, by number."""
+        both = (*self.first.controls, *(self.hires.controls if self.hires else ()))
+        return tuple({use.number: use for use in sorted(both, key=lambda use: use.number)}.values())
 
     @property
     def total_steps(self) -> int:

@@ -56,7 +56,7 @@ def _span(minimum: float | None, maximum: float | None) -> str:
 
 def _check_whole(request: GenerationRequest) -> None:
     if request.enlarge is not None:
-        if any(True for _ in request.control.acting()):
+        if any(unit.acts for unit in request.control.units):
             raise InvalidRequest("A job that makes pictures larger draws nothing that ControlNets could steer.")
         if request.image is not None or request.inpaint is not None or request.hires.enabled:
             raise InvalidRequest("A job makes pictures larger or draws some; leave image, inpaint and hires out.")

@@ -9,7 +9,7 @@ from typing import Any
 
 from modules.contracts.controls import TAGS, Controls
 from modules.contracts.errors import UnknownModel, UnsupportedFeature
-from modules.contracts.plan import ControlUse, GenerationPlan
+from modules.contracts.plan import ControlUse, GenerationPlan, PassPlan
 from modules.control.loading import LoadedControl, check_fit, load_control
 from modules.memory.residency import ModelPool
 from modules.processing_diffusers.model import DrawingModel
@@ -83,10 +83,10 @@ class JobControls:
     """By number of the unit."""
     catalog: Controls
 
-    def acting(self, *, hires: bool) -> Iterator[tuple[ControlUse, ControlPart]]:
+    def acting(self, pass_plan: PassPlan) -> Iterator[tuple[ControlUse, ControlPart]]:
         """Those that steer that pass."""
-        for use in self.plan.controls:
-            if use.number in self.parts and (self.plan.hires is None or use.unit.passes(hires=hires)):
+        for use in pass_plan.controls:
+            if use.number in self.parts:
                 yield use, self.parts[use.number]
 
     def condition_of(self, use: ControlUse) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from modules.contracts.catalog import Family
 from modules.contracts.controls import Controls
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
-from modules.contracts.plan import ControlUse
+from modules.contracts.plan import ControlUse, PassPlan
 from modules.contracts.request import GenerationRequest
 from modules.control.inspection import NAMES
 
@@ -34,3 +37,13 @@ def find_controls(request: GenerationRequest, controls: Controls, family: Family
             )
         found.append(ControlUse(number, unit, entry, module.name))
     return tuple(found)
+
+
+def share_out(
+    controls: Sequence[ControlUse], first: PassPlan, hires: PassPlan | None
+) -> tuple[PassPlan, PassPlan | None]:
+    """The passes, each with the units that are on for it; where there is one pass, that is all of them."""
+    if hires is None:
+        return replace(first, controls=tuple(controls)), None
+    low, high = (tuple(use for use in controls if use.unit.passes(hires=later)) for later in (False, True))
+    return replace(first, controls=low), replace(hires, controls=high)

@@ -19,7 +19,7 @@ from modules.contracts.plan import GenerationPlan, MemoryPlan, PassPlan, Picture
 from modules.contracts.request import MAX_SEED, GenerationRequest
 from modules.contracts.validation import validate
 from modules.networks.uses import uses_of
-from modules.processing_diffusers.control_plan import find_controls
+from modules.processing_diffusers.control_plan import find_controls, share_out
 from modules.processing_diffusers.pictures import decode_picture
 from modules.processing_diffusers.sampling import divide_pass, plan_hires_sampler, plan_sampler
 from modules.processing_diffusers.sizes import Size, check_megapixels, check_second_pass, fit_encoded, fit_size
@@ -61,6 +61,7 @@ def resolve_request(
     check_megapixels(size, limit)
     first = _first_pass(request, family, size, around, notes)
     hires = _hires_pass(request, family, first, around, notes)
+    first, hires = share_out(find_controls(request, around.controls, family), first, hires)
     encoded = _encoded_sizes(request, family, limit, notes)
     return GenerationPlan(
         request=request,
@@ -75,7 +76,6 @@ def resolve_request(
         memory=memory,
         notes=tuple(notes),
         encoded=encoded,
-        controls=find_controls(request, around.controls, family),
     )
 
 

@@ -27,7 +27,7 @@ def prepare_steering(
 
     Raises `InvalidRequest` for pictures that cannot be read.
     """
-    acting = list(job.controls.acting(hires=pass_plan is job.plan.hires))
+    acting = list(job.controls.acting(pass_plan))
     if not acting:
         return None
     device, dtype = job.model.place("denoiser")
