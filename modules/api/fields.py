@@ -13,9 +13,11 @@ from modules.contracts.errors import InvalidRequest
 from modules.contracts.parameters import Declared
 from modules.contracts.request import parameters
 
+LATER = ("handover", "attention", "features")
+"""Groups that both routes fill."""
 GROUPS_OF = {
-    "txt2img": ("prompt", "canvas", "seeds", "sampling", "guidance", "hires", "model", "output", "handover"),
-    "img2img": ("prompt", "canvas", "seeds", "sampling", "guidance", "image", "inpaint", "model", "output", "handover"),
+    "txt2img": ("prompt", "canvas", "seeds", "sampling", "guidance", "hires", "model", "output", *LATER),
+    "img2img": ("prompt", "canvas", "seeds", "sampling", "guidance", "image", "inpaint", "model", "output", *LATER),
 }
 """Which groups of the request each route fills."""
 

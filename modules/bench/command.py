@@ -45,6 +45,12 @@ def _prompts(options: Options, arguments: argparse.Namespace) -> dict[str, Any]:
     return prompts.run(options, rounds=arguments.rounds)
 
 
+def _thinning(options: Options, arguments: argparse.Namespace) -> dict[str, Any]:
+    from modules.bench import thinning
+
+    return thinning.run(options, rounds=min(arguments.rounds, 5), steps=arguments.steps)
+
+
 def _load(options: Options, arguments: argparse.Namespace) -> dict[str, Any]:
     from modules.bench import load
 
@@ -68,6 +74,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Options, argparse.Namespace], dict[st
         "a prompt of 1,000 tokens against its text encoder's own time (at most 1.2); known ones cost nothing",
         _prompts,
     ),
+    "thinning": ("pictures with token merging and HyperTile against one without, seconds over seconds", _thinning),
     "start": ("seconds from launch.py to port, page and readiness to draw", _start),
     "load": (
         "a crowd that asks again and again: failures, memory, healthz under load (--clients, --minutes, --owners)",

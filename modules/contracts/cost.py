@@ -48,7 +48,7 @@ def pictures_of(request: GenerationRequest) -> int:
 def work_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> float:
     """The size of a job in megapixel-steps over all of its pictures, both passes of a hires one included.
 
-    A prompt that joins n of them with `AND` takes n + 1 model calls a step where one takes two. Making pictures larger
+    Two rows of a model call count as one, so that a picture of plain guidance has its own size. Making pictures larger
     counts as one step at the size that comes out, for each upscaler.
     """
     if request.enlarge is not None:
@@ -64,7 +64,7 @@ def work_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> float:
     if hires.enabled:
         larger = float(hires.resize_width * hires.resize_height) or pixels * hires.scale**2
         total += larger * (hires.steps or request.steps) * hires.denoising_strength
-    return total * joined_of(request) * pictures_of(request) / 1e6
+    return total * rows_of(request) / 2 * pictures_of(request) / 1e6
 
 
 def share_run(steps: int, strength: float) -> int:
@@ -72,7 +72,18 @@ def share_run(steps: int, strength: float) -> int:
     return int(min(strength, 0.999) * steps) + 1 if strength > 0 else 0
 
 
-def joined_of(request: GenerationRequest) -> float:
-    """How many times the work of one prompt those are that a request joins with `AND`."""
-    texts = (request.prompt.text, request.hires.prompt if request.hires.enabled else "")
-    return (max(len(_AND.findall(text)) for text in texts) + 2) / 2
+def rows_of(request: GenerationRequest) -> float:
+    """How many rows a picture has in a model call, on average over the steps: two where nothing special is asked for.
+
+    A prompt that joins n of them with `AND` has n + 1. Perp-Neg adds one where there is a negative prompt, each branch
+    of guidance one a prompt. Outside the window of guidance there is only the prompt.
+    """
+    guidance, prompt = request.guidance, request.prompt
+    texts = (prompt.text, request.hires.prompt if request.hires.enabled else "")
+    count = 1 + max(len(_AND.findall(text)) for text in texts)
+    negative = prompt.negative.strip() or request.hires.negative.strip()
+    across = 1 if guidance.perp_neg > 0 and negative else 0
+    inside = min(max(guidance.end - guidance.start, 0.0), 1.0)
+    # What AND joins is mixed round the unguided answer at every step.
+    unguided = inside * (1 + across) if count == 1 else 1 + inside * across
+    return count * (1 + request.attention.rows()) + unguided

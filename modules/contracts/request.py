@@ -10,9 +10,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
+from modules.contracts.attention import PLAIN_ATTENTION
+from modules.contracts.attention import AttentionParams as AttentionParams
 from modules.contracts.control import NO_CONTROL
 from modules.contracts.control import ControlParams as ControlParams
 from modules.contracts.enlarging import EnlargeParams
+from modules.contracts.features import PLAIN_FEATURES
+from modules.contracts.features import FeatureParams as FeatureParams
 from modules.contracts.guidance import PLAIN_GUIDANCE
 from modules.contracts.guidance import GuidanceParams as GuidanceParams
 from modules.contracts.handover import ONE_SAMPLER
@@ -282,6 +286,8 @@ class GenerationRequest:
     """Settings, key and value, that hold for this job in place of everybody's: its owner's, and what its call said."""
     handover: HandoverParams = ONE_SAMPLER
     control: ControlParams = NO_CONTROL
+    attention: AttentionParams = PLAIN_ATTENTION
+    features: FeatureParams = PLAIN_FEATURES
 
     @property
     def steps(self) -> int:
@@ -312,6 +318,8 @@ GROUPS: dict[str, type] = {
     "enlarge": EnlargeParams,
     "handover": HandoverParams,
     "control": ControlParams,
+    "attention": AttentionParams,
+    "features": FeatureParams,
 }
 
 

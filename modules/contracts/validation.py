@@ -62,6 +62,7 @@ def _check_whole(request: GenerationRequest) -> None:
             raise InvalidRequest("A job makes pictures larger or draws some; leave image, inpaint and hires out.")
         check_enlarging(request.enlarge)
         return
+    _check_inside(request)
     pictures = request.canvas.batch_size * request.canvas.batch_count
     if pictures > MAX_PICTURES:
         raise InvalidRequest(f"Batch size times batch count is {pictures}; at most {MAX_PICTURES} are allowed.")
@@ -80,3 +81,12 @@ def _check_whole(request: GenerationRequest) -> None:
             raise InvalidRequest(
                 f"{given} pictures were given for a batch of {request.canvas.batch_size}; send one, or one per picture."
             )
+
+
+def _check_inside(request: GenerationRequest) -> None:
+    """Raise `InvalidRequest` where two wishes change the same attention."""
+    features = request.features
+    if features.token_merging > 0 and features.hypertile > 0:
+        raise InvalidRequest("Token merging and HyperTile change the same attention; ask for one of them.")
+    if features.thinned and request.attention.seg_scale > 0:
+        raise InvalidRequest("SEG blurs whole pictures, which token merging and HyperTile take apart; leave one out.")

@@ -14,7 +14,9 @@ import torch
 
 from modules.processing_diffusers.families.base import Embedding, FamilyAdapter
 from modules.processing_diffusers.guidance_methods import along_with
-from modules.processing_diffusers.multiplexer.call import count_samples, is_batched
+from modules.processing_diffusers.multiplexer.call import count_samples
+from modules.processing_diffusers.multiplexer.picking import pick
+from modules.processing_diffusers.multiplexer.stand_in import KINDS
 from modules.prompts.encoding import repeat_to
 from modules.prompts.timeline import said_at
 
@@ -85,20 +87,23 @@ class Conductor:
     def conduct(self, call: Callable[[dict[str, Any]], Any], arguments: dict[str, Any]) -> tuple[torch.Tensor]:
         """Run the denoiser, called with `arguments` for the pipeline's rows, and give an answer for just these.
 
-        The pipeline's rows are a multiple of the pictures: one set without guidance, else the unguided set first. What
+        The pipeline's rows are a multiple of the pictures: one set without guidance, else the unguided set first; then
+        sets of other kinds, each with the words of the prompt. What
         `AND` joins is mixed round the unguided answer (Liu et al. 2022, equation 11), so that the guidance that comes
         after scales all of it; where there is no unguided answer, by the weights' share.
         """
         given, count = count_samples(arguments), len(self._roles)
         if given % count:
             raise ValueError(f"A call of {given} rows came for {count} pictures.")
+        kinds = arguments.get(KINDS)
+        ordinary = given if kinds is None else int((kinds == 0).sum())
         rows: list[_Row] = []
-        plan = list(self._plan(given // count, rows))
+        plan = list(self._plan(given // count, ordinary // count, rows))
         answers = self._ask(call, arguments, rows, given)
         return (torch.stack([_mix(answers, mixture) for mixture in plan]),)
 
-    def _plan(self, blocks: int, rows: list[_Row]) -> Iterator[_Mixture]:
-        """For each row of the pipeline how it is made of `rows`, which are added to."""
+    def _plan(self, blocks: int, ordinary: int, rows: list[_Row]) -> Iterator[_Mixture]:
+        """For each row of the pipeline how it is made of `rows`, which are added to. `ordinary` blocks come first."""
         count, free = len(self._roles), dict[int, int]()
 
         def add(source: int, voice: Voice) -> int:
@@ -108,14 +113,14 @@ class Conductor:
         for block in range(blocks):
             for place, role in enumerate(self._roles):
                 source = block * count + place
-                if block == 0 and blocks > 1 and role.negative is not None:
+                if block == 0 and ordinary > 1 and role.negative is not None:
                     free[place] = add(source, role.empty or role.negative)
                     yield _Mixture(((free[place], 1.0),))
                     continue
                 if role.composed and role.negative is not None and place not in free:
                     free[place] = add(source, role.negative)
                 voices = tuple((add(source, voice), voice.weight) for voice in role.voices)
-                across = blocks > 1 and role.empty is not None and role.negative is not None
+                across = ordinary > 1 and role.empty is not None and role.negative is not None
                 yield _Mixture(
                     voices,
                     free.get(place) if role.composed or across else None,
@@ -132,7 +137,7 @@ class Conductor:
                 portion = places[begin : begin + self._most]
                 chosen = [rows[place] for place in portion]
                 words = self._adapter.words([_lengthen(row.embedding, length) for row in chosen])
-                picked = pick_rows(arguments, [row.source for row in chosen], given)
+                picked = pick(arguments, [row.source for row in chosen], given)
                 answers.update(zip(portion, call(_joined(picked, words))[0], strict=True))
         return [answers[place] for place in range(len(rows))]
 
@@ -189,19 +194,6 @@ def _lengthen(embedding: Embedding, length: int) -> Embedding:
     return (
         embedding if _length(embedding) == length else {**embedding, "embeds": repeat_to(embedding["embeds"], length)}
     )
-
-
-def pick_rows(value: Any, sources: Sequence[int], given: int, name: str = "") -> Any:
-    """Arguments of a call with just those of its rows, in that order."""
-    if isinstance(value, torch.Tensor):
-        if not is_batched(name, value, given) or list(sources) == list(range(given)):
-            return value
-        return value[torch.tensor(sources, device=value.device)]
-    if isinstance(value, Mapping):
-        return {key: pick_rows(item, sources, given, str(key)) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(pick_rows(item, sources, given, name) for item in value)
-    return value
 
 
 def _joined(arguments: Mapping[str, Any], words: Mapping[str, Any]) -> dict[str, Any]:

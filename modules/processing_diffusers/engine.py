@@ -44,7 +44,7 @@ from modules.processing_diffusers.multiplexer.admission import Lane
 from modules.processing_diffusers.multiplexer.core import Multiplexer
 from modules.processing_diffusers.multiplexer.stand_in import Port
 from modules.processing_diffusers.networks_part import NetworkShelf
-from modules.processing_diffusers.plan import Surroundings, joined_rows, resolve_request
+from modules.processing_diffusers.plan import Surroundings, branch_rows, joined_rows, resolve_request
 from modules.processing_diffusers.progress import Run, Strand
 from modules.processing_diffusers.stock import Stock
 from modules.processing_diffusers.storehouse import Storehouse
@@ -217,7 +217,7 @@ class DiffusersEngine:
             accelerator=handler.accelerator,
             quadratic=handler.attention_is_quadratic,
             max_rows=int(self._settings["max_batch"]),
-            rows_per_picture=2 if model.adapter.is_guided(plan.first.cfg_scale) else 1,
+            rows_per_picture=1 + int(model.adapter.is_guided(plan.first.cfg_scale)) + branch_rows(plan),
         )
         passes = (plan.first, plan.hires or plan.first)
         sizes = (*((item.width, item.height) for item in passes), *plan.encoded)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from modules.contracts.guidance import GuidanceParams
+from modules.processing_diffusers.branches import Branches
 from modules.processing_diffusers.guidance import PLUS_SHARE
 from modules.processing_diffusers.guidance_methods import Projection, rescaled, scale_at, share_along, threshold
 from modules.processing_diffusers.tail import ScheduleTail
@@ -30,6 +31,8 @@ class GuidedPass:
     """It begins with nothing but noise."""
     begin: int = 0
     """Steps of the pass that lie before those of the tail."""
+    guided: bool = True
+    """The pipeline asks for the unguided answer, too."""
 
 
 class GuidanceCourse:
@@ -46,13 +49,14 @@ class GuidanceCourse:
         tail: ScheduleTail,
         *,
         sparing: Callable[[], bool] | None = None,
+        branches: Branches | None = None,
         unpack: Cells = lambda latents: latents,
         pack: Cells = lambda latents: latents,
     ) -> None:
         """`sparing` says of each call whether it goes without the negative prompt anyway. `unpack` brings latents from
-        the denoiser's layout to (B, C, H, W), `pack` back."""
+        the denoiser's layout to (B, C, H, W), `pack` back. `branches` has what else is asked for in each call."""
         self._wishes, self._around, self._tail, self._sparing = wishes, around, tail, sparing
-        self._unpack, self._pack = unpack, pack
+        self._unpack, self._pack, self._branches = unpack, pack, branches
         self._calls, self._step, self._scale, self._alone = 0, 1, around.scale, False
         self._heard: tuple[torch.Tensor, torch.Tensor] | None = None
         self._projection = (
@@ -64,6 +68,10 @@ class GuidanceCourse:
         wishes, around = self._wishes, self._around
         self._step = around.begin + self._tail.step_at(self._calls)
         self._calls += 1
+        if self._branches is not None:
+            self._branches.share = (self._step - 1) / around.steps
+        if not around.guided:
+            return False
         window = (wishes.start, wishes.end)
         self._scale = scale_at(self._step, around.steps, around.scale, window=window, shape=wishes.schedule)
         spared = self._sparing is not None and self._sparing()
@@ -86,7 +94,7 @@ class GuidanceCourse:
         if self._step <= self._wishes.zero_steps and self._around.noise:
             return torch.zeros_like(output)
         if self._heard is None:
-            return output
+            return self._led(output, output)
         free, bound = self._heard
         self._heard = None
         if self._tail.plus:
@@ -97,7 +105,11 @@ class GuidanceCourse:
             guided = free + self._scale * (bound - free)
         else:
             guided = self._tail.answer(self._clean(free, bound, sample), sample)
+        guided = self._led(guided, bound)
         return rescaled(guided, bound, self._around.rescale) if self._around.rescale > 0 else guided
+
+    def _led(self, guided: torch.Tensor, bound: torch.Tensor) -> torch.Tensor:
+        return guided if self._branches is None else self._branches.lead(guided, bound)
 
     def _clean(self, free: torch.Tensor, bound: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
         """What guidance takes the clean latents to be."""

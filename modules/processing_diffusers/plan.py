@@ -104,12 +104,12 @@ def joined_rows(plan: GenerationPlan, rows: int) -> int:
     `rows` is what any other picture brings. Raises `InvalidRequest` for too many prompts.
     """
     spare = int("negative_prompt" in plan.family.capabilities)  # what they are mixed round
-    most = 0
+    each, most = 1 + branch_rows(plan), 0
     for batch in plan.batches:
         texts = ((picture.prompt, picture.words.hires_prompt) for picture in batch)
         counts = [max(len(split_composition(take_tags(text)[0])) for text in both) for both in texts]
         if max(counts) > 1:
-            most = max(most, sum(count + spare if count > 1 else rows for count in counts))
+            most = max(most, sum(count * each + spare if count > 1 else rows for count in counts))
     return most
 
 
@@ -146,6 +146,28 @@ def check_features(request: GenerationRequest, family: Family, notes: list[str])
         notes.append(f"{family.label} takes no negative prompt, so what was asked of guidance changed nothing.")
     elif guidance.zeroing and family.prediction != "flow":
         notes.append(f"CFG-Zero* is for flow models and {family.label} is none; it was left out.")
+    check_inside(request, family, notes)
+
+
+def check_inside(request: GenerationRequest, family: Family, notes: list[str]) -> None:
+    """Note what is asked of the denoiser's inside and is not there."""
+    attention, can = request.attention, family.capabilities
+    wishes = {
+        "PAG and SEG": (attention.pag_scale > 0 or attention.seg_scale > 0, "perturbed_attention"),
+        "skip-layer guidance": (attention.slg_scale > 0, "skip_layers"),
+        "FreeU": (request.features.freeu, "freeu"),
+        "token merging and HyperTile": (request.features.thinned, "fewer_tokens"),
+    }
+    for name, (wished, word) in wishes.items():
+        if wished and word not in can:
+            notes.append(f"{family.label} has nothing for {name}; it was left out.")
+
+
+def branch_rows(plan: GenerationPlan) -> int:
+    """Rows that each prompt of a picture has in a call besides the ordinary one, at most."""
+    attention, can = plan.request.attention, plan.family.capabilities
+    seen = (attention.pag_scale > 0) + (attention.seg_scale > 0) if "perturbed_attention" in can else 0
+    return seen + int(attention.slg_scale > 0 and "skip_layers" in can)
 
 
 def wanted_size(request: GenerationRequest, model: ModelEntry, measure: Callable[[bytes], Measured]) -> Size | Measured:

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from modules.contracts.control import BALANCED, CONTROL, ControlUnit
-from modules.processing_diffusers.conductor import pick_rows
 from modules.processing_diffusers.control_part import ControlPart
+from modules.processing_diffusers.multiplexer.picking import pick
 from modules.processing_diffusers.multiplexer.stand_in import Port
 from modules.processing_diffusers.networks_part import Clock
 
@@ -129,7 +129,7 @@ class Steering:
         config = unit.part.config
         sizes = () if config["addition_embed_type"] is None else ("added_cond_kwargs",)
         names = ("sample", "timestep", "encoder_hidden_states", *sizes)
-        arguments = {name: pick_rows(given[name], chosen, count, name) for name in names}
+        arguments = {name: pick(given[name], chosen, count, name) for name in names}
         # A denoiser for inpainting sees mask and masked picture behind the latents.
         arguments["sample"] = arguments["sample"][:, : config["in_channels"]]
         hint = unit.hint[pictures].to(self.dtype)

@@ -54,6 +54,12 @@ class Handlers:
     """Parameters that another model sets anew."""
     ABILITIES: ClassVar[dict[str, str]] = {
         **{name: "negative_prompt" for name in form.NAMES if name.startswith(("guidance.", "sampling.s_min_uncond"))},
+        "attention.pag_scale": "perturbed_attention",
+        "attention.seg_scale": "perturbed_attention",
+        "attention.slg_scale": "skip_layers",
+        **{name: "freeu" for name in form.NAMES if name.startswith("features.freeu")},
+        "features.token_merging": "fewer_tokens",
+        "features.hypertile": "fewer_tokens",
         "prompt.negative": "negative_prompt",
         "prompt.clip_skip": "clip_skip",
         "canvas.tiling": "tiling",

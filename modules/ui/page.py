@@ -150,6 +150,20 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
             inputs("handover.sampler")
             inputs("handover.steps", elem_classes="slid")
             inputs("handover.at", elem_classes="slid")
+    _guidance(inputs, parts, facts)
+    larger = facts.can("hires")
+    parts.second = gr.Accordion("Second pass at a larger size", open=False, visible=larger, elem_id="txt2img_hr")
+    with parts.second:
+        inputs("hires.enabled")
+        with gr.Row():
+            inputs("hires.upscaler")
+            inputs("hires.scale", elem_classes="slid")
+        with gr.Row():
+            inputs("hires.steps", elem_classes="slid")
+            inputs("hires.denoising_strength", elem_classes="slid")
+
+
+def _guidance(inputs: Inputs, parts: _Controls, facts: ModelFacts) -> None:
     guided = facts.can("negative_prompt")
     parts.guidance = gr.Accordion("Guidance", open=False, visible=guided, elem_id="txt2img_guidance")
     with parts.guidance:
@@ -164,16 +178,19 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
         with gr.Row():
             inputs("sampling.s_min_uncond")
             inputs("sampling.s_min_uncond_all")
-    larger = facts.can("hires")
-    parts.second = gr.Accordion("Second pass at a larger size", open=False, visible=larger, elem_id="txt2img_hr")
-    with parts.second:
-        inputs("hires.enabled")
         with gr.Row():
-            inputs("hires.upscaler")
-            inputs("hires.scale", elem_classes="slid")
+            inputs("attention.pag_scale", elem_classes="slid")
+            inputs("attention.seg_scale", elem_classes="slid")
+            inputs("attention.slg_scale", elem_classes="slid")
         with gr.Row():
-            inputs("hires.steps", elem_classes="slid")
-            inputs("hires.denoising_strength", elem_classes="slid")
+            inputs("features.freeu_b1", elem_classes="slid")
+            inputs("features.freeu_b2", elem_classes="slid")
+        with gr.Row():
+            inputs("features.freeu_s1", elem_classes="slid")
+            inputs("features.freeu_s2", elem_classes="slid")
+        with gr.Row():
+            inputs("features.token_merging", elem_classes="slid")
+            inputs("features.hypertile", elem_classes="slid")
 
 
 def _connect(page: gr.Blocks, inputs: Inputs, parts: _Controls, handlers: Handlers, panel: ControlPanel) -> None:

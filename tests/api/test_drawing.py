@@ -7,6 +7,8 @@ import json
 
 import pytest
 
+from modules.contracts.attention import AttentionParams
+from modules.contracts.features import FeatureParams
 from modules.contracts.guidance import GuidanceParams
 from modules.contracts.handover import HandoverParams
 from tests.api.fakes import b64, opened, picture
@@ -149,6 +151,18 @@ def test_a_second_sampler_has_fields_of_its_own(call, rig, client):
     for name, value in (("second_steps", -1), ("second_at", 2), ("second_sampler_name", "nobody's")):
         answer = client.post("/sdapi/v1/txt2img", json={"steps": 1, name: value})
         assert answer.status_code in (404, 422), answer.text
+
+
+def test_what_goes_on_inside_the_denoiser_has_fields_of_its_own(call, rig, client):
+    call(
+        steps=1, pag_scale=3, pag_adaptive=0.01, pag_layers="mid, up.0", seg_scale=2.5, seg_blur=4, seg_layers="down",
+        slg_scale=2.8, slg_layers="7", slg_start=0.1, slg_end=0.3, freeu_b1=1.3, freeu_b2=1.4, freeu_s1=0.9,
+        freeu_s2=0.2, freeu_start=0.1, freeu_end=0.8, hypertile_depth=1,
+    )  # fmt: skip
+    assert rig.asked.attention == AttentionParams(3.0, 0.01, "mid, up.0", 2.5, 4.0, "down", 2.8, "7", 0.1, 0.3)
+    assert rig.asked.features == FeatureParams(1.3, 1.4, 0.9, 0.2, 0.1, 0.8, 0.0, 0, 1)
+    for name, value in (("pag_scale", -1), ("seg_blur", 0), ("slg_end", 2), ("freeu_b1", 9), ("freeu_s1", "much")):
+        assert client.post("/sdapi/v1/txt2img", json={"steps": 1, name: value}).status_code == 422
 
 
 def test_the_second_pass(call, rig):

@@ -21,7 +21,9 @@ from modules.contracts.request import (
     EMPHASIS_MODES,
     GROUPS,
     MAX_SEED,
+    AttentionParams,
     CanvasParams,
+    FeatureParams,
     GenerationRequest,
     HandoverParams,
     HiresParams,
@@ -186,6 +188,7 @@ def test_a_number_that_is_none_is_reported():
 
 _names = st.sampled_from(["Euler", "DPM++ 2M", "DPM++ 2S a", "Euler a"])
 _schedules = st.sampled_from(["Karras", "SGM Uniform", "Beta"])
+_layers = st.sampled_from(["mid", "0, 1", "up.0, down.block_1", "7"])
 _words = st.one_of(
     st.text(max_size=60),
     st.text(alphabet=string.printable, max_size=60),
@@ -230,6 +233,8 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
         sampling=sampling,
         guidance=draw(_guidance()),
         handover=draw(_handover()),
+        attention=AttentionParams(pag_scale=draw(_share), seg_blur=draw(st.floats(0.1, 99)), slg_layers=draw(_layers)),
+        features=FeatureParams(freeu_b1=draw(_share), freeu_end=draw(_share)),
         hires=draw(_hires()) if draw(st.booleans()) else HiresParams(),
         image=None if mode == "txt2img" else ImageParams((b"x",), draw(_share), noise_multiplier=draw(_share)),
         inpaint=draw(_inpaint()) if mode == "inpaint" else None,

@@ -54,7 +54,10 @@ def family(id: str = "sd15", **facts: Any) -> Family:
         "native_size": 512,
         "defaults": {"sampler": "DPM++ 2M", "scheduler": "Karras", "steps": 20, "cfg_scale": 7.0},
         "prediction": "epsilon",
-        "capabilities": frozenset({"negative_prompt", "clip_skip", "hires", "tiling", "control"}),
+        "capabilities": frozenset(
+            {"negative_prompt", "clip_skip", "hires", "tiling", "control"}
+            | {"perturbed_attention", "skip_layers", "freeu", "fewer_tokens"}
+        ),
     }
     return Family(id=id, **{**base, **facts})
 

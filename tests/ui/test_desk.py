@@ -288,7 +288,13 @@ def test_what_a_model_cannot_do_is_not_offered_and_forgotten(room, monkeypatch):
     *values, negative, clip_skip, tiling, second, enabled, _, _ = room.handlers.fit("big")
     guidance, *inside = values[len(Handlers.FITTED) :]
     assert guidance["visible"] is False
-    assert [update["value"] for update in inside] == [0.0, 1.0, "constant", 0.0, False, 0.0, 0.0, False]
+    branches, freeu, thinning = [0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0], [0.0, 0]
+    assert [update["value"] for update in inside] == [
+        *(0.0, 1.0, "constant", 0.0, False, 0.0),
+        *branches,
+        *freeu,
+        *thinning,
+    ]
     assert (negative["visible"], negative["value"]) == (False, "")
     assert (clip_skip["visible"], clip_skip["value"]) == (False, 1)
     assert tiling["visible"] is True

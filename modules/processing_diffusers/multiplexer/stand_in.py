@@ -6,7 +6,7 @@ import contextlib
 import inspect
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -65,6 +65,23 @@ EXACT = frozenset({"timestep", "timesteps", "guidance", "time_ids", "img_ids", "
 
 ROWS = "rows of the lane's call"
 """Beside the arguments of a call on its way: which of the rows that the pipeline asked for each sample is."""
+KINDS = "kinds of samples"
+"""Beside the arguments, too: what each sample is asked for; 0 is the ordinary answer, which all have without it."""
+
+
+class Wider(Protocol):
+    """Whoever asks for more than the pipeline does."""
+
+    def ask(self, call: Callable[[dict[str, Any]], Any], arguments: dict[str, Any]) -> Any:
+        """The answer to `arguments`, by a call that may have further rows."""
+
+
+@runtime_checkable
+class KindPatch(Protocol):
+    """A `RowPatch` that does something else for samples of other kinds."""
+
+    def of_kinds(self, kinds: Sequence[int]) -> Any:
+        """The patch for a call whose samples are of these kinds."""
 
 
 class StandIn:
@@ -91,6 +108,7 @@ class StandIn:
         self._side: Side | None = None
         self._total = 0
         self._sparing: Callable[[], bool] | None = None
+        self._wider: Wider | None = None
         self.device = device
         self.dtype = torch.float32
 
@@ -100,27 +118,33 @@ class StandIn:
     def __call__(self, *given: Any, **named: Any) -> Any:
         arguments = dict(zip(self._target.positions, given, strict=False)) | named
         self._total = count_samples(arguments)
-        # Without either, every row is the one that was asked for, which patches and whoever adds take for granted.
+        # Without these, every row is the one that was asked for, which patches and whoever adds take for granted.
         told = self._side is not None or any(map(by_rows, self._port.patches))
-        if told and (self._words is not None or self._sparing is not None):
+        if told and not (self._words is None and self._sparing is None and self._wider is None):
             arguments[ROWS] = torch.arange(self._total)
         if self._sparing is not None and self._sparing():
-            output = _twice(self._ask(_second_half(arguments)))
+            output = _twice(self._widen(_second_half(arguments)))
         else:
-            output = self._ask(arguments)
+            output = self._widen(arguments)
         if self._guide is None:
             return output
         return (self._guide(output[0]), *output[1:])
+
+    def _widen(self, arguments: dict[str, Any]) -> Any:
+        return self._ask(arguments) if self._wider is None else self._wider.ask(self._ask, arguments)
 
     def _ask(self, arguments: dict[str, Any]) -> Any:
         return self._forward(arguments) if self._words is None else self._words.conduct(self._forward, arguments)
 
     def _forward(self, arguments: dict[str, Any]) -> Any:
-        rows, patches = arguments.get(ROWS), self._port.patches
+        rows, kinds, patches = arguments.get(ROWS), arguments.get(KINDS), self._port.patches
         if rows is not None:
             numbers = rows.tolist()
             patches = tuple(one.chosen(numbers) if by_rows(one) else one for one in patches)
-        given = {key: self._down(key, value) for key, value in arguments.items() if key != ROWS}
+        if kinds is not None:
+            asked = kinds.tolist()
+            patches = tuple(one.of_kinds(asked) if isinstance(one, KindPatch) else one for one in patches)
+        given = {key: self._down(key, value) for key, value in arguments.items() if key not in (ROWS, KINDS)}
         if self._side is not None:
             numbers = list(range(self._total)) if rows is None else rows.tolist()
             given |= self._side.residuals(given, numbers, self._total)
@@ -166,6 +190,16 @@ class StandIn:
             yield
         finally:
             self._guide, self._sparing = before, None
+
+    @contextlib.contextmanager
+    def widened_by(self, wider: Wider | None) -> Iterator[None]:
+        """Let `wider` ask for further rows for a while; None asks for none."""
+        before = self._wider
+        self._wider = wider
+        try:
+            yield
+        finally:
+            self._wider = before
 
     @contextlib.contextmanager
     def carrying(self, patches: tuple[Patch | RowPatch, ...]) -> Iterator[None]:

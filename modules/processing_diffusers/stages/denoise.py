@@ -7,13 +7,16 @@ from typing import Any
 
 import torch
 
+from modules.contracts.guidance import PLAIN_GUIDANCE
 from modules.contracts.plan import Leg, PassPlan
+from modules.processing_diffusers.branches import Branches
 from modules.processing_diffusers.conductor import Conductor
 from modules.processing_diffusers.guidance import Sparing, make_plus
 from modules.processing_diffusers.guidance_course import GuidanceCourse, GuidedPass, fitting
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.networks_part import Clock
 from modules.processing_diffusers.stages.encode import Conditioning
+from modules.processing_diffusers.stages.inside import branches_of, change_rows, thin_out
 from modules.processing_diffusers.stages.prepare import Beginning
 from modules.processing_diffusers.tail import ScheduleTail, names_of_arguments
 from modules.sd_samplers.build import build_scheduler
@@ -82,10 +85,13 @@ def _walk(
         "callback_on_step_end": watcher,
     }
     denoiser = getattr(pipeline, job.model.family.denoiser)
+    found = branches_of(job, plus=tail.plus)
+    branches = Branches(found, beginning.noise.shape[0]) if found else None
     with (
-        denoiser.guided_by(*_guidance(job, pass_plan, beginning, watcher)),
+        denoiser.guided_by(*_guidance(job, pass_plan, beginning, watcher, branches)),
+        denoiser.widened_by(branches),
         denoiser.worded_by(conditioning.conductor),
-        denoiser.carrying((watcher.networks,)),
+        denoiser.carrying((watcher.networks, change_rows(job, found, watcher.clock), *thin_out(job))),
         denoiser.steered_by(None if beginning.steering is None else beginning.steering.timed(watcher.clock)),
     ):
         result = pipeline(**arguments)[0]
@@ -96,7 +102,7 @@ Guide = Callable[[torch.Tensor], torch.Tensor]
 
 
 def _guidance(
-    job: Job, pass_plan: PassPlan, beginning: Beginning, watcher: StepWatcher
+    job: Job, pass_plan: PassPlan, beginning: Beginning, watcher: StepWatcher, branches: Branches | None
 ) -> tuple[Guide | None, Callable[[], bool] | None]:
     """Who sees the denoiser's answers, and who says which calls go without the negative prompt; sets up the tail."""
     tail = watcher.tail
@@ -104,9 +110,11 @@ def _guidance(
     asked = request.guidance
     wishes = fitting(asked, flow=job.model.family.prediction == "flow", plus=tail.plus)
     guided = adapter.is_guided(pass_plan.cfg_scale)
+    if not guided:
+        wishes = PLAIN_GUIDANCE
     if guided and tail.plus and asked.mixing:
         job.strand.note("CFG++ samplers guide in their own way; dynamic thresholding, APG and CFG-Zero* were left out.")
-    if not (guided and (wishes.scheduled or wishes.mixing)):
+    if branches is None and not (guided and (wishes.scheduled or wishes.mixing)):
         return make_plus(pass_plan.cfg_scale, tail.hear) if tail.plus else None, sparing
     height, width = beginning.noise.shape[-2:]
     around = GuidedPass(
@@ -116,12 +124,14 @@ def _guidance(
         request.sampling.cfg_rescale if "cfg_rescale" in job.model.family.capabilities else 0.0,
         beginning.latents is None,
         watcher.leg.begin,
+        guided,
     )
     course = GuidanceCourse(
         wishes,
         around,
         tail,
         sparing=sparing,
+        branches=branches,
         unpack=lambda latents: adapter.unpack(latents, height, width),
         pack=adapter.pack,
     )

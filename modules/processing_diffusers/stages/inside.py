@@ -1,0 +1,66 @@
+"""What of a request goes on inside the denoiser, row by row: the branches of guidance, and FreeU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from modules.contracts.request import GenerationRequest
+from modules.processing_diffusers.branches import Branch
+from modules.processing_diffusers.inside.rows import NO_CHANGE, RowChange, RowChanges, find_attentions, find_blocks
+from modules.processing_diffusers.inside.thinning import thinning_of
+from modules.processing_diffusers.job import Job
+from modules.processing_diffusers.multiplexer.call import Patch
+from modules.processing_diffusers.networks_part import Clock
+
+PERTURBED, SMOOTHED, SKIPPED = 1, 2, 3
+"""Kinds of samples besides the ordinary ones."""
+
+
+def branches_of(job: Job, *, plus: bool) -> tuple[Branch, ...]:
+    """The branches that the request asks for and the model can have. Raises `InvalidRequest` for unknown layers.
+
+    `plus` tells of a CFG++ sampler, which mixes in its own way.
+    """
+    wanted = job.plan.request.attention
+    if plus and wanted.rows() > 0:
+        job.strand.note("CFG++ samplers guide in their own way; PAG, SEG and SLG were left out.")
+        return ()
+    return tuple(_branches(job))
+
+
+def _branches(job: Job) -> Iterator[Branch]:
+    wanted, can = job.plan.request.attention, job.model.family.capabilities
+    shelf = job.model.fittings.shelves[job.model.fittings.denoiser]
+    if "perturbed_attention" in can:
+        if wanted.pag_scale > 0:
+            alone = RowChange(alone=find_attentions(shelf, wanted.pag_layers, "PAG layers"))
+            yield Branch(PERTURBED, alone, wanted.pag_scale, falling=wanted.pag_adaptive)
+        if wanted.seg_scale > 0:
+            paths = find_attentions(shelf, wanted.seg_layers, "SEG layers")
+            yield Branch(SMOOTHED, RowChange(blurred=paths, blur=wanted.seg_blur), wanted.seg_scale)
+    if "skip_layers" in can and wanted.slg_scale > 0:
+        left_out = RowChange(left_out=find_blocks(shelf, wanted.slg_layers, "SLG layers"))
+        yield Branch(SKIPPED, left_out, wanted.slg_scale, (wanted.slg_start, wanted.slg_end))
+
+
+def change_rows(job: Job, branches: tuple[Branch, ...], clock: Clock) -> RowChanges:
+    """The patch for every call of a pass; `clock` tells how far it has come."""
+    request, can = job.plan.request, job.model.family.capabilities
+    by_kind = {branch.kind: branch.change for branch in branches}
+
+    def change_of(kind: int) -> RowChange:
+        change = by_kind.get(kind, NO_CHANGE)
+        return replace(change, freeu=request.features.factors) if "freeu" in can and _freed(request, clock) else change
+
+    return RowChanges(job.model.fittings.shelves[job.model.fittings.denoiser], change_of)
+
+
+def thin_out(job: Job) -> tuple[Patch, ...]:
+    """Patches for every call of a pass that let attention see less."""
+    return thinning_of(job.plan.request.features) if "fewer_tokens" in job.model.family.capabilities else ()
+
+
+def _freed(request: GenerationRequest, clock: Clock) -> bool:
+    features, share = request.features, int(clock.done + 1e-9) / max(clock.steps, 1)
+    return features.freeu and features.freeu_start <= share < features.freeu_end
