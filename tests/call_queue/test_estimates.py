@@ -44,7 +44,7 @@ def drawn(request, width, height, *, pictures=1, interrupted=False):
 def test_work_is_megapixels_times_steps_times_pictures():
     assert work_of(wish()) == pytest.approx(10)
     assert work_of(wish(size=2, count=3)) == pytest.approx(60)
-    assert work_of(replace(wish(), image=ImageParams(denoising_strength=0.5))) == pytest.approx(5)
+    assert work_of(replace(wish(), image=ImageParams(denoising_strength=0.5))) == pytest.approx(6)
     larger = HiresParams(enabled=True, scale=2.0, steps=5, denoising_strength=0.6)
     assert work_of(replace(wish(), hires=larger)) == pytest.approx(10 + 4 * 5 * 0.6)
     assert work_of(wish(width=None), native=2_000_000) == pytest.approx(20)
