@@ -64,20 +64,28 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def open_subject(family: Family, manner: Manner, device: str, batch: int) -> tuple[Subject, str]:
-    """(the family opened with diffusers, the class of the model's sampler)."""
+    """(the family opened with diffusers, the name of the model's sampler)."""
     from modules.pocket.evaluation.known import TRACES, open_learned
-    from modules.pocket.evaluation.pipelines import PipelineDraw, open_controls, open_pipeline, read_defaults
+    from modules.pocket.evaluation.pipelines import (
+        PipelineDraw,
+        open_controls,
+        open_pipeline,
+        put_sampler,
+        read_defaults,
+    )
     from modules.pocket.evaluation.suite import Subject
 
     def member(folder: Path | None) -> PipelineDraw | None:
-        return (
-            None if folder is None else PipelineDraw(open_pipeline(folder, device), read_defaults(folder), batch=batch)
-        )
+        if folder is None:
+            return None
+        pipeline, wanted = open_pipeline(folder, device), read_defaults(folder)
+        put_sampler(pipeline, wanted)
+        return PipelineDraw(pipeline, wanted, batch=batch)
 
     defaults = read_defaults(family.model)
-    draw = PipelineDraw(
-        open_pipeline(family.model, device), defaults, open_controls(family.controls, device), family.adapters, batch
-    )
+    pipeline = open_pipeline(family.model, device)
+    sampler = put_sampler(pipeline, defaults)
+    draw = PipelineDraw(pipeline, defaults, open_controls(family.controls, device), family.adapters, batch)
     subject = Subject(
         draw,
         defaults.guidance if manner.guidance is None else manner.guidance,
@@ -87,7 +95,7 @@ def open_subject(family: Family, manner: Manner, device: str, batch: int) -> tup
         controls={name: TRACES[name] for name in family.controls},
         learned=[open_learned(name) for name in family.adapters],
     )
-    return subject, type(draw.pipeline.scheduler).__name__
+    return subject, sampler
 
 
 def write_figures(path: Path, said: dict[str, Any], merge: bool = False) -> None:

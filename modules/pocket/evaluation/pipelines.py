@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from modules.contracts.plan import SamplerPlan
 from modules.pocket.evaluation.colours import Picture
 from modules.pocket.evaluation.drawing import Order, Pictures
+from modules.sd_samplers.build import build_scheduler
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,9 @@ class Defaults:
     steps: int = 20
     guidance: float = 7.5
     size: int = 256
+    sampler: str = ""
+    """In the studio's words; empty for the one in the model's folder."""
+    scheduler: str = "Automatic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +152,20 @@ def open_pipeline(folder: Path, device: str = "cpu") -> Any:
     return pipeline.to(device)
 
 
+def put_sampler(pipeline: Any, defaults: Defaults) -> str:
+    """Gives the pipeline the sampler that the model asks for, if it asks for one; returns the name of what it then has.
+
+    A flow model keeps its own, as its steps were learned along it.
+    Raises InvalidRequest for a sampler or a schedule that the studio does not know.
+    """
+    kind = type(pipeline.scheduler).__name__
+    if not defaults.sampler or "Flow" in kind:
+        return kind
+    plan = SamplerPlan(defaults.sampler, defaults.scheduler, defaults.steps, None)
+    pipeline.scheduler = build_scheduler(plan, pipeline.scheduler.config, flow=False)
+    return f"{defaults.sampler}, {defaults.scheduler}"
+
+
 def open_controls(folders: Mapping[str, Path], device: str = "cpu") -> dict[str, Any]:
     """The ControlNets in diffusers folders, from disk only, float32, by the names given."""
     from diffusers import ControlNetModel
@@ -166,6 +185,8 @@ def read_defaults(folder: Path) -> Defaults:
         int(known.get("steps", usual.steps)),
         float(known.get("cfg_scale", usual.guidance)),
         int(known.get("width", native_size(folder) or usual.size)),
+        str(known.get("sampler", usual.sampler)),
+        str(known.get("scheduler", usual.scheduler)),
     )
 
 

@@ -1,8 +1,8 @@
 """Which of the encoded scenes a batch of diffusion training shows, and how often.
 
 A kind is learned best where nothing distracts from it: flat pictures before plain grounds, and single plane figures,
-are seen more often than the world has them; small things, of which a few latent cells are all there is, less often.
-Everything that the world has is still seen.
+are seen more often than the world has them, those with many corners, which are learned last, most of all; small things,
+of which a few latent cells are all there is, less often. Everything that the world has is still seen.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from modules.pocket.scenes.scene import Scene
 from modules.pocket.scenes.vocabulary import FIGURES, GROUNDS, STYLES
 from modules.pocket.stages.pictures import SEED
 
-FLAT, PLAIN, SINGLE, FIGURE, SMALL = 3.0, 3.0, 1.5, 1.5, 0.6
+FLAT, PLAIN, SINGLE, FIGURE, SMALL = 4.0, 4.0, 2.0, 3.0, 0.6
 """How much more often than another scene one is seen that is flat, before a plain ground, of one thing, of a plane
 figure, of a small thing."""
+CORNERED, CORNERS = ("star", "cross"), 2.0
+"""Figures with many corners, and how much more often than another figure one of them is seen."""
 
 
 def weigh(scene: Scene) -> float:
@@ -28,6 +30,7 @@ def weigh(scene: Scene) -> float:
     weight *= PLAIN if scene.ground.kind == GROUNDS[0] else 1.0
     weight *= SINGLE if len(scene.things) == 1 else 1.0
     weight *= FIGURE if scene.things[0].kind in FIGURES else 1.0
+    weight *= CORNERS if scene.things[0].kind in CORNERED else 1.0
     return weight * (SMALL if scene.size == "small" else 1.0)
 
 

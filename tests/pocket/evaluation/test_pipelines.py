@@ -10,7 +10,14 @@ import torch
 from safetensors.torch import save_file
 
 from modules.pocket.evaluation.drawing import Order
-from modules.pocket.evaluation.pipelines import Adapter, Defaults, PipelineDraw, open_controls, open_pipeline
+from modules.pocket.evaluation.pipelines import (
+    Adapter,
+    Defaults,
+    PipelineDraw,
+    open_controls,
+    open_pipeline,
+    put_sampler,
+)
 
 SIDE = 64
 TWO = Order(("a red circle", "a blue square"), (1, 2), steps=2, guidance=3.0)
@@ -121,3 +128,15 @@ def test_an_adapter_acts_by_its_weight_and_leaves_the_model_as_it_was(draw, adap
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"model_index\.json"):
         open_pipeline(tmp_path)
+
+
+def test_a_models_own_sampler_is_what_it_is_drawn_with(tiny_sd15_folder):
+    """The studio's Euler a, with the noise of each picture from the picture's own seed."""
+    pipeline = open_tiny(tiny_sd15_folder)
+    assert put_sampler(pipeline, Defaults()) == "DDIMScheduler"
+    plain = PipelineDraw(pipeline, Defaults(3, 3.0, SIDE), batch=2)(TWO)
+    assert put_sampler(pipeline, Defaults(3, 3.0, SIDE, "Euler a")) == "Euler a, Automatic"
+    ancestral = PipelineDraw(pipeline, Defaults(3, 3.0, SIDE), batch=2)
+    both = ancestral(TWO)
+    assert apart(both, plain) > 1
+    assert apart(ancestral(TWO.part(1, 2)), both[1:]) < 0.1
