@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tests.factories.ldm_keys import unet_key
 from tests.factories.parts import seeded
 
 HINT = (8, 8, 16, 16)
@@ -68,3 +69,25 @@ def _speak(control: Any, strength: float) -> None:
         torch.nn.init.normal_(layer.weight, std=strength * 0.2)
         torch.nn.init.normal_(layer.bias, std=strength * 0.2)
     torch.nn.init.normal_(control.controlnet_cond_embedding.conv_out.weight, std=0.5)
+
+
+def save_ldm(control, target):
+    """The ControlNet as its authors would have written it."""
+    from safetensors.torch import save_file
+
+    named = {}
+    for name, tensor in control.state_dict().items():
+        stem, _, last = name.rpartition(".")
+        words = stem.split(".")
+        if words[0] == "controlnet_down_blocks":
+            key = f"zero_convs.{words[1]}.0"
+        elif words[0] == "controlnet_mid_block":
+            key = "middle_block_out.0"
+        elif words[0] == "controlnet_cond_embedding":
+            place = {"conv_in": 0, "conv_out": 14}.get(words[1])
+            key = f"input_hint_block.{2 * int(words[2]) + 2 if place is None else place}"
+        else:
+            named[f"control_model.{unet_key(name, 1, frozenset({1, 2, 3}))}"] = tensor.contiguous()
+            continue
+        named[f"control_model.{key}.{last}"] = tensor.contiguous()
+    save_file(named, target)

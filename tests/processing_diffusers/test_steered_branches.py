@@ -67,3 +67,15 @@ def test_all_of_it_in_company_is_what_it_is_alone(studio):
         together = in_threads([lambda r=request: studio.draw(r) for request in requests])
     for one, other in zip(alone, together, strict=True):
         assert np.abs(one - pixels(other.pictures[0])).max() <= 1
+
+
+def test_guidance_that_skips_the_negative_prompt_is_steered_too(studio, exact):
+    spared = sampled(s_min_uncond=100.0, s_min_uncond_all=True)
+    one, other = (exact(studio.draw(steered(sampling=how))) for how in (spared, sampled(cfg_scale=1.0)))
+    torch.testing.assert_close(one, other, rtol=0, atol=CLOSE)
+
+
+def test_joined_prompts_are_steered_row_by_row(studio, exact):
+    joined = replace(ask().prompt, text="a red circle AND a blue square")
+    one = exact(studio.draw(ask(size=SIZE, seed=1, prompt=joined)))
+    assert float((exact(studio.draw(steered(mode=BALANCED, prompt=joined))) - one).abs().max()) > 1e-4
