@@ -139,7 +139,7 @@ def test_steps_of_image_to_image_are_those_of_then(studio, since):
     picture = draw(studio, request)
     since({"img2img_fix_steps": True})
     other = draw(studio, request)
-    assert (picture.recipe["first"]["steps"], other.recipe["first"]["steps"]) == (2, 4)
+    assert (picture.recipe["first"]["steps"], other.recipe["first"]["steps"]) == (3, 4)
     verdict = verifier.verify(picture.id, "ann", company=0)
     assert (verdict.alone.largest, verdict.changes) == (0, ())
     since({"img2img_fix_steps": False})
