@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Protocol
@@ -42,25 +41,6 @@ class Arrival:
     """Handed the id once nothing else stands in the way; what it raises keeps the job out."""
     origin: str | None = None
     """The job that it repeats."""
-
-
-class Crowd:
-    """How many are within a block at this moment; true while there is anybody. Safe from any thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._count = 0
-
-    def __bool__(self) -> bool:
-        return self._count > 0
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._count += 1
-
-    def __exit__(self, *told: object) -> None:
-        with self._lock:
-            self._count -= 1
 
 
 class Values(Protocol):

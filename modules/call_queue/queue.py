@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 from sqlalchemy.exc import SQLAlchemyError
 
 from modules.call_queue.additions import with_own, with_seeds
-from modules.call_queue.entrance import OPEN, Arrival, Crowd, Entrance
+from modules.call_queue.entrance import OPEN, Arrival, Entrance
 from modules.call_queue.estimates import Spread
 from modules.call_queue.handle import Handle, Recent, Ticket, remember
 from modules.call_queue.journal import JournalHandler
@@ -84,7 +84,6 @@ class CallQueue(Tending):
         self._running: dict[str, Run] = {}
         self._known: WeakValueDictionary[str, Ticket] = WeakValueDictionary()
         self._recent = Recent()
-        self._arriving = Crowd()
         self._threads: builtins.list[threading.Thread] = []
         self._stopping = False
         self._broken: StudioError | None = None
@@ -161,8 +160,7 @@ class CallQueue(Tending):
         if job_id is not None and (self._store.get(chosen) or self._pictures.list(job_id=chosen, limit=1)):
             raise InvalidRequest(f"There is a job {chosen!r} already; choose another id, or none.")
         self._check_open()
-        with self._arriving:
-            return self._store_away(arrival, chosen, digest)
+        return self._store_away(arrival, chosen, digest)
 
     def _store_away(self, arrival: Arrival, chosen: str, digest: str | None) -> JobHandle:
         request, owner, terms = arrival.request, arrival.owner, arrival.terms
@@ -350,7 +348,6 @@ class CallQueue(Tending):
         """Note down the run of a job that this lane has taken; `_change` is held."""
         ticket = self._known.get(claim.id) or self._adopt(claim.id, claim.owner)
         run = self._running[claim.id] = Run(claim, ticket, lane, began=self._store.clock())
-        run.context.followed = self._followed
         for neighbour in self._running.values():
             neighbour.company = max(neighbour.company, len(self._running))
         self._last_model = claim.model
@@ -358,10 +355,6 @@ class CallQueue(Tending):
         if claim.timeout is not None:
             self._upkeep.wake()
         return run
-
-    def _followed(self) -> bool:
-        """Another job is about to run: one waits or is on its way in, and a lane is free. Takes no lock."""
-        return (self._stirred or bool(self._arriving)) and len(self._running) < len(self._threads)
 
     def _resident(self) -> set[str]:
         """The models that are surely in memory: those of the jobs that run, or of the last one."""

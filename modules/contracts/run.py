@@ -27,11 +27,6 @@ def _always() -> bool:
     return True
 
 
-def _nobody() -> bool:
-    """Of a run that is known to be the only one."""
-    return False
-
-
 @dataclass(slots=True)
 class RunContext:
     """The line between one running job and the rest of the house. Safe to use from several threads."""
@@ -45,8 +40,6 @@ class RunContext:
     """False makes none at all."""
     watched: Callable[[], bool] = _always
     """Asked before each preview is made: whether anybody would look at it now."""
-    followed: Callable[[], bool] = _nobody
-    """Whether another run is about to begin beside this one, so that steps may wait for it; quick, takes no lock."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     skipped: threading.Event = field(default_factory=threading.Event)
     """Set to leave the current batch and go on with the next; the engine clears it."""

@@ -130,7 +130,7 @@ class DiffusersEngine:
             return self._enlarger.generate(request, context)
         with contextlib.ExitStack() as stack:
             # Before anything else, so that jobs that began a moment ago know of this one.
-            lane = stack.enter_context(self.multiplexer.lane(context.followed))
+            lane = stack.enter_context(self.multiplexer.lane())
             run = Run(self.resolve(request), context)
             return self._run(run, lane, stack)
 

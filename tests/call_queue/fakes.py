@@ -24,7 +24,6 @@ class FakeEngine:
         self.entered = threading.Semaphore(0)
         """Released once for every batch that reaches its first step."""
         self.seen = []
-        self.contexts = []
         self.fail = {}
         """Prompt → exception to raise."""
         self.resolved = {}
@@ -48,7 +47,6 @@ class FakeEngine:
 
     def generate(self, request, context):
         self.seen.append(request)
-        self.contexts.append(context)
         if request.enlarge is not None:
             return self._enlarge(request, context)
         if request.prompt.text in self.fail:

@@ -159,25 +159,6 @@ def test_two_processes_do_not_fill_the_same_room(database, second):
     assert len(refused) == 1
 
 
-def test_a_run_knows_whether_another_one_is_about_to_begin_beside_it(make_queue, engine):
-    queue = make_queue(lanes=2)
-    engine.hold()
-    queue.start()
-    queue.submit(GenerationRequest(PromptParams("first")), "ann")
-    assert engine.entered.acquire(timeout=20)
-    (first,) = engine.contexts
-    with queue._change:
-        assert queue._change.wait_for(lambda: not queue._stirred, 10)  # the free lane found no other job
-    assert not first.followed()
-    with queue._arriving:
-        assert first.followed()
-    queue.submit(GenerationRequest(PromptParams("second")), "ann")
-    assert engine.entered.acquire(timeout=20)
-    with queue._arriving:
-        assert not first.followed()  # no lane is free
-    engine.let_go()
-
-
 def test_the_sum_is_read_from_an_index_alone(sqlite_database):
     store = JobStore(sqlite_database)
     query = "EXPLAIN QUERY PLAN SELECT sum(size) FROM jobs WHERE state = 'queued' AND owner = 'ann'"

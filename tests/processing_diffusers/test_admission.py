@@ -145,15 +145,3 @@ def test_lanes_that_step_already_are_not_held_up_by_those_that_come():
     again = call(STEP, lanes[0])
     line.join(again, 0.3)
     assert line.choose(lanes, window=0.004, now=0.3, hurry=False)[0] == [again]
-
-
-def test_a_first_step_waits_for_a_lane_that_is_only_announced():
-    coming = [True]
-    alone = Lane(None, 0.0, lambda: coming[0])
-    alone.last, alone.waiting, alone.coming = "step", True, False
-    admission = taught(*[0.03] * 50)
-    assert patience(admission, [alone], first=True, now=0.04, since=0.04) == pytest.approx(0.03, abs=0.005)
-    assert patience(admission, [alone], first=True, now=0.2, since=0.04) <= 0  # a forward's time has passed
-    assert patience(admission, [alone], first=False, now=0.04, since=0.04) <= 0
-    coming[0] = False
-    assert patience(admission, [alone], first=True, now=0.04, since=0.04) <= 0

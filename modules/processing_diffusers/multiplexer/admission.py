@@ -7,15 +7,15 @@ because lanes that were released together come back one after the other; all in 
 of what the forward itself was measured to take.
 
 Lanes that begin together should also take their first step together: one that goes ahead makes a forward for itself
-alone, and so do the others at the end. So first steps wait for lanes that are on their way to theirs, or about to set
-out, about as long as lanes were measured to need, and never longer than a forward takes. Lanes that step already are
-not held up: whoever comes later joins them at their next step.
+alone, and so do the others at the end. So first steps wait for lanes that are on their way to theirs, about as long as
+lanes were measured to need, and never longer than a forward takes. Lanes that step already are not held up: whoever
+comes later joins them at their next step.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,10 +30,8 @@ REMEMBERED = 256
 class Lane:
     """One running job as the multiplexer sees it. Its fields are guarded by the multiplexer's lock."""
 
-    def __init__(self, digests: Any, born: float = 0.0, followed: Callable[[], bool] | None = None) -> None:
+    def __init__(self, digests: Any, born: float = 0.0) -> None:
         self.digests = digests
-        self.followed = followed
-        """Says whether another lane is about to be registered."""
         self.born = born
         """When it was registered."""
         self.coming = True
@@ -109,17 +107,12 @@ class Admission:
         if any(not lane.waiting and (lane.last == key or lane.cohort in cohorts) for lane in lanes):
             ends.append(min(max(times.since, times.arrived) + window, times.since + cost * SHARE))
         if first:
-            ends.append(min(self._expected(group, lanes, times.now), times.since + cost))
+            ends.append(min(self._expected(lanes), times.since + cost))
         return max(ends) - times.now
 
-    def _expected(self, group: Iterable[Lane], lanes: Iterable[Lane], now: float) -> float:
-        """When the last of those that are on their way will have come; long ago where there is none.
-
-        A lane of `group` may know of one that is not registered yet: it is reckoned to be, now.
-        """
+    def _expected(self, lanes: Iterable[Lane]) -> float:
+        """When the last of those that are on their way will have come; long ago where there is none."""
         last = max((lane.born for lane in lanes if lane.coming), default=None)
-        if any(lane.followed is not None and lane.followed() for lane in group):
-            last = now
         if last is None:
             return 0.0
         if self._approach is None:

@@ -61,13 +61,9 @@ class Multiplexer:
         started.wait()
 
     @contextlib.contextmanager
-    def lane(self, followed: Callable[[], bool] | None = None) -> Iterator[Lane]:
-        """Register a running job. Leaving the block, however it ends, lets the others stop waiting for it.
-
-        `followed` says whether another one is about to be registered; its first step waits for that one's. It is asked
-        with the multiplexer's lock held.
-        """
-        lane = Lane(Digests(), time.monotonic(), followed)
+    def lane(self) -> Iterator[Lane]:
+        """Register a running job. Leaving the block, however it ends, lets the others stop waiting for it."""
+        lane = Lane(Digests(), time.monotonic())
         with self._condition:
             self._lanes.add(lane)
         try:
