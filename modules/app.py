@@ -26,7 +26,7 @@ from modules.contracts.errors import InvalidRequest, StudioError
 from modules.contracts.jobs import JobService
 from modules.contracts.pictures import PictureStore
 from modules.contracts.request import GenerationRequest
-from modules.engine_room import EngineRoom
+from modules.engine_room import ALONE_SECONDS, SETTLE_SECONDS, EngineRoom
 from modules.shelves import Shelves, open_shelves
 from modules.support.bus import EventBus
 from modules.support.garbage import set_aside
@@ -103,7 +103,7 @@ def build_studio(
     database, jobs = _open_databases(options, paths, private)
     pictures = DiskPictureStore(database, paths.outputs, settings)
     accounts, door, end_counting = _open_accounts(options, database, private)
-    room = EngineRoom(status)
+    room = EngineRoom(status, ALONE_SECONDS if private else SETTLE_SECONDS)
     queue = _line_up(room, jobs, bus, pictures, accounts, shelves.examine, settings, options.run.lanes)
     queue = queue if private else _meter(queue, accounts.gate, catalog, bus)  # a private one is the terminal's own
     pruner = _pruner(jobs, settings)

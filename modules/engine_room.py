@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from modules.processing_diffusers.engine import DiffusersEngine
 
 log = logging.getLogger(__name__)
-SETTLE_SECONDS = 10.0
-"""How long closing waits for an engine that is just being built."""
+SETTLE_SECONDS, ALONE_SECONDS = 10.0, 120.0
+"""How long closing waits for an engine that is just being built: beside a supervisor, which loses patience, and in a
+process of its own. One that ends while a thread imports compiled code aborts."""
 
 
 class EngineRoom:
     """The engine that is on its way: everybody may ask for it, and whoever needs it waits."""
 
-    def __init__(self, status: Status) -> None:
-        self._status = status
+    def __init__(self, status: Status, settle: float = SETTLE_SECONDS) -> None:
+        """`settle` is how many seconds closing waits for an engine that is being built."""
+        self._status, self._settle = status, settle
         self._lock = threading.Lock()
         self._closed = False
         self._coming: Future[DiffusersEngine] = Future()
@@ -125,14 +127,14 @@ class EngineRoom:
     def close(self) -> None:
         """Release the engine, or turn away whoever still waits for it; one that comes later is closed at once.
 
-        Waits a little for one that is just being built: a process that ends in the middle of it aborts.
+        Waits for one that is just being built: a process that ends in the middle of it aborts.
         """
         if self._prober is not None:
-            self._prober.stop(SETTLE_SECONDS)
+            self._prober.stop(self._settle)
         with self._lock:
             self._closed = True
             if not self._coming.done():
                 self._coming.set_exception(NotReady("The studio is closing."))
-        self._idle.wait(SETTLE_SECONDS)
+        self._idle.wait(self._settle)
         if self._coming.exception() is None:
             self._coming.result().close()

@@ -148,3 +148,28 @@ def test_closing_waits_for_a_model_that_is_being_loaded():
         go_on.set()
         closing.result(10)
     assert ended == ["loaded", "closed"]
+
+
+@pytest.mark.parametrize("settle", [0.0, 20.0])
+def test_a_process_of_its_own_waits_longer_for_libraries_than_a_server_may(settle):
+    begun, go_on = threading.Event(), threading.Event()
+    room, engine = EngineRoom(Status(), settle), FakeEngine()
+
+    def assemble():
+        begun.set()
+        go_on.wait(20)
+        return None, engine
+
+    with ThreadPoolExecutor(2) as crowd:
+        building = crowd.submit(room.build, assemble)
+        assert begun.wait(10)
+        closing = crowd.submit(room.close)
+        if settle:
+            with pytest.raises(TimeoutError):
+                closing.result(0.3)
+        else:
+            closing.result(10)
+        assert not building.done()
+        go_on.set()
+        closing.result(10)
+    assert engine.closed
