@@ -167,7 +167,7 @@ def control_settings() -> ControlSettings:
 @router.post("/detect", responses=REFUSED)
 def detect(studio: Services, owner: Owner, member: Member, wanted: DetectWanted) -> Detected:
     """Preprocess pictures and give back the maps, as large as the preprocessor sees the pictures. Not for guests."""
-    entry = studio.controls.find_preprocessor(wanted.controlnet_module[:200])
+    entry = studio.controls.find_preprocessor(wanted.controlnet_module)
     pictures, masks = wanted.controlnet_input_images, wanted.controlnet_masks
     if not pictures:
         raise InvalidRequest("No image selected: controlnet_input_images has to hold at least one picture in base64.")

@@ -170,7 +170,7 @@ def check_units(control: ControlParams, starts_from_picture: bool) -> None:
                 f"ControlNet unit {number} starts at {unit.guidance_start:g} and ends at {unit.guidance_end:g}; "
                 "it has to start before it ends."
             )
-        if unit.model.strip().casefold() in ("", "none"):
+        if unit.model.strip().casefold() in ("", NO_MODEL.casefold()):
             raise InvalidRequest(f"ControlNet unit {number} is on and has no model; choose one, or switch it off.")
         if not unit.image and not starts_from_picture:
             raise InvalidRequest(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from modules.contracts.control import NO_MODEL, ControlUnit
+from modules.contracts.control import ControlUnit
 from modules.contracts.errors import UnknownModel
 
 ControlKind = Literal["controlnet", "union", "t2i_adapter"]
@@ -113,11 +113,6 @@ class NoControls:
 
     def refresh(self) -> None:
         """Nothing to look at."""
-
-
-def is_no_model(name: str) -> bool:
-    """Whether a name stands for no model."""
-    return name.strip().casefold() in ("", NO_MODEL.casefold())
 
 
 TAGS: Mapping[str, int] = {

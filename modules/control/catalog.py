@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import threading
 import time
@@ -14,13 +13,13 @@ from modules.contracts.controls import ControlEntry, PreprocessorEntry
 from modules.contracts.errors import BrokenModel, UnknownModel
 from modules.control import table
 from modules.control.inspection import inspect, short_hash
+from modules.sd_models.names import free_name, near_names
 from modules.sd_models.scan import PICKLES, find_files, signature
 from modules.support.paths import Paths
 
 KIND = "controlnet"
 REST_SECONDS = 2.0
 """From one look at the folders to the next that somebody asks for."""
-SHOWN = 10
 
 
 class ControlCatalog:
@@ -65,7 +64,8 @@ class ControlCatalog:
                 if entry.problem is not None:
                     raise BrokenModel(entry.problem)
                 return entry
-        raise UnknownModel(_nothing_of(name, [entry.name for entry in entries]))
+        near = near_names(name, [entry.name for entry in entries])
+        raise UnknownModel(f"There is no ControlNet {name!r}; {near}.")
 
     def preprocessors(self) -> tuple[PreprocessorEntry, ...]:
         """All in display order, those that lack something included."""
@@ -101,7 +101,7 @@ class ControlCatalog:
                 sign, size = signature(path)
             except OSError:
                 continue  # it went away while we looked
-            name = _free_name(path, rows)
+            name = free_name(path.name if path.is_dir() else path.stem, path.parent.name, rows)
             found = self._known.get(f"{name} {sign}") or _entry(name, path, size)
             known[f"{name} {sign}"] = rows[name] = found
         self._known = known
@@ -134,21 +134,3 @@ def _entry(name: str, path: Path, size: int) -> ControlEntry:
         problem = f"{path.name} cannot be read: {error.strerror}."
         return ControlEntry(name, path, None, size_bytes=size, problem=problem)
     return ControlEntry(name, path, found.kind, found.base, short_hash(path), size)
-
-
-def _free_name(path: Path, taken: dict[str, ControlEntry]) -> str:
-    stem = path.name if path.is_dir() else path.stem
-    name, number = stem, 2
-    if name in taken:
-        name = f"{path.parent.name}/{stem}"
-    while name in taken:
-        name, number = f"{stem} ({number})", number + 1
-    return name
-
-
-def _nothing_of(name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    if near:
-        return f"There is no ControlNet {name!r}; near names are {', '.join(near)}."
-    known = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-    return f"There is no ControlNet {name!r}; known are {known or 'none'}."

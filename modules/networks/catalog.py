@@ -6,7 +6,6 @@ sizes and times at each start and nothing else.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import logging
@@ -24,6 +23,7 @@ from modules.networks.parameters import PEFT_CONFIG, is_network
 from modules.networks.vector_files import is_embedding, word_of
 from modules.sd_models.hashes import HashStore
 from modules.sd_models.header import read_header
+from modules.sd_models.names import free_name, near_names
 from modules.sd_models.scan import find_files, signature
 from modules.support.atomic import write_text
 from modules.support.paths import Paths
@@ -34,7 +34,6 @@ REST_SECONDS = 2.0
 """From one look at the folders to the next that somebody asks for, or as long as the last one took, if that is more."""
 FORMAT = 1
 """Counts up when what is kept of a header changes."""
-SHOWN = 10
 BLOCK = 1 << 20
 
 
@@ -114,7 +113,7 @@ class NetworkCatalog:
                     sign, size = signature(path)
                 except OSError:
                     continue  # it went away while we looked
-                name = _free_name(path, rows)
+                name = free_name(_stem(path), path.parent.name, rows)
                 kept[sign] = row = known.get(sign) or _inspect(kind, path)
                 signatures[path] = sign
                 rows[name] = _entry(name, kind, path, size, row)
@@ -188,15 +187,9 @@ def _entry(name: str, kind: NetworkKind, path: Path, size: int, row: Mapping[str
     return NetworkEntry(name, kind, path, alias, facts, size_bytes=size)
 
 
-def _free_name(path: Path, taken: Mapping[str, NetworkEntry]) -> str:
+def _stem(path: Path) -> str:
     """The file's name without ending; of what PEFT saves as a folder, the folder's."""
-    stem = path.parent.name if (path.parent / PEFT_CONFIG).is_file() else path.stem
-    name, number = stem, 2
-    if name in taken:
-        name = f"{path.parent.name}/{stem}"
-    while name in taken:
-        name, number = f"{stem} ({number})", number + 1
-    return name
+    return path.parent.name if (path.parent / PEFT_CONFIG).is_file() else path.stem
 
 
 def _match(name: str, entries: list[NetworkEntry]) -> NetworkEntry | None:
@@ -229,8 +222,4 @@ def _with_hashes(entry: NetworkEntry, both: str | None) -> NetworkEntry:
 
 def _nothing_of(kind: NetworkKind, name: str, names: list[str]) -> str:
     what = {"lora": "network", "embedding": "embedding"}[kind]
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    if near:
-        return f"There is no {what} {name!r}; near names are {', '.join(near)}."
-    known = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-    return f"There is no {what} {name!r}; known are {known or 'none'}."
+    return f"There is no {what} {name!r}; {near_names(name, names)}."

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from modules.contracts.catalog import ModelEntry
 from modules.contracts.errors import UnknownModel
+
+SHOWN = 10
+"""Names that a sentence lists at most."""
 
 TITLE = re.compile(r"(?P<name>.*\S)\s*\[(?P<hash>[0-9a-fA-F]{8,64})\]")
 MAX_NAME = 1000
@@ -49,7 +52,8 @@ def look_up(wanted: str, entries: Iterable[ModelEntry], calls: Mapping[str, tupl
         raise UnknownModel(
             f"{wanted!r} may mean {' or '.join(entry.name for entry in found)}; name one of them in full."
         )
-    raise UnknownModel(f"No model {wanted[:200]!r}; {_near(clean, entries)}.")
+    near = near_names(clean, [entry.name for entry in entries], none="the catalogue is empty")
+    raise UnknownModel(f"No model {wanted[:200]!r}; {near}.")
 
 
 def _with_hash(text: str, entries: tuple[ModelEntry, ...]) -> list[ModelEntry]:
@@ -70,12 +74,22 @@ def _named(name: str, entries: tuple[ModelEntry, ...], calls: Mapping[str, tuple
     return [entry for entry in entries if any(folded == call.casefold() for call in calls[entry.name])]
 
 
-def _near(name: str, entries: tuple[ModelEntry, ...]) -> str:
-    known = [entry.name for entry in entries]
+def near_names(name: str, known: Sequence[str], *, none: str = "known are none") -> str:
+    """For the end of a sentence: names like one that is not there, else some of those that are, else `none`."""
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if near:
         return f"near names are {', '.join(near)}"
     if not known:
-        return "the catalogue is empty"
-    shown = ", ".join(known[:10])
-    return f"known are {shown}{' and ' + str(len(known) - 10) + ' more' if len(known) > 10 else ''}"
+        return none
+    shown = ", ".join(known[:SHOWN])
+    return f"known are {shown}{' and ' + str(len(known) - SHOWN) + ' more' if len(known) > SHOWN else ''}"
+
+
+def free_name(stem: str, folder: str, taken: Container[str]) -> str:
+    """`stem`, or where that is taken, the folder's name before it, or else a number behind it."""
+    name, number = stem, 2
+    if name in taken:
+        name = f"{folder}/{stem}"
+    while name in taken:
+        name, number = f"{stem} ({number})", number + 1
+    return name

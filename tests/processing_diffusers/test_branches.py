@@ -13,26 +13,10 @@ from modules.contracts.guidance import GuidanceParams
 from modules.contracts.plan import SamplerPlan
 from modules.contracts.request import AttentionParams, FeatureParams, HiresParams, PromptParams, SamplingParams
 from modules.processing_diffusers.inside.attention import blurred
-from modules.processing_diffusers.multiplexer.core import Multiplexer
 from modules.sd_samplers.build import build_scheduler
 from tests.processing_diffusers.conftest import CLOSE, ask, held_back, in_threads, pixels
 
 FREED = FeatureParams(1.4, 1.6, 0.7, 0.4)
-
-
-@pytest.fixture
-def rows(monkeypatch):
-    """Samples of every call of a denoiser, in order."""
-    seen, plain = [], Multiplexer.call
-
-    def call(self, lane, target, arguments, **named):
-        if target.stepped:
-            tensor = next(value for value in arguments.values() if getattr(value, "ndim", 0) > 1)
-            seen.append(tensor.shape[0])
-        return plain(self, lane, target, arguments, **named)
-
-    monkeypatch.setattr(Multiplexer, "call", call)
-    return seen
 
 
 def led(steps=3, features=None, **wishes):
