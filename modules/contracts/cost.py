@@ -61,9 +61,9 @@ def work_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> float:
     elif request.image is not None:
         steps = share_run(request.steps, request.image.denoising_strength)
     total = pixels * steps
-    if hires.enabled:
+    if hires.enabled and hires.denoising_strength > 0:  # its schedule is made longer, so that all its steps are run
         larger = float(hires.resize_width * hires.resize_height) or pixels * hires.scale**2
-        total += larger * (hires.steps or request.steps) * hires.denoising_strength
+        total += larger * (hires.steps or request.steps)
     return total * rows_of(request) / 2 * pictures_of(request) / 1e6
 
 

@@ -76,7 +76,7 @@ def test_a_picture_stands_for_the_first_pass(call, rig, client):
     asked = rig.asked
     assert opened(b64(asked.first_pass)).tobytes() == opened(b64(given)).tobytes()
     assert (asked.canvas.width, asked.canvas.height, asked.mode) == (96, 64, "txt2img")
-    assert work_of(asked) == pytest.approx(192 * 128 * 4 * 0.4 / 1e6)
+    assert work_of(asked) == pytest.approx(192 * 128 * 4 / 1e6)
     assert told["parameters"]["firstpass_image"] is None
     call(**body, width=128, steps=1)
     assert (rig.asked.canvas.width, rig.asked.canvas.height) == (128, 64)
