@@ -166,7 +166,8 @@ class DiskPictureStore:
         """The row of that job and index, made when there is none, with a name that no other picture has."""
         now = datetime.now(UTC)
         values = {
-            "id": secrets.token_urlsafe(12),
+            # Hexadecimal: an id of the URL-safe alphabet may begin with "-", which the terminal takes for an option.
+            "id": secrets.token_hex(12),
             "job_id": job_id,
             "position": picture.index,
             "owner": owner,

@@ -245,6 +245,7 @@ def test_a_run_that_did_not_count_costs_its_owner_nothing(store):
 def test_an_eta_is_learnt_and_then_given_with_error_bars(queue, engine):
     for _ in range(3):
         queue.submit(wish(), "ann").wait(10)
+        assert engine.entered.acquire(timeout=10)
     engine.hold()
     running = queue.submit(wish(), "ann")
     assert engine.entered.acquire(timeout=10)

@@ -124,7 +124,7 @@ def test_the_text_file_is_a_wish(place):
 def test_ids_tell_nothing_and_unknown_ones_find_nothing(store):
     ids = {store.save(picture(index), job_id="j", owner="me", output=PNG).id for index in range(5)}
     assert len(ids) == 5
-    assert all(re.fullmatch(r"[\w-]{16}", one) for one in ids)
+    assert all(re.fullmatch(r"[0-9a-f]{24}", one) for one in ids)
     for wrong in ("", "../../etc/passwd", "x' OR 1=1", "*"):
         assert store.get(wrong) is None
         assert store.read(wrong) is None
