@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from modules.pocket.scenes.lot import draw_scene
-from modules.pocket.stages.focus import draw_rows
+from modules.pocket.stages.focus import draw_rows, draw_windows
 from modules.pocket.stages.pictures import SEED
-from modules.pocket.stages.unet import OUTLINE_SHARE, OUTLINES, STEPS, draw_times
+from modules.pocket.stages.unet import CLOSE_TIMES, OUTLINE_SHARE, OUTLINES, STEPS, draw_close_times, draw_times
 
 SCENES = 600
 
@@ -49,3 +49,27 @@ def test_times_dwell_where_outlines_are_decided_and_reach_everywhere():
     assert times.min() < 20
     assert STEPS - 20 < times.max() < STEPS
     assert len(draw_times(lot, 1)) == 1
+
+
+def test_close_ups_hold_the_whole_of_a_scenes_only_thing():
+    lot = np.random.default_rng(5)
+    rows = draw_rows(lot, SCENES, 2000, close=True)
+    corners = draw_windows(lot, rows, SCENES, 32, 16)
+    assert corners.shape == (2000, 2)
+    assert corners.min() >= 0
+    assert corners.max() <= 32 - 16
+    cut = []
+    for row, (top, left) in zip(rows.tolist(), corners.tolist(), strict=True):
+        (thing,) = draw_scene(SEED, row).things
+        for centre, first in ((thing.y, top), (thing.x, left)):
+            low, high = (centre - thing.radius) * 32, (centre + thing.radius) * 32
+            cut.append(max(first - low, high - (first + 16), 0.0))
+    assert max(cut) < 2.5  # cells, of 12 to 16 that a thing of middle size has
+    assert np.mean(np.array(cut) < 0.5) > 0.75
+    assert len({tuple(corner) for corner in corners.tolist()}) > 20
+
+
+def test_close_ups_are_seen_with_no_more_noise_than_shows_what_they_are():
+    times = draw_close_times(np.random.default_rng(6), 400).numpy()
+    assert CLOSE_TIMES[0] <= times.min() < CLOSE_TIMES[0] + 5
+    assert CLOSE_TIMES[1] - 5 < times.max() < CLOSE_TIMES[1]

@@ -19,7 +19,7 @@ import torch
 from modules.pocket.scenes.captions import caption
 from modules.pocket.scenes.lot import draw_scene
 from modules.pocket.scenes.render import render
-from modules.pocket.stages.focus import draw_rows
+from modules.pocket.stages.focus import draw_rows, draw_windows
 from modules.pocket.stages.pictures import SEED, open_pictures
 from modules.pocket.stages.text import WIDTH, embed, load_text
 from modules.pocket.stages.vae import load_vae, to_tensor
@@ -147,19 +147,26 @@ class Encoded:
         """How many scenes there are."""
         return self._count
 
-    def draw(self, lot: np.random.Generator, batch: int, drop: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def draw(
+        self, lot: np.random.Generator, batch: int, drop: float, window: int | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """`batch` latents (n, 4, side/8, side/8) and embeddings (n, LENGTH, WIDTH), float32, scenes chosen by `focus`.
 
+        With `window` close-ups of so many cells a side instead of whole pictures.
         A share `drop` of the embeddings is that of the empty caption, for classifier-free guidance
         (arXiv:2207.12598).
         """
         self._asked += 1
         if self._asked % REFRESH == 0:
             self._count = self._done()
-        rows = draw_rows(lot, self._count, batch)
-        words = rows * WORDINGS + lot.integers(WORDINGS, size=batch)
+        rows = draw_rows(lot, self._count, batch, close=window is not None)
+        latents, words = self._latents[rows], rows * WORDINGS + lot.integers(WORDINGS, size=batch)
+        if window is not None:
+            corners = draw_windows(lot, rows, self._count, latents.shape[-1], window)
+            parts = zip(latents, corners, strict=True)
+            latents = np.stack([one[:, top : top + window, left : left + window] for one, (top, left) in parts])
         words[lot.random(batch) < drop] = len(self._texts) - 1
-        return torch.from_numpy(self._latents[rows]).float(), torch.from_numpy(self._texts[words]).float()
+        return torch.from_numpy(latents).float(), torch.from_numpy(self._texts[words]).float()
 
     def _done(self) -> int:
         states = [load_checkpoint(journal) for journal in self._journals]

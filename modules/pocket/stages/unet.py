@@ -8,7 +8,7 @@ Noise that hides colours teaches colours and noise that hides nothing teaches te
 decided between them, so most samples are taken there. Which scenes are seen, and how often, is `focus`'s choice.
 
 Composition is learned on pictures of half the side, which cost a quarter; the last part of the time is spent on
-pictures of the whole side, with some of half the side among them so that both stay usable.
+pictures of the whole side and close-ups of them, with some of half the side among them so that both stay usable.
 """
 
 from __future__ import annotations
@@ -37,6 +37,10 @@ OUTLINES, OUTLINE_SHARE = (100, 650), 0.8
 """Timesteps at which outlines are decided, and the share of samples that is spread over these alone."""
 COARSE = 0.7
 """Share of the time spent on half the side only."""
+HALF_SHARE, CLOSE_SHARE = 0.15, 0.5
+"""Shares of the steps after that which see pictures of half the side, and close-ups of the whole side."""
+CLOSE_TIMES = (30, 520)
+"""Timesteps at which close-ups are seen: with more noise it does not show what is a close-up and what is a picture."""
 LATE = 2
 """Afterwards steps are so many times as large: the optimiser's own work is a quarter of a step, and gradients with less
 noise are what is wanted while the learning rate falls."""
@@ -84,16 +88,26 @@ def draw_times(lot: np.random.Generator, batch: int) -> torch.Tensor:
     return torch.from_numpy(spread.astype(np.int64))
 
 
+def draw_close_times(lot: np.random.Generator, batch: int) -> torch.Tensor:
+    """Timesteps for close-ups, int64 (batch,), spread evenly over CLOSE_TIMES."""
+    first, last = CLOSE_TIMES
+    return torch.from_numpy((first + (last - first) * _spread(lot, batch)).astype(np.int64))
+
+
 def _spread(lot: np.random.Generator, count: int) -> NDArray[np.float64]:
     """Numbers in 0..1, one in each of `count` equal parts, in random order."""
     return (lot.permutation(count) + lot.random(count)) / max(1, count)
 
 
-def _choose(stores: list[Encoded], lot: np.random.Generator, done: float) -> Encoded:
-    """Which side a step sees when the share `done` of the training time is over; `stores` has half and whole side."""
+def _choose(stores: list[Encoded], lot: np.random.Generator, done: float) -> tuple[Encoded, int | None]:
+    """What a step sees when the share `done` of the training time is over: of which side, and whether in close-ups of
+    how many cells; `stores` has half and whole side."""
     if len(stores) == 1 or done < COARSE:
-        return stores[0]
-    return stores[int(lot.random() < 0.75)]
+        return stores[0], None
+    chance = lot.random()
+    if chance < HALF_SHARE:
+        return stores[0], None
+    return stores[1], stores[0].side // 8 if chance < HALF_SHARE + CLOSE_SHARE else None
 
 
 def train_unet(
@@ -120,24 +134,25 @@ def train_unet(
     unet.set_attn_processor(AttnProcessor())  # the fused attention's backward pass is five times slower on a CPU
     loop = Loop("unet", folder, unet, Optimiser(unet, muon_lr=0.02, adam_lr=2e-3), Average(unet, 0.998))
     loop.resume()
-    seen = dict.fromkeys(sides, 0)
+    seen: dict[int | str, int] = dict.fromkeys((*sides, "close"), 0)
 
     def loss_of(step: int) -> tuple[torch.Tensor, dict[str, float]]:
         lot = np.random.default_rng([17, step])
         done = (loop.before + budget.spent) / total_seconds
-        store = _choose(stores, lot, done)
-        size = max(1, round(batch * (LATE if done >= COARSE else 1) * (sides[0] / store.side) ** 2))
-        seen[store.side] += size
-        clean, words = (each.to(device) for each in store.draw(lot, size, DROP))
-        times = draw_times(lot, size).to(device)
+        store, window = _choose(stores, lot, done)
+        width = store.side if window is None else window * 8
+        size = max(1, round(batch * (LATE if done >= COARSE else 1) * (sides[0] / width) ** 2))
+        seen[store.side if window is None else "close"] += size
+        clean, words = (each.to(device) for each in store.draw(lot, size, DROP, window))
+        times = (draw_times(lot, size) if window is None else draw_close_times(lot, size)).to(device)
         level = levels[times]
         noisy, wanted = velocity(clean, torch.randn_like(clean), level)
-        if store.side > sides[0]:
+        if width > sides[0]:
             noisy = noisy.contiguous(memory_format=torch.channels_last)  # a tenth faster, but not for small pictures
         with torch.autocast(clean.device.type, torch.bfloat16):
             guess = unet(noisy, times, encoder_hidden_states=words, return_dict=False)[0]
         errors = (guess.float() - wanted).square().mean(dim=(1, 2, 3))
-        return (errors * loss_weight(level)).mean(), {f"pictures_{side}": count for side, count in seen.items()}
+        return (errors * loss_weight(level)).mean(), {f"pictures_{kind}": count for kind, count in seen.items()}
 
     return loop.run(loss_of, budget, total_seconds, max_steps)
 
