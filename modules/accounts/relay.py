@@ -131,6 +131,14 @@ class Relay:
         """Undo `pause`."""
         return self._inner.resume(job_id)
 
+    def mark(self, job_id: str, *, name: str | None = None, bookmarked: bool | None = None) -> bool:
+        """Note something of a job."""
+        return self._inner.mark(job_id, name=name, bookmarked=bookmarked)
+
+    def forget(self, owner: str | None = None) -> int:
+        """Take ended jobs out of the table."""
+        return self._inner.forget(owner)
+
     @property
     def paused(self) -> bool:
         """No more jobs are started."""

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from modules.api import (
+    carrying,
     catalogue,
     control,
     credits,  # noqa: A004 - a room of ours
@@ -34,6 +35,7 @@ from modules.api import (
     progress,
     prompts,
     scheduler,
+    scheduler_book,
     session,
     settings,
     status,
@@ -53,7 +55,8 @@ from modules.support.preferences import Preferences
 from modules.support.studio import Studio
 
 ROOMS = (
-    *(generation, progress, options, lists, networks, prompts, png_info, extras, internal, legacy, scheduler, openai),
+    *(generation, progress, options, lists, networks, prompts, png_info, extras, internal, legacy, openai),
+    *(scheduler_book, scheduler, carrying),
     *(jobs, job_control, events, pictures, verify, people, credits, catalogue, settings, inside, control),
     docs,
 )

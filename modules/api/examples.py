@@ -71,6 +71,9 @@ _JOBS: dict[str, Any] = {
     "mine": 1,
     "all": 3,
     "lanes": 8,
+    "Cleared.jobs": 3,
+    "TakenIn.id": JOB,
+    "TakenIn.error": None,
     "weight": 1.0,
     "used_seconds": 41.5,
 }
@@ -163,6 +166,8 @@ _SCHEDULER: dict[str, Any] = {
     "params": {"prompt": PROMPT, "steps": 12},
     "result": None,
     "bookmarked": False,
+    "TaskFile.params": '{"args": {"prompt": "a red circle", "steps": 12}, "checkpoint": "pocket"}',
+    "TaskFile.request": {"prompt": {"text": PROMPT}, "canvas": {"width": 128, "height": 128}, "seeds": {"seed": 1}},
     "total_pending_tasks": 1,
     "created_at": 1_795_251_600_000,
     "updated_at": 1_795_251_601_000,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from modules.api.access import job_of, owner_wanted
 from modules.api.job_rows import JobView
@@ -13,7 +13,7 @@ from modules.api.jobs import CLEAN, REFUSED, address_of, view
 from modules.api.paging import Page, Paging, cut
 from modules.api.services import Admin, Person, Services
 from modules.contracts.errors import InvalidRequest
-from modules.contracts.jobs import JobRecord
+from modules.contracts.jobs import LONGEST_NAME, JobRecord
 from modules.support.studio import Studio
 
 router = APIRouter(prefix="/api/v1", tags=["queue"])
@@ -28,6 +28,30 @@ class MoveWanted(BaseModel):
     before: str | None = Field(None, max_length=128, pattern=CLEAN)
     after: str | None = Field(None, max_length=128, pattern=CLEAN)
     front: bool = Field(True, examples=[True])
+
+
+class MarksWanted(BaseModel):
+    """What the owner notes of a job; what is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str | None = Field(
+        None, max_length=LONGEST_NAME, pattern=CLEAN, description="Empty takes the name away.", examples=["Cats"]
+    )
+    bookmarked: bool | None = Field(
+        None, description="It stays in the list, however long ago it ended.", examples=[True]
+    )
+
+
+class Cleared(BaseModel):
+    """How many jobs it concerned."""
+
+    jobs: int
+
+
+class OwnerWanted(BaseModel):
+    """Whose jobs."""
+
+    owner: str | None = Field(None, max_length=64, pattern=CLEAN, description="For admins: a name, or * for everybody.")
 
 
 class ShareRow(BaseModel):
@@ -130,6 +154,37 @@ def resume_job(studio: Services, person: Person, job_id: str) -> JobView:
     job_of(studio, person, job_id)
     studio.queue.resume(job_id)
     return view(studio, job_id)
+
+
+@router.patch("/jobs/{job_id}", responses=REFUSED)
+def mark_job(studio: Services, person: Person, job_id: str, wanted: MarksWanted) -> JobView:
+    """Name a job, or bookmark it so that it stays in the list for good."""
+    job_of(studio, person, job_id)
+    studio.queue.mark(job_id, name=wanted.name, bookmarked=wanted.bookmarked)
+    return view(studio, job_id)
+
+
+@router.delete("/jobs", responses=REFUSED)
+def forget_jobs(studio: Services, person: Person, wanted: Annotated[OwnerWanted, Query()]) -> Cleared:
+    """Take the caller's ended jobs out of the list, but for those that are bookmarked. Pictures stay in the gallery."""
+    return Cleared(jobs=studio.queue.forget(owner_wanted(person, wanted.owner)))
+
+
+@router.post("/queue/cancel", responses=REFUSED)
+def cancel_waiting(studio: Services, person: Person, wanted: Annotated[OwnerWanted, Query()]) -> Cleared:
+    """Cancel the caller's jobs that wait. Those that run go on."""
+    return Cleared(jobs=stop_waiting(studio, owner_wanted(person, wanted.owner)))
+
+
+def stop_waiting(studio: Studio, owner: str | None) -> int:
+    """Cancel jobs that wait, of one owner when given; how many."""
+    count = 0
+    while waiting := studio.queue.list(owner=owner, state="queued", limit=MOST_WAITING):
+        stopped = sum(studio.queue.cancel(record.id) for record in waiting)
+        if not stopped:
+            break
+        count += stopped
+    return count
 
 
 @router.get("/queue", responses=REFUSED)

@@ -52,6 +52,8 @@ class JobRow(_Row):
     predicted_seconds: float
     measured_seconds: float | None
     origin: str | None = Field(description="The job that it repeats.")
+    name: str = Field(description="What its owner calls it; empty for most.")
+    bookmarked: bool = Field(description="It stays in the list, however long ago it ended.")
 
 
 class EtaRow(_Row):
@@ -146,6 +148,8 @@ def row_of(record: JobRecord) -> JobRow:
         predicted_seconds=details.predicted_seconds,
         measured_seconds=details.measured_seconds,
         origin=details.origin,
+        name=details.name,
+        bookmarked=details.bookmarked,
     )
 
 

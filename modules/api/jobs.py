@@ -60,6 +60,7 @@ class JobsWanted(BaseModel):
     state: list[JobState] = Field([], description="Any of these; none is all.")
     model: str | None = Field(None, max_length=500, pattern=CLEAN)
     paused: bool | None = None
+    bookmarked: bool | None = None
     since: AwareDatetime | None = Field(None, description="Created then or later, with a time zone.")
     until: AwareDatetime | None = Field(None, description="Created before.")
     owner: str | None = Field(None, max_length=64, pattern=CLEAN, description="For admins: a name, or * for everybody.")
@@ -104,6 +105,7 @@ def list_jobs(studio: Services, person: Person, wanted: Annotated[JobsWanted, Qu
         states=tuple(wanted.state),
         model=wanted.model,
         paused=wanted.paused,
+        bookmarked=wanted.bookmarked,
         since=wanted.since,
         until=wanted.until,
     )

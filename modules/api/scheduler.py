@@ -22,6 +22,7 @@ from modules.api.job_control import move
 from modules.api.jobs import REFUSED
 from modules.api.pictures import packed
 from modules.api.promise import key_of, promise
+from modules.api.reading import Wish
 from modules.api.remarks import header_of
 from modules.api.services import Admin, Owner, Person, Services
 from modules.api.tasks import Done, History, QueueState, TaskAnswer, TaskPlace, deep_page, task_of, whose
@@ -34,6 +35,7 @@ from modules.support.studio import Studio
 router = APIRouter(prefix="/agent-scheduler/v1", tags=["agent-scheduler"])
 ENDED: tuple[JobState, ...] = ("done", "failed", "cancelled")
 STATES: dict[str, tuple[JobState, ...]] = {"done": ("done",), "failed": ("failed",), "interrupted": ("cancelled",)}
+BOOKMARKED = "bookmarked"
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Offset = Annotated[int, Query(ge=0, le=100_000)]
 
@@ -84,14 +86,21 @@ async def _queue(
     owner: str,
     answer: Response,
 ) -> QueueTaskResponse:
+    wish = await read_task(mode, body, request, studio, owner)
+    told = await promise(request, studio, wish.request, owner, body.force_task_id or None)
+    answer.headers.update(header_of(wish.notes))
+    return QueueTaskResponse(task_id=json.loads(bytes(told.body))["job_id"])
+
+
+async def read_task(
+    mode: str, body: Txt2ImgApiTaskArgs | Img2ImgApiTaskArgs, request: Request, studio: Studio, owner: str
+) -> Wish:
+    """What a task asks for. Raises `StudioError`."""
     if body.callback_url:
         raise UnsupportedFeature("callback_url was given; the studio calls no address, follow the task's events.")
     named = {"sd_model_checkpoint": body.checkpoint, "sd_vae": body.vae}
     named = {key: value for key, value in named.items() if value}
-    wish = await read_call(mode, body, request, studio, owner, key_of(request), **named)
-    told = await promise(request, studio, wish.request, owner, body.force_task_id or None)
-    answer.headers.update(header_of(wish.notes))
-    return QueueTaskResponse(task_id=json.loads(bytes(told.body))["job_id"])
+    return await read_call(mode, body, request, studio, owner, key_of(request), **named)
 
 
 @router.get("/queue")
@@ -114,12 +123,16 @@ def queue_status(studio: Services, person: Person, limit: Limit = 20, offset: Of
 def history(
     studio: Services,
     person: Person,
-    status: Annotated[str | None, Query(max_length=20, description="done, failed, interrupted or all.")] = None,
+    status: Annotated[
+        str | None, Query(max_length=20, description="done, failed, interrupted, bookmarked or all.")
+    ] = None,
     limit: Limit = 20,
     offset: Offset = 0,
 ) -> History:
     """Tasks that have ended, newest first."""
-    which = JobFilter(owner=whose(person), states=STATES.get(status or "", ENDED))
+    which = JobFilter(
+        owner=whose(person), states=STATES.get(status or "", ENDED), bookmarked=status == BOOKMARKED or None
+    )
     records, total = deep_page(studio, which, offset, limit)
     return History(tasks=[task_of(studio, record) for record in records], total=total)
 
@@ -177,14 +190,16 @@ def move_task(studio: Services, person: Person, id: str, over_id: str) -> Done:
     return Done(message="Task moved")
 
 
-@router.post("/pause", responses=REFUSED)
+@router.post("/pause", responses=REFUSED, deprecated=True)
+@router.post("/queue/pause", responses=REFUSED)
 def pause(studio: Services, admin: Admin) -> Done:
     """Start no more tasks. For admins."""
     studio.queue.pause()
     return Done(message="Queue paused")
 
 
-@router.post("/resume", responses=REFUSED)
+@router.post("/resume", responses=REFUSED, deprecated=True)
+@router.post("/queue/resume", responses=REFUSED)
 def resume(studio: Services, admin: Admin) -> Done:
     """Start tasks again. For admins."""
     studio.queue.resume()

@@ -88,6 +88,8 @@ def task_of(studio: Studio, record: JobRecord) -> TaskModel:
         id=record.id,
         type="txt2img" if asked is None or asked.mode == "txt2img" else "img2img",
         status=STATUS.get(record.state, record.state),
+        name=record.details.name or None,
+        bookmarked=record.details.bookmarked,
         params={} if asked is None else parameters_of(asked),
         priority=record.terms.priority,
         position=None if now is None else now.position,

@@ -180,6 +180,14 @@ class Control(ABC):
             self._stir()
         return changed
 
+    def mark(self, job_id: str, *, name: str | None = None, bookmarked: bool | None = None) -> bool:
+        """Note what its owner calls a job, and that it is to stay in the table. False for an unknown one."""
+        return self._store.mark(job_id, name=name, bookmarked=bookmarked)
+
+    def forget(self, owner: str | None = None) -> int:
+        """Take ended jobs without a bookmark out of the table, of one owner when given; how many."""
+        return self._store.forget(owner)
+
     @property
     def paused(self) -> bool:
         """No more jobs are started."""

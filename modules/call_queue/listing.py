@@ -163,6 +163,8 @@ def _matching(wanted: JobFilter) -> ColumnElement[bool]:
         tests.append(JOBS.c.model == wanted.model)
     if wanted.paused is not None:
         tests.append(JOBS.c.paused == wanted.paused)
+    if wanted.bookmarked is not None:
+        tests.append(JOBS.c.bookmarked == wanted.bookmarked)
     if wanted.since is not None:
         tests.append(JOBS.c.created >= wanted.since.timestamp())
     if wanted.until is not None:

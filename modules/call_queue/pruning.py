@@ -1,4 +1,6 @@
-"""How long ended jobs stay in the table. Their pictures stay in any case; jobs that wait or run are not touched."""
+"""How long ended jobs stay in the table. Their pictures stay in any case; jobs that wait or run are not touched, and
+neither are those that their owners have bookmarked.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,7 @@ from modules.call_queue.tables import JOBS, LOG
 
 log = logging.getLogger(__name__)
 ENDED = ("done", "failed", "cancelled")
+ENDED_UNMARKED = and_(JOBS.c.state.in_(ENDED), JOBS.c.ended.is_not(None), ~JOBS.c.bookmarked)
 DAY = 86400.0
 EVERY = 3600.0
 """Seconds between two passes."""
@@ -40,11 +43,21 @@ def prune(engine: Engine, keep: Retention, now: float) -> int:
 
     `now` is in seconds since 1970. Returns how many.
     """
+    return _take_away(engine, _beyond(keep, now)) if keep.days or keep.number else 0
+
+
+def clear(engine: Engine, owner: str | None) -> int:
+    """Take away all ended jobs, of one owner when given, as `prune` does. Returns how many."""
+    mine = ENDED_UNMARKED if owner is None else and_(ENDED_UNMARKED, JOBS.c.owner == owner)
+    return _take_away(engine, select(JOBS.c.number, JOBS.c.id).where(mine).order_by(JOBS.c.number).limit(PORTION))
+
+
+def _take_away(engine: Engine, next_portion: Any) -> int:
     count = 0
     while True:
         with engine.begin() as connection:
             lock_for_writing(connection)
-            rows = connection.execute(_beyond(keep, now)).all() if keep.days or keep.number else []
+            rows = connection.execute(next_portion).all()
             if rows:
                 connection.execute(delete(LOG).where(LOG.c.job_id.in_([row.id for row in rows])))
                 # A job that was taken up again meanwhile, by another process, is no ended one any more.
@@ -58,17 +71,16 @@ def prune(engine: Engine, keep: Retention, now: float) -> int:
 
 def _beyond(keep: Retention, now: float) -> Any:
     """The next portion of jobs that may go, oldest first."""
-    ended = and_(JOBS.c.state.in_(ENDED), JOBS.c.ended.is_not(None))
     # Under a name of its own: otherwise the inner query would speak of the outer one's rows.
     other = JOBS.alias()
-    latest = select(other.c.number).where(other.c.state.in_(ENDED), other.c.ended.is_not(None))
+    latest = select(other.c.number).where(other.c.state.in_(ENDED), other.c.ended.is_not(None), ~other.c.bookmarked)
     latest = latest.order_by(other.c.ended.desc(), other.c.number.desc())
     reasons = []
     if keep.days:
         reasons.append(JOBS.c.ended < now - keep.days * DAY)
     if keep.number:
         reasons.append(JOBS.c.number.not_in(latest.limit(keep.number)))
-    return select(JOBS.c.number, JOBS.c.id).where(ended, or_(*reasons)).order_by(JOBS.c.ended).limit(PORTION)
+    return select(JOBS.c.number, JOBS.c.id).where(ENDED_UNMARKED, or_(*reasons)).order_by(JOBS.c.ended).limit(PORTION)
 
 
 class Pruner:

@@ -47,6 +47,8 @@ def record_of(row: Row[Any]) -> JobRecord:
             measured_seconds=row.measured,
             origin=row.origin,
             crashes=row.crashes,
+            name=row.name,
+            bookmarked=row.bookmarked,
         ),
     )
 

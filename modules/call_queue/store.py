@@ -24,6 +24,7 @@ from modules.call_queue.fairness import Policy, Share, Turn, Waiting, take_turn
 from modules.call_queue.inputs import DEFAULT_LIMIT, keep, take_out, trim
 from modules.call_queue.journal import Journal
 from modules.call_queue.listing import Listing, Load, load_of
+from modules.call_queue.marks import Marking
 from modules.call_queue.ordering import Ordering
 from modules.call_queue.records import moment
 from modules.call_queue.shares import ONLY, READY, awaken, charge, ensure_schedule, settle
@@ -62,7 +63,7 @@ class Claim:
         return decode(GenerationRequest, json.loads(self.stored))
 
 
-class JobStore(Listing, Ordering):
+class JobStore(Listing, Ordering, Marking):
     """The table of jobs. A state that ends a job is written once: whoever comes later is told so by False."""
 
     def __init__(

@@ -30,13 +30,16 @@ class JobTerms:
     """When it is cancelled: save what is finished, whatever the request says, and keep the last look at the rest."""
 
 
+LONGEST_NAME = 200
+"""Characters of a job's name."""
+
 PLAIN = JobTerms()
 """No terms at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobDetails:
-    """What the scheduler knows of a job."""
+    """What the scheduler knows of a job, and what its owner noted of it."""
 
     paused: bool = False
     model: str = ""
@@ -50,6 +53,10 @@ class JobDetails:
     """The job that it repeats."""
     crashes: int = 0
     """How often the studio died while it ran."""
+    name: str = ""
+    """What its owner calls it."""
+    bookmarked: bool = False
+    """It stays in the table, however long ago it ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,7 @@ class JobFilter:
     """Any of these; empty is all."""
     model: str | None = None
     paused: bool | None = None
+    bookmarked: bool | None = None
     since: datetime | None = None
     """Created at that moment or later."""
     until: datetime | None = None
@@ -271,6 +279,18 @@ class JobQueue(Protocol):
 
     def resume(self, job_id: str | None = None) -> bool:
         """Undo `pause`; False when there is nothing to undo."""
+
+    def mark(self, job_id: str, *, name: str | None = None, bookmarked: bool | None = None) -> bool:
+        """Note what its owner calls a job, and that it is to stay; None leaves either as it is.
+
+        A name has at most `LONGEST_NAME` printable characters, else `InvalidRequest`. False for an unknown job.
+        """
+
+    def forget(self, owner: str | None = None) -> int:
+        """Take jobs that have ended and are not bookmarked out of the table, of one owner when given; how many.
+
+        Their pictures stay in the gallery.
+        """
 
     @property
     def paused(self) -> bool:

@@ -99,7 +99,7 @@ def test_every_example_of_a_request_works(make_rig):
         if body is None or path == MOVE or path.startswith(PEOPLE):
             continue
         example = with_ids(body["example"], picture["id"])
-        values = {"job_id": finished, "key": "jpeg_quality", "owner": "ada", "name": "standard"}
+        values = {"job_id": finished, "id": finished, "key": "jpeg_quality", "owner": "ada", "name": "standard"}
         place = re.sub(r"\{(\w+)\}", lambda found, values=values: values[found[1]], path)
         answer = client.request(method, place, json=example)
         sent += 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 
 import pytest
 
+from modules.contracts.errors import StudioError
 from tests.api.fakes import made, opened
 
 TASK = {"prompt": "a cat", "steps": 2, "width": 64, "height": 64, "seed": 3}
@@ -129,8 +131,81 @@ def test_tasks_of_others_are_not_to_be_had(people):
         ("get", f"task/{job}"), ("get", f"task/{job}/position"), ("get", f"task/{job}/results"),
         ("post", f"task/{job}/run"), ("post", f"task/{job}/requeue"), ("delete", f"task/{job}"),
         ("post", f"task/{job}/move/top"), ("post", "pause"), ("post", "resume"),
+        ("post", f"task/{job}/bookmark"), ("post", f"task/{job}/unbookmark"), ("post", f"task/{job}/rename?name=x"),
     ):  # fmt: skip
         assert bob.request(method, f"{QUEUE}/{path}").status_code == 403, path
     assert bob.get(f"{QUEUE}/history").json()["total"] == 0
     assert clients["ada"].get(f"{QUEUE}/history").json()["total"] == 1
     assert bob.get(f"{QUEUE}/task/nothing").status_code == 404
+
+
+def test_tasks_are_named_bookmarked_and_cleared(client, rig):
+    kept, gone = (client.post(f"{QUEUE}/queue/txt2img", json=TASK).json()["task_id"] for _ in range(2))
+    for task in (kept, gone):
+        rig.queue.handle(task).wait(10)
+    assert client.post(f"{QUEUE}/bookmark/{kept}").json()["success"] is True
+    assert client.post(f"{QUEUE}/task/{kept}/rename", params={"name": "Cats"}).json()["success"] is True
+    (task,) = client.get(f"{QUEUE}/history?status=bookmarked").json()["tasks"]
+    assert (task["id"], task["name"], task["bookmarked"]) == (kept, "Cats", True)
+    assert client.put(f"{QUEUE}/task/{kept}", json={"name": "Dogs"}).json()["success"] is True
+    assert client.get(f"{QUEUE}/task/{kept}").json()["data"]["name"] == "Dogs"
+    assert client.put(f"{QUEUE}/task/{kept}", json={"checkpoint": "pocket"}).status_code == 422
+    client.post(f"{QUEUE}/history/clear")
+    assert [task["id"] for task in client.get(f"{QUEUE}/history").json()["tasks"]] == [kept]
+    client.post(f"{QUEUE}/task/{kept}/unbookmark")
+    client.post(f"{QUEUE}/history/clear")
+    assert client.get(f"{QUEUE}/history").json()["total"] == 0
+
+
+def test_what_has_failed_is_asked_for_once_more(client, rig):
+    rig.engine.fail["odd"] = StudioError("It went wrong.")
+    failed = client.post(f"{QUEUE}/queue/txt2img", json={**TASK, "prompt": "odd"}).json()["task_id"]
+    with pytest.raises(StudioError):
+        rig.queue.handle(failed).wait(10)
+    rig.engine.fail.clear()
+    assert client.post(f"{QUEUE}/task/requeue-failed").json()["message"] == "Requeued 1 failed tasks"
+    (again,) = [job.id for job in rig.queue.list() if job.details.origin == failed]
+    rig.queue.handle(again).wait(10)
+    assert client.post(f"{QUEUE}/task/requeue-failed").json()["success"] is False
+    assert len(rig.queue.list()) == 2
+
+
+def test_a_queue_is_emptied_and_taken_in_again_from_its_file(make_rig):
+    rig = make_rig(lanes=1)
+    client = rig.client()
+    rig.engine.hold()
+    running = client.post(f"{QUEUE}/queue/txt2img", json=TASK).json()["task_id"]
+    assert rig.engine.entered.acquire(timeout=10)
+    bodies = ({"seed": 11}, {"seed": 12, "cfg_scale": 4.5, "sampler_name": "Euler a"})
+    tasks = [client.post(f"{QUEUE}/queue/txt2img", json={**TASK, **body}).json()["task_id"] for body in bodies]
+    client.post(f"{QUEUE}/rename/{tasks[0]}", params={"name": "Eleven"})
+    wanted = [rig.queue.request(task) for task in tasks]
+    file = client.get(f"{QUEUE}/export").json()
+    assert [task["id"] for task in file] == tasks
+    assert json.loads(file[1]["params"])["args"]["cfg_scale"] == 4.5
+    client.post(f"{QUEUE}/queue/clear")
+    assert client.get(f"{QUEUE}/queue").json()["total_pending_tasks"] == 1
+    assert client.post(f"{QUEUE}/import", json={"content": json.dumps(file)}).json() == {
+        "success": True, "message": "Imported 2 tasks", "task_id": None,
+    }  # fmt: skip
+    waiting = rig.queue.list(state="queued", oldest_first=True)
+    assert [rig.queue.request(job.id) for job in waiting] == wanted
+    assert [job.details.name for job in waiting] == ["Eleven", ""]
+    assert rig.queue.get(running).state == "running"
+
+
+def test_a_file_of_the_extension_is_read_and_nothing_of_it_is_unpickled(client, rig):
+    rig.engine.hold()
+    args = {"prompt": "a dog", "steps": 3, "seed": 21, "width": 64, "height": 64}
+    params = json.dumps({"args": args, "checkpoint": "people/photo", "is_ui": False, "is_img2img": False})
+    good = {"id": "x", "type": "txt2img", "params": params, "script_params": "gASVIQAAAAAAAACMBXBvc2l4", "name": None}
+    content = json.dumps([good, {"id": "y", "params": "{"}, {"id": "z"}])
+    told = client.post(f"{QUEUE}/import", json={"content": content}).json()
+    assert told["success"] is False
+    assert told["message"].startswith("Imported 1 tasks; refused: task 1: its params are no JSON; task 2: ")
+    (job,) = rig.queue.list()
+    asked = rig.queue.request(job.id)
+    assert (asked.prompt.text, asked.sampling.steps, asked.seeds.seed) == ("a dog", 3, 21)
+    assert asked.model.checkpoint == "people/photo"
+    for content in ("{", "{}", "[1]", json.dumps([{}] * 1001)):
+        assert client.post(f"{QUEUE}/import", json={"content": content}).status_code == 422

@@ -242,6 +242,24 @@ def test_a_run_that_did_not_count_costs_its_owner_nothing(store):
     assert used["bob"] == 0
 
 
+def test_names_and_bookmarks_are_found_again(store):
+    store.add("a", "ann", wish())
+    store.add("b", "ann", wish())
+    assert store.mark("a", name="The cat, again", bookmarked=True)
+    assert store.mark("a", name="Cat")
+    details = store.get("a").details
+    assert (details.name, details.bookmarked) == ("Cat", True)
+    assert (store.get("b").details.name, store.get("b").details.bookmarked) == ("", False)
+    for wanted, ids in ((True, {"a"}), (False, {"b"}), (None, {"a", "b"})):
+        assert {job.id for job in store.page(JobFilter(bookmarked=wanted)).jobs} == ids
+    assert not store.mark("nothing", name="x")
+    for odd in ({}, {"name": "x" * 201}, {"name": "two\nlines"}):
+        with pytest.raises(InvalidRequest):
+            store.mark("a", **odd)
+    assert store.mark("a", name="", bookmarked=False)
+    assert (store.get("a").details.name, store.get("a").details.bookmarked) == ("", False)
+
+
 def test_an_eta_is_learnt_and_then_given_with_error_bars(queue, engine):
     for _ in range(3):
         queue.submit(wish(), "ann").wait(10)

@@ -74,6 +74,26 @@ def test_what_is_beyond_either_bound_goes_with_its_log(store, keep, gone):
     assert prune(store.engine, keep, NOW) == 0
 
 
+def test_bookmarked_jobs_stay_and_do_not_count(store):
+    fill(store, ROWS)
+    assert store.mark("old-failed", bookmarked=True)
+    assert prune(store.engine, Retention(days=35, number=1), NOW) == 3
+    assert left(store) == {"old-failed", "younger", "waiting", "running"}
+    assert store.mark("old-failed", bookmarked=False)
+    assert prune(store.engine, Retention(days=30), NOW) == 1
+
+
+def test_the_history_of_one_owner_is_forgotten_and_of_all(store):
+    fill(store, ROWS)
+    with store.engine.begin() as connection:
+        connection.execute(update(JOBS).where(JOBS.c.id.in_(("young", "old-done"))).values(owner="bob"))
+    store.mark("young", bookmarked=True)
+    assert store.forget("bob") == 1
+    assert left(store) == {name for name, _, _ in ROWS} - {"old-done"}
+    assert store.forget() == 3
+    assert left(store) == {"young", "waiting", "running"}
+
+
 def test_a_large_table_is_pruned_in_portions(store):
     fill(store, [(f"job-{number}", "done", 100 + number) for number in range(2 * PORTION + 30)])
     assert prune(store.engine, Retention(number=7), NOW) == 2 * PORTION + 23

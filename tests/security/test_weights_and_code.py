@@ -150,7 +150,11 @@ def test_a1111_4165_4717_and_extensions_394_no_route_brings_code_in_whoever_asks
         for body in ({"url": "https://evil.example/x.git"}, {"source": "https://evil.example/x.ckpt"}):
             assert clients["ada"].post(path, json=body).status_code == 404, path
     words = re.compile("install|download|plugin|upload|import|exec|eval|shell|restart|kill")
-    assert [path for _, path, _ in operations(clients["ada"].app) if words.search(path.replace("-download", ""))] == []
+    harmless = {"/internal/sysinfo-download", "/agent-scheduler/v1/import"}
+    """The one sends a report; the other stores jobs, each read as any other, and unpickles nothing."""
+    paths = {path for _, path, _ in operations(clients["ada"].app)}
+    assert harmless < paths
+    assert [path for path in paths - harmless if words.search(path)] == []
     assert clients["ada"].get("/sdapi/v1/extensions").json() == []
 
 
