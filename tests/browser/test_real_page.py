@@ -44,7 +44,7 @@ def test_first_visit_to_first_download(server: Server, visit: Open) -> None:
     with seen.page.expect_download() as caught:
         seen.page.get_by_role("link", name="Download").click()
     picture = Image.open(io.BytesIO(Path(caught.value.path()).read_bytes()))
-    assert picture.size == (128, 128)
+    assert picture.size == (256, 256)
     assert picture.info["parameters"].startswith(PROMPT)
     assert seen.complaints == []
     assert seen.strangers() == []

@@ -125,19 +125,23 @@ def turned(engine):
     return draw(engine, f"{CIRCLE}<lora:bluer:1>")
 
 
-@pytest.mark.parametrize("arguments", ["1:lbw=0,0,0,0,0", "1:stop=0", "0:1:in=0:mid=0:out=0", "te=1:unet=0", "0@0,0@1"])
+@pytest.mark.parametrize(
+    "arguments", ["1:lbw=0,0,0,0,0,0,0,0", "1:stop=0", "0:1:in=0:mid=0:out=0", "te=1:unet=0", "0@0,0@1"]
+)
 def test_arguments_that_leave_nothing(engine, plain, arguments):
     assert same(draw(engine, f"{CIRCLE}<lora:bluer:{arguments}>"), plain)
 
 
 @pytest.mark.parametrize(
-    "arguments", ["1:lbw=1,1,1,1,1", "1@0,1@1", "0:1", "te=0:unet=1", "unet=1", "1:1:12", "0.5><lora:bluer:0.5"]
+    "arguments", ["1:lbw=1,1,1,1,1,1,1,1", "1@0,1@1", "0:1", "te=0:unet=1", "unet=1", "1:1:12", "0.5><lora:bluer:0.5"]
 )
 def test_arguments_that_say_the_same(engine, turned, arguments):
     assert np.abs(pixels(draw(engine, f"{CIRCLE}<lora:bluer:{arguments}>")) - pixels(turned)).max() <= 1
 
 
-@pytest.mark.parametrize("arguments", ["1:start=0.5", "1:step=0-2", "1@0,0@1", "1:1:1", "1:lbw=1,0,0,1,1", "0.6", "-1"])
+@pytest.mark.parametrize(
+    "arguments", ["1:start=0.5", "1:step=0-2", "1@0,0@1", "1:1:1", "1:lbw=1,0,0,0,0,1,1,1", "0.6", "-1"]
+)
 def test_arguments_that_make_a_difference(engine, plain, turned, arguments):
     other = draw(engine, f"{CIRCLE}<lora:bluer:{arguments}>")
     assert not same(other, plain)
@@ -205,7 +209,7 @@ def test_infotext_and_recipe_name_what_was_used(engine):
     [
         ("<lora:blur:1>", UnknownModel, "bluer"),
         ("<lora:bluer:much>", InvalidRequest, "number"),
-        ("<lora:bluer:1:lbw=ALL>", InvalidRequest, "5 or 14"),
+        ("<lora:bluer:1:lbw=ALL>", InvalidRequest, "8 or 18"),
         ("<lora:bluer:1:strength=2>", InvalidRequest, "allowed are"),
         ("<lora:bluer:1:dyn=0>", InvalidRequest, "rank"),
         ("<hypernet:x:1>", UnsupportedFeature, "Hypernetworks"),

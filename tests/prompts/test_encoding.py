@@ -151,9 +151,9 @@ def test_a_thousand_tokens_and_equal_pieces_once(clip):
     text = "red " * 1000
     with torch.no_grad():
         first, second = read_texts([text, f"{text} BREAK blue"], tokenizer, Counting(), SPEC, Manner())
-    assert first.pieces == 34
-    assert first.hidden.shape[0] == 34 * 32
-    assert second.pieces == 35
+    assert first.pieces == 27
+    assert first.hidden.shape[0] == 27 * 40
+    assert second.pieces == 28
     # All full pieces are the same, so there are a full one, the one that is left over, and the one behind the break.
     assert sum(rows for rows, _ in calls) == 3
 
