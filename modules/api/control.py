@@ -145,7 +145,9 @@ def module_list(
     names = {entry.name: entry.label if alias_names else entry.name for entry in working}
     return ControlModules(
         module_list=list(names.values()),
-        module_detail={names[entry.name]: {"model_free": False, "sliders": _sliders(entry)} for entry in working},
+        module_detail={
+            names[entry.name]: {"model_free": not entry.network, "sliders": _sliders(entry)} for entry in working
+        },
         missing={entry.name: entry.needs for entry in entries if entry.needs is not None},
     )
 
@@ -204,8 +206,9 @@ def _type_of(tag: str, working: list[PreprocessorEntry], models: list[str]) -> C
     if tag == ALL:
         fitting, usual = models, NO_MODEL
     else:
+        read = any(entry.network for entry in working if entry.name in modules)
         modules = [NO_MODULE, *modules]
-        fitting = [title for title in models if any(word in title.casefold() for word in _words(tag))]
+        fitting = [title for title in models if read and any(word in title.casefold() for word in _words(tag))]
         usual = fitting[0] if fitting else NO_MODEL
     return ControlType(
         module_list=modules,

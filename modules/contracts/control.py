@@ -20,6 +20,9 @@ BALANCED, PROMPT, CONTROL = "Balanced", "My prompt is more important", "ControlN
 CONTROL_MODES = (BALANCED, PROMPT, CONTROL)
 BOTH, LOW_ONLY, HIGH_ONLY = "Both", "Low res only", "High res only"
 HR_OPTIONS = (BOTH, LOW_ONLY, HIGH_ONLY)
+REFERENCE_ONLY, REFERENCE_ADAIN, REFERENCE_BOTH = "reference_only", "reference_adain", "reference_adain+attn"
+REFERENCES = frozenset({REFERENCE_ONLY, REFERENCE_ADAIN, REFERENCE_BOTH})
+"""Preprocessors without a network: the drawing looks at the unit's picture itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,10 @@ class HintParams:
     threshold_a: float = param(
         -1.0,
         "Threshold A",
-        help="First number of the preprocessor; -1 is its own.",
+        help="First number of the preprocessor, style fidelity for references; -1 is its own.",
         minimum=-1,
         maximum=4096,
-        step=1,
+        step=0.01,
         infotext="Threshold A",
     )
     threshold_b: float = param(
@@ -50,7 +53,7 @@ class HintParams:
         help="Second number of the preprocessor; -1 is its own.",
         minimum=-1,
         maximum=4096,
-        step=1,
+        step=0.01,
         infotext="Threshold B",
     )
     pixel_perfect: bool = param(
@@ -63,7 +66,7 @@ class HintParams:
 
 @dataclass(frozen=True, slots=True)
 class ControlUnit:
-    """One picture that steers, and the network that reads it."""
+    """One picture that steers, and the network that reads it; with some preprocessors there is none."""
 
     enabled: bool = param(False, "Enable")
     module: str = param(
@@ -119,6 +122,11 @@ class ControlUnit:
         """It is on, and its weight is not zero."""
         return self.enabled and self.weight != 0
 
+    @property
+    def refers(self) -> bool:
+        """The drawing looks at its picture itself, without any network."""
+        return self.module.strip().casefold() in REFERENCES
+
     def passes(self, *, hires: bool) -> bool:
         """Whether it takes part in the hires pass, or in the first one of two."""
         return self.hr_option == BOTH or (self.hr_option == HIGH_ONLY) == hires
@@ -170,8 +178,10 @@ def check_units(control: ControlParams, starts_from_picture: bool) -> None:
                 f"ControlNet unit {number} starts at {unit.guidance_start:g} and ends at {unit.guidance_end:g}; "
                 "it has to start before it ends."
             )
-        if unit.model.strip().casefold() in ("", NO_MODEL.casefold()):
+        if not unit.refers and unit.model.strip().casefold() in ("", NO_MODEL.casefold()):
             raise InvalidRequest(f"ControlNet unit {number} is on and has no model; choose one, or switch it off.")
+        if unit.refers and unit.mask:
+            raise InvalidRequest(f"ControlNet unit {number}: {unit.module} takes no mask; leave it out.")
         if not unit.image and not starts_from_picture:
             raise InvalidRequest(
                 f"ControlNet unit {number} has no picture; send one as its image, or start from a picture."

@@ -60,6 +60,8 @@ class PreprocessorEntry:
     """It looks at the picture at a resolution of its own choice."""
     masked: bool = False
     """It wants a mask."""
+    network: bool = True
+    """A network reads what it makes; else the drawing looks at the picture itself."""
     needs: str | None = None
     """What it lacks to work here, as one sentence; None for one that works."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modules.contracts.catalog import Family, FileEntry, ModelEntry, UpscalerEntry
-from modules.contracts.control import ControlUnit
+from modules.contracts.control import NO_MODEL, ControlUnit
 from modules.contracts.controls import ControlEntry
 from modules.contracts.enlarging import EnlargedSize, EnlargeParams
 from modules.contracts.networks import NetworkTag, NetworkUse
@@ -121,14 +121,15 @@ class ControlUse:
 
     number: int
     unit: ControlUnit
-    entry: ControlEntry
+    entry: ControlEntry | None
+    """None for a unit whose picture is looked at without a network."""
     module: str
     """The preprocessor's own name."""
 
     @property
     def named(self) -> ControlUnit:
         """The unit with the names in full."""
-        return replace(self.unit, module=self.module, model=self.entry.title)
+        return replace(self.unit, module=self.module, model=self.entry.title if self.entry else NO_MODEL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from modules.contracts.control import ControlUnit
+from modules.contracts.control import REFERENCES, ControlUnit
 from modules.contracts.controls import PreprocessorEntry
 from modules.contracts.errors import InvalidRequest
 from modules.control.geometry import USUAL, Size, fit, perfect_side, resize, scale_to
@@ -37,6 +37,7 @@ FUNCTIONS: Mapping[str, Preprocess] = {
     "segment_colors": tones.segment,
     "inpaint": tones.keep,
     "inpaint_global_harmonious": tones.keep,
+    **dict.fromkeys(REFERENCES, tones.keep),
 }
 """By the names of the table."""
 SEEDED = frozenset({"shuffle"})
@@ -66,12 +67,16 @@ def make_map(entry: PreprocessorEntry, unit: ControlUnit, image: Pixels, target:
             height, width = image.shape[:2]
             wanted = perfect_side((width, height), target or (width, height), unit.resize_mode)
         image = scale_to(image, wanted)
-    numbers = [
+    first, second = (*numbers_of(entry, unit), 0.0, 0.0)[:2]
+    return FUNCTIONS[entry.name](image, Numbers(first, second, seed))
+
+
+def numbers_of(entry: PreprocessorEntry, unit: ControlUnit) -> list[float]:
+    """What the unit's thresholds are, as far as the preprocessor has such: its own, or brought into its bounds."""
+    return [
         slider.default if value < 0 else min(max(value, slider.minimum), slider.maximum)
         for slider, value in zip(entry.sliders, (unit.hint.threshold_a, unit.hint.threshold_b), strict=False)
     ]
-    first, second = (*numbers, 0.0, 0.0)[:2]
-    return FUNCTIONS[entry.name](image, Numbers(first, second, seed))
 
 
 def make_hint(entry: PreprocessorEntry, unit: ControlUnit, given: Given, size: Size, seed: int) -> Floats:

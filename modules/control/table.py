@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from modules.contracts.control import REFERENCE_ADAIN, REFERENCE_BOTH, REFERENCE_ONLY
 from modules.contracts.controls import PreprocessorEntry, Slider
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
 
+FIDELITY = Slider("Style Fidelity", 0.5, 0.0, 1.0, 0.01)
+"""Share of the answer to the negative prompt that a reference leaves alone, in the mode `Balanced`."""
 GAMMA = Slider("Gamma Correction", 1.0, 0.1, 2.0, 0.001)
 
 WORKING = (
@@ -58,6 +61,10 @@ WORKING = (
         ("invert (from white bg & black line)", "channel_invert"),
         resolution=False,
     ),
+    *(
+        PreprocessorEntry(name, name, ("Reference",), sliders=(FIDELITY,), resolution=False, network=False)
+        for name in (REFERENCE_ONLY, REFERENCE_ADAIN, REFERENCE_BOTH)
+    ),
 )
 """In display order. Names with `(no network)` are this project's own."""
 
@@ -71,7 +78,6 @@ _POSE = "the network OpenPose (body_pose_model.pth, 209 MB)"
 _HANDS = "the networks OpenPose for body, hand and face (209, 147 and 154 MB)"
 _DWPOSE = "the networks DWPose (yolox_l.onnx, 217 MB, and dw-ll_ucoco_384.onnx, 134 MB)"
 _ADE = "a segmentation network trained on ADE20K"
-_ATTENTION = "attention shared with a reference picture, which this version has not"
 _ENCODER = "an image encoder and an IP-Adapter, which this version has not"
 MISSING = (
     _lacking("softedge_hed", "SoftEdge", _HED, "hed"),
@@ -108,9 +114,6 @@ MISSING = (
     _lacking("inpaint_only+lama", "Inpaint", "the network LaMa (204 MB)"),
     _lacking("tile_colorfix", "Tile", "colours corrected while it is drawn, which this version has not"),
     _lacking("tile_colorfix+sharp", "Tile", "colours corrected while it is drawn, which this version has not"),
-    _lacking("reference_only", "Reference", _ATTENTION),
-    _lacking("reference_adain", "Reference", _ATTENTION),
-    _lacking("reference_adain+attn", "Reference", _ATTENTION),
     _lacking("ip-adapter_clip_sd15", "IP-Adapter", _ENCODER, "ip-adapter-auto"),
     _lacking("ip-adapter_clip_sdxl", "IP-Adapter", _ENCODER),
     _lacking("clip_vision", "IP-Adapter", _ENCODER, "t2ia_style_clipvision"),

@@ -20,6 +20,7 @@ from modules.processing_diffusers.stages.denoise import denoise
 from modules.processing_diffusers.stages.encode import encode_words
 from modules.processing_diffusers.stages.enlarge import enlarge
 from modules.processing_diffusers.stages.finish import finish_picture
+from modules.processing_diffusers.stages.refer import prepare_references
 from modules.processing_diffusers.stages.steer import prepare_steering
 from modules.processing_diffusers.workbench import set_up_pipeline
 
@@ -50,10 +51,11 @@ def _draw_first(job: Job, pictures: Sequence[PicturePlan], material: Material | 
         conditioning = encode_words(job, pictures, plan.first)
         beginning = None if material is None else begin_from_picture(job, pictures, material)
         steering = prepare_steering(job, pictures, material, plan.first)
+        referring = prepare_references(job, pictures, material, plan.first)
     with run.stage("denoise"):
         if beginning is None:
             beginning = begin_from_nothing(job, pictures, plan.first)
-        return denoise(job, plan.first, conditioning, replace(beginning, steering=steering))
+        return denoise(job, plan.first, conditioning, replace(beginning, steering=steering, referring=referring))
 
 
 def _draw_hires(
@@ -67,7 +69,8 @@ def _draw_hires(
     conditioning = encode_words(job, pictures, hires, second=True)
     beginning = enlarge(job, pictures, latents, hires)
     steering = prepare_steering(job, pictures, material, hires)
-    return denoise(job, hires, conditioning, replace(beginning, steering=steering))
+    referring = prepare_references(job, pictures, material, hires)
+    return denoise(job, hires, conditioning, replace(beginning, steering=steering, referring=referring))
 
 
 def draw_batches(job: Job, version: str, most: int, thread: Callable[[], AbstractContextManager[None]]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modules.contracts.controls import TAGS, Controls
+from modules.contracts.controls import TAGS, ControlEntry, Controls
 from modules.contracts.errors import UnknownModel, UnsupportedFeature
 from modules.contracts.plan import ControlUse, GenerationPlan, PassPlan
 from modules.control.loading import LoadedControl, check_fit, load_control
@@ -51,13 +51,13 @@ class ControlShelf:
         with contextlib.ExitStack() as stack:
             parts: dict[int, ControlPart] = {}
             for use in plan.controls:
-                if use.unit.acts:
-                    parts[use.number] = stack.enter_context(self._lease_one(use, model))
+                if use.unit.acts and use.entry is not None:
+                    parts[use.number] = stack.enter_context(self._lease_one(use.entry, model))
                     check_fit(parts[use.number].loaded, model.loaded.components[model.family.denoiser], plan.model.name)
             yield JobControls(plan, parts, self.controls)
 
-    def _lease_one(self, use: ControlUse, model: DrawingModel) -> contextlib.AbstractContextManager[ControlPart]:
-        entry, placement = use.entry, model.placement["denoiser"]
+    def _lease_one(self, entry: ControlEntry, model: DrawingModel) -> contextlib.AbstractContextManager[ControlPart]:
+        placement = model.placement["denoiser"]
 
         def load() -> ControlPart:
             loaded = load_control(entry, placement)
@@ -84,10 +84,14 @@ class JobControls:
     catalog: Controls
 
     def acting(self, pass_plan: PassPlan) -> Iterator[tuple[ControlUse, ControlPart]]:
-        """Those that steer that pass."""
+        """Those that steer that pass by a network."""
         for use in pass_plan.controls:
             if use.number in self.parts:
                 yield use, self.parts[use.number]
+
+    def references(self, pass_plan: PassPlan) -> Iterator[ControlUse]:
+        """Those whose pictures are looked at in that pass."""
+        return (use for use in pass_plan.controls if use.unit.acts and use.entry is None)
 
     def condition_of(self, use: ControlUse) -> int:
         """Which condition of a union ControlNet the unit's preprocessor makes; raises `UnsupportedFeature` where the
@@ -97,9 +101,8 @@ class JobControls:
         tags = self.catalog.find_preprocessor(use.module).tags or ("Canny",)
         found = next((TAGS[tag] for tag in tags if tag in TAGS), there)
         if found >= there:
-            raise UnsupportedFeature(
-                f"The union ControlNet {use.entry.name} has no condition for the preprocessor {use.module}."
-            )
+            name = self.parts[use.number].loaded.entry.name
+            raise UnsupportedFeature(f"The union ControlNet {name} has no condition for the preprocessor {use.module}.")
         return found
 
     def describe(self) -> list[dict[str, Any]]:
@@ -107,8 +110,8 @@ class JobControls:
         return [
             {
                 "unit": use.number,
-                "model": use.entry.title,
-                "kind": use.entry.kind,
+                "model": use.entry.title if use.entry else None,
+                "kind": use.entry.kind if use.entry else "reference",
                 "module": use.module,
                 "weight": use.unit.weight,
                 "resize_mode": use.unit.resize_mode,

@@ -16,7 +16,7 @@ CAPABILITY = "control"
 
 
 def find_controls(request: GenerationRequest, controls: Controls, family: Family) -> tuple[ControlUse, ...]:
-    """Every unit that is on, with the network and the preprocessor that it names.
+    """Every unit that is on, with the network, where it has one, and the preprocessor that it names.
 
     Raises `UnknownModel`, `BrokenModel`, `UnsupportedFeature` for networks of other models, or `InvalidRequest`.
     """
@@ -26,8 +26,9 @@ def find_controls(request: GenerationRequest, controls: Controls, family: Family
             continue
         if CAPABILITY not in family.capabilities:
             raise UnsupportedFeature(f"{family.label} cannot be steered by ControlNets in this version.")
-        entry, module = controls.find_model(unit.model), controls.find_preprocessor(unit.module)
-        if entry.base is not None and entry.base != family.id.partition("-")[0]:
+        module = controls.find_preprocessor(unit.module)
+        entry = controls.find_model(unit.model) if module.network else None
+        if entry is not None and entry.base is not None and entry.base != family.id.partition("-")[0]:
             raise UnsupportedFeature(
                 f"The ControlNet {entry.name} was made for {NAMES[entry.base]}; the model is of {family.label}."
             )

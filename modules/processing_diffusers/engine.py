@@ -44,7 +44,7 @@ from modules.processing_diffusers.multiplexer.admission import Lane
 from modules.processing_diffusers.multiplexer.core import Multiplexer
 from modules.processing_diffusers.multiplexer.stand_in import Port
 from modules.processing_diffusers.networks_part import NetworkShelf
-from modules.processing_diffusers.plan import Surroundings, branch_rows, joined_rows, resolve_request
+from modules.processing_diffusers.plan import Surroundings, branch_rows, joined_rows, reference_rows, resolve_request
 from modules.processing_diffusers.progress import Run, Strand
 from modules.processing_diffusers.stock import Stock
 from modules.processing_diffusers.storehouse import Storehouse
@@ -212,12 +212,13 @@ class DiffusersEngine:
     def _plan_memory(self, plan: GenerationPlan, model: DrawingModel) -> MemoryPlan:
         """Measures for the largest pass or encoding of the plan, from what the loaded model says of itself."""
         handler = self._choice.handler
+        rows = 1 + int(model.adapter.is_guided(plan.first.cfg_scale)) + branch_rows(plan)
         facts = replace(
             model.facts,
             accelerator=handler.accelerator,
             quadratic=handler.attention_is_quadratic,
             max_rows=int(self._settings["max_batch"]),
-            rows_per_picture=1 + int(model.adapter.is_guided(plan.first.cfg_scale)) + branch_rows(plan),
+            rows_per_picture=rows * (1 + reference_rows(plan)),
         )
         passes = (plan.first, plan.hires or plan.first)
         sizes = (*((item.width, item.height) for item in passes), *plan.encoded)

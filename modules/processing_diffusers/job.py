@@ -12,7 +12,7 @@ from modules.processing_diffusers.control_part import JobControls
 from modules.processing_diffusers.model import DrawingModel
 from modules.processing_diffusers.multiplexer.stand_in import Port
 from modules.processing_diffusers.networks_part import JobNetworks
-from modules.processing_diffusers.plan import joined_rows
+from modules.processing_diffusers.plan import joined_rows, reference_rows
 from modules.processing_diffusers.progress import Run, Strand
 from modules.processing_diffusers.upscaler_part import UpscalerShelf
 from modules.processing_diffusers.vae_part import VaePart
@@ -49,5 +49,5 @@ class Job:
     @property
     def rows_per_batch(self) -> int:
         """Samples that a batch brings to the denoiser."""
-        rows = self.model.facts.rows_per_picture
+        rows = self.model.facts.rows_per_picture * (1 + reference_rows(self.plan))
         return max(max(map(len, self.plan.batches)) * rows, joined_rows(self.plan, rows))

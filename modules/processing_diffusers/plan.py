@@ -104,12 +104,12 @@ def joined_rows(plan: GenerationPlan, rows: int) -> int:
     `rows` is what any other picture brings. Raises `InvalidRequest` for too many prompts.
     """
     spare = int("negative_prompt" in plan.family.capabilities)  # what they are mixed round
-    each, most = 1 + branch_rows(plan), 0
+    each, most, wider = 1 + branch_rows(plan), 0, 1 + reference_rows(plan)
     for batch in plan.batches:
         texts = ((picture.prompt, picture.words.hires_prompt) for picture in batch)
         counts = [max(len(split_composition(take_tags(text)[0])) for text in both) for both in texts]
         if max(counts) > 1:
-            most = max(most, sum(count * each + spare if count > 1 else rows for count in counts))
+            most = max(most, sum((count * each + spare) * wider if count > 1 else rows for count in counts))
     return most
 
 
@@ -168,6 +168,12 @@ def branch_rows(plan: GenerationPlan) -> int:
     attention, can = plan.request.attention, plan.family.capabilities
     seen = (attention.pag_scale > 0) + (attention.seg_scale > 0) if "perturbed_attention" in can else 0
     return seen + int(attention.slg_scale > 0 and "skip_layers" in can)
+
+
+def reference_rows(plan: GenerationPlan) -> int:
+    """Samples that stand beside each row of a picture in a call for it to look at, at most."""
+    passes = (plan.first, plan.hires or plan.first)
+    return max(sum(use.unit.acts and use.entry is None for use in one.controls) for one in passes)
 
 
 def wanted_size(request: GenerationRequest, model: ModelEntry, measure: Callable[[bytes], Measured]) -> Size | Measured:

@@ -66,6 +66,22 @@ def test_lists(client, rig):
     assert (types["Canny"]["default_option"], types["Canny"]["default_model"]) == ("canny", "None")
 
 
+def test_references_need_no_model(client, sent):
+    modules = client.get("/controlnet/module_list").json()
+    assert "reference_only" in modules["module_list"]
+    detail = modules["module_detail"]["reference_adain+attn"]
+    assert detail["model_free"]
+    assert not modules["module_detail"]["canny"]["model_free"]
+    assert detail["sliders"] == [
+        None, {"name": "Style Fidelity", "value": 0.5, "min": 0.0, "max": 1.0, "step": 0.01}
+    ]  # fmt: skip
+    kind = client.get("/controlnet/control_types").json()["control_types"]["Reference"]
+    assert (kind["default_option"], kind["model_list"]) == ("reference_only", ["None"])
+    (unit,) = sent({"module": "reference_only", "model": None, "image": RED, "threshold_a": 0.25, "weight": 0.8})
+    assert (unit.module, unit.hint.threshold_a, unit.refers) == ("reference_only", 0.25, True)
+    assert "takes no mask" in refused(client, {"module": "Reference_only", "image": RED, "mask": MASK})
+
+
 def test_models_show_by_title_and_kind(make_rig, tmp_path):
     rig = make_rig()
     rig.studio.controls.models = lambda: (

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from modules.networks.rows import ModuleShelf
+from modules.processing_diffusers.inside.references import RowReferences, find_places
 from modules.processing_diffusers.inside.rows import NO_CHANGE, RowChange, RowChanges, find_attentions, find_blocks
+from modules.processing_diffusers.inside.sharing import Look
 from modules.processing_diffusers.inside.thinning import HyperTiles, TokenMerging
 from modules.processing_diffusers.tiling import CircularPadding
 
@@ -83,6 +85,13 @@ def changes_of(module):
     }
 
 
+def looking_patch(module):
+    """The first sample looks at the last one, at parts and statistics."""
+    shelf = ModuleShelf(module, denoiser=False)
+    whole = RowReferences(shelf, lambda: find_places(shelf), {0: [Look(3, 2.0, True, True, 0.25)]})
+    return whole.gathered([whole], [4])
+
+
 def patches_of(module):
     """Ways to enter each patch, for a call of four rows."""
     rows = {
@@ -90,10 +99,11 @@ def patches_of(module):
         for name, change in changes_of(module).items()
     }
     whole = {"circular": CircularPadding(), "merged": TokenMerging(0.5), "tiled": HyperTiles(64, 1)}
+    rows["referring"] = lambda: looking_patch(module)
     return {**rows, **{name: lambda patch=patch: patch.applied(module) for name, patch in whole.items()}}
 
 
-NAMES = ("alone", "blurred", "averaged", "freed", "all", "circular", "merged", "tiled")
+NAMES = ("alone", "blurred", "averaged", "freed", "all", "circular", "merged", "tiled", "referring")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -121,6 +131,14 @@ def test_only_the_rows_that_carry_it_are_changed(unet, name):
     with row_patch(unet, change, change, change, change):
         every = speak(unet)
     torch.testing.assert_close(every[1], one[1])
+
+
+def test_only_the_row_that_looks_is_changed(unet):
+    plain = speak(unet)
+    with looking_patch(unet):
+        found = speak(unet)
+    assert torch.equal(found[1:], plain[1:])
+    assert float((found[0] - plain[0]).abs().max()) > 1e-6
 
 
 def test_a_block_is_passed_by_in_single_rows(transformer):

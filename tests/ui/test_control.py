@@ -81,6 +81,7 @@ def test_the_accordion_has_an_input_for_every_field(studio, panel):
     assert (weight.label, weight.minimum, weight.maximum, weight.value) == ("Control weight", 0, 2, 1.0)
     modules = [value for _, value in panel.fields[OFFERED.index("module")].choices]
     assert modules[:2] == ["none", "canny"]
+    assert "reference_only" in modules
     assert not {"openpose", "inpaint"} & set(modules), "neither what lacks weights nor what wants a mask"
     assert panel.accordion.visible is True
     build(panel, ModelFacts(capabilities=frozenset({"hires"})))

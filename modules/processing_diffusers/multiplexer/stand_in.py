@@ -59,6 +59,16 @@ class Side(Protocol):
         """Further arguments of a call; `rows` says which of the pipeline's `total` rows each sample is."""
 
 
+class Company(Protocol):
+    """Whoever puts further samples beside those of a denoiser's call, for these to look at."""
+
+    def join(
+        self, given: Mapping[str, Any], rows: Sequence[int], total: int
+    ) -> tuple[dict[str, Any], list[int], Patch | RowPatch]:
+        """Arguments of the wider call; for each further sample, which stand last, the place of the one that it is for;
+        and a patch for the call. `rows` says which of the pipeline's `total` rows each sample is."""
+
+
 EXACT = frozenset({"timestep", "timesteps", "guidance", "time_ids", "img_ids", "txt_ids"})
 """Numbers that a narrow float would round, such as time step 999; models cast them themselves after embedding them."""
 
@@ -106,6 +116,7 @@ class StandIn:
         self._guide = guide
         self._words: Words | None = None
         self._side: Side | None = None
+        self._company: Company | None = None
         self._total = 0
         self._sparing: Callable[[], bool] | None = None
         self._wider: Wider | None = None
@@ -119,7 +130,7 @@ class StandIn:
         arguments = dict(zip(self._target.positions, given, strict=False)) | named
         self._total = count_samples(arguments)
         # Without these, every row is the one that was asked for, which patches and whoever adds take for granted.
-        told = self._side is not None or any(map(by_rows, self._port.patches))
+        told = self._side is not None or self._company is not None or any(map(by_rows, self._port.patches))
         if told and not (self._words is None and self._sparing is None and self._wider is None):
             arguments[ROWS] = torch.arange(self._total)
         if self._sparing is not None and self._sparing():
@@ -138,17 +149,21 @@ class StandIn:
 
     def _forward(self, arguments: dict[str, Any]) -> Any:
         rows, kinds, patches = arguments.get(ROWS), arguments.get(KINDS), self._port.patches
-        if rows is not None:
-            numbers = rows.tolist()
+        given = {key: self._down(key, value) for key, value in arguments.items() if key not in (ROWS, KINDS)}
+        numbers = list(range(self._total)) if rows is None else rows.tolist()
+        count, beside = len(numbers), list[int]()
+        if self._side is not None:
+            given |= self._side.residuals(given, numbers, self._total)
+        if self._company is not None:
+            given, beside, patch = self._company.join(given, numbers, self._total)
+            patches, numbers = (*patches, patch), [*numbers, *(numbers[place] for place in beside)]
+        if rows is not None or beside:
             patches = tuple(one.chosen(numbers) if by_rows(one) else one for one in patches)
         if kinds is not None:
-            asked = kinds.tolist()
+            asked = [*kinds.tolist(), *[0] * len(beside)]
             patches = tuple(one.of_kinds(asked) if isinstance(one, KindPatch) else one for one in patches)
-        given = {key: self._down(key, value) for key, value in arguments.items() if key not in (ROWS, KINDS)}
-        if self._side is not None:
-            numbers = list(range(self._total)) if rows is None else rows.tolist()
-            given |= self._side.residuals(given, numbers, self._total)
-        return _up(self._port.carry(self._target, given, patches))
+        output = _up(self._port.carry(self._target, given, patches))
+        return (output[0][:count], *output[1:]) if beside else output
 
     @property
     def signature(self) -> Hashable:
@@ -174,6 +189,16 @@ class StandIn:
             yield
         finally:
             self._side = before
+
+    @contextlib.contextmanager
+    def accompanied_by(self, company: Company | None) -> Iterator[None]:
+        """Let `company` put samples beside those of each call for a while; None puts none there."""
+        before = self._company
+        self._company = company
+        try:
+            yield
+        finally:
+            self._company = before
 
     @contextlib.contextmanager
     def guided_by(

@@ -92,6 +92,7 @@ def _walk(
         denoiser.widened_by(branches),
         denoiser.worded_by(conditioning.conductor),
         denoiser.carrying((watcher.networks, change_rows(job, found, watcher.clock), *thin_out(job))),
+        denoiser.accompanied_by(None if beginning.referring is None else beginning.referring.timed(watcher.clock)),
         denoiser.steered_by(None if beginning.steering is None else beginning.steering.timed(watcher.clock)),
     ):
         result = pipeline(**arguments)[0]

@@ -14,6 +14,7 @@ from modules.processing_diffusers.conductor import Conductor, Role, Voice, even_
 from modules.processing_diffusers.embeddings import Encoded
 from modules.processing_diffusers.families.base import Embedding
 from modules.processing_diffusers.job import Job
+from modules.processing_diffusers.plan import reference_rows
 from modules.processing_diffusers.stages.prepare import row_of
 from modules.prompts.emphasis import is_weighted, plain_text
 from modules.prompts.encoding import EncoderSpec, Manner, Reading, measure, read_texts
@@ -66,7 +67,8 @@ def encode_words(
         if even is not None:
             return Conditioning(adapter.condition(even[: len(whole)], even[len(whole) :] if guided else None))
     first = [roles[0].voices[0].at(0)] * len(roles)
-    return Conditioning(adapter.condition(first, first if guided else None), Conductor(adapter, roles, job.port.limit))
+    most = job.port.limit // (1 + reference_rows(job.plan))
+    return Conditioning(adapter.condition(first, first if guided else None), Conductor(adapter, roles, most))
 
 
 def _courses(play: Screenplay, *, negative: bool, empty: bool = False) -> list[Course]:

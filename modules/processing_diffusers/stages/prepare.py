@@ -11,6 +11,7 @@ import torch
 from modules.contracts.plan import PassPlan, PicturePlan
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.noise import NoisePlan, Shape, draw_noise
+from modules.processing_diffusers.referring import Referring
 from modules.processing_diffusers.steering import Steering
 
 
@@ -29,6 +30,8 @@ class Beginning:
     """Further arguments of a pipeline whose denoiser sees mask and masked picture."""
     steering: Steering | None = None
     """What ControlNets add to each call."""
+    referring: Referring | None = None
+    """What the pictures look at while they are drawn."""
 
     def only(self, place: int) -> Beginning:
         """The beginning of one picture of the batch."""
@@ -40,6 +43,7 @@ class Beginning:
             latents=None if self.latents is None else self.latents[row],
             masked=None if self.masked is None else row_of(self.masked, place, count),
             steering=None if self.steering is None else self.steering.only(place),
+            referring=None if self.referring is None else self.referring.only(place),
         )
 
 

@@ -34,7 +34,7 @@ def prepare_steering(
     size, units = (pass_plan.width, pass_plan.height), []
     for use, part in acting:
         entry = job.controls.catalog.find_preprocessor(use.module)
-        sources = list(_sources(use, entry, material))
+        sources = list(sources_of(use, entry, material))
         drawn = [
             _hint(use.unit, entry, sources[place % len(sources)], size, picture.seed)
             for place, picture in enumerate(pictures[: _differing(entry, sources, pictures)])
@@ -66,7 +66,7 @@ def _hint(
     return hint, region_of(given, size, unit.resize_mode)[None].astype(np.float32) / 255.0
 
 
-def _sources(use: ControlUse, entry: PreprocessorEntry, material: Material | None) -> Iterator[Given]:
+def sources_of(use: ControlUse, entry: PreprocessorEntry, material: Material | None) -> Iterator[Given]:
     """Picture and mask of the unit; else those that the job starts from, one for all or one for each picture."""
     unit, label = use.unit, f"ControlNet unit {use.number}"
     repaint = None if material is None else material.repaint
