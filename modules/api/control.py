@@ -15,7 +15,7 @@ from modules.api.intake import Intake
 from modules.api.jobs import REFUSED
 from modules.api.services import Member, Owner, Services
 from modules.contracts.control import MOST_UNITS, NO_MODEL, NO_MODULE, build_unit
-from modules.contracts.controls import PreprocessorEntry
+from modules.contracts.controls import ControlEntry, PreprocessorEntry
 from modules.contracts.errors import InvalidRequest
 from modules.support.studio import Studio
 
@@ -157,7 +157,7 @@ def control_types(studio: Services) -> ControlTypes:
     """Kinds of control. A model belongs to a kind when its name says so."""
     working = [entry for entry in studio.controls.preprocessors() if entry.needs is None]
     tags = dict.fromkeys(tag for entry in working for tag in entry.tags)
-    return ControlTypes(control_types={tag: _type_of(tag, working, _models(studio)) for tag in (ALL, *tags)})
+    return ControlTypes(control_types={tag: _type_of(tag, working, _usable(studio)) for tag in (ALL, *tags)})
 
 
 @router.get("/settings")
@@ -198,17 +198,21 @@ def detect(studio: Services, owner: Owner, member: Member, wanted: DetectWanted)
 
 
 def _models(studio: Studio) -> list[str]:
-    return [entry.title for entry in studio.controls.models() if entry.problem is None]
+    return [entry.title for entry in _usable(studio)]
 
 
-def _type_of(tag: str, working: list[PreprocessorEntry], models: list[str]) -> ControlType:
-    modules = [entry.name for entry in working if tag == ALL or tag in entry.tags]
+def _usable(studio: Studio) -> list[ControlEntry]:
+    return [entry for entry in studio.controls.models() if entry.problem is None]
+
+
+def _type_of(tag: str, working: list[PreprocessorEntry], models: list[ControlEntry]) -> ControlType:
+    entries = [entry for entry in working if tag == ALL or tag in entry.tags]
+    modules = [entry.name for entry in entries]
     if tag == ALL:
-        fitting, usual = models, NO_MODEL
+        fitting, usual = [entry.title for entry in models], NO_MODEL
     else:
-        read = any(entry.network for entry in working if entry.name in modules)
         modules = [NO_MODULE, *modules]
-        fitting = [title for title in models if read and any(word in title.casefold() for word in _words(tag))]
+        fitting = [entry.title for entry in models if _belongs(entry, tag, entries)]
         usual = fitting[0] if fitting else NO_MODEL
     return ControlType(
         module_list=modules,
@@ -216,6 +220,16 @@ def _type_of(tag: str, working: list[PreprocessorEntry], models: list[str]) -> C
         default_option=NO_MODULE if tag == ALL else modules[1],
         default_model=usual,
     )
+
+
+def _belongs(entry: ControlEntry, tag: str, modules: list[PreprocessorEntry]) -> bool:
+    """Whether a model is of the kind of these preprocessors: IP-Adapters go by what they are, others by their names."""
+    if not any(module.network for module in modules):
+        return False
+    prompts = any(module.encoder for module in modules)
+    if prompts or entry.kind == "ip_adapter":
+        return prompts and entry.kind == "ip_adapter"
+    return any(word in entry.title.casefold() for word in _words(tag))
 
 
 def _words(tag: str) -> tuple[str, ...]:

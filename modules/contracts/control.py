@@ -27,7 +27,7 @@ REFERENCES = frozenset({REFERENCE_ONLY, REFERENCE_ADAIN, REFERENCE_BOTH})
 
 @dataclass(frozen=True, slots=True)
 class HintParams:
-    """How the preprocessor works; -1 leaves a number to it."""
+    """How the picture is looked at; -1 leaves a number to the preprocessor."""
 
     processor_res: int = param(
         -1,
@@ -62,6 +62,12 @@ class HintParams:
         help="The preprocessor looks at the picture at the size that it will have in the drawing.",
         infotext="Pixel Perfect",
     )
+    blocks: str = param(
+        "",
+        "IP-Adapter blocks",
+        help="Where an IP-Adapter speaks: empty is everywhere; style, layout, or parts such as up.0.1=1, down=0.5.",
+        infotext="Blocks",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,9 @@ class ControlUnit:
         choices="preprocessors",
         infotext="Module",
     )
-    model: str = param(NO_MODEL, "Model", help="A ControlNet or T2I-Adapter.", choices="controls", infotext="Model")
+    model: str = param(
+        NO_MODEL, "Model", help="A ControlNet, T2I-Adapter or IP-Adapter.", choices="controls", infotext="Model"
+    )
     weight: float = param(1.0, "Control weight", minimum=0, maximum=2, step=0.05, infotext="Weight")
     resize_mode: str = param(RESIZE_MODES[1], "Resize mode", choices=RESIZE_MODES, infotext="Resize Mode")
     guidance_start: float = param(

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from modules.contracts.control import ControlUnit
 from modules.contracts.errors import UnknownModel
 
-ControlKind = Literal["controlnet", "union", "t2i_adapter"]
+ControlKind = Literal["controlnet", "union", "t2i_adapter", "ip_adapter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,10 @@ class ControlEntry:
     """Eight hex digits that A1111 knows model files by, of 64 KiB in their middle."""
     size_bytes: int = 0
     problem: str | None = None
+    wish: tuple[str, int] | None = None
+    """Of an IP-Adapter, what it reads of an image encoder: an entry of the encoder's config, and its number."""
+    encoder: Path | None = None
+    """Of an IP-Adapter, the folder of the encoder that it is used with."""
 
     @property
     def title(self) -> str:
@@ -62,6 +66,8 @@ class PreprocessorEntry:
     """It wants a mask."""
     network: bool = True
     """A network reads what it makes; else the drawing looks at the picture itself."""
+    encoder: bool = False
+    """An image encoder looks at the picture, and the network is an IP-Adapter."""
     needs: str | None = None
     """What it lacks to work here, as one sentence; None for one that works."""
 

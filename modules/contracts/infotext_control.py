@@ -2,8 +2,8 @@
 
     ControlNet 0: "Module: canny, Model: control_v11p_sd15_canny [d14c016b], Weight: 1, Resize Mode: …"
 
-Pictures stay out, numbers that are left to the preprocessor too. A name that holds a comma or a colon, which the
-extension refuses, is written as a JSON string inside.
+Pictures stay out, and so do numbers that are left to the preprocessor and what is empty. A name that holds a comma or a
+colon, which the extension refuses, is written as a JSON string inside.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def key_of(number: int) -> str:
 def write_unit(unit: ControlUnit) -> str:
     """All that infotext says of a unit."""
     said = ((item.param.infotext, value_of(unit, item)) for item in unit_parameters() if item.param.infotext)
-    return ", ".join(f"{label}: {quote(value)}" for label, value in said if value != OPEN)
+    return ", ".join(f"{label}: {quote(value)}" for label, value in said if value not in (OPEN, ""))
 
 
 def read_unit(text: str, convert: Callable[[str, str], Any]) -> ControlUnit | None:

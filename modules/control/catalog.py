@@ -1,4 +1,4 @@
-"""Which ControlNets and T2I-Adapters there are below `models/controlnet`, and the preprocessors. Imports no torch."""
+"""Which ControlNets, T2I-Adapters and IP-Adapters there are, and the preprocessors. Imports no torch."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import io
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from modules.contracts.control import ControlUnit
 from modules.contracts.controls import ControlEntry, PreprocessorEntry
 from modules.contracts.errors import BrokenModel, UnknownModel
 from modules.control import table
+from modules.control.encoders import find_encoder, is_encoder, say_missing
 from modules.control.inspection import inspect, short_hash
 from modules.sd_models.names import free_name, near_names
 from modules.sd_models.scan import PICKLES, find_files, signature
 from modules.support.paths import Paths
 
-KIND = "controlnet"
+KIND, PROMPTERS = "controlnet", "ip-adapter"
+"""Kinds of files that are looked for."""
 REST_SECONDS = 2.0
 """From one look at the folders to the next that somebody asks for."""
 
@@ -103,17 +106,26 @@ class ControlCatalog:
                 continue  # it went away while we looked
             name = free_name(path.name if path.is_dir() else path.stem, path.parent.name, rows)
             found = self._known.get(f"{name} {sign}") or _entry(name, path, size)
-            known[f"{name} {sign}"] = rows[name] = found
+            known[f"{name} {sign}"] = found
+            rows[name] = self._with_encoder(found)
         self._known = known
         order = sorted(rows.values(), key=lambda entry: (entry.problem is not None, entry.name.casefold()))
         return tuple(order)
+
+    def _with_encoder(self, entry: ControlEntry) -> ControlEntry:
+        """An IP-Adapter with the encoder that it reads, looked for anew each time."""
+        if entry.wish is None:
+            return entry
+        encoder = find_encoder(entry.path, entry.wish, self._paths.models)
+        return replace(entry, encoder=encoder, problem=None if encoder else say_missing(entry.name, entry.wish))
 
     def _files(self) -> Iterator[Path]:
         """Those that ship with the program, then the installation's own."""
         shipped = self._paths.pocket / KIND
         if shipped.is_dir():
             yield from sorted(path.parent for path in shipped.glob("*/config.json"))
-        yield from find_files(self._paths.models, KIND)
+        for kind in (KIND, PROMPTERS):
+            yield from (path for path in find_files(self._paths.models, kind) if not is_encoder(path))
 
 
 def _entry(name: str, path: Path, size: int) -> ControlEntry:
@@ -133,4 +145,4 @@ def _entry(name: str, path: Path, size: int) -> ControlEntry:
     except OSError as error:
         problem = f"{path.name} cannot be read: {error.strerror}."
         return ControlEntry(name, path, None, size_bytes=size, problem=problem)
-    return ControlEntry(name, path, found.kind, found.base, short_hash(path), size)
+    return ControlEntry(name, path, found.kind, found.base, short_hash(path), size, wish=found.wish)

@@ -38,6 +38,10 @@ FUNCTIONS: Mapping[str, Preprocess] = {
     "inpaint": tones.keep,
     "inpaint_global_harmonious": tones.keep,
     **dict.fromkeys(REFERENCES, tones.keep),
+    "ip-adapter-auto": tones.keep,
+    "ip-adapter_clip_sd15": tones.keep,
+    "ip-adapter_clip_sdxl": tones.keep,
+    "ip-adapter_clip_sdxl_plus_vith": tones.keep,
 }
 """By the names of the table."""
 SEEDED = frozenset({"shuffle"})

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modules.contracts.controls import ControlKind
 from modules.contracts.errors import BrokenModel
+from modules.control.encoders import is_adapter, text_width, wish_of
 from modules.sd_models.folders import read_weights
 from modules.sd_models.header import Header, read_header, read_json
 
@@ -36,6 +37,8 @@ class Found:
     """`diffusers`, or `ldm` for the authors' own names."""
     prefix: str = ""
     """What stands before the names."""
+    wish: tuple[str, int] | None = None
+    """Of an IP-Adapter, what it reads of an image encoder."""
 
 
 def inspect(path: Path) -> Found:
@@ -46,13 +49,15 @@ def inspect(path: Path) -> Found:
             raise BrokenModel(f"{path.name} is none of {', '.join(CLASSES)} by its {CONFIG}.")
         return Found(kind, _base(read_weights(path).shapes), "diffusers")
     header: Header = read_header(path)
+    if is_adapter(header.shapes):
+        return Found("ip_adapter", BASES.get(text_width(header.shapes)), "diffusers", wish=wish_of(header.shapes))
     for prefix in PREFIXES:
         names = {name[len(prefix) :]: shape for name, shape in header.shapes.items() if name.startswith(prefix)}
         found = _of_names(names, prefix)
         if found is not None:
             return found
     raise BrokenModel(
-        f"{path.name} is no ControlNet or T2I-Adapter that this version knows: no tensor has a name of one."
+        f"{path.name} is no ControlNet, T2I-Adapter or IP-Adapter that this version knows: no tensor has a name of one."
     )
 
 

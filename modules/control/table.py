@@ -65,6 +65,15 @@ WORKING = (
         PreprocessorEntry(name, name, ("Reference",), sliders=(FIDELITY,), resolution=False, network=False)
         for name in (REFERENCE_ONLY, REFERENCE_ADAIN, REFERENCE_BOTH)
     ),
+    *(
+        PreprocessorEntry(name, name, ("IP-Adapter",), aliases, resolution=False, encoder=True)
+        for name, aliases in (
+            ("ip-adapter-auto", ()),
+            ("ip-adapter_clip_sd15", ("ip-adapter_clip_h",)),
+            ("ip-adapter_clip_sdxl", ("ip-adapter_clip_g",)),
+            ("ip-adapter_clip_sdxl_plus_vith", ()),
+        )
+    ),
 )
 """In display order. Names with `(no network)` are this project's own."""
 
@@ -78,7 +87,7 @@ _POSE = "the network OpenPose (body_pose_model.pth, 209 MB)"
 _HANDS = "the networks OpenPose for body, hand and face (209, 147 and 154 MB)"
 _DWPOSE = "the networks DWPose (yolox_l.onnx, 217 MB, and dw-ll_ucoco_384.onnx, 134 MB)"
 _ADE = "a segmentation network trained on ADE20K"
-_ENCODER = "an image encoder and an IP-Adapter, which this version has not"
+_FACES = "the networks of InsightFace (buffalo_l, 326 MB)"
 MISSING = (
     _lacking("softedge_hed", "SoftEdge", _HED, "hed"),
     _lacking("softedge_hedsafe", "SoftEdge", _HED, "hed_safe"),
@@ -114,9 +123,9 @@ MISSING = (
     _lacking("inpaint_only+lama", "Inpaint", "the network LaMa (204 MB)"),
     _lacking("tile_colorfix", "Tile", "colours corrected while it is drawn, which this version has not"),
     _lacking("tile_colorfix+sharp", "Tile", "colours corrected while it is drawn, which this version has not"),
-    _lacking("ip-adapter_clip_sd15", "IP-Adapter", _ENCODER, "ip-adapter-auto"),
-    _lacking("ip-adapter_clip_sdxl", "IP-Adapter", _ENCODER),
-    _lacking("clip_vision", "IP-Adapter", _ENCODER, "t2ia_style_clipvision"),
+    _lacking("ip-adapter_face_id", "IP-Adapter", _FACES),
+    _lacking("ip-adapter_face_id_plus", "IP-Adapter", _FACES),
+    _lacking("clip_vision", "T2I-Adapter", "a style adapter, which this version has not", "t2ia_style_clipvision"),
     _lacking("mediapipe_face", "OpenPose", "the networks of MediaPipe"),
 )
 """Names of the extension that clients may ask for."""

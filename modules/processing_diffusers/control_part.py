@@ -10,11 +10,15 @@ from typing import Any
 from modules.contracts.controls import TAGS, ControlEntry, Controls
 from modules.contracts.errors import UnknownModel, UnsupportedFeature
 from modules.contracts.plan import ControlUse, GenerationPlan, PassPlan
+from modules.control.image_prompt import ImagePrompter, check_layers, load_encoder, load_prompter, see_with
 from modules.control.loading import LoadedControl, check_fit, load_control
 from modules.memory.residency import ModelPool
+from modules.processing_diffusers.inside.speaking import find_cross_attentions
 from modules.processing_diffusers.model import DrawingModel
 from modules.processing_diffusers.multiplexer.call import Target
 from modules.processing_diffusers.multiplexer.stand_in import target_of
+from modules.sd_models.components import size_of
+from modules.sd_models.faults import blaming
 from modules.sd_models.scan import signature
 
 POOL_BYTES = 8 << 30
@@ -36,6 +40,24 @@ class ControlPart:
         return self.loaded.module.config
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class EncoderPart:
+    """One loaded image encoder."""
+
+    module: Any
+    target: Target
+    size_bytes: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PromptPart:
+    """One loaded IP-Adapter with the encoder that looks for it."""
+
+    prompter: ImagePrompter
+    target: Target
+    encoder: EncoderPart
+
+
 class ControlShelf:
     """Leases ControlNets and adapters. Safe from several lanes."""
 
@@ -44,17 +66,56 @@ class ControlShelf:
         self._pool: ModelPool[object, ControlPart] = ModelPool(
             budget=POOL_BYTES, limit=KEPT, size_of=lambda part: part.loaded.size_bytes
         )
+        self._prompters: ModelPool[object, ImagePrompter] = ModelPool(
+            budget=POOL_BYTES, limit=KEPT, size_of=lambda part: size_of({"adapter": part})
+        )
+        self._encoders: ModelPool[object, EncoderPart] = ModelPool(
+            budget=POOL_BYTES, limit=KEPT, size_of=lambda part: part.size_bytes
+        )
 
     @contextlib.contextmanager
     def lease(self, plan: GenerationPlan, model: DrawingModel) -> Iterator[JobControls]:
         """All networks of a plan, until the block ends. Raises `BrokenModel` or `UnsupportedFeature`."""
         with contextlib.ExitStack() as stack:
             parts: dict[int, ControlPart] = {}
+            prompts: dict[int, PromptPart] = {}
             for use in plan.controls:
-                if use.unit.acts and use.entry is not None:
+                if not use.unit.acts or use.entry is None:
+                    continue
+                if use.entry.kind == "ip_adapter":
+                    prompts[use.number] = self._lease_prompter(use.entry, model, plan.model.name, stack)
+                else:
                     parts[use.number] = stack.enter_context(self._lease_one(use.entry, model))
                     check_fit(parts[use.number].loaded, model.loaded.components[model.family.denoiser], plan.model.name)
-            yield JobControls(plan, parts, self.controls)
+            yield JobControls(plan, parts, prompts, self.controls)
+
+    def _lease_prompter(
+        self, entry: ControlEntry, model: DrawingModel, name: str, stack: contextlib.ExitStack
+    ) -> PromptPart:
+        """An IP-Adapter that fits the model, and its encoder, until the stack ends."""
+        placement, folder = model.placement["denoiser"], entry.encoder
+        assert folder is not None  # one without is not found
+        key = (placement.device, placement.dtype)
+
+        def look() -> EncoderPart:
+            module = load_encoder(folder, placement)
+            target = Target("image_encoder", see_with(module), module, ("pixels",))
+            return EncoderPart(module, target, size_of({"encoder": module}))
+
+        def read() -> ImagePrompter:
+            with blaming(entry.name, "weights"):
+                return load_prompter(entry.path, placement)
+
+        try:
+            signs = signature(entry.path)[0], signature(folder)[0]
+        except OSError:
+            raise UnknownModel(f"The IP-Adapter {entry.name} or its encoder is not there any more.") from None
+        encoder = stack.enter_context(self._encoders.lease((signs[1], *key), look, expected=0))
+        prompter = stack.enter_context(self._prompters.lease((signs[0], *key), read, expected=entry.size_bytes))
+        shelf = model.fittings.shelves[model.fittings.denoiser]
+        attentions = [shelf.layers[path] for path in find_cross_attentions(shelf)]
+        check_layers(prompter, attentions, entry.name, name)
+        return PromptPart(prompter, Target("image_prompt", prompter, prompter, ("seen",)), encoder)
 
     def _lease_one(self, entry: ControlEntry, model: DrawingModel) -> contextlib.AbstractContextManager[ControlPart]:
         placement = model.placement["denoiser"]
@@ -71,7 +132,8 @@ class ControlShelf:
 
     def empty(self) -> None:
         """Let go of all networks that no job uses."""
-        self._pool.evict_all()
+        for pool in (self._pool, self._prompters, self._encoders):
+            pool.evict_all()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +143,8 @@ class JobControls:
     plan: GenerationPlan
     parts: Mapping[int, ControlPart]
     """By number of the unit."""
+    prompts: Mapping[int, PromptPart]
+    """The IP-Adapters, by number of the unit."""
     catalog: Controls
 
     def acting(self, pass_plan: PassPlan) -> Iterator[tuple[ControlUse, ControlPart]]:
@@ -88,6 +152,12 @@ class JobControls:
         for use in pass_plan.controls:
             if use.number in self.parts:
                 yield use, self.parts[use.number]
+
+    def speaking(self, pass_plan: PassPlan) -> Iterator[tuple[ControlUse, PromptPart]]:
+        """The IP-Adapters of that pass."""
+        for use in pass_plan.controls:
+            if use.number in self.prompts:
+                yield use, self.prompts[use.number]
 
     def references(self, pass_plan: PassPlan) -> Iterator[ControlUse]:
         """Those whose pictures are looked at in that pass."""
@@ -120,6 +190,7 @@ class JobControls:
                 "hr_option": use.unit.hr_option,
                 "processor_res": use.unit.hint.processor_res,
                 "thresholds": [use.unit.hint.threshold_a, use.unit.hint.threshold_b],
+                "blocks": use.unit.hint.blocks,
                 "pixel_perfect": use.unit.hint.pixel_perfect,
                 "image": "given" if use.unit.image else None,
                 "mask": "given" if use.unit.mask else None,

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from modules.contracts.catalog import Family
-from modules.contracts.controls import Controls
+from modules.contracts.control import NO_MODULE, ControlUnit
+from modules.contracts.controls import ControlEntry, Controls, PreprocessorEntry
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
 from modules.contracts.plan import ControlUse, PassPlan
 from modules.contracts.request import GenerationRequest
@@ -29,15 +30,31 @@ def find_controls(request: GenerationRequest, controls: Controls, family: Family
         module = controls.find_preprocessor(unit.module)
         entry = controls.find_model(unit.model) if module.network else None
         if entry is not None and entry.base is not None and entry.base != family.id.partition("-")[0]:
+            kind = "The IP-Adapter" if entry.wish else "The ControlNet"
             raise UnsupportedFeature(
-                f"The ControlNet {entry.name} was made for {NAMES[entry.base]}; the model is of {family.label}."
+                f"{kind} {entry.name} was made for {NAMES[entry.base]}; the model is of {family.label}."
             )
+        _check_encoder(number, unit, entry, module)
         if module.masked and not unit.mask and request.inpaint is None:
             raise InvalidRequest(
                 f"ControlNet unit {number}: the preprocessor {module.name} wants a mask, white where to draw anew."
             )
         found.append(ControlUse(number, unit, entry, module.name))
     return tuple(found)
+
+
+def _check_encoder(number: int, unit: ControlUnit, entry: ControlEntry | None, module: PreprocessorEntry) -> None:
+    """Raise `InvalidRequest` where an IP-Adapter has no picture of its own, or what is for it is asked of others."""
+    speaks = entry is not None and entry.kind == "ip_adapter"
+    if speaks and not module.encoder and module.name != NO_MODULE:
+        raise InvalidRequest(
+            f"ControlNet unit {number}: the IP-Adapter {unit.model} looks at the picture itself; its preprocessor is "
+            f"ip-adapter-auto, not {module.name}."
+        )
+    if module.encoder and not speaks:
+        raise InvalidRequest(f"ControlNet unit {number}: {module.name} is for IP-Adapters, and {unit.model} is none.")
+    if unit.hint.blocks and not speaks:
+        raise InvalidRequest(f"ControlNet unit {number} names blocks, which are for IP-Adapters alone.")
 
 
 def share_out(

@@ -14,8 +14,10 @@ import torch
 
 from modules.contracts.control import CONTROL, PROMPT, REFERENCE_ADAIN, REFERENCE_ONLY, ControlUnit
 from modules.networks.rows import ModuleShelf
+from modules.processing_diffusers.image_prompts import ImagePrompt, speeches_at
 from modules.processing_diffusers.inside.references import RowReferences, SharePlaces, find_places
 from modules.processing_diffusers.inside.sharing import Look
+from modules.processing_diffusers.inside.speaking import RowSpeeches
 from modules.processing_diffusers.multiplexer.picking import pick
 from modules.processing_diffusers.networks_part import Clock
 from modules.processing_diffusers.noise import make_generator
@@ -61,12 +63,14 @@ def fidelity_of(unit: ControlUnit, given: float, *, sdxl: bool, hires: bool) -> 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Referring:
-    """All references of one pass of one lane. `clock` says how far the pass has come."""
+    """All references and IP-Adapters of one pass of one lane. `clock` says how far the pass has come."""
 
     shelf: ModuleShelf
     seeds: tuple[int, ...]
     """Of the pictures."""
     references: tuple[Reference, ...] = ()
+    prompts: tuple[ImagePrompt, ...] = ()
+    """The IP-Adapters."""
     levels: torch.Tensor | None = None
     """By time step, the share of the variance that is the picture's; needed where there are references."""
     clock: Clock = field(default_factory=lambda: Clock(1))
@@ -76,7 +80,8 @@ class Referring:
         """For one picture of the batch."""
         rows = slice(place, place + 1)
         kept = tuple(replace(one, latents=one.latents[rows]) for one in self.references)
-        return replace(self, seeds=self.seeds[rows], references=kept)
+        prompts = tuple(one.only(place) for one in self.prompts)
+        return replace(self, seeds=self.seeds[rows], references=kept, prompts=prompts)
 
     def timed(self, clock: Clock) -> Referring:
         """The same, going by that clock."""
@@ -84,9 +89,9 @@ class Referring:
 
     def join(
         self, given: Mapping[str, Any], rows: Sequence[int], total: int
-    ) -> tuple[dict[str, Any], list[int], RowReferences]:
+    ) -> tuple[dict[str, Any], list[int], tuple[RowReferences, RowSpeeches]]:
         """Arguments of a call with the references beside its samples, for each of these the place of the sample that
-        looks at it, and the patch that lets it look.
+        looks at it, and the patches that let it look and be spoken to.
 
         `rows` says which of the pipeline's `total` rows each sample is: a multiple of the pictures, those of the prompt
         last.
@@ -104,15 +109,16 @@ class Referring:
                     looks.setdefault(place, []).append(look)
                     beside.append(place)
                     shown.append(one)
-        patch = RowReferences(self.shelf, self._places, looks)
+        speeches = speeches_at(self.prompts, self.shelf, rows, count, total, done)
+        patches = RowReferences(self.shelf, self._places, looks), speeches
         if not beside:
-            return dict(given), beside, patch
+            return dict(given), beside, patches
         sources = [*range(len(rows)), *beside]
         wider = {name: pick(value, sources, len(rows), name) for name, value in given.items()}
         for name in filter(wider.__contains__, BESIDE):
             wider[name] = _silenced(wider[name], len(rows))
         wider["sample"] = self._shown(wider, shown, [rows[place] % count for place in beside])
-        return wider, beside, patch
+        return wider, beside, patches
 
     def _places(self) -> SharePlaces:
         if not self.known:

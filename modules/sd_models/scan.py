@@ -20,6 +20,7 @@ KIND_FOLDERS = {
     "lora": ("lora", "Lora", "LyCORIS"),
     "embeddings": ("embeddings",),
     "controlnet": ("controlnet", "ControlNet"),
+    "ip-adapter": ("ip-adapter", "ipadapter"),
     "upscalers": ("upscalers", "ESRGAN", "RealESRGAN", "SwinIR", "DAT", "HAT", "BSRGAN", "ScuNET", "upscale_models"),
     "text-encoders": ("text-encoders", "text_encoder"),
 }

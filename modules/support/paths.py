@@ -8,7 +8,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout: holds `launch.py`, `configs/` and `models/pocket/`."""
 
-MODEL_KINDS = ("checkpoints", "vae", "vae-approx", "lora", "embeddings", "controlnet", "upscalers", "text-encoders")
+MODEL_KINDS = (
+    *("checkpoints", "vae", "vae-approx", "lora", "embeddings", "controlnet", "ip-adapter", "image-encoders"),
+    *("upscalers", "text-encoders"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ UNITS = 3
 CAPABILITY = "control"
 OFFERED = (
     *("enabled", "module", "model", "weight", "guidance_start", "guidance_end", "control_mode", "resize_mode"),
-    *("pixel_perfect", "processor_res", "threshold_a", "threshold_b"),
+    *("pixel_perfect", "processor_res", "threshold_a", "threshold_b", "blocks"),
 )
 """Fields of a unit that the page has inputs for, in the order in which handlers get their values."""
 RULES = {item.path[-1]: item for item in unit_parameters()}
@@ -117,6 +117,7 @@ class ControlPanel:
         with gr.Row():
             for name in ("processor_res", "threshold_a", "threshold_b"):
                 add(name)
+        add("blocks")
         self.fields += [made[name] for name in OFFERED]
 
     def _modules(self) -> Choices:

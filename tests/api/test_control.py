@@ -82,21 +82,37 @@ def test_references_need_no_model(client, sent):
     assert "takes no mask" in refused(client, {"module": "Reference_only", "image": RED, "mask": MASK})
 
 
+def test_image_prompts_have_blocks(client, sent):
+    modules = client.get("/controlnet/module_list").json()
+    assert {"ip-adapter-auto", "ip-adapter_clip_sd15", "ip-adapter_clip_sdxl"} <= set(modules["module_list"])
+    assert "InsightFace" in modules["missing"]["ip-adapter_face_id"]
+    (unit,) = sent({"module": "ip-adapter_clip_sd15", "model": "plus", "image": RED, "mask": MASK, "blocks": "style"})
+    assert (unit.module, unit.model, unit.hint.blocks, bool(unit.mask)) == (
+        "ip-adapter_clip_sd15",
+        "plus",
+        "style",
+        True,
+    )
+
+
 def test_models_show_by_title_and_kind(make_rig, tmp_path):
     rig = make_rig()
     rig.studio.controls.models = lambda: (
         ControlEntry("sd15_canny", tmp_path, "controlnet", "sd15", "d14c016b"),
         ControlEntry("union", tmp_path, "union", "sdxl"),
+        ControlEntry("sd15_plus", tmp_path, "ip_adapter", "sd15"),
         ControlEntry("torn", tmp_path, None, problem="torn is torn."),
     )
     client = rig.client()
     assert client.get("/controlnet/model_list?update=false").json()["model_list"] == [
-        "None", "sd15_canny [d14c016b]", "union"
+        "None", "sd15_canny [d14c016b]", "union", "sd15_plus"
     ]  # fmt: skip
     types = client.get("/controlnet/control_types").json()["control_types"]
     assert types["Canny"]["model_list"] == ["None", "sd15_canny [d14c016b]", "union"]
     assert types["Canny"]["default_model"] == "sd15_canny [d14c016b]"
     assert types["Tile"]["model_list"] == ["None", "union"]
+    assert types["IP-Adapter"]["model_list"] == ["None", "sd15_plus"]
+    assert types["Reference"]["model_list"] == ["None"]
 
 
 @pytest.mark.parametrize("field", ["controlnet_input_images", "controlnet_images"])

@@ -48,6 +48,7 @@ UNITS = st.builds(
         threshold_a=st.one_of(st.just(-1.0), st.floats(0, 255).map(lambda value: round(value, 2))),
         threshold_b=st.one_of(st.just(-1.0), st.floats(0, 255).map(lambda value: round(value, 2))),
         pixel_perfect=st.booleans(),
+        blocks=st.sampled_from(("", "style", "up.0.1=1, down=0.5")),
     ),
 )
 PLAIN = {"Steps": 20, "Sampler": "Euler", "Seed": 1}
@@ -101,7 +102,7 @@ def test_a_stored_job_keeps_the_pictures_of_its_units():
 
 def test_every_field_is_declared_once_and_built_by_its_name():
     names = [item.path[-1] for item in unit_parameters()]
-    assert len(set(names)) == len(names) == 13
+    assert len(set(names)) == len(names) == 14
     unit = build_unit({"enabled": True, "threshold_a": 3.0, "weight": 0.5})
     assert {item.path[-1]: value_of(unit, item) for item in unit_parameters()}["threshold_a"] == 3.0
     assert unit == ControlUnit(True, weight=0.5, hint=HintParams(threshold_a=3.0))

@@ -14,6 +14,7 @@ from modules.networks.rows import ModuleShelf
 from modules.processing_diffusers.inside.references import RowReferences, find_places
 from modules.processing_diffusers.inside.rows import NO_CHANGE, RowChange, RowChanges, find_attentions, find_blocks
 from modules.processing_diffusers.inside.sharing import Look
+from modules.processing_diffusers.inside.speaking import RowSpeeches, Speech, find_cross_attentions
 from modules.processing_diffusers.inside.thinning import HyperTiles, TokenMerging
 from modules.processing_diffusers.tiling import CircularPadding
 
@@ -92,6 +93,15 @@ def looking_patch(module):
     return whole.gathered([whole], [4])
 
 
+def speaking_patch(module):
+    """A picture speaks to the first sample."""
+    shelf, chance = ModuleShelf(module, denoiser=False), torch.Generator().manual_seed(1)
+    widths = [shelf.layers[path].to_k.out_features for path in find_cross_attentions(shelf)]
+    said = [torch.randn(4, width, generator=chance) for width in widths for _ in range(2)]
+    whole = RowSpeeches(shelf, {0: [Speech(said, [1.0] * len(widths))]})
+    return whole.gathered([whole], [4])
+
+
 def patches_of(module):
     """Ways to enter each patch, for a call of four rows."""
     rows = {
@@ -100,10 +110,11 @@ def patches_of(module):
     }
     whole = {"circular": CircularPadding(), "merged": TokenMerging(0.5), "tiled": HyperTiles(64, 1)}
     rows["referring"] = lambda: looking_patch(module)
+    rows["spoken to"] = lambda: speaking_patch(module)
     return {**rows, **{name: lambda patch=patch: patch.applied(module) for name, patch in whole.items()}}
 
 
-NAMES = ("alone", "blurred", "averaged", "freed", "all", "circular", "merged", "tiled", "referring")
+NAMES = ("alone", "blurred", "averaged", "freed", "all", "circular", "merged", "tiled", "referring", "spoken to")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -133,9 +144,10 @@ def test_only_the_rows_that_carry_it_are_changed(unet, name):
     torch.testing.assert_close(every[1], one[1])
 
 
-def test_only_the_row_that_looks_is_changed(unet):
+@pytest.mark.parametrize("patch", [looking_patch, speaking_patch])
+def test_only_the_row_that_looks_or_listens_is_changed(unet, patch):
     plain = speak(unet)
-    with looking_patch(unet):
+    with patch(unet):
         found = speak(unet)
     assert torch.equal(found[1:], plain[1:])
     assert float((found[0] - plain[0]).abs().max()) > 1e-6

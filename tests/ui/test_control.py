@@ -94,7 +94,13 @@ def test_a_picture_goes_into_the_job(studio, panel):
     assert opened(shown["picture"]).size == (48, 32)
     assert shown["map"] is None
     given = values(
-        enabled=True, module="canny", model="edges", weight=0.5, control_mode=CONTROL_MODES[2], threshold_a=40
+        enabled=True,
+        module="canny",
+        model="edges",
+        weight=0.5,
+        control_mode=CONTROL_MODES[2],
+        threshold_a=40,
+        blocks="up.1=0.5",
     )
     filled = {**form.defaults(facts_of(studio.catalog, "pocket")), "prompt.text": "a red circle"}
     inputs = [filled[name] for name in form.NAMES]
@@ -108,7 +114,7 @@ def test_a_picture_goes_into_the_job(studio, panel):
     first, second = asked.units
     assert first == ControlUnit()
     assert (second.model, second.weight, second.control_mode) == ("edges", 0.5, CONTROL_MODES[2])
-    assert second.hint == HintParams(threshold_a=40.0)
+    assert second.hint == HintParams(threshold_a=40.0, blocks="up.1=0.5")
     assert Image.open(io.BytesIO(second.image)).size == (48, 32)
 
 

@@ -64,9 +64,10 @@ class Company(Protocol):
 
     def join(
         self, given: Mapping[str, Any], rows: Sequence[int], total: int
-    ) -> tuple[dict[str, Any], list[int], Patch | RowPatch]:
+    ) -> tuple[dict[str, Any], list[int], tuple[Patch | RowPatch, ...]]:
         """Arguments of the wider call; for each further sample, which stand last, the place of the one that it is for;
-        and a patch for the call. `rows` says which of the pipeline's `total` rows each sample is."""
+        and patches for the call, as many for every call. `rows` says which of the pipeline's `total` rows each sample
+        is."""
 
 
 EXACT = frozenset({"timestep", "timesteps", "guidance", "time_ids", "img_ids", "txt_ids"})
@@ -155,8 +156,8 @@ class StandIn:
         if self._side is not None:
             given |= self._side.residuals(given, numbers, self._total)
         if self._company is not None:
-            given, beside, patch = self._company.join(given, numbers, self._total)
-            patches, numbers = (*patches, patch), [*numbers, *(numbers[place] for place in beside)]
+            given, beside, further = self._company.join(given, numbers, self._total)
+            patches, numbers = (*patches, *further), [*numbers, *(numbers[place] for place in beside)]
         if rows is not None or beside:
             patches = tuple(one.chosen(numbers) if by_rows(one) else one for one in patches)
         if kinds is not None:

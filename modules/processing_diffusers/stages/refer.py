@@ -13,6 +13,7 @@ from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.noise import make_generator
 from modules.processing_diffusers.referring import Reference, Referring, fidelity_of
 from modules.processing_diffusers.stages.begin import Material
+from modules.processing_diffusers.stages.speak import prepare_speeches
 from modules.processing_diffusers.stages.steer import sources_of
 
 
@@ -25,11 +26,9 @@ def prepare_references(
     """
     shelf = job.model.fittings.shelves[job.model.fittings.denoiser]
     seeds = tuple(picture.seed for picture in pictures)
-    uses = list(job.controls.references(pass_plan))
-    if not uses:
-        return Referring(shelf, seeds)
-    found = tuple(_prepare(job, use, len(pictures), material, pass_plan) for use in uses)
-    return Referring(shelf, seeds, found, _levels(job))
+    found = tuple(_prepare(job, use, len(pictures), material, pass_plan) for use in job.controls.references(pass_plan))
+    prompts = prepare_speeches(job, len(pictures), material, pass_plan)
+    return Referring(shelf, seeds, found, prompts, _levels(job) if found else None)
 
 
 def _prepare(job: Job, use: ControlUse, count: int, material: Material | None, pass_plan: PassPlan) -> Reference:
