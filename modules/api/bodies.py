@@ -53,7 +53,6 @@ IMG2IMG: dict[str, Any] = {
     "mask_blur_x": _optional(Whole, 4, "Blur across, where mask_blur is absent."),
     "mask_blur_y": _optional(Whole, 4, "Blur down, where mask_blur is absent."),
     "include_init_images": _optional(bool, False, "Echo the pictures in parameters."),
-    "image_cfg_scale": _optional(float, None, "There are no InstructPix2Pix models yet; a note says so."),
     "latent_mask": _optional(str, None, "In base64; of the latents this is drawn anew, and mask says what is shown."),
 }
 

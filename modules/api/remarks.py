@@ -64,8 +64,6 @@ def notes_of(body: Mapping[str, Any], mode: str) -> list[str]:
     if mode == "img2img":
         if body.get("firstpass_image"):
             notes.append("firstpass_image: it is for txt2img; it changed nothing.")
-        if body.get("image_cfg_scale") is not None:
-            notes.append("image_cfg_scale: it is for InstructPix2Pix models, of which there are none yet.")
         if body.get("latent_mask") and not body.get("mask"):
             notes.append("latent_mask: it goes with a mask; without one it changed nothing.")
     return notes

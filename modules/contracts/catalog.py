@@ -15,10 +15,10 @@ class Family:
     """A model family as data. Whoever needs a fact of a family reads it here instead of asking for its name."""
 
     id: str
-    """`sd15`, `sd15-inpaint`, `sd2`, `sd2-inpaint`, `sdxl`, `sdxl-inpaint`, `sd3`, `flux`."""
+    """As in `configs/families.json`: `sd15`, `sdxl-inpaint`, `flux` and so on."""
     label: str
     adapter: str
-    """Which adapter of the engine draws it: `sd`, `sdxl`, `sd3`, `flux`."""
+    """Which adapter of the engine draws it: `sd`, `sdxl`, `sd3`, `flux` and so on."""
     pipelines: Mapping[str, str]
     """Diffusers pipeline class per mode: `txt2img`, `img2img`, `inpaint`."""
     denoiser: str
@@ -36,8 +36,18 @@ class Family:
     prediction: Literal["epsilon", "v_prediction", "flow"]
     masked_channels: bool = False
     """The denoiser takes mask and masked picture as extra channels."""
+    seen_channels: bool = False
+    """The denoiser takes the latents of the picture it is to change as extra channels, beside those it draws."""
     capabilities: frozenset[str] = frozenset()
     """Words such as `negative_prompt`, `clip_skip`, `cfg_rescale`, `tiling`, `img2img`, `inpaint`, `hires`."""
+
+    @property
+    def pipeline(self) -> str:
+        """The diffusers class that a folder of this family names: the inpainting one for nine-channel models, else the
+        plain one, or what the family has in its place."""
+        if self.masked_channels:
+            return self.pipelines["inpaint"]
+        return self.pipelines.get("txt2img") or self.pipelines["img2img"]
 
     def drawn_with(self, model: ModelEntry) -> Family:
         """This family with what the model itself says: its own defaults and the shape of its latents, if it does."""

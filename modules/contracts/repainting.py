@@ -35,6 +35,17 @@ class ImageParams:
         legacy="initial_noise_multiplier",
         infotext="Noise multiplier",
     )
+    edit_scale: float | None = param(
+        None,
+        "Image CFG scale",
+        help="For models that edit by instruction: how strongly the picture is kept; None is 1.5, 1 leaves it to the "
+        "CFG scale alone.",
+        minimum=0,
+        maximum=100,
+        step=0.05,
+        legacy="image_cfg_scale",
+        infotext="Image CFG scale",
+    )
 
 
 @dataclass(frozen=True, slots=True)

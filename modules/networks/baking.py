@@ -103,7 +103,7 @@ def write_in(network: LoadedNetwork, parts: dict[str, Any], denoiser: str, wish:
 def _save(components: dict[str, Any], options: Any, family: Family, target: Path, dtype: torch.dtype) -> None:
     import diffusers
 
-    kind = getattr(diffusers, family.pipelines["inpaint" if family.masked_channels else "txt2img"])
+    kind = getattr(diffusers, family.pipeline)
     wanted = kind._get_signature_keys(kind)
     given = {name: components.get(name) for name in wanted[0]}
     given |= {name: value for name, value in options.items() if name in wanted[1]}

@@ -6,7 +6,7 @@ as the pictures have prompts, and mixes the answers into the rows that the pipel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from modules.processing_diffusers.families.base import Embedding, FamilyAdapter
 from modules.processing_diffusers.guidance_methods import along_with
 from modules.processing_diffusers.multiplexer.call import count_samples
 from modules.processing_diffusers.multiplexer.picking import pick
-from modules.processing_diffusers.multiplexer.stand_in import KINDS
+from modules.processing_diffusers.multiplexer.stand_in import KINDS, UNSEEN
 from modules.prompts.encoding import repeat_to
 from modules.prompts.timeline import said_at
 
@@ -88,9 +88,9 @@ class Conductor:
         """Run the denoiser, called with `arguments` for the pipeline's rows, and give an answer for just these.
 
         The pipeline's rows are a multiple of the pictures: one set without guidance, else the unguided set first; then
-        sets of other kinds, each with the words of the prompt. What
-        `AND` joins is mixed round the unguided answer (Liu et al. 2022, equation 11), so that the guidance that comes
-        after scales all of it; where there is no unguided answer, by the weights' share.
+        sets of other kinds, each with the words of the prompt, or of the negative one (`UNSEEN`). What `AND` joins is
+        mixed round the unguided answer (Liu et al. 2022, equation 11), so that the guidance that comes after scales all
+        of it; where there is no unguided answer, by the weights' share.
         """
         given, count = count_samples(arguments), len(self._roles)
         if given % count:
@@ -98,12 +98,14 @@ class Conductor:
         kinds = arguments.get(KINDS)
         ordinary = given if kinds is None else int((kinds == 0).sum())
         rows: list[_Row] = []
-        plan = list(self._plan(given // count, ordinary // count, rows))
+        wordless = set() if kinds is None else {place // count for place in range(given) if kinds[place] == UNSEEN}
+        plan = list(self._plan(given // count, ordinary // count, rows, wordless))
         answers = self._ask(call, arguments, rows, given)
         return (torch.stack([_mix(answers, mixture) for mixture in plan]),)
 
-    def _plan(self, blocks: int, ordinary: int, rows: list[_Row]) -> Iterator[_Mixture]:
-        """For each row of the pipeline how it is made of `rows`, which are added to. `ordinary` blocks come first."""
+    def _plan(self, blocks: int, ordinary: int, rows: list[_Row], wordless: Container[int]) -> Iterator[_Mixture]:
+        """For each row of the pipeline how it is made of `rows`, which are added to. `ordinary` blocks come first; the
+        `wordless` ones have the words of the negative prompt."""
         count, free = len(self._roles), dict[int, int]()
 
         def add(source: int, voice: Voice) -> int:
@@ -113,6 +115,9 @@ class Conductor:
         for block in range(blocks):
             for place, role in enumerate(self._roles):
                 source = block * count + place
+                if block in wordless and role.negative is not None:
+                    yield _Mixture(((add(source, role.empty or role.negative), 1.0),))
+                    continue
                 if block == 0 and ordinary > 1 and role.negative is not None:
                     free[place] = add(source, role.empty or role.negative)
                     yield _Mixture(((free[place], 1.0),))

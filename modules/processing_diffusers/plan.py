@@ -31,6 +31,8 @@ from modules.upscalers.spandrel_model import check_upscaler
 from modules.upscalers.table import find_upscaler
 
 AUTOMATIC_VAE = frozenset({"", "automatic", "none"})
+EDIT_SCALE = 1.5
+"""How strongly an editing model is led towards the picture where nothing is said: its authors' default."""
 Measured = TypeVar("Measured", Size, Size | None)
 
 
@@ -146,6 +148,8 @@ def check_features(request: GenerationRequest, family: Family, notes: list[str])
         notes.append(f"{family.label} takes no negative prompt, so what was asked of guidance changed nothing.")
     elif guidance.zeroing and family.prediction != "flow":
         notes.append(f"CFG-Zero* is for flow models and {family.label} is none; it was left out.")
+    if request.image is not None and request.image.edit_scale is not None and "edit" not in can:
+        notes.append(f"{family.label} does not edit by instruction, so the image CFG scale changed nothing.")
     check_inside(request, family, notes)
 
 
@@ -167,7 +171,14 @@ def branch_rows(plan: GenerationPlan) -> int:
     """Rows that each prompt of a picture has in a call besides the ordinary one, at most."""
     attention, can = plan.request.attention, plan.family.capabilities
     seen = (attention.pag_scale > 0) + (attention.seg_scale > 0) if "perturbed_attention" in can else 0
-    return seen + int(attention.slg_scale > 0 and "skip_layers" in can)
+    blind = plan.family.seen_channels and edit_scale(plan) != 1
+    return seen + int(attention.slg_scale > 0 and "skip_layers" in can) + int(blind)
+
+
+def edit_scale(plan: GenerationPlan) -> float:
+    """How strongly an editing model is led towards the picture that it is shown."""
+    asked = None if plan.request.image is None else plan.request.image.edit_scale
+    return EDIT_SCALE if asked is None else asked
 
 
 def reference_rows(plan: GenerationPlan) -> int:

@@ -9,7 +9,7 @@ import torch
 
 from modules.processing_diffusers.multiplexer.call import Target
 from modules.processing_diffusers.multiplexer.stand_in import Port
-from modules.sd_vae.codec import Run
+from modules.sd_vae.codec import Run, to_model
 from modules.sd_vae.decode import decode, encode
 
 METHODS = ("decode", "encode")
@@ -37,6 +37,13 @@ class VaePart:
         """The denoiser's latents, fp32 on the CPU, from pictures in [0, 1]; each draws from its own generator."""
         latents: torch.Tensor = encode(self.module, pictures, generators, run=self._run(port), note=note)
         return latents
+
+    def look(self, port: Port, pictures: torch.Tensor, *, note: Callable[[str], None]) -> torch.Tensor:
+        """What editing models are shown of pictures in [0, 1]: what the encoder says, without chance and without the
+        denoiser's scale, fp32 on the CPU."""
+        latents = encode(self.module, pictures, run=self._run(port), mode="argmax", note=note)
+        bare: torch.Tensor = to_model(self.module, latents)
+        return bare
 
     def _run(self, port: Port) -> Run:
         def run(vae: Any, method: str, tensor: torch.Tensor) -> torch.Tensor:

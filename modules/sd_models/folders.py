@@ -216,7 +216,7 @@ def _config(folder: Path, part: str) -> dict[str, Any]:
 
 def _context_fault(folder: Path, family: str, facts: Mapping[str, Any], headers: Mapping[str, Header]) -> str | None:
     """A denoiser and a text encoder that do not fit each other."""
-    if family not in ("sd15", "sd15-inpaint", "sd2", "sd2-inpaint") or "text_encoder" not in headers:
+    if family.partition("-")[0] not in ("sd15", "sd2") or "text_encoder" not in headers:
         return None
     names = ("text_model.final_layer_norm.weight", "final_layer_norm.weight")
     width = next(

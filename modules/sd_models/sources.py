@@ -150,10 +150,11 @@ def _shared_folders(path: Path) -> Iterator[Path]:
 
 
 def read_recipe(family: str) -> dict[str, Any]:
-    """The row of `configs/model-configs` for a family; an inpainting family without its own shares its base's."""
+    """The row of `configs/model-configs` for a family; one without its own shares that of what its name begins with:
+    `sdxl-inpaint` has that of `sdxl`."""
     file = CONFIGS / f"{family}.json"
     if not file.is_file():
-        file = CONFIGS / f"{family.removesuffix('-inpaint')}.json"
+        file = CONFIGS / f"{family.partition('-')[0]}.json"
     if not file.is_file():
         raise BrokenModel(f"single files of the family {family} cannot be loaded; there is no configs/{file.name}.")
     return read_json(file)

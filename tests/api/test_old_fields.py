@@ -104,6 +104,13 @@ def test_networks_may_be_left_out(call, rig):
     assert rig.asked.prompt.no_networks is False
 
 
+def test_the_image_cfg_scale_reaches_the_request(call, rig):
+    call("img2img", steps=1, init_images=[b64(picture())], image_cfg_scale=1.75)
+    assert rig.asked.image.edit_scale == 1.75
+    call("img2img", steps=1, init_images=[b64(picture())], image_cfg_scale=None)
+    assert rig.asked.image.edit_scale is None
+
+
 def test_comments_come_back_among_the_notes(call, client):
     assert notes(call(steps=1, comments={"for the wall": 1, "second": 1}))[:2] == ["for the wall", "second"]
     assert notes(call(steps=1, comments=["a", "b"]))[:2] == ["a", "b"]
@@ -121,7 +128,6 @@ def test_comments_come_back_among_the_notes(call, client):
     [
         ("txt2img", "refiner_switch_at", 0.8, 0),
         ("txt2img", "restore_faces", True, False),
-        ("img2img", "image_cfg_scale", 1.5, None),
         ("img2img", "firstpass_image", WHITE, ""),
         ("img2img", "refiner_switch_at", 0.8, None),
     ],

@@ -76,8 +76,21 @@ def tiny_sd15_inpaint(folder: Path, *, fp16: bool = False, shard: int | None = N
     return _sd(folder, 159, in_channels=9, fp16=fp16, shard=shard, pipeline=pipeline)
 
 
-def tiny_sd2(folder: Path, *, prediction: str = "v_prediction", fp16: bool = False, shard: int | None = None) -> Path:
-    """Stable Diffusion 2.1: context width 1024, v-prediction."""
+def tiny_sd15_edit(folder: Path, *, fp16: bool = False, shard: int | None = None) -> Path:
+    """InstructPix2Pix: the denoiser takes eight channels."""
+    pipeline = "StableDiffusionInstructPix2PixPipeline"
+    return _sd(folder, 158, in_channels=8, fp16=fp16, shard=shard, pipeline=pipeline)
+
+
+def tiny_sd2(
+    folder: Path,
+    *,
+    prediction: str = "v_prediction",
+    in_channels: int = 4,
+    fp16: bool = False,
+    shard: int | None = None,
+) -> Path:
+    """Stable Diffusion 2.1: context width 1024, v-prediction; `in_channels` 9 is the one for inpainting."""
     words = save_clip_tokenizer(folder / "tokenizer", pad="!")
     channels, heads = (64, 64, 64, 64), (1, 1, 1, 1)
     with parts.seeded(21):
@@ -85,16 +98,22 @@ def tiny_sd2(folder: Path, *, prediction: str = "v_prediction", fp16: bool = Fal
             "text_encoder": parts.clip_text(words, 1024, activation="gelu"),
             "tokenizer": CLIP_TOKENIZER,
             "unet": parts.unet(
-                channels, 1024, sample_size=LATENT, attention_head_dim=heads, use_linear_projection=True
+                channels,
+                1024,
+                sample_size=LATENT,
+                in_channels=in_channels,
+                attention_head_dim=heads,
+                use_linear_projection=True,
             ),
             "vae": parts.vae(),
             "scheduler": parts.sd_scheduler(prediction),
         }
-    return save(folder, "StableDiffusionPipeline", components | NO_CHECKER, fp16=fp16, shard=shard)
+    pipeline = "StableDiffusionPipeline" if in_channels == 4 else "StableDiffusionInpaintPipeline"
+    return save(folder, pipeline, components | NO_CHECKER, fp16=fp16, shard=shard)
 
 
-def tiny_sdxl(folder: Path, *, fp16: bool = False, shard: int | None = None) -> Path:
-    """Stable Diffusion XL: two text encoders, 768 and 1280 wide, and size conditioning."""
+def tiny_sdxl(folder: Path, *, in_channels: int = 4, fp16: bool = False, shard: int | None = None) -> Path:
+    """Stable Diffusion XL: two text encoders, 768 and 1280 wide, size conditioning; for inpainting nine channels."""
     words = save_clip_tokenizer(folder / "tokenizer")
     save_clip_tokenizer(folder / "tokenizer_2", pad="!")
     with parts.seeded(10):
@@ -107,6 +126,7 @@ def tiny_sdxl(folder: Path, *, fp16: bool = False, shard: int | None = None) -> 
                 (64, 64, 128),
                 2048,
                 sample_size=LATENT,
+                in_channels=in_channels,
                 attention_head_dim=(1, 1, 2),
                 use_linear_projection=True,
                 transformer_layers_per_block=(1, 1, 2),
@@ -122,7 +142,36 @@ def tiny_sdxl(folder: Path, *, fp16: bool = False, shard: int | None = None) -> 
             "feature_extractor": NO_PART,
             "force_zeros_for_empty_prompt": True,
         }
-    return save(folder, "StableDiffusionXLPipeline", components, fp16=fp16, shard=shard)
+    pipeline = "StableDiffusionXLPipeline" if in_channels == 4 else "StableDiffusionXLInpaintPipeline"
+    return save(folder, pipeline, components, fp16=fp16, shard=shard)
+
+
+def tiny_sdxl_refiner(folder: Path) -> Path:
+    """The SDXL refiner: one text encoder and five numbers of size conditioning."""
+    words = save_clip_tokenizer(folder / "tokenizer_2", pad="!")
+    with parts.seeded(11):
+        components = {
+            "text_encoder": NO_PART,
+            "text_encoder_2": parts.clip_text(words, 1280, projection=1280, activation="gelu"),
+            "tokenizer": NO_PART,
+            "tokenizer_2": CLIP_TOKENIZER,
+            "unet": parts.unet(
+                (64, 64, 64, 64),
+                1280,
+                sample_size=LATENT,
+                attention_head_dim=(1, 1, 1, 1),
+                use_linear_projection=True,
+                transformer_layers_per_block=1,
+                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+                up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+                addition_embed_type="text_time",
+                addition_time_embed_dim=256,
+                projection_class_embeddings_input_dim=1280 + 5 * 256,
+            ),
+            "vae": parts.vae(scale=0.13025),
+            "scheduler": parts.sd_scheduler(),
+        }
+    return save(folder, "StableDiffusionXLImg2ImgPipeline", components, fp16=False, shard=None)
 
 
 def tiny_sd3(

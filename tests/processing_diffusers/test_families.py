@@ -1,16 +1,26 @@
-"""Every family draws what its row claims."""
+"""Every family is found in its folder, and draws what its row claims. A new family adds a row to the factories only."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image, ImageDraw
 
 from modules.contracts.errors import UnsupportedFeature
-from modules.contracts.request import CanvasParams, HiresParams, ImageParams, InpaintParams, PromptParams
+from modules.contracts.request import (
+    CanvasParams,
+    HiresParams,
+    ImageParams,
+    InpaintParams,
+    PromptParams,
+)
+from modules.sd_models.families import load_families
+from modules.support.paths import ROOT
+from tests.factories.families import BUILDERS
 from tests.processing_diffusers.conftest import (
     CLOSE,
-    FAMILIES,
     ask,
     encode,
     held_back,
@@ -21,23 +31,65 @@ from tests.processing_diffusers.conftest import (
 )
 
 DENOISERS = {"unet", "transformer"}
-MODELS = [f"tiny-{family.replace('_', '-')}" for family in FAMILIES]
+FAMILIES = {family.id: family for family in load_families(ROOT / "configs" / "families.json")}
+TESTED_BY = {
+    "txt2img": "test_families.py",
+    "img2img": "test_families.py",
+    "inpaint": "test_families.py",
+    "hires": "test_families.py",
+    "refine": "test_families.py",
+    "negative_prompt": "test_families.py",
+    "embedded_guidance": "test_families.py",
+    "edit": "test_editing.py",
+    "clip_skip": "test_prompts.py",
+    "cfg_rescale": "test_guidance.py",
+    "tiling": "test_txt2img.py",
+    "perturbed_attention": "test_branches.py",
+    "skip_layers": "test_branches.py",
+    "freeu": "test_inside.py",
+    "fewer_tokens": "test_thinning.py",
+    "control": "test_control.py",
+    "optional_t5": "../sd_models/test_loader.py",
+}
+"""Which file holds each word of a row to what it says."""
+ALIKE = frozenset({"sd2-inpaint", "sdxl-inpaint", "sdxl-refiner", "flux-schnell"})
+"""Families that are drawn in the same way as others of the table, so that one test of theirs is enough."""
+SINGULAR = [name for name in FAMILIES if name not in ALIKE]
 
 
-@pytest.fixture(params=MODELS)
-def model(request):
-    return request.param
+def able(*words):
+    """Families that can do all of that, one of each kind."""
+    return [name for name in SINGULAR if FAMILIES[name].capabilities.issuperset(words)]
+
+
+@pytest.fixture(scope="module")
+def every_family(tmp_path_factory):
+    """An engine with a tiny random model of every family, named as the family is."""
+    models = tmp_path_factory.mktemp("kinds")
+    for name, build in BUILDERS.items():
+        build(models / "checkpoints" / name)
+    bench = make_engine(tmp_path_factory.mktemp("kinds-engine"), models)
+    yield bench
+    bench.engine.close()
 
 
 @pytest.fixture
-def bench(all_families):
-    all_families.events.clear()
-    return all_families
+def bench(every_family):
+    every_family.events.clear()
+    return every_family
 
 
-def request_for(model, **changes):
+def request_for(family, **changes):
+    """A request for the family's own sampler, with a picture for those that want one."""
     changes.setdefault("sampler", None)
-    return ask(model=model, **changes)
+    changes.setdefault("steps", 2)
+    if "txt2img" not in FAMILIES[family].capabilities:
+        changes.setdefault("image", ImageParams((encode(given()),), 0.9))
+    return ask(model=family, **changes)
+
+
+def given():
+    return speckled().resize((8, 8)).resize((64, 64))
 
 
 def disc(size=64):
@@ -47,16 +99,61 @@ def disc(size=64):
     return mask
 
 
-def test_text_to_image_from_its_own_seed(bench, model):
-    batch = bench.draw(request_for(model, batch=2, seed=4)).pictures
-    alone = bench.draw(request_for(model, seed=5)).pictures[0]
+def test_every_family_of_the_table_has_a_model_here():
+    assert set(BUILDERS) == set(FAMILIES)
+
+
+def test_every_word_of_a_row_is_held_to_what_it_says():
+    said = set().union(*(family.capabilities for family in FAMILIES.values()))
+    assert said == set(TESTED_BY)
+    here = Path(__file__).parent
+    for word, name in TESTED_BY.items():
+        assert (here / name).is_file(), word
+
+
+def test_every_family_is_found_by_its_weights(bench):
+    entries = {entry.name: entry for entry in bench.engine._catalog.models()}
+    found = {name: (entries[name].family, entries[name].problem) for name in BUILDERS}
+    assert found == {name: (name, None) for name in BUILDERS}
+
+
+@pytest.mark.parametrize("family", able("txt2img"))
+def test_a_picture_from_words_has_its_own_seed(bench, family):
+    batch = bench.draw(request_for(family, batch=2, seed=4)).pictures
+    alone = bench.draw(request_for(family, seed=5)).pictures[0]
     assert batch[0].image.size == (64, 64)
     assert abs(pixels(batch[1]) - pixels(alone)).max() <= 1
     assert (pixels(batch[0]) != pixels(batch[1])).any()
 
 
-def test_concurrent_jobs_are_merged_and_equal_those_alone(bench, model, exact):
-    requests = [request_for(model, text=f"{seed} dots", seed=seed, steps=2 + seed) for seed in range(3)]
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_mode_of_a_row_draws(bench, family):
+    """Whatever begins with a picture or goes through two passes, at once and in the same merged calls."""
+    can, whole = FAMILIES[family].capabilities, speckled()
+    inpaint = InpaintParams(encode(disc()), blur=2, only_masked=False)
+    wishes = {
+        "txt2img": {},
+        "img2img": {"image": ImageParams((encode(given()),), 0.9)},
+        "inpaint": {"image": ImageParams((encode(whole),), 0.8), "inpaint": inpaint},
+        "hires": {"hires": HiresParams(True, 1.5, "Latent", 2, denoising_strength=0.6)},
+    }
+    asked = {mode: request_for(family, **wish) for mode, wish in wishes.items() if mode in can}
+    results = in_threads([lambda r=request: bench.draw(r) for request in asked.values()])
+    drawn = {mode: result.pictures[0] for mode, result in zip(asked, results, strict=True)}
+    for mode, picture in drawn.items():
+        assert picture.image.size == ((96, 96) if mode == "hires" else (64, 64))
+        assert pixels(picture).std() > 0
+    if "inpaint" in can:
+        changed = (pixels(drawn["inpaint"]) != pixels(whole)).any(axis=2)
+        assert changed[24:40, 24:40].mean() > 0.9
+        assert not changed[:8].any()
+        assert not changed[:, :8].any()
+
+
+@pytest.mark.parametrize("family", SINGULAR)
+def test_concurrent_jobs_are_merged_and_equal_those_alone(bench, family, exact):
+    texts = ("a dot", "the cat, a green square on a white background", "two dogs")
+    requests = [request_for(family, text=text, seed=seed, steps=1 + seed) for seed, text in enumerate(texts)]
     alone = [exact(bench.draw(request)) for request in requests]
     figures = bench.engine.multiplexer.figures
     figures.reset()
@@ -68,85 +165,51 @@ def test_concurrent_jobs_are_merged_and_equal_those_alone(bench, model, exact):
     assert merged["calls"] - merged["forwards"] >= len(requests) - 1
 
 
-def test_image_to_image_stays_nearer_with_less_strength(bench, model):
-    given = speckled().resize((8, 8)).resize((64, 64))
+@pytest.mark.parametrize("family", able("img2img"))
+def test_image_to_image_stays_nearer_with_less_strength(bench, family):
     drawn = [
-        pixels(bench.draw(request_for(model, steps=10, image=ImageParams((encode(given),), strength))).pictures[0])
-        for strength in (0.0, 0.1, 0.9)
+        pixels(bench.draw(request_for(family, steps=6, image=ImageParams((encode(given()),), strength))).pictures[0])
+        for strength in (0.0, 0.15, 0.9)
     ]
     near, far = (abs(picture - drawn[0]).mean() for picture in drawn[1:])
     assert 0 < near < far
 
 
-def test_inpainting_leaves_the_rest_bit_equal(bench, model):
-    given, mask = speckled(), disc()
-    inpaint = InpaintParams(encode(mask), blur=2, only_masked=False)
-    request = request_for(model, image=ImageParams((encode(given),), 0.8), inpaint=inpaint)
-    drawn = pixels(bench.draw(request).pictures[0])
-    changed = (drawn != pixels(given)).any(axis=2)
-    assert changed[24:40, 24:40].mean() > 0.9
-    assert not changed[:8].any()
-    assert not changed[:, :8].any()
+@pytest.mark.parametrize("family", able("negative_prompt"))
+def test_a_negative_prompt_counts(bench, family):
+    prompts = (PromptParams("a red circle", text) for text in ("a blue dog", "the cat"))
+    first, second = (bench.draw(request_for(family, prompt=prompt)).pictures[0] for prompt in prompts)
+    assert (pixels(first) != pixels(second)).any()
 
 
-def test_the_hires_pass_has_the_size_asked_for(bench, model):
-    hires = HiresParams(True, 1.5, "Latent", 2, denoising_strength=0.6)
-    picture = bench.draw(request_for(model, hires=hires)).pictures[0]
-    assert picture.image.size == (96, 96)
+@pytest.mark.parametrize("family", ["sd15", "sd3"])
+def test_previews_are_shown_on_the_way(bench, family):
+    from modules.contracts.events import Preview
+
+    bench.draw(request_for(family, steps=3), previews=True)
+    assert any(isinstance(event, Preview) for event in bench.events)
 
 
 def test_what_a_family_cannot_do_is_said(bench):
     with pytest.raises(UnsupportedFeature, match="tiles"):
-        bench.draw(request_for("tiny-flux", canvas=CanvasParams(64, 64, tiling=True)))
-    notes = bench.draw(request_for("tiny-flux", prompt=PromptParams("a dot", "blurry", clip_skip=2))).notes
-    assert any("negative prompt" in note for note in notes)
-    assert any("clip skip" in note for note in notes)
+        bench.draw(request_for("flux", canvas=CanvasParams(64, 64, tiling=True)))
+    prompt = PromptParams("a dot", "blurry", clip_skip=2)
+    image = ImageParams((encode(given()),), 0.5, edit_scale=2.0)
+    notes = bench.draw(request_for("flux", prompt=prompt, image=image)).notes
+    for words in ("negative prompt", "clip skip", "image CFG scale"):
+        assert any(words in note for note in notes)
 
 
-def test_the_guidance_of_a_distilled_model_is_its_cfg_scale(bench):
-    low, high = (bench.draw(request_for("tiny-flux", cfg=cfg)).pictures[0] for cfg in (1.5, 6.0))
+@pytest.mark.parametrize("family", able("embedded_guidance"))
+def test_the_guidance_of_a_distilled_model_is_its_cfg_scale(bench, family):
+    low, high = (bench.draw(request_for(family, cfg=cfg)).pictures[0] for cfg in (1.5, 6.0))
     assert (pixels(low) != pixels(high)).any()
 
 
-def test_a_refiner_improves_a_picture_and_refuses_to_begin_from_words(bench, tmp_path):
-    """Its size conditioning has a score for beauty, which a good picture gets and the negative side does not."""
-    refiner = make_refiner(tmp_path)
-    given = ImageParams((encode(speckled()),), 0.5)
-    result = refiner.draw(ask(model="refiner", image=given))
-    assert result.pictures[0].image.size == (64, 64)
+@pytest.mark.parametrize("family", [name for name in FAMILIES if "txt2img" not in FAMILIES[name].capabilities])
+def test_models_that_want_a_picture_say_so(bench, family):
+    """A refiner's size conditioning has a score for beauty, which a good picture gets and the negative side does not;
+    an editing model has nothing to edit without."""
+    assert bench.draw(request_for(family)).pictures[0].image.size == (64, 64)
     with pytest.raises(UnsupportedFeature, match="from a picture only"):
-        refiner.draw(ask(model="refiner"))
-    refiner.engine.close()
-
-
-def make_refiner(folder):
-    """An engine with a tiny SDXL refiner: one text encoder and five numbers of size conditioning."""
-    from tests.factories import models, parts
-    from tests.factories.words import save_clip_tokenizer
-
-    place = folder / "models" / "checkpoints" / "refiner"
-    words = save_clip_tokenizer(place / "tokenizer_2", pad="!")
-    with parts.seeded(11):
-        components = {
-            "text_encoder": models.NO_PART,
-            "text_encoder_2": parts.clip_text(words, 1280, projection=1280, activation="gelu"),
-            "tokenizer": models.NO_PART,
-            "tokenizer_2": models.CLIP_TOKENIZER,
-            "unet": parts.unet(
-                (64, 64, 64, 64),
-                1280,
-                sample_size=8,
-                attention_head_dim=(1, 1, 1, 1),
-                use_linear_projection=True,
-                transformer_layers_per_block=1,
-                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-                up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-                addition_embed_type="text_time",
-                addition_time_embed_dim=256,
-                projection_class_embeddings_input_dim=1280 + 5 * 256,
-            ),
-            "vae": parts.vae(scale=0.13025),
-            "scheduler": parts.sd_scheduler(),
-        }
-    models.save(place, "StableDiffusionXLImg2ImgPipeline", components, fp16=False, shard=None)
-    return make_engine(folder, folder / "models")
+        bench.draw(request_for(family, image=None))

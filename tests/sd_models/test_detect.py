@@ -15,6 +15,7 @@ ADD = {"unet.add_embedding.linear_1.weight": (1280, 2816)}
 KNOWN = {
     "sd15": [h.ldm_unet(768), h.diffusers_unet(768), h.diffusers_unet(768, prefix="")],
     "sd15-inpaint": [h.ldm_unet(768, 9), h.diffusers_unet(768, 9)],
+    "sd15-edit": [h.ldm_unet(768, 8), h.diffusers_unet(768, 8)],
     "sd2": [h.ldm_unet(1024), h.diffusers_unet(1024)],
     "sd2-inpaint": [h.ldm_unet(1024, 9), h.diffusers_unet(1024, 9)],
     "sdxl": [h.ldm_xl(2048, 2816), h.diffusers_unet(2048) | ADD],
@@ -51,7 +52,7 @@ def test_families_are_told_apart(tmp_path, family, shapes):
 @pytest.mark.parametrize(
     ("shapes", "word"),
     [
-        (h.ldm_unet(768, 8), "axis 1 should be 4"),  # an instruction-following editor, not an inpainting model
+        (h.ldm_unet(768, 5), "axis 1 should be 4"),  # a model that sees depth
         (h.ldm_unet(512), "should be"),
         (h.ldm_xl(2048, 1024), "label_emb"),
         ({k: v for k, v in h.ldm_unet(768).items() if "middle" not in k}, "middle_block"),

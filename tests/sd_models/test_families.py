@@ -32,6 +32,22 @@ def test_the_table_that_ships_is_whole():
         assert set(family.pipelines) <= family.capabilities
 
 
+def described(families):
+    """The table of docs/families.md."""
+    lines = ["| family | id | draws | and can |", "|---|---|---|---|"]
+    modes = ("txt2img", "img2img", "inpaint", "hires")
+    for family in families:
+        draws = ", ".join(mode for mode in modes if mode in family.capabilities)
+        rest = ", ".join(f"`{word}`" for word in sorted(family.capabilities.difference(modes)))
+        lines.append(f"| {family.label} | `{family.id}` | {draws} | {rest} |")
+    return "\n".join(lines)
+
+
+def test_the_page_about_families_says_what_the_table_says():
+    page = (ROOT / "docs" / "families.md").read_text("utf-8")
+    assert described(load_families(TABLE)) in page
+
+
 def test_defaults_are_names_of_the_sampler_table():
     known = json.loads((ROOT / "configs" / "samplers.json").read_text("utf-8"))
     samplers = {row["name"] for row in known["samplers"]}

@@ -29,8 +29,7 @@ class FamilyAdapter(ABC):
 
     def pipeline_name(self, family: Family) -> str:
         """The diffusers class that denoises: the plain one, or for nine-channel models the inpainting one."""
-        pipelines = family.pipelines
-        return pipelines["inpaint"] if family.masked_channels else pipelines["txt2img"]
+        return family.pipeline
 
     def embed(self, pipeline: Any, texts: Sequence[str], clip_skip: int) -> list[Embedding]:
         """Encode each text, for families without `encoders`. `clip_skip` 1 is the layer that they ordinarily take."""

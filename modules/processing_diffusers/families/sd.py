@@ -7,8 +7,11 @@ from typing import Any, ClassVar
 
 import torch
 
+from modules.contracts.catalog import Family
 from modules.processing_diffusers.families.base import Blank, Embedding, FamilyAdapter, stack
 from modules.prompts.encoding import EncoderSpec, Reading
+
+PLAIN = "StableDiffusionPipeline"
 
 
 class SdAdapter(FamilyAdapter):
@@ -16,6 +19,10 @@ class SdAdapter(FamilyAdapter):
 
     encoders: ClassVar[tuple[EncoderSpec, ...]] = (EncoderSpec("tokenizer", "text_encoder", skips=True, normed=True),)
     repeats: ClassVar[bool] = True
+
+    def pipeline_name(self, family: Family) -> str:
+        """An editing model's own pipeline guides three rows at a time; here the plain one is shown the picture."""
+        return PLAIN if family.seen_channels else super().pipeline_name(family)
 
     def assemble(self, pipeline: Any, readings: Sequence[Reading | None], blank: Blank) -> Embedding:
         """The one encoder's words."""

@@ -78,6 +78,9 @@ ROWS = "rows of the lane's call"
 """Beside the arguments of a call on its way: which of the rows that the pipeline asked for each sample is."""
 KINDS = "kinds of samples"
 """Beside the arguments, too: what each sample is asked for; 0 is the ordinary answer, which all have without it."""
+UNSEEN = -1
+"""The kind of samples with the words of the negative prompt; all others but the first rows of a guided call have those
+of the prompt."""
 
 
 class Wider(Protocol):

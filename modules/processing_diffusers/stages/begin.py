@@ -127,7 +127,7 @@ def begin_from_picture(job: Job, pictures: Sequence[PicturePlan], material: Mate
     device = beginning.noise.device
     latents = _encode(job, pictures, material, params.resize_mode == "latent" and material.mask is None).to(device)
     noise = beginning.noise * params.noise_multiplier
-    beginning = replace(beginning, noise=noise, latents=latents)
+    beginning = replace(beginning, noise=noise, latents=latents, seen=_look(job, pictures, material))
     if material.mask is None or request.inpaint is None:
         return replace(beginning, masked=see_everything(job, pictures, job.plan.first))
     return _mask_beginning(job, pictures, material, beginning, request.inpaint)
@@ -154,6 +154,17 @@ def _encode_images(job: Job, pictures: Sequence[PicturePlan], images: Sequence[I
     spread = list(images) if len(images) == len(pictures) else [images[0]] * len(pictures)
     generators = [make_generator(picture.seed, "encode") for picture in pictures]
     return job.vae.encode(job.vae_port, to_tensor(spread), generators, note=job.strand.note)
+
+
+def _look(job: Job, pictures: Sequence[PicturePlan], material: Material) -> torch.Tensor | None:
+    """What an editing model is shown of the picture that each of the batch is made from."""
+    if not job.model.family.seen_channels:
+        return None
+    work = (job.plan.first.width, job.plan.first.height)
+    images = [resize_picture(image, work, "stretch") for image in material.images]
+    seen = job.vae.look(job.vae_port, to_tensor(images), note=job.strand.note)
+    rows = [place % len(images) for place in range(len(pictures))]
+    return seen[rows].to(job.model.place("denoiser")[0])
 
 
 def _mask_beginning(

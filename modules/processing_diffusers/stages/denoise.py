@@ -11,10 +11,12 @@ from modules.contracts.guidance import PLAIN_GUIDANCE
 from modules.contracts.plan import Leg, PassPlan
 from modules.processing_diffusers.branches import Branches
 from modules.processing_diffusers.conductor import Conductor
+from modules.processing_diffusers.editing import Editing
 from modules.processing_diffusers.guidance import Sparing, make_plus
 from modules.processing_diffusers.guidance_course import GuidanceCourse, GuidedPass, fitting
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.networks_part import Clock
+from modules.processing_diffusers.plan import edit_scale
 from modules.processing_diffusers.stages.encode import Conditioning
 from modules.processing_diffusers.stages.inside import branches_of, change_rows, thin_out
 from modules.processing_diffusers.stages.prepare import Beginning
@@ -87,9 +89,10 @@ def _walk(
     denoiser = getattr(pipeline, job.model.family.denoiser)
     found = branches_of(job, plus=tail.plus)
     branches = Branches(found, beginning.noise.shape[0]) if found else None
+    editing = None if beginning.seen is None else Editing(beginning.seen, edit_scale(job.plan))
     with (
         denoiser.guided_by(*_guidance(job, pass_plan, beginning, watcher, branches)),
-        denoiser.widened_by(branches),
+        denoiser.widened_by(branches or editing),
         denoiser.worded_by(conditioning.conductor),
         denoiser.carrying((watcher.networks, change_rows(job, found, watcher.clock), *thin_out(job))),
         denoiser.accompanied_by(None if beginning.referring is None else beginning.referring.timed(watcher.clock)),

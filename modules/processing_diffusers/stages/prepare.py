@@ -32,6 +32,8 @@ class Beginning:
     """What ControlNets add to each call."""
     referring: Referring | None = None
     """What the pictures look at while they are drawn."""
+    seen: torch.Tensor | None = None
+    """Latents of the pictures that an editing model is shown beside those it draws."""
 
     def only(self, place: int) -> Beginning:
         """The beginning of one picture of the batch."""
@@ -44,6 +46,7 @@ class Beginning:
             masked=None if self.masked is None else row_of(self.masked, place, count),
             steering=None if self.steering is None else self.steering.only(place),
             referring=None if self.referring is None else self.referring.only(place),
+            seen=None if self.seen is None else self.seen[row],
         )
 
 

@@ -1,0 +1,27 @@
+"""A tiny random model of every family: adding a family to `configs/families.json` adds a row here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+
+from tests.factories import models
+
+BUILDERS: Mapping[str, Callable[[Path], Path]] = MappingProxyType(
+    {
+        "sd15": models.tiny_sd15,
+        "sd15-inpaint": models.tiny_sd15_inpaint,
+        "sd15-edit": models.tiny_sd15_edit,
+        "sd2": models.tiny_sd2,
+        "sd2-inpaint": partial(models.tiny_sd2, prediction="epsilon", in_channels=9),
+        "sdxl": models.tiny_sdxl,
+        "sdxl-inpaint": partial(models.tiny_sdxl, in_channels=9),
+        "sdxl-refiner": models.tiny_sdxl_refiner,
+        "sd3": models.tiny_sd3,
+        "flux": models.tiny_flux,
+        "flux-schnell": partial(models.tiny_flux, guidance=False),
+    }
+)
+"""By family: what writes such a model as a diffusers folder. One latent cell is `latent_factor` pixels, as ever."""
