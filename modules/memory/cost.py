@@ -156,6 +156,9 @@ def _denoiser_shape(config: Any, heads: int) -> tuple[int, int, int]:
     channels = getattr(config, "block_out_channels", None)
     if channels:
         return int(channels[0]), heads, 1
+    if getattr(config, "dim", None):
+        # Z-Image names its width; its patches are all of one size, by which their list begins.
+        return int(config.dim), int(config.n_heads), int(config.all_patch_size[0]) ** 2
     heads = getattr(config, "num_attention_heads", None) or heads
     size = getattr(config, "attention_head_dim", None) or 64
     # Flux packs two by two cells into its channels and says patch_size 1.

@@ -17,7 +17,6 @@ from modules.processing_diffusers.guidance_methods import along_with
 from modules.processing_diffusers.multiplexer.call import count_samples
 from modules.processing_diffusers.multiplexer.picking import pick
 from modules.processing_diffusers.multiplexer.stand_in import KINDS, UNSEEN
-from modules.prompts.encoding import repeat_to
 from modules.prompts.timeline import said_at
 
 
@@ -141,7 +140,8 @@ class Conductor:
             for begin in range(0, len(places), self._most):
                 portion = places[begin : begin + self._most]
                 chosen = [rows[place] for place in portion]
-                words = self._adapter.words([_lengthen(row.embedding, length) for row in chosen])
+                even = [self._adapter.lengthen(row.embedding, length) for row in chosen]
+                words = self._adapter.words([one for one in even if one is not None])
                 picked = pick(arguments, [row.source for row in chosen], given)
                 answers.update(zip(portion, call(_joined(picked, words))[0], strict=True))
         return [answers[place] for place in range(len(rows))]
@@ -151,12 +151,7 @@ class Conductor:
         left = list(range(len(rows)))
         while left:
             length = max(_length(rows[place].embedding) for place in left)
-            fits = [
-                place
-                for place in left
-                if _length(rows[place].embedding) == length
-                or (self._adapter.repeats and length % _length(rows[place].embedding) == 0)
-            ]
+            fits = [place for place in left if self._adapter.lengthen(rows[place].embedding, length) is not None]
             yield fits, length
             left = [place for place in left if place not in fits]
 
@@ -184,21 +179,13 @@ def _mix(answers: Sequence[torch.Tensor], mixture: _Mixture) -> torch.Tensor:
 def even_lengths(adapter: FamilyAdapter, embeddings: Sequence[Embedding]) -> list[Embedding] | None:
     """The embeddings brought to one length without changing what they say; None where that cannot be."""
     length = max(_length(embedding) for embedding in embeddings)
-    for embedding in embeddings:
-        own = _length(embedding)
-        if own != length and not (adapter.repeats and length % own == 0):
-            return None
-    return [_lengthen(embedding, length) for embedding in embeddings]
+    even = [adapter.lengthen(embedding, length) for embedding in embeddings]
+    found = [embedding for embedding in even if embedding is not None]
+    return found if len(found) == len(even) else None
 
 
 def _length(embedding: Embedding) -> int:
     return int(embedding["embeds"].shape[0])
-
-
-def _lengthen(embedding: Embedding, length: int) -> Embedding:
-    return (
-        embedding if _length(embedding) == length else {**embedding, "embeds": repeat_to(embedding["embeds"], length)}
-    )
 
 
 def _joined(arguments: Mapping[str, Any], words: Mapping[str, Any]) -> dict[str, Any]:

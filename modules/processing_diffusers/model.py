@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -48,7 +50,8 @@ class DrawingModel:
         self.placement = placement
         self.adapter: FamilyAdapter = adapter_of(loaded.family)
         parts = loaded.components
-        self.denoiser: Target = target_of(parts[self.family.denoiser], self.family.denoiser, stepped=True)
+        plain = target_of(parts[self.family.denoiser], self.family.denoiser, stepped=True)
+        self.denoiser: Target = replace(plain, function=functools.partial(self.adapter.run, plain.module))
         self.text_encoders: dict[str, Target] = {
             name: target_of(parts[name], name) for name in self.family.text_encoders if parts.get(name) is not None
         }

@@ -55,6 +55,10 @@ class ScheduleTail:
         """What the model took the finished latents to be at the latest step, in the denoiser's layout."""
         self.mixer: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
         """Gives what to step with in place of the pipeline's answer, from that answer and the latents."""
+        self.ended: Callable[[int, Any, torch.Tensor], torch.Tensor] | None = None
+        """Told of the number, the time and the latents of each step, and gives the latents to go on with; for pipelines
+        that tell nobody themselves."""
+        self._ended = 0
         self.order = int(scheduler.order)
         self.timesteps = scheduler.timesteps
         self._run = run - left
@@ -134,6 +138,10 @@ class ScheduleTail:
         result = self._scheduler.step(*given, **named)
         if isinstance(result, tuple) and len(result) > 1:
             self.denoised = result[1]
+        if self.ended is not None:
+            latents = self.ended(self._ended, given[1], result[0])
+            self._ended += 1
+            return (latents, *result[1:])
         return result
 
     def start(self, latents: torch.Tensor | None, noise: torch.Tensor) -> torch.Tensor:

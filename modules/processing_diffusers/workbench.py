@@ -23,9 +23,9 @@ def set_up_pipeline(model: DrawingModel, port: Port, plan: GenerationPlan) -> An
     name = model.adapter.pipeline_name(model.family)
     device, dtype = model.place("denoiser")
     parts: dict[str, Any] = {"vae": components["vae"]}
-    parts[model.family.denoiser] = StandIn(
-        model.denoiser, port, device=device, dtype=dtype, guide=_guide(plan, model, lane_class(name))
-    )
+    denoiser = StandIn(model.denoiser, port, device=device, dtype=dtype, guide=_guide(plan, model, lane_class(name)))
+    denoiser.take, denoiser.give = model.adapter.take, model.adapter.give
+    parts[model.family.denoiser] = denoiser
     text_device, text_dtype = model.place("text_encoder")
     words = replace(port, patches=())
     for key, target in model.text_encoders.items():

@@ -30,6 +30,10 @@ class Ruler:
     comma: int | None = None
     """Id of a comma at the end of a word; a piece may end after it."""
 
+    def filled(self, piece: Piece) -> int:
+        """How many of a piece's ids are its ends and its text; what fills it up comes after."""
+        return piece.tokens + 1 + (self.begin is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:

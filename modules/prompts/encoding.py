@@ -39,6 +39,8 @@ class EncoderSpec:
     """The denoiser also wants the encoder's one vector for the whole text."""
     length: int | None = None
     """Tokens of a piece with its ends; None is what the tokenizer says."""
+    masked: bool = False
+    """The encoder looks away from what fills a piece up, and the reading says which tokens that is."""
 
     def state(self, clip_skip: int) -> int | None:
         """Index of the hidden state, negative; None is the finished output."""
@@ -65,6 +67,8 @@ class Reading:
     pooled: torch.Tensor | None = None
     """(width,), of the first piece."""
     pieces: int = 1
+    mask: torch.Tensor | None = None
+    """(tokens,): 1 for text and ends, 0 for what fills up; of encoders that are `masked`."""
 
     @property
     def bytes(self) -> int:
@@ -116,12 +120,14 @@ def read_texts(
     ruler = ruler or measure(tokenizer, spec.length)
     cut = [cut_text(text, tokenizer, ruler, manner) for text in texts]
     rows = list(dict.fromkeys(piece.ids for pieces in cut for piece in pieces))
+    filled = {piece.ids: ruler.filled(piece) for pieces in cut for piece in pieces} if spec.masked else None
     hidden: dict[tuple[int, ...], torch.Tensor] = {}
     pooled: dict[tuple[int, ...], torch.Tensor | None] = {}
     most = max(AT_ONCE // len(rows[0]), 1)
     for begin in range(0, len(rows), most):
         portion = rows[begin : begin + most]
-        states, vectors = _read(portion, encoder, spec, manner.clip_skip)
+        masks = None if filled is None else [filled[ids] for ids in portion]
+        states, vectors = _read(portion, encoder, spec, manner.clip_skip, masks)
         hidden.update(zip(portion, states.unbind(), strict=True))
         pooled.update(zip(portion, [None] * len(portion) if vectors is None else vectors.unbind(), strict=True))
     return [
@@ -129,19 +135,31 @@ def read_texts(
             torch.cat([weigh(hidden[piece.ids], piece.weights, manner.emphasis) for piece in pieces]),
             pooled[pieces[0].ids],
             len(pieces),
+            None if filled is None else torch.cat([_mask(piece.ids, filled[piece.ids]) for piece in pieces]),
         )
         for pieces in cut
     ]
 
 
+def _mask(ids: Sequence[int], filled: int) -> torch.Tensor:
+    """1 for the first tokens, 0 for the others."""
+    return (torch.arange(len(ids)) < filled).float()
+
+
 def _read(
-    rows: Sequence[tuple[int, ...]], encoder: Any, spec: EncoderSpec, clip_skip: int
+    rows: Sequence[tuple[int, ...]], encoder: Any, spec: EncoderSpec, clip_skip: int, filled: Sequence[int] | None
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """One call of the encoder: the hidden state of each row, and the vector of each."""
+    """One call of the encoder: the hidden state of each row, and the vector of each.
+
+    `filled` says how many tokens of each row count, where the encoder is told.
+    """
     state = spec.state(clip_skip)
     # Number by number torch needs as long for a thousand tokens as the rest of their way here.
     ids = torch.frombuffer(array("q", chain.from_iterable(rows)), dtype=torch.long).reshape(len(rows), -1)
-    named = {} if state is None else {"output_hidden_states": True}
+    named: dict[str, Any] = {} if state is None else {"output_hidden_states": True}
+    if filled is not None:
+        masks = [_mask(row, count) for row, count in zip(rows, filled, strict=True)]
+        named["attention_mask"] = torch.stack(masks).long().to(encoder.device)
     output = encoder(ids.to(encoder.device), **named)
     vectors = None
     if spec.pooled:

@@ -8,11 +8,12 @@ here and never imported. Models are built on torch's meta device, which is local
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from modules.contracts.errors import BrokenModel
 
@@ -20,6 +21,9 @@ CLASSES = {
     "UNet2DConditionModel": "diffusers.models.unets.unet_2d_condition",
     "SD3Transformer2DModel": "diffusers.models.transformers.transformer_sd3",
     "FluxTransformer2DModel": "diffusers.models.transformers.transformer_flux",
+    "ChromaTransformer2DModel": "diffusers.models.transformers.transformer_chroma",
+    "PixArtTransformer2DModel": "diffusers.models.transformers.pixart_transformer_2d",
+    "ZImageTransformer2DModel": "diffusers.models.transformers.transformer_z_image",
     "ControlNetModel": "diffusers.models.controlnets.controlnet",
     "ControlNetUnionModel": "diffusers.models.controlnets.controlnet_union",
     "T2IAdapter": "diffusers.models.adapter",
@@ -31,9 +35,16 @@ CLASSES = {
     "T5EncoderModel": "transformers.models.t5.modeling_t5",
     "CLIPTokenizer": "transformers.models.clip.tokenization_clip",
     "T5Tokenizer": "transformers.models.t5.tokenization_t5",
+    "Qwen3Model": "transformers.models.qwen3.modeling_qwen3",
+    "Qwen2Tokenizer": "transformers.models.qwen2.tokenization_qwen2",
 }
-SAME = {"CLIPTokenizerFast": "CLIPTokenizer", "T5TokenizerFast": "T5Tokenizer"}
-"""Names that older files use for what is one class today."""
+SAME = {
+    "CLIPTokenizerFast": "CLIPTokenizer",
+    "T5TokenizerFast": "T5Tokenizer",
+    "Qwen2TokenizerFast": "Qwen2Tokenizer",
+    "Qwen3ForCausalLM": "Qwen3Model",
+}
+"""Names that other files use for what is one class here: of older versions, or with a head that no denoiser asks."""
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 """How diffusers named the attention of autoencoders before 0.12."""
 
@@ -62,9 +73,41 @@ def is_transformers(kind: Any) -> bool:
 
 
 def build_empty(kind: Any, config: Any) -> Any:
-    """A model of that class whose weights are on the meta device. `config` is a dict, or transformers' own object."""
-    with torch.device("meta"):
+    """A model of that class whose weights are on the meta device. `config` is a dict, or transformers' own object.
+
+    What a model computes for itself and no file holds, such as the angles of its positions, is there, on the CPU.
+    """
+
+    def build() -> Any:
         return kind(config) if is_transformers(kind) else kind.from_config(config)
+
+    with torch.device("meta"):
+        model = build()
+    if any(tensor.is_meta for _, _, tensor in _computed(model)):
+        with _WeightsAway():
+            twin = dict(build().named_modules())
+        for path, name, _ in list(_computed(model)):
+            setattr(model.get_submodule(path), name, getattr(twin[path], name))
+    return model
+
+
+class _WeightsAway(TorchFunctionMode):
+    """Room for weights is made on the meta device, everything else is computed on the CPU; local to the thread."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        away = {"device": "meta"} if func in (torch.empty, torch.randn, torch.rand) else {}
+        return func(*args, **{**(kwargs or {}), **away})
+
+
+def _computed(model: Any) -> Iterator[tuple[str, str, torch.Tensor]]:
+    """Path, name and value of buffers that are in no file; the positions of text encoders are counted elsewhere."""
+    for path, module in model.named_modules():
+        for name in sorted(module._non_persistent_buffers_set):
+            value = getattr(module, name)
+            if isinstance(value, torch.Tensor) and name != "position_ids":
+                yield path, name, value
 
 
 def read_config(kind: Any, folder: Path) -> Any:
@@ -85,8 +128,8 @@ def match_names(model: Any, tensors: Mapping[str, torch.Tensor]) -> dict[str, to
 
 
 def _plain(name: str) -> str:
-    """A name without what differs between versions: the `text_model.` level and the old attention names."""
-    head, dot, tail = name.removeprefix("text_model.").rpartition(".")
+    """A name without what differs between versions: the levels `text_model.` and `model.`, the old attention names."""
+    head, dot, tail = name.removeprefix("text_model.").removeprefix("model.").rpartition(".")
     parent, middle, last = head.rpartition(".")
     if last in OLD_ATTENTION and parent.endswith("attentions.0"):
         return f"{parent}{middle}{OLD_ATTENTION[last]}{dot}{tail}"
@@ -117,6 +160,9 @@ def fill(model: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
     if hasattr(model, "tie_weights"):
         model.tie_weights()
     _count_positions(model)
+    device = next(model.parameters()).device
+    for path, name, value in list(_computed(model)):
+        setattr(model.get_submodule(path), name, value.to(device))
     left = [name for name, tensor in (*model.named_parameters(), *model.named_buffers()) if tensor.is_meta]
     if left:
         raise BrokenModel(f"nothing in the file fills {left[0]}")

@@ -253,3 +253,80 @@ def flux(shapes: Shapes) -> dict[str, Any]:
         "guidance_embeds": "guidance_in.in_layer.weight" in shapes,
         "axes_dims_rope": (time, (head - time) // 2, (head - time) // 2),
     }
+
+
+def chroma(shapes: Shapes) -> dict[str, Any]:
+    """Config of Chroma's transformer in its original naming."""
+    inner, channels = shapes["img_in.weight"]
+    head = shapes["double_blocks.0.img_attn.norm.key_norm.scale"][0]
+    time = head // 8
+    hidden, inputs = shapes["distilled_guidance_layer.in_proj.weight"]
+    return {
+        "in_channels": channels,
+        "out_channels": shapes["final_layer.linear.weight"][0],
+        "num_layers": count(shapes, r"double_blocks\.(\d+)\."),
+        "num_single_layers": count(shapes, r"single_blocks\.(\d+)\."),
+        "attention_head_dim": head,
+        "num_attention_heads": inner // head,
+        "joint_attention_dim": shapes["txt_in.weight"][1],
+        "axes_dims_rope": (time, (head - time) // 2, (head - time) // 2),
+        "approximator_num_channels": inputs,
+        "approximator_hidden_dim": hidden,
+        "approximator_layers": count(shapes, r"distilled_guidance_layer\.layers\.(\d+)\."),
+    }
+
+
+PIXART_HEADS = 16
+"""Every PixArt has as many heads."""
+
+
+def pixart(shapes: Shapes) -> dict[str, Any]:
+    """Config of PixArt's transformer in its original naming; its table of positions tells the native size."""
+    inner, channels, patch, _ = shapes["x_embedder.proj.weight"]
+    config = {
+        "patch_size": patch,
+        "in_channels": channels,
+        "out_channels": shapes["final_layer.linear.weight"][0] // patch**2,
+        "num_layers": count(shapes, r"blocks\.(\d+)\."),
+        "num_attention_heads": PIXART_HEADS,
+        "attention_head_dim": inner // PIXART_HEADS,
+        "cross_attention_dim": inner,
+        "caption_channels": shapes["y_embedder.y_proj.fc1.weight"][1],
+    }
+    if "pos_embed" in shapes:
+        config["sample_size"] = math.isqrt(shapes["pos_embed"][1]) * patch
+    return config
+
+
+def z_image(shapes: Shapes) -> dict[str, Any]:
+    """Config of Z-Image's transformer, in its original naming or in diffusers'."""
+    first = "x_embedder.weight" if "x_embedder.weight" in shapes else "all_x_embedder.2-1.weight"
+    norms = ("layers.0.attention.q_norm.weight", "layers.0.attention.norm_q.weight")
+    inner, inputs = shapes[first]
+    head = next(shapes[name][0] for name in norms if name in shapes)
+    time = head // 4
+    return {
+        "in_channels": inputs // 4,
+        "dim": inner,
+        "n_layers": count(shapes, r"layers\.(\d+)\."),
+        "n_refiner_layers": count(shapes, r"noise_refiner\.(\d+)\."),
+        "n_heads": inner // head,
+        "n_kv_heads": inner // head,
+        "cap_feat_dim": shapes["cap_embedder.0.weight"][0],
+        "axes_dims": [time, (head - time) // 2, (head - time) // 2],
+    }
+
+
+def qwen3(shapes: Shapes) -> dict[str, Any]:
+    """Config of a Qwen3 language model in the naming of transformers."""
+    words, width = shapes["embed_tokens.weight"]
+    head = shapes["layers.0.self_attn.q_norm.weight"][0]
+    return {
+        "vocab_size": words,
+        "hidden_size": width,
+        "intermediate_size": shapes["layers.0.mlp.gate_proj.weight"][0],
+        "num_hidden_layers": count(shapes, r"layers\.(\d+)\."),
+        "head_dim": head,
+        "num_attention_heads": shapes["layers.0.self_attn.q_proj.weight"][0] // head,
+        "num_key_value_heads": shapes["layers.0.self_attn.k_proj.weight"][0] // head,
+    }

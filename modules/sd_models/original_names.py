@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from modules.sd_models.transformer_names import FLUX, SD3, Row
+from modules.sd_models.transformer_names import CHROMA, FLUX, PIXART, SD3, Row
 
 Tensors = dict[str, torch.Tensor]
 
@@ -73,6 +73,24 @@ def open_clip(tensors: Tensors, layers: int) -> Tensors:
 def flux(tensors: Tensors) -> Tensors:
     """Flux's transformer from its original naming."""
     return _translate(tensors, FLUX, tensors["img_in.weight"].shape[0])
+
+
+def chroma(tensors: Tensors) -> Tensors:
+    """Chroma's transformer from its original naming."""
+    return _translate(tensors, CHROMA, tensors["img_in.weight"].shape[0])
+
+
+def pixart(tensors: Tensors) -> Tensors:
+    """PixArt's transformer from its original naming."""
+    return _translate(tensors, PIXART, tensors["x_embedder.proj.weight"].shape[0])
+
+
+def z_image(tensors: Tensors) -> Tensors:
+    """Z-Image's transformer from the naming of its original code."""
+    from diffusers.loaders.single_file_utils import convert_z_image_transformer_checkpoint_to_diffusers
+
+    converted: Tensors = convert_z_image_transformer_checkpoint_to_diffusers(dict(tensors))
+    return converted
 
 
 def sd3(tensors: Tensors) -> Tensors:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Naming = Literal["ldm", "diffusers", "clip", "open_clip", "t5"]
+Naming = Literal["ldm", "diffusers", "clip", "open_clip", "t5", "qwen3"]
 PREFIXES: dict[str, tuple[str, ...]] = {
     "vae": ("first_stage_model.", "vae."),
     "text_encoder": (
@@ -14,6 +14,8 @@ PREFIXES: dict[str, tuple[str, ...]] = {
         "cond_stage_model.model.",
         "conditioner.embedders.0.transformer.",
         "text_encoders.clip_l.transformer.",
+        "text_encoders.t5xxl.transformer.",
+        "text_encoders.qwen3_4b.transformer.model.",
         "text_encoder.",
     ),
     "text_encoder_2": (
@@ -26,8 +28,16 @@ PREFIXES: dict[str, tuple[str, ...]] = {
     "text_encoder_3": ("text_encoders.t5xxl.transformer.", "text_encoder_3."),
 }
 """Beginnings under which each part may stand, as the original code, its successors and diffusers write them."""
-T5_PARTS = {"sd3": ("text_encoder_3",), "flux": ("text_encoder_2",), "flux-schnell": ("text_encoder_2",)}
-"""Text encoders that are T5; all others are CLIP."""
+READERS: dict[str, dict[str, Naming]] = {
+    "sd3": {"text_encoder_3": "t5"},
+    "flux": {"text_encoder_2": "t5"},
+    "flux-schnell": {"text_encoder_2": "t5"},
+    "chroma": {"text_encoder": "t5"},
+    "pixart": {"text_encoder": "t5"},
+    "z-image": {"text_encoder": "qwen3"},
+}
+"""Text encoders that are not CLIP."""
+CLIPS = ("clip", "open_clip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +57,8 @@ def naming_of(names: Iterable[str]) -> Naming | None:
         return "open_clip"
     if "shared.weight" in known or "encoder.embed_tokens.weight" in known:
         return "t5"
+    if {"embed_tokens.weight", "layers.0.self_attn.q_norm.weight"} <= known:
+        return "qwen3"
     if known & {"text_model.embeddings.token_embedding.weight", "embeddings.token_embedding.weight"}:
         return "clip"
     return None
@@ -55,10 +67,11 @@ def naming_of(names: Iterable[str]) -> Naming | None:
 def locate(names: Iterable[str], part: str, family: str) -> Place | None:
     """Where the names have that part of a model of that family."""
     names = tuple(names)
-    wants_t5 = part in T5_PARTS.get(family, ())
+    reader = READERS.get(family, {}).get(part)
+    wanted = CLIPS if reader is None else (reader,)
     for prefix in PREFIXES[part]:
         below = [name[len(prefix) :] for name in names if name.startswith(prefix)]
         naming = naming_of(below) if below else None
-        if naming is not None and (part == "vae" or (naming == "t5") == wants_t5):
+        if naming is not None and (part == "vae" or naming in wanted):
             return Place(prefix, naming)
     return None

@@ -28,6 +28,10 @@ DIMENSIONS: dict[tuple[str, str], Callable[[Shapes], dict[str, Any]]] = {
     ("UNet2DConditionModel", "diffusers"): dimensions.unet_diffusers,
     ("SD3Transformer2DModel", "ldm"): dimensions.sd3,
     ("FluxTransformer2DModel", "ldm"): dimensions.flux,
+    ("ChromaTransformer2DModel", "ldm"): dimensions.chroma,
+    ("PixArtTransformer2DModel", "ldm"): dimensions.pixart,
+    ("ZImageTransformer2DModel", "ldm"): dimensions.z_image,
+    ("ZImageTransformer2DModel", "diffusers"): dimensions.z_image,
     ("AutoencoderKL", "ldm"): dimensions.vae,
     ("AutoencoderKL", "diffusers"): dimensions.vae,
     ("CLIPTextModel", "clip"): dimensions.clip,
@@ -35,8 +39,17 @@ DIMENSIONS: dict[tuple[str, str], Callable[[Shapes], dict[str, Any]]] = {
     ("CLIPTextModelWithProjection", "clip"): dimensions.clip,
     ("CLIPTextModelWithProjection", "open_clip"): dimensions.open_clip,
     ("T5EncoderModel", "t5"): dimensions.t5,
+    ("Qwen3Model", "qwen3"): dimensions.qwen3,
 }
 """How the config of a class is read off shapes in a naming."""
+TRANSFORMERS: dict[str, Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]] = {
+    "SD3Transformer2DModel": original_names.sd3,
+    "FluxTransformer2DModel": original_names.flux,
+    "ChromaTransformer2DModel": original_names.chroma,
+    "PixArtTransformer2DModel": original_names.pixart,
+    "ZImageTransformer2DModel": original_names.z_image,
+}
+"""How a transformer's weights get from the naming of its original code to that of the class."""
 UNUSED_LAYERS = {"sd2": 1, "sd2-inpaint": 1}
 """Last layers of the text encoder that files of these families hold and the model never runs."""
 
@@ -137,7 +150,7 @@ def translate(
             return original_names.unet(tensors, config)
         if kind == "AutoencoderKL":
             return original_names.vae(tensors, config)
-        return original_names.flux(tensors) if kind.startswith("Flux") else original_names.sd3(tensors)
+        return TRANSFORMERS[kind](tensors)
     if naming == "open_clip":
         tensors = original_names.open_clip(tensors, config["num_hidden_layers"])
     if kind == "CLIPTextModelWithProjection" and "text_projection.weight" not in tensors:

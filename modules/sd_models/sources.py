@@ -27,6 +27,9 @@ WIDTHS = {
     "sd3": {"text_encoder": 768, "text_encoder_2": 1280, "text_encoder_3": 4096},
     "flux": {"text_encoder": 768, "text_encoder_2": 4096},
     "flux-schnell": {"text_encoder": 768, "text_encoder_2": 4096},
+    "chroma": {"text_encoder": 4096},
+    "pixart": {"text_encoder": 4096},
+    "z-image": {"text_encoder": 2560},
     "sdxl": {"text_encoder": 768, "text_encoder_2": 1280},
 }
 """Widths of the text encoders that files of these families are often shared without."""
@@ -36,6 +39,7 @@ EMBEDDINGS = (
     "token_embedding.weight",
     "shared.weight",
     "encoder.embed_tokens.weight",
+    "embed_tokens.weight",
 )
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -96,10 +100,12 @@ class Sources:
 
     def _denoiser(self, part: str) -> Source | None:
         names = self._header.tensors
-        marks = {"ldm": ("input_blocks.0.0.weight", "joint_blocks.", "double_blocks.")}
+        marks = {
+            "ldm": ("input_blocks.0.0.weight", "joint_blocks.", "double_blocks.", "blocks.", "layers.0.attention.qkv.")
+        }
         for naming, roots in DENOISER_ROOTS.items():
             for root in roots:
-                begins = marks.get(naming, ("conv_in.weight", "transformer_blocks."))
+                begins = marks.get(naming, ("conv_in.weight", "transformer_blocks.", "layers."))
                 if any(name.startswith(tuple(root + mark for mark in begins)) for name in names):
                     return Source(self._header, root, naming, self.config_folder(part))
         return None
@@ -132,7 +138,7 @@ class Sources:
 
     def _bare(self, header: Header) -> Source | None:
         """A file that is one part alone, with or without a level above its names."""
-        for prefix in ("", "first_stage_model.", "vae.", "transformer.", "text_model."):
+        for prefix in ("", "first_stage_model.", "vae.", "transformer.", "text_model.", "model."):
             naming = naming_of(below(header.tensors, prefix))
             if naming is not None:
                 return Source(header, prefix, naming)

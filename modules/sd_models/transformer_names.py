@@ -1,4 +1,4 @@
-"""Tables: how the weights of Flux's and SD 3's transformers are named by their original code and by diffusers.
+"""Tables: how the weights of each family's transformer are named by their original code and by diffusers.
 
 Patterns are matched against names without `.weight`, `.bias` or `.scale`.
 """
@@ -33,6 +33,11 @@ def _joint(original: str, *targets: str) -> Row:
     return Row(rf"joint_blocks\.(\d+)\.{original}", tuple(prefix + target for target in targets))
 
 
+def _block(original: str, *targets: str) -> Row:
+    prefix = r"transformer_blocks.\1."
+    return Row(rf"blocks\.(\d+)\.{original}", tuple(prefix + target for target in targets))
+
+
 FLUX: tuple[Row, ...] = (
     Row(r"time_in\.in_layer", ("time_text_embed.timestep_embedder.linear_1",)),
     Row(r"time_in\.out_layer", ("time_text_embed.timestep_embedder.linear_2",)),
@@ -65,6 +70,15 @@ FLUX: tuple[Row, ...] = (
     _single(r"linear2", "proj_out"),
 )
 
+_APPROXIMATOR = r"distilled_guidance_layer\."
+CHROMA: tuple[Row, ...] = (
+    *FLUX,
+    Row(_APPROXIMATOR + r"(in_proj|out_proj|norms\.\d+)", (r"distilled_guidance_layer.\1",)),
+    Row(_APPROXIMATOR + r"layers\.(\d+)\.in_layer", (r"distilled_guidance_layer.layers.\1.linear_1",)),
+    Row(_APPROXIMATOR + r"layers\.(\d+)\.out_layer", (r"distilled_guidance_layer.layers.\1.linear_2",)),
+)
+"""Chroma is Flux with a network in place of all modulations."""
+
 SD3: tuple[Row, ...] = (
     Row(r"x_embedder\.proj", ("pos_embed.proj",)),
     Row(r"pos_embed", ("pos_embed.pos_embed",)),
@@ -88,4 +102,22 @@ SD3: tuple[Row, ...] = (
     _joint(r"x_block\.mlp\.fc2", "ff.net.2"),
     _joint(r"context_block\.mlp\.fc1", "ff_context.net.0.proj"),
     _joint(r"context_block\.mlp\.fc2", "ff_context.net.2"),
+)
+
+PIXART: tuple[Row, ...] = (
+    Row(r"x_embedder\.proj", ("pos_embed.proj",)),
+    Row(r"y_embedder\.y_proj\.fc(1|2)", (r"caption_projection.linear_\1",)),
+    Row(r"t_embedder\.mlp\.0", ("adaln_single.emb.timestep_embedder.linear_1",)),
+    Row(r"t_embedder\.mlp\.2", ("adaln_single.emb.timestep_embedder.linear_2",)),
+    Row(r"t_block\.1", ("adaln_single.linear",)),
+    Row(r"final_layer\.linear", ("proj_out",)),
+    Row(r"final_layer\.scale_shift_table", ("scale_shift_table",)),
+    _block(r"scale_shift_table", "scale_shift_table"),
+    _block(r"attn\.qkv", "attn1.to_q", "attn1.to_k", "attn1.to_v"),
+    _block(r"attn\.proj", "attn1.to_out.0"),
+    _block(r"cross_attn\.q_linear", "attn2.to_q"),
+    _block(r"cross_attn\.kv_linear", "attn2.to_k", "attn2.to_v"),
+    _block(r"cross_attn\.proj", "attn2.to_out.0"),
+    _block(r"mlp\.fc1", "ff.net.0.proj"),
+    _block(r"mlp\.fc2", "ff.net.2"),
 )

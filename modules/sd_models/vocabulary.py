@@ -1,4 +1,5 @@
-"""Tokenizers for models that bring none: CLIP's own vocabulary ships with the program, T5's has to be put in place."""
+"""Tokenizers for models that bring none: CLIP's own vocabulary ships with the program, those of T5 and Qwen have
+to be put in place."""
 
 from __future__ import annotations
 
@@ -11,11 +12,15 @@ from modules.sd_models.components import find_class
 from modules.support.clip_words import clip_vocabulary
 
 MERGES = "clip-merges.txt"
-T5_FOLDER = "t5-tokenizer"
-T5_FILES = ("tokenizer.json", "spiece.model")
+SHARED = {
+    "T5Tokenizer": ("T5", "t5-tokenizer", ("tokenizer.json", "spiece.model")),
+    "Qwen2Tokenizer": ("Qwen", "qwen-tokenizer", ("tokenizer.json",)),
+}
+"""Tokenizers put in place for all models: what they are called, their folder, and the files of which it has one."""
 FILES = {
     "CLIPTokenizer": (("tokenizer.json",), ("vocab.json", "merges.txt")),
     "T5Tokenizer": (("tokenizer.json",), ("spiece.model",)),
+    "Qwen2Tokenizer": (("tokenizer.json",), ("vocab.json", "merges.txt")),
 }
 """What a tokenizer's folder has to hold, one of these; the libraries make an empty tokenizer of an empty folder."""
 
@@ -47,18 +52,19 @@ def check_words(components: Mapping[str, Any]) -> None:
 def make_tokenizer(recipe: Mapping[str, Any], configs: Path, folders: Sequence[Path], beside: str) -> Any:
     """The tokenizer that a row of `configs/model-configs` describes.
 
-    CLIP's is built from the merges in `configs`; T5's is looked for as `t5-tokenizer` in `folders`, since no file of
-    weights holds a vocabulary to build it from. Raises `BrokenModel` saying which file is missing and where it is
+    CLIP's is built from the merges in `configs`; others are looked for in `folders`, as SHARED says, since no file
+    of weights holds a vocabulary to build them from. Raises `BrokenModel` saying which file is missing and where it is
     looked for; `beside` names the folder of this model where one of its own may lie.
     """
     kind = find_class(recipe["class"])
     if recipe["class"] == "CLIPTokenizer":
         words, merges = clip_vocabulary(configs / MERGES)
         return kind(vocab=dict(words), merges=list(merges), **recipe["config"])
+    label, place, files = SHARED[kind.__name__]
     for folder in folders:
-        if any((folder / T5_FOLDER / name).is_file() for name in T5_FILES):
-            return kind.from_pretrained(folder / T5_FOLDER, local_files_only=True, **recipe["config"])
+        if any((folder / place / name).is_file() for name in files):
+            return kind.from_pretrained(folder / place, local_files_only=True, **recipe["config"])
     raise BrokenModel(
-        f"the tokenizer of T5 is needed, which no file of weights holds; put its {' or '.join(T5_FILES)} into the "
-        f"folder text-encoders/{T5_FOLDER} of the models, for all of them, or into {beside} beside the file"
+        f"the tokenizer of {label} is needed, which no file of weights holds; put its {' or '.join(files)} into the "
+        f"folder text-encoders/{place} of the models, for all of them, or into {beside} beside the file"
     )

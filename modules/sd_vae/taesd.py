@@ -18,7 +18,15 @@ from modules.contracts.errors import BrokenModel
 from modules.sd_vae import shape
 from modules.sd_vae.load import load_vae, read_shapes
 
-STEMS = {"sd": "taesd", "sdxl": "taesdxl", "sd3": "taesd3", "flux": "taef1"}
+STEMS = {
+    "sd": "taesd",
+    "sdxl": "taesdxl",
+    "sd3": "taesd3",
+    "flux": "taef1",
+    "chroma": "taef1",
+    "pixart": "taesdxl",
+    "zimage": "taef1",
+}
 """File name by `Family.adapter`."""
 MARK = "latents"
 """Key of the mark in a file's header."""

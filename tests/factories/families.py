@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from tests.factories import models
+from tests.factories import models, transformers
 
 BUILDERS: Mapping[str, Callable[[Path], Path]] = MappingProxyType(
     {
@@ -22,6 +22,9 @@ BUILDERS: Mapping[str, Callable[[Path], Path]] = MappingProxyType(
         "sd3": models.tiny_sd3,
         "flux": models.tiny_flux,
         "flux-schnell": partial(models.tiny_flux, guidance=False),
+        "chroma": transformers.tiny_chroma,
+        "pixart": transformers.tiny_pixart,
+        "z-image": transformers.tiny_z_image,
     }
 )
 """By family: what writes such a model as a diffusers folder. One latent cell is `latent_factor` pixels, as ever."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.factories import models
+from tests.factories import models, transformers
 from tests.factories.single_files import single_file
 
 
@@ -86,3 +86,39 @@ def tiny_sd3_file(tiny_models, tiny_sd3_folder) -> Path:
 def tiny_flux_file(tiny_models, tiny_flux_folder) -> Path:
     """Flux's transformer as a single file; its sidecar folder holds VAE and text encoders."""
     return single_file(tiny_flux_folder, tiny_models / "tiny-flux-file.safetensors", "flux")
+
+
+@pytest.fixture(scope="session")
+def tiny_chroma_folder(tiny_models) -> Path:
+    """Chroma as a diffusers folder."""
+    return transformers.tiny_chroma(tiny_models / "tiny-chroma")
+
+
+@pytest.fixture(scope="session")
+def tiny_chroma_file(tiny_models, tiny_chroma_folder) -> Path:
+    """Chroma's transformer as a single file; its sidecar folder holds VAE and text encoder."""
+    return single_file(tiny_chroma_folder, tiny_models / "tiny-chroma-file.safetensors", "chroma")
+
+
+@pytest.fixture(scope="session")
+def tiny_pixart_folder(tiny_models) -> Path:
+    """PixArt Σ as a diffusers folder."""
+    return transformers.tiny_pixart(tiny_models / "tiny-pixart")
+
+
+@pytest.fixture(scope="session")
+def tiny_pixart_file(tiny_models, tiny_pixart_folder) -> Path:
+    """PixArt's transformer as a single file; its sidecar folder holds VAE and text encoder."""
+    return single_file(tiny_pixart_folder, tiny_models / "tiny-pixart-file.safetensors", "pixart")
+
+
+@pytest.fixture(scope="session")
+def tiny_zimage_folder(tiny_models) -> Path:
+    """Z-Image as a diffusers folder."""
+    return transformers.tiny_z_image(tiny_models / "tiny-zimage")
+
+
+@pytest.fixture(scope="session")
+def tiny_zimage_file(tiny_models, tiny_zimage_folder) -> Path:
+    """Z-Image's transformer as a single file; its sidecar folder holds VAE and text encoder."""
+    return single_file(tiny_zimage_folder, tiny_models / "tiny-zimage-file.safetensors", "z-image")

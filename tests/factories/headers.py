@@ -94,3 +94,39 @@ SD3_DIFFUSERS = {
     "transformer_blocks.0.attn.add_q_proj.weight": (1536, 1536),
     "time_text_embed.text_embedder.linear_1.weight": (1536, 2048),
 }
+CHROMA = {
+    **{name: shape for name, shape in FLUX.items() if not name.startswith("vector_in")},
+    "distilled_guidance_layer.in_proj.weight": (5120, 64),
+}
+CHROMA_DIFFUSERS = {
+    **{name: shape for name, shape in FLUX_DIFFUSERS.items() if not name.startswith("time_text_embed")},
+    "distilled_guidance_layer.in_proj.weight": (5120, 64),
+}
+PIXART = {
+    "x_embedder.proj.weight": (1152, 4, 2, 2),
+    "y_embedder.y_proj.fc1.weight": (1152, 4096),
+    "t_block.1.weight": (6912, 1152),
+    "blocks.0.cross_attn.kv_linear.weight": (2304, 1152),
+    "final_layer.scale_shift_table": (2, 1152),
+}
+PIXART_DIFFUSERS = {
+    "pos_embed.proj.weight": (1152, 4, 2, 2),
+    "adaln_single.linear.weight": (6912, 1152),
+    "caption_projection.linear_1.weight": (1152, 4096),
+    "transformer_blocks.0.attn2.to_k.weight": (1152, 1152),
+    "scale_shift_table": (2, 1152),
+}
+Z_IMAGE = {
+    "x_embedder.weight": (3840, 64),
+    "cap_embedder.1.weight": (3840, 2560),
+    "x_pad_token": (1, 3840),
+    "cap_pad_token": (1, 3840),
+    "layers.0.attention.qkv.weight": (11520, 3840),
+}
+Z_IMAGE_DIFFUSERS = {
+    "all_x_embedder.2-1.weight": (3840, 64),
+    "cap_embedder.1.weight": (3840, 2560),
+    "x_pad_token": (1, 3840),
+    "cap_pad_token": (1, 3840),
+    "layers.0.attention.to_q.weight": (3840, 3840),
+}

@@ -216,7 +216,7 @@ def tiny_sd3(
                 qk_norm="rms_norm" if medium else None,
                 dual_attention_layers=(0,) if medium else (),
             ).eval(),
-            "vae": _flow_vae(channels, scale=1.5305, shift=0.0609),
+            "vae": flow_vae(channels, scale=1.5305, shift=0.0609),
             "scheduler": parts.flow_scheduler(3.0),
             "image_encoder": NO_PART,
             "feature_extractor": NO_PART,
@@ -248,7 +248,7 @@ def tiny_flux(folder: Path, *, guidance: bool = True, fp16: bool = False, shard:
                 guidance_embeds=guidance,
                 axes_dims_rope=(4, 6, 6),
             ).eval(),
-            "vae": _flow_vae(16, scale=0.3611, shift=0.1159),
+            "vae": flow_vae(16, scale=0.3611, shift=0.1159),
             "scheduler": parts.flow_scheduler(3.0 if guidance else 1.0, dynamic=guidance),
             "image_encoder": NO_PART,
             "feature_extractor": NO_PART,
@@ -256,6 +256,7 @@ def tiny_flux(folder: Path, *, guidance: bool = True, fp16: bool = False, shard:
     return save(folder, "FluxPipeline", components, fp16=fp16, shard=shard)
 
 
-def _flow_vae(channels: int, *, scale: float, shift: float) -> Any:
+def flow_vae(channels: int, *, scale: float, shift: float) -> Any:
+    """The autoencoder of a flow model."""
     quant = {"use_quant_conv": False, "use_post_quant_conv": False}
     return parts.vae(latent_channels=channels, scale=scale, shift=shift, **quant)

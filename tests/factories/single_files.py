@@ -89,8 +89,37 @@ def _flux(source: Path) -> dict[str, Any]:
     return transformer_keys.flux(weights_of(source / "transformer"))
 
 
-WRITERS = {"sd15": _sd15, "sd2": _sd2, "sdxl": _sdxl, "sd3": _sd3, "flux": _flux}
-BESIDE = {"flux": ("vae", "text_encoder", "text_encoder_2")}
+def _chroma(source: Path) -> dict[str, Any]:
+    """The transformer alone, as Flux."""
+    return transformer_keys.chroma(weights_of(source / "transformer"))
+
+
+def _pixart(source: Path) -> dict[str, Any]:
+    """The transformer alone."""
+    return transformer_keys.pixart(weights_of(source / "transformer"))
+
+
+def _z_image(source: Path) -> dict[str, Any]:
+    """The transformer alone."""
+    return transformer_keys.z_image(weights_of(source / "transformer"))
+
+
+WRITERS = {
+    "sd15": _sd15,
+    "sd2": _sd2,
+    "sdxl": _sdxl,
+    "sd3": _sd3,
+    "flux": _flux,
+    "chroma": _chroma,
+    "pixart": _pixart,
+    "z-image": _z_image,
+}
+BESIDE = {
+    "flux": ("vae", "text_encoder", "text_encoder_2"),
+    "chroma": ("vae", "text_encoder"),
+    "pixart": ("vae", "text_encoder"),
+    "z-image": ("vae", "text_encoder"),
+}
 """Parts whose weights go into the sidecar folder."""
 
 

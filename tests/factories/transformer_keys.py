@@ -95,20 +95,25 @@ def flux(weights: Mapping[str, Any]) -> dict[str, Any]:
         named[f"img_in.{kind}"] = weights[f"x_embedder.{kind}"]
         named[f"txt_in.{kind}"] = weights[f"context_embedder.{kind}"]
         named[f"final_layer.linear.{kind}"] = weights[f"proj_out.{kind}"]
-        named[f"final_layer.adaLN_modulation.1.{kind}"] = _swap(weights[f"norm_out.linear.{kind}"])
+        if f"norm_out.linear.{kind}" in weights:
+            named[f"final_layer.adaLN_modulation.1.{kind}"] = _swap(weights[f"norm_out.linear.{kind}"])
     for name in weights:
-        if found := re.fullmatch(r"transformer_blocks\.(\d+)\.norm1\.linear\.(weight|bias)", name):
+        if found := re.fullmatch(r"transformer_blocks\.(\d+)\.attn\.to_q\.(weight|bias)", name):
             named |= _flux_double(weights, int(found[1]), found[2])
-        elif found := re.fullmatch(r"single_transformer_blocks\.(\d+)\.norm\.linear\.(weight|bias)", name):
+        elif found := re.fullmatch(r"single_transformer_blocks\.(\d+)\.attn\.to_q\.(weight|bias)", name):
             named |= _flux_single(weights, int(found[1]), found[2])
     return named
 
 
 def _flux_double(weights: Mapping[str, Any], block: int, kind: str) -> dict[str, Any]:
     old, new = f"transformer_blocks.{block}", f"double_blocks.{block}"
+    modulation = {"img_mod": "norm1", "txt_mod": "norm1_context"}
     named = {
-        f"{new}.img_mod.lin.{kind}": weights[f"{old}.norm1.linear.{kind}"],
-        f"{new}.txt_mod.lin.{kind}": weights[f"{old}.norm1_context.linear.{kind}"],
+        f"{new}.{mod}.lin.{kind}": weights[f"{old}.{norm}.linear.{kind}"]
+        for mod, norm in modulation.items()
+        if f"{old}.{norm}.linear.{kind}" in weights
+    }
+    named |= {
         f"{new}.img_attn.qkv.{kind}": _joined(weights, f"{old}.attn", ("to_q", "to_k", "to_v"), kind),
         f"{new}.txt_attn.qkv.{kind}": _joined(weights, f"{old}.attn", ("add_q_proj", "add_k_proj", "add_v_proj"), kind),
         f"{new}.img_attn.proj.{kind}": weights[f"{old}.attn.to_out.0.{kind}"],
@@ -126,10 +131,69 @@ def _flux_double(weights: Mapping[str, Any], block: int, kind: str) -> dict[str,
 
 def _flux_single(weights: Mapping[str, Any], block: int, kind: str) -> dict[str, Any]:
     old, new = f"single_transformer_blocks.{block}", f"single_blocks.{block}"
+    modulation = f"{old}.norm.linear.{kind}"
     return {
-        f"{new}.modulation.lin.{kind}": weights[f"{old}.norm.linear.{kind}"],
+        **({f"{new}.modulation.lin.{kind}": weights[modulation]} if modulation in weights else {}),
         f"{new}.linear1.{kind}": _joined(weights, old, ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"), kind),
         f"{new}.linear2.{kind}": weights[f"{old}.proj_out.{kind}"],
         f"{new}.norm.query_norm.scale": weights[f"{old}.attn.norm_q.weight"],
         f"{new}.norm.key_norm.scale": weights[f"{old}.attn.norm_k.weight"],
     }
+
+
+def chroma(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """The transformer of Chroma: Flux's without modulations, and the network that stands in their place."""
+    guidance = {name: value for name, value in weights.items() if name.startswith("distilled_guidance_layer.")}
+    layers = {"linear_1": "in_layer", "linear_2": "out_layer"}
+    renamed = {re.sub(r"linear_[12]", lambda found: layers[found[0]], name): value for name, value in guidance.items()}
+    scales = {re.sub(r"(norms\.\d+)\.weight", r"\1.scale", name): value for name, value in renamed.items()}
+    return {**flux(weights), **scales}
+
+
+def pixart(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """The transformer of PixArt, with the null caption and the table of positions that its authors store."""
+    import torch
+
+    simple = {
+        "pos_embed.proj": "x_embedder.proj",
+        "caption_projection.linear_1": "y_embedder.y_proj.fc1",
+        "caption_projection.linear_2": "y_embedder.y_proj.fc2",
+        "adaln_single.emb.timestep_embedder.linear_1": "t_embedder.mlp.0",
+        "adaln_single.emb.timestep_embedder.linear_2": "t_embedder.mlp.2",
+        "adaln_single.linear": "t_block.1",
+        "proj_out": "final_layer.linear",
+    }
+    layers = {
+        "attn1.to_out.0": "attn.proj",
+        "attn2.to_q": "cross_attn.q_linear",
+        "attn2.to_out.0": "cross_attn.proj",
+        "ff.net.0.proj": "mlp.fc1",
+        "ff.net.2": "mlp.fc2",
+    }
+    named: dict[str, Any] = {"final_layer.scale_shift_table": weights["scale_shift_table"]}
+    blocks = 1 + max(int(found[1]) for name in weights if (found := re.match(r"transformer_blocks\.(\d+)\.", name)))
+    for kind in ("weight", "bias"):
+        named |= {f"{new}.{kind}": weights[f"{old}.{kind}"] for old, new in simple.items()}
+        for block in range(blocks):
+            old, new = f"transformer_blocks.{block}", f"blocks.{block}"
+            named |= {f"{new}.{theirs}.{kind}": weights[f"{old}.{ours}.{kind}"] for ours, theirs in layers.items()}
+            named[f"{new}.attn.qkv.{kind}"] = _joined(weights, f"{old}.attn1", ("to_q", "to_k", "to_v"), kind)
+            named[f"{new}.cross_attn.kv_linear.{kind}"] = _joined(weights, f"{old}.attn2", ("to_k", "to_v"), kind)
+            named[f"{new}.scale_shift_table"] = weights[f"{old}.scale_shift_table"]
+    inner = named["x_embedder.proj.weight"].shape[0]
+    return named | {"pos_embed": torch.zeros(1, 16, inner), "y_embedder.y_embedding": torch.zeros(300, 32)}
+
+
+def z_image(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """The transformer of Z-Image."""
+    plain = {"all_x_embedder.2-1.": "x_embedder.", "all_final_layer.2-1.": "final_layer."}
+    layers = {".to_out.0.": ".out.", ".norm_q.": ".q_norm.", ".norm_k.": ".k_norm."}
+    named: dict[str, Any] = {}
+    for name, value in weights.items():
+        if found := re.fullmatch(r"(.+\.attention)\.to_q\.weight", name):
+            named[f"{found[1]}.qkv.weight"] = _joined(weights, found[1], ("to_q", "to_k", "to_v"), "weight")
+        elif not re.search(r"\.to_[kv]\.weight$", name):
+            for ours, theirs in (plain | layers).items():
+                name = name.replace(ours, theirs)
+            named[name] = value
+    return named

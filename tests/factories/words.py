@@ -63,3 +63,16 @@ def save_t5_tokenizer(folder: Path, *, length: int = 32) -> int:
     tokenizer = T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=length)
     tokenizer.save_pretrained(folder)
     return len(pieces)
+
+
+def save_qwen_tokenizer(folder: Path) -> int:
+    """Write a tokenizer in Qwen's manner in which every byte is a token; returns the size of its vocabulary."""
+    from transformers import Qwen2Tokenizer
+
+    special = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+    vocabulary = {piece: index for index, piece in enumerate((*byte_characters(), *special))}
+    tokenizer = Qwen2Tokenizer(
+        vocab=vocabulary, merges=[], model_max_length=1024, additional_special_tokens=list(special[1:])
+    )
+    tokenizer.save_pretrained(folder)
+    return len(vocabulary)

@@ -31,6 +31,9 @@ KNOWN = {
         h.FLUX_DIFFUSERS | {"time_text_embed.guidance_embedder.linear_1.weight": (3072, 256)},
     ],
     "flux-schnell": [h.FLUX, h.FLUX_DIFFUSERS],
+    "chroma": [h.CHROMA, h.CHROMA_DIFFUSERS],
+    "pixart": [h.PIXART, h.PIXART_DIFFUSERS],
+    "z-image": [h.Z_IMAGE, {f"model.diffusion_model.{k}": v for k, v in h.Z_IMAGE.items()}, h.Z_IMAGE_DIFFUSERS],
 }
 
 

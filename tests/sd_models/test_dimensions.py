@@ -136,6 +136,50 @@ def test_flux():
         assert shapes_of(FluxTransformer2DModel(**derived).state_dict()) == shapes_of(model.state_dict())
 
 
+def test_chroma():
+    from diffusers.models.transformers.transformer_chroma import ChromaTransformer2DModel
+
+    with torch.device("meta"):
+        model = ChromaTransformer2DModel(num_layers=1, num_single_layers=2)
+    derived = dimensions.chroma(shapes_of(transformer_keys.chroma(model.state_dict())))
+    assert derived == {key: model.config[key] or derived[key] for key in derived}
+    with torch.device("meta"):
+        assert shapes_of(ChromaTransformer2DModel(**derived).state_dict()) == shapes_of(model.state_dict())
+
+
+def test_pixart():
+    from diffusers.models.transformers.pixart_transformer_2d import PixArtTransformer2DModel
+
+    with torch.device("meta"):
+        model = PixArtTransformer2DModel(num_layers=2, caption_channels=4096, use_additional_conditions=False)
+        shapes = shapes_of(transformer_keys.pixart(model.state_dict()))
+    derived = dimensions.pixart({**shapes, "pos_embed": (1, 64 * 64, 1152)})
+    assert derived == {key: model.config[key] for key in derived}
+    assert derived["sample_size"] == 128
+
+
+def test_z_image():
+    from diffusers.models.transformers.transformer_z_image import ZImageTransformer2DModel
+
+    with torch.device("meta"):
+        model = ZImageTransformer2DModel(n_layers=2)
+        shapes = shapes_of(model.state_dict())
+        original = shapes_of(transformer_keys.z_image(model.state_dict()))
+    for given in (shapes, original):
+        derived = dimensions.z_image(given)
+        assert derived == {key: model.config[key] for key in derived}
+
+
+def test_qwen3():
+    from transformers import Qwen3Config, Qwen3Model
+
+    config = Qwen3Config(hidden_size=2560, intermediate_size=9728, num_hidden_layers=2, num_key_value_heads=8)
+    with torch.device("meta"):
+        shapes = shapes_of(Qwen3Model(config).state_dict())
+    derived = dimensions.qwen3(shapes)
+    assert derived == {key: getattr(config, key) for key in derived}
+
+
 def test_text_encoders():
     from transformers import CLIPTextConfig, CLIPTextModelWithProjection, T5Config, T5EncoderModel
 

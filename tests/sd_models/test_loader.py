@@ -55,7 +55,7 @@ def assert_same_weights(first, second):
             assert torch.equal(ours[key], theirs[key]), (name, key)
 
 
-@pytest.mark.parametrize("name", ["sd15", "sdxl", "sd3", "flux"])
+@pytest.mark.parametrize("name", ["sd15", "sdxl", "sd3", "flux", "chroma", "pixart", "zimage"])
 def test_a_folder_gives_what_the_library_gives(name, request):
     """The same weights and the same pictures as `from_pretrained` of diffusers."""
     from diffusers import DiffusionPipeline
@@ -73,7 +73,7 @@ def test_a_folder_gives_what_the_library_gives(name, request):
     assert text == theirs.tokenizer("a red circle").input_ids
 
 
-@pytest.mark.parametrize("name", ["sd15", "sd15_inpaint", "sdxl", "sd3", "flux"])
+@pytest.mark.parametrize("name", ["sd15", "sd15_inpaint", "sdxl", "sd3", "flux", "chroma", "pixart", "zimage"])
 def test_a_single_file_is_the_folder_it_was_made_of(name, request):
     assert_same_weights(
         load(request.getfixturevalue(f"tiny_{name}_folder")), load(request.getfixturevalue(f"tiny_{name}_file"))
@@ -347,6 +347,27 @@ def test_parts_beside_a_file_may_be_single_files(tmp_path, tiny_flux_folder):
     (sidecar / "vae" / "diffusion_pytorch_model.safetensors").rename(sidecar / "vae.safetensors")
     shutil.rmtree(sidecar / "vae")
     assert_same_weights(load(tiny_flux_folder), load(file))
+
+
+def test_a_language_model_is_found_among_the_shared_ones(tmp_path, tiny_zimage_folder, monkeypatch):
+    """Under the level that its authors' files have; what asks the next word is left out."""
+    from safetensors.torch import load_file, save_file
+
+    from modules.sd_models import sources
+
+    file = single_file(tiny_zimage_folder, tmp_path / "checkpoints" / "z.safetensors", "z-image")
+    shutil.rmtree(sidecar_of(file) / "text_encoder")
+    entry = entry_of(file)
+    assert "holds no text_encoder" in refusal(entry)
+    shared = tmp_path / "text-encoders"
+    shared.mkdir()
+    weights = load_file(tiny_zimage_folder / "text_encoder" / "model.safetensors")
+    named = {f"model.{name.removeprefix('model.')}": value for name, value in weights.items()}
+    save_file(named, shared / "qwen.safetensors")
+    monkeypatch.setitem(sources.WIDTHS, "z-image", {"text_encoder": 32})
+    loaded = load_model(entry, FAMILIES["z-image"], everywhere()).components["text_encoder"].state_dict()
+    theirs = load(tiny_zimage_folder).components["text_encoder"].state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in loaded.items())
 
 
 def test_shared_text_encoders_are_known_by_their_shapes(tmp_path, tiny_sdxl_folder):

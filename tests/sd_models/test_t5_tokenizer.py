@@ -13,12 +13,20 @@ from tests.processing_diffusers.conftest import ask, make_engine, pixels
 from tests.sd_models.test_loader import load
 
 
-@pytest.mark.parametrize(("family", "part"), [("sd3", "tokenizer_3"), ("flux", "tokenizer_2")])
-def test_the_error_says_which_file_goes_where(family, part, request, tmp_path):
-    folder = request.getfixturevalue(f"tiny_{family}_folder")
+@pytest.mark.parametrize(
+    ("family", "part", "place"),
+    [
+        ("sd3", "tokenizer_3", "t5-tokenizer"),
+        ("flux", "tokenizer_2", "t5-tokenizer"),
+        ("chroma", "tokenizer", "t5-tokenizer"),
+        ("z-image", "tokenizer", "qwen-tokenizer"),
+    ],
+)
+def test_the_error_says_which_file_goes_where(family, part, place, request, tmp_path):
+    folder = request.getfixturevalue(f"tiny_{family.replace('-', '')}_folder")
     file = single_file(folder, tmp_path / "models" / "checkpoints" / "mine.safetensors", family)
     shutil.rmtree(file.with_suffix(".config") / part)
-    with pytest.raises(BrokenModel, match=f"tokenizer.json.*text-encoders/t5-tokenizer.*mine.config/{part}") as caught:
+    with pytest.raises(BrokenModel, match=f"tokenizer.json.*text-encoders/{place}.*mine.config/{part}") as caught:
         load(file)
     assert str(tmp_path) not in caught.value.message
     # What the sentence says, done: the model opens.
@@ -27,7 +35,7 @@ def test_the_error_says_which_file_goes_where(family, part, request, tmp_path):
     assert components[part]("a red circle").input_ids
     shared = tmp_path / "models" / "text-encoders"
     shared.mkdir()
-    (file.with_suffix(".config") / part).rename(shared / "t5-tokenizer")
+    (file.with_suffix(".config") / part).rename(shared / place)
     assert load(file, folders=(shared,)).components[part].get_vocab() == components[part].get_vocab()
 
 

@@ -10,7 +10,7 @@ import torch
 
 from modules.contracts.catalog import Family
 from modules.contracts.errors import UnsupportedFeature
-from modules.prompts.encoding import EncoderSpec, Reading
+from modules.prompts.encoding import EncoderSpec, Reading, repeat_to
 
 Embedding = Mapping[str, torch.Tensor]
 """What the text encoders made of one text: tensors without a batch axis, by name; `embeds` is (tokens, width)."""
@@ -26,6 +26,11 @@ class FamilyAdapter(ABC):
     say. Empty where the pipeline reads whole texts itself: then `embed` asks it, and weights mean nothing."""
     repeats: ClassVar[bool] = False
     """The denoiser sees the text through attention that is the same when all of it is there twice."""
+    masked: ClassVar[bool] = False
+    """Embeddings have a `mask` of their tokens, so a text may be filled up to the length of another."""
+    paired: ClassVar[bool] = False
+    """The pipeline asks for what is wanted and what is not by two calls, or mixes them in its own way. So it is left
+    unguided; the stand-in of its denoiser asks for both in one call and guides."""
 
     def pipeline_name(self, family: Family) -> str:
         """The diffusers class that denoises: the plain one, or for nine-channel models the inpainting one."""
@@ -53,7 +58,32 @@ class FamilyAdapter(ABC):
 
     def guide(self, scale: float) -> dict[str, Any]:
         """Arguments that set the guidance."""
-        return {"guidance_scale": scale}
+        return {"guidance_scale": 1.0 if self.paired else scale}
+
+    def take(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The pipeline's arguments of its denoiser as tensors with a row a sample, where it gives other things."""
+        return arguments
+
+    def give(self, answer: torch.Tensor) -> torch.Tensor:
+        """The denoiser's answer as the pipeline takes it, where that is not what the sampler gets from the pipeline."""
+        return answer
+
+    def run(self, denoiser: Any, **arguments: Any) -> Any:
+        """The denoiser's forward for a batch that may be of several jobs; arguments are as `take` and `words` gave
+        them. Gives a tensor, or a tuple that begins with it, a row a sample."""
+        return denoiser(**arguments)
+
+    def lengthen(self, embedding: Embedding, length: int) -> Embedding | None:
+        """The embedding with that many tokens, saying what it said; None where that cannot be."""
+        own = int(embedding["embeds"].shape[0])
+        if own == length:
+            return embedding
+        if self.repeats and length % own == 0:
+            return {**embedding, "embeds": repeat_to(embedding["embeds"], length)}
+        if self.masked and length > own:
+            more = {"embeds": (0, 0, 0, length - own), "mask": (0, length - own)}
+            return {**embedding, **{key: torch.nn.functional.pad(embedding[key], pad) for key, pad in more.items()}}
+        return None
 
     def dress(self, pipeline: Any) -> dict[str, Any]:
         """Adapt a lane's pipeline to its model where its class does not; gives further arguments of its call."""

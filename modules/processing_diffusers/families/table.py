@@ -8,13 +8,24 @@ from types import MappingProxyType
 from modules.contracts.catalog import Family
 from modules.contracts.errors import UnsupportedFeature
 from modules.processing_diffusers.families.base import FamilyAdapter
+from modules.processing_diffusers.families.chroma import ChromaAdapter
 from modules.processing_diffusers.families.flux import FluxAdapter
+from modules.processing_diffusers.families.pixart import PixArtAdapter
 from modules.processing_diffusers.families.sd import SdAdapter
 from modules.processing_diffusers.families.sd3 import Sd3Adapter
 from modules.processing_diffusers.families.sdxl import SdxlAdapter
+from modules.processing_diffusers.families.zimage import ZImageAdapter
 
 ADAPTERS: Mapping[str, FamilyAdapter] = MappingProxyType(
-    {"sd": SdAdapter(), "sdxl": SdxlAdapter(), "sd3": Sd3Adapter(), "flux": FluxAdapter()}
+    {
+        "sd": SdAdapter(),
+        "sdxl": SdxlAdapter(),
+        "sd3": Sd3Adapter(),
+        "flux": FluxAdapter(),
+        "chroma": ChromaAdapter(),
+        "pixart": PixArtAdapter(),
+        "zimage": ZImageAdapter(),
+    }
 )
 
 

@@ -13,6 +13,7 @@ import torch
 from modules.processing_diffusers.multiplexer.admission import Lane
 from modules.processing_diffusers.multiplexer.call import Patch, RowPatch, Target, by_rows, count_samples, is_batched
 from modules.processing_diffusers.multiplexer.core import Multiplexer
+from modules.processing_diffusers.multiplexer.picking import pick
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Company(Protocol):
         is."""
 
 
-EXACT = frozenset({"timestep", "timesteps", "guidance", "time_ids", "img_ids", "txt_ids"})
+EXACT = frozenset({"t", "timestep", "timesteps", "guidance", "time_ids", "img_ids", "txt_ids"})
 """Numbers that a narrow float would round, such as time step 999; models cast them themselves after embedding them."""
 
 
@@ -124,6 +125,11 @@ class StandIn:
         self._total = 0
         self._sparing: Callable[[], bool] | None = None
         self._wider: Wider | None = None
+        self._pair: float | None = None
+        self.take: Callable[[dict[str, Any]], dict[str, Any]] = _as_they_are
+        """Brings the pipeline's arguments to tensors with a row a sample."""
+        self.give: Callable[[torch.Tensor], torch.Tensor] | None = None
+        """Brings the answer to what the pipeline takes for one."""
         self.device = device
         self.dtype = torch.float32
 
@@ -131,7 +137,11 @@ class StandIn:
         return getattr(self.__dict__["_target"].module, name)
 
     def __call__(self, *given: Any, **named: Any) -> Any:
-        arguments = dict(zip(self._target.positions, given, strict=False)) | named
+        arguments = self.take(dict(zip(self._target.positions, given, strict=False)) | named)
+        if self._pair is not None:
+            samples = count_samples(arguments)
+            twice = [*range(samples), *range(samples)]
+            arguments = {name: pick(value, twice, samples, name) for name, value in arguments.items()}
         self._total = count_samples(arguments)
         # Without these, every row is the one that was asked for, which patches and whoever adds take for granted.
         told = self._side is not None or self._company is not None or any(map(by_rows, self._port.patches))
@@ -141,9 +151,12 @@ class StandIn:
             output = _twice(self._widen(_second_half(arguments)))
         else:
             output = self._widen(arguments)
-        if self._guide is None:
-            return output
-        return (self._guide(output[0]), *output[1:])
+        if self._guide is not None:
+            output = (self._guide(output[0]), *output[1:])
+        if self._pair is not None:
+            free, bound = output[0].chunk(2)
+            output = (free + self._pair * (bound - free),)
+        return output if self.give is None else (self.give(output[0]), *output[1:])
 
     def _widen(self, arguments: dict[str, Any]) -> Any:
         return self._ask(arguments) if self._wider is None else self._wider.ask(self._ask, arguments)
@@ -221,6 +234,17 @@ class StandIn:
             self._guide, self._sparing = before, None
 
     @contextlib.contextmanager
+    def paired_at(self, scale: float | None) -> Iterator[None]:
+        """Ask for every row twice for a while, first for what is not wanted, and give what guidance at that scale makes
+        of the two answers; None leaves guidance to the pipeline. The words of both have to come from `worded_by`."""
+        before = self._pair
+        self._pair = scale
+        try:
+            yield
+        finally:
+            self._pair = before
+
+    @contextlib.contextmanager
     def widened_by(self, wider: Wider | None) -> Iterator[None]:
         """Let `wider` ask for further rows for a while; None asks for none."""
         before = self._wider
@@ -254,6 +278,11 @@ class StandIn:
         if isinstance(value, dict):
             return {key: self._down(key, item) for key, item in value.items()}
         return value
+
+
+def _as_they_are(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Most pipelines call their denoiser with tensors anyway."""
+    return arguments
 
 
 def _second_half(arguments: Mapping[str, Any]) -> dict[str, Any]:

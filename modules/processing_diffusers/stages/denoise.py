@@ -84,13 +84,18 @@ def _walk(
         "latents": tail.start(latents, noise) if halfway is None else adapter.pack(halfway),
         "output_type": "latent",
         "return_dict": False,
-        "callback_on_step_end": watcher,
     }
+    if "callback_on_step_end" in names_of_arguments(type(pipeline).__call__):
+        arguments["callback_on_step_end"] = watcher
+    else:
+        tail.ended = lambda index, time, latents: watcher(pipeline, index, time, {"latents": latents})["latents"]
     denoiser = getattr(pipeline, job.model.family.denoiser)
     found = branches_of(job, plus=tail.plus)
     branches = Branches(found, beginning.noise.shape[0]) if found else None
     editing = None if beginning.seen is None else Editing(beginning.seen, edit_scale(job.plan))
+    pair = pass_plan.cfg_scale if adapter.paired and adapter.is_guided(pass_plan.cfg_scale) else None
     with (
+        denoiser.paired_at(pair),
         denoiser.guided_by(*_guidance(job, pass_plan, beginning, watcher, branches)),
         denoiser.widened_by(branches or editing),
         denoiser.worded_by(conditioning.conductor),

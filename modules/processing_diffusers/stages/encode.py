@@ -60,7 +60,8 @@ def encode_words(
     roles = [_role(job, play, known[use], negative=guided or mixed) for play, use in zip(plays, used, strict=True)]
     if across:
         roles = [_across(job, role, play, known[use]) for role, play, use in zip(roles, plays, used, strict=True)]
-    if all(play.still and not play.composed for play in plays) and all(role.empty is None for role in roles):
+    still = all(play.still and not play.composed for play in plays) and all(role.empty is None for role in roles)
+    if still and not adapter.paired:
         whole = [role.voices[0].at(0) for role in roles]
         against = [role.negative.at(0) for role in roles if guided and role.negative is not None]
         even = even_lengths(adapter, [*whole, *against])
@@ -68,7 +69,8 @@ def encode_words(
             return Conditioning(adapter.condition(even[: len(whole)], even[len(whole) :] if guided else None))
     first = [roles[0].voices[0].at(0)] * len(roles)
     most = job.port.limit // (1 + reference_rows(job.plan))
-    return Conditioning(adapter.condition(first, first if guided else None), Conductor(adapter, roles, most))
+    free = first if guided and not adapter.paired else None
+    return Conditioning(adapter.condition(first, free), Conductor(adapter, roles, most))
 
 
 def _courses(play: Screenplay, *, negative: bool, empty: bool = False) -> list[Course]:
@@ -177,7 +179,7 @@ def _read(job: Job, spec: EncoderSpec, texts: Sequence[str]) -> dict[str, Readin
         for text, reading in zip(missing, readings, strict=True):
             # A copy, as what a merged call gave is a part of what it gave to all.
             vector = None if reading.pooled is None else reading.pooled.clone()
-            known[text] = Reading(reading.hidden, vector, reading.pieces)
+            known[text] = replace(reading, pooled=vector)
             cache.put(keys[text], known[text])
     return known
 
