@@ -24,7 +24,8 @@ def set_up_pipeline(model: DrawingModel, port: Port, plan: GenerationPlan) -> An
     device, dtype = model.place("denoiser")
     parts: dict[str, Any] = {"vae": components["vae"]}
     denoiser = StandIn(model.denoiser, port, device=device, dtype=dtype, guide=_guide(plan, model, lane_class(name)))
-    denoiser.take, denoiser.give = model.adapter.take, model.adapter.give
+    adapter = model.adapter
+    denoiser.take, denoiser.give, denoiser.mix = adapter.take, adapter.give, adapter.mix
     parts[model.family.denoiser] = denoiser
     text_device, text_dtype = model.place("text_encoder")
     words = replace(port, patches=())

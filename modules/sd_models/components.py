@@ -24,6 +24,7 @@ CLASSES = {
     "ChromaTransformer2DModel": "diffusers.models.transformers.transformer_chroma",
     "PixArtTransformer2DModel": "diffusers.models.transformers.pixart_transformer_2d",
     "ZImageTransformer2DModel": "diffusers.models.transformers.transformer_z_image",
+    "Lumina2Transformer2DModel": "diffusers.models.transformers.transformer_lumina2",
     "ControlNetModel": "diffusers.models.controlnets.controlnet",
     "ControlNetUnionModel": "diffusers.models.controlnets.controlnet_union",
     "T2IAdapter": "diffusers.models.adapter",
@@ -36,6 +37,8 @@ CLASSES = {
     "CLIPTokenizer": "transformers.models.clip.tokenization_clip",
     "T5Tokenizer": "transformers.models.t5.tokenization_t5",
     "Qwen3Model": "transformers.models.qwen3.modeling_qwen3",
+    "Gemma2Model": "transformers.models.gemma2.modeling_gemma2",
+    "GemmaTokenizer": "transformers.models.gemma.tokenization_gemma",
     "Qwen2Tokenizer": "transformers.models.qwen2.tokenization_qwen2",
 }
 SAME = {
@@ -43,6 +46,8 @@ SAME = {
     "T5TokenizerFast": "T5Tokenizer",
     "Qwen2TokenizerFast": "Qwen2Tokenizer",
     "Qwen3ForCausalLM": "Qwen3Model",
+    "GemmaTokenizerFast": "GemmaTokenizer",
+    "Gemma2ForCausalLM": "Gemma2Model",
 }
 """Names that other files use for what is one class here: of older versions, or with a head that no denoiser asks."""
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
@@ -83,7 +88,7 @@ def build_empty(kind: Any, config: Any) -> Any:
 
     with torch.device("meta"):
         model = build()
-    if any(tensor.is_meta for _, _, tensor in _computed(model)):
+    if any(tensor.is_meta for _, _, value in _computed(model) for tensor in _each(value)):
         with _WeightsAway():
             twin = dict(build().named_modules())
         for path, name, _ in list(_computed(model)):
@@ -101,13 +106,21 @@ class _WeightsAway(TorchFunctionMode):
         return func(*args, **{**(kwargs or {}), **away})
 
 
-def _computed(model: Any) -> Iterator[tuple[str, str, torch.Tensor]]:
-    """Path, name and value of buffers that are in no file; the positions of text encoders are counted elsewhere."""
+def _computed(model: Any) -> Iterator[tuple[str, str, Any]]:
+    """Path, name and value of buffers that are in no file, and of lists of tensors that are no buffers; the positions
+    of text encoders are counted elsewhere."""
     for path, module in model.named_modules():
+        for name, value in list(vars(module).items()):
+            if isinstance(value, list) and value and all(isinstance(item, torch.Tensor) for item in value):
+                yield path, name, value
         for name in sorted(module._non_persistent_buffers_set):
             value = getattr(module, name)
             if isinstance(value, torch.Tensor) and name != "position_ids":
                 yield path, name, value
+
+
+def _each(value: Any) -> list[torch.Tensor]:
+    return value if isinstance(value, list) else [value]
 
 
 def read_config(kind: Any, folder: Path) -> Any:
@@ -162,7 +175,8 @@ def fill(model: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
     _count_positions(model)
     device = next(model.parameters()).device
     for path, name, value in list(_computed(model)):
-        setattr(model.get_submodule(path), name, value.to(device))
+        moved = [tensor.to(device) for tensor in _each(value)]
+        setattr(model.get_submodule(path), name, moved if isinstance(value, list) else moved[0])
     left = [name for name, tensor in (*model.named_parameters(), *model.named_buffers()) if tensor.is_meta]
     if left:
         raise BrokenModel(f"nothing in the file fills {left[0]}")

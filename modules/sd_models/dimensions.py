@@ -330,3 +330,36 @@ def qwen3(shapes: Shapes) -> dict[str, Any]:
         "num_attention_heads": shapes["layers.0.self_attn.q_proj.weight"][0] // head,
         "num_key_value_heads": shapes["layers.0.self_attn.k_proj.weight"][0] // head,
     }
+
+
+def lumina2(shapes: Shapes) -> dict[str, Any]:
+    """Config of Lumina 2's transformer in its original naming."""
+    inner, inputs = shapes["x_embedder.weight"]
+    head = shapes["layers.0.attention.q_norm.weight"][0]
+    return {
+        "in_channels": inputs // 4,
+        "hidden_size": inner,
+        "num_layers": count(shapes, r"layers\.(\d+)\."),
+        "num_refiner_layers": count(shapes, r"noise_refiner\.(\d+)\."),
+        "num_attention_heads": inner // head,
+        "num_kv_heads": (shapes["layers.0.attention.qkv.weight"][0] - inner) // 2 // head,
+        "axes_dim_rope": (head // 3,) * 3,
+        "cap_feat_dim": shapes["cap_embedder.0.weight"][0],
+    }
+
+
+GEMMA_HEAD = 256
+"""Width of one attention head in every Gemma 2."""
+
+
+def gemma2(shapes: Shapes) -> dict[str, Any]:
+    """Config of a Gemma 2 language model in the naming of transformers."""
+    words, width = shapes["embed_tokens.weight"]
+    return {
+        "vocab_size": words,
+        "hidden_size": width,
+        "intermediate_size": shapes["layers.0.mlp.gate_proj.weight"][0],
+        "num_hidden_layers": count(shapes, r"layers\.(\d+)\."),
+        "num_attention_heads": shapes["layers.0.self_attn.q_proj.weight"][0] // GEMMA_HEAD,
+        "num_key_value_heads": shapes["layers.0.self_attn.k_proj.weight"][0] // GEMMA_HEAD,
+    }

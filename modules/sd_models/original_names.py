@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from modules.sd_models.transformer_names import CHROMA, FLUX, PIXART, SD3, Row
+from modules.sd_models.transformer_names import CHROMA, FLUX, LUMINA2, PIXART, SD3, Row
 
 Tensors = dict[str, torch.Tensor]
 
@@ -85,6 +85,11 @@ def pixart(tensors: Tensors) -> Tensors:
     return _translate(tensors, PIXART, tensors["x_embedder.proj.weight"].shape[0])
 
 
+def lumina2(tensors: Tensors) -> Tensors:
+    """Lumina 2's transformer from its original naming."""
+    return _translate(tensors, LUMINA2, tensors["x_embedder.weight"].shape[0])
+
+
 def z_image(tensors: Tensors) -> Tensors:
     """Z-Image's transformer from the naming of its original code."""
     from diffusers.loaders.single_file_utils import convert_z_image_transformer_checkpoint_to_diffusers
@@ -116,6 +121,8 @@ def _translate(tensors: Tensors, table: tuple[Row, ...], inner: int) -> Tensors:
             targets = [match.expand(target) + kind for target in row.targets]
             if len(targets) > 1:
                 sizes = [inner] * (len(targets) - 1)
+                if row.grouped:
+                    sizes = [inner, (tensor.shape[0] - inner) // 2]
                 pieces = tensor.split([*sizes, tensor.shape[0] - sum(sizes)])
                 named.update({target: piece.clone() for target, piece in zip(targets, pieces, strict=True)})
             else:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Naming = Literal["ldm", "diffusers", "clip", "open_clip", "t5", "qwen3"]
+Naming = Literal["ldm", "diffusers", "clip", "open_clip", "t5", "qwen3", "gemma2"]
 PREFIXES: dict[str, tuple[str, ...]] = {
     "vae": ("first_stage_model.", "vae."),
     "text_encoder": (
@@ -16,6 +16,7 @@ PREFIXES: dict[str, tuple[str, ...]] = {
         "text_encoders.clip_l.transformer.",
         "text_encoders.t5xxl.transformer.",
         "text_encoders.qwen3_4b.transformer.model.",
+        "text_encoders.gemma2_2b.transformer.model.",
         "text_encoder.",
     ),
     "text_encoder_2": (
@@ -35,6 +36,7 @@ READERS: dict[str, dict[str, Naming]] = {
     "chroma": {"text_encoder": "t5"},
     "pixart": {"text_encoder": "t5"},
     "z-image": {"text_encoder": "qwen3"},
+    "lumina2": {"text_encoder": "gemma2"},
 }
 """Text encoders that are not CLIP."""
 CLIPS = ("clip", "open_clip")
@@ -57,6 +59,8 @@ def naming_of(names: Iterable[str]) -> Naming | None:
         return "open_clip"
     if "shared.weight" in known or "encoder.embed_tokens.weight" in known:
         return "t5"
+    if {"embed_tokens.weight", "layers.0.pre_feedforward_layernorm.weight"} <= known:
+        return "gemma2"
     if {"embed_tokens.weight", "layers.0.self_attn.q_norm.weight"} <= known:
         return "qwen3"
     if known & {"text_model.embeddings.token_embedding.weight", "embeddings.token_embedding.weight"}:

@@ -32,6 +32,7 @@ DIMENSIONS: dict[tuple[str, str], Callable[[Shapes], dict[str, Any]]] = {
     ("PixArtTransformer2DModel", "ldm"): dimensions.pixart,
     ("ZImageTransformer2DModel", "ldm"): dimensions.z_image,
     ("ZImageTransformer2DModel", "diffusers"): dimensions.z_image,
+    ("Lumina2Transformer2DModel", "ldm"): dimensions.lumina2,
     ("AutoencoderKL", "ldm"): dimensions.vae,
     ("AutoencoderKL", "diffusers"): dimensions.vae,
     ("CLIPTextModel", "clip"): dimensions.clip,
@@ -40,6 +41,7 @@ DIMENSIONS: dict[tuple[str, str], Callable[[Shapes], dict[str, Any]]] = {
     ("CLIPTextModelWithProjection", "open_clip"): dimensions.open_clip,
     ("T5EncoderModel", "t5"): dimensions.t5,
     ("Qwen3Model", "qwen3"): dimensions.qwen3,
+    ("Gemma2Model", "gemma2"): dimensions.gemma2,
 }
 """How the config of a class is read off shapes in a naming."""
 TRANSFORMERS: dict[str, Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]] = {
@@ -48,6 +50,7 @@ TRANSFORMERS: dict[str, Callable[[dict[str, torch.Tensor]], dict[str, torch.Tens
     "ChromaTransformer2DModel": original_names.chroma,
     "PixArtTransformer2DModel": original_names.pixart,
     "ZImageTransformer2DModel": original_names.z_image,
+    "Lumina2Transformer2DModel": original_names.lumina2,
 }
 """How a transformer's weights get from the naming of its original code to that of the class."""
 UNUSED_LAYERS = {"sd2": 1, "sd2-inpaint": 1}

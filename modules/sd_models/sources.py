@@ -30,6 +30,7 @@ WIDTHS = {
     "chroma": {"text_encoder": 4096},
     "pixart": {"text_encoder": 4096},
     "z-image": {"text_encoder": 2560},
+    "lumina2": {"text_encoder": 2304},
     "sdxl": {"text_encoder": 768, "text_encoder_2": 1280},
 }
 """Widths of the text encoders that files of these families are often shared without."""

@@ -16,6 +16,8 @@ class Row:
     targets: tuple[str, ...]
     swapped: bool = False
     """The halves change places: the original gives shift and scale, diffusers wants scale and shift."""
+    grouped: bool = False
+    """Several queries share a key: of three targets the first takes the inner width, and the others share the rest."""
 
 
 def _double(original: str, *targets: str) -> Row:
@@ -120,4 +122,27 @@ PIXART: tuple[Row, ...] = (
     _block(r"cross_attn\.proj", "attn2.to_out.0"),
     _block(r"mlp\.fc1", "ff.net.0.proj"),
     _block(r"mlp\.fc2", "ff.net.2"),
+)
+
+
+def _refined(original: str, *targets: str, of: str = "layers|noise_refiner|context_refiner", **more: bool) -> Row:
+    return Row(rf"({of})\.(\d+)\.{original}", tuple(rf"\1.\2.{target}" for target in targets), **more)
+
+
+LUMINA2: tuple[Row, ...] = (
+    Row(r"x_embedder", ("x_embedder",)),
+    Row(r"cap_embedder\.(0|1)", (r"time_caption_embed.caption_embedder.\1",)),
+    Row(r"t_embedder\.mlp\.0", ("time_caption_embed.timestep_embedder.linear_1",)),
+    Row(r"t_embedder\.mlp\.2", ("time_caption_embed.timestep_embedder.linear_2",)),
+    Row(r"final_layer\.adaLN_modulation\.1", ("norm_out.linear_1",)),
+    Row(r"final_layer\.linear", ("norm_out.linear_2",)),
+    _refined(r"attention\.qkv", "attn.to_q", "attn.to_k", "attn.to_v", grouped=True),
+    _refined(r"attention\.out", "attn.to_out.0"),
+    _refined(r"attention\.(q|k)_norm", r"attn.norm_\3"),
+    _refined(r"feed_forward\.w(1|2|3)", r"feed_forward.linear_\3"),
+    _refined(r"ffn_norm(1|2)", r"ffn_norm\3"),
+    _refined(r"adaLN_modulation\.1", "norm1.linear"),
+    _refined(r"attention_norm1", "norm1.norm", of="layers|noise_refiner"),
+    _refined(r"attention_norm1", "norm1", of="context_refiner"),
+    _refined(r"attention_norm2", "norm2"),
 )

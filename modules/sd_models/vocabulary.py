@@ -1,4 +1,4 @@
-"""Tokenizers for models that bring none: CLIP's own vocabulary ships with the program, those of T5 and Qwen have
+"""Tokenizers for models that bring none: CLIP's own vocabulary ships with the program, those of T5, Qwen and Gemma have
 to be put in place."""
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ MERGES = "clip-merges.txt"
 SHARED = {
     "T5Tokenizer": ("T5", "t5-tokenizer", ("tokenizer.json", "spiece.model")),
     "Qwen2Tokenizer": ("Qwen", "qwen-tokenizer", ("tokenizer.json",)),
+    "GemmaTokenizer": ("Gemma", "gemma-tokenizer", ("tokenizer.json",)),
 }
 """Tokenizers put in place for all models: what they are called, their folder, and the files of which it has one."""
 FILES = {
     "CLIPTokenizer": (("tokenizer.json",), ("vocab.json", "merges.txt")),
     "T5Tokenizer": (("tokenizer.json",), ("spiece.model",)),
     "Qwen2Tokenizer": (("tokenizer.json",), ("vocab.json", "merges.txt")),
+    "GemmaTokenizer": (("tokenizer.json",),),
 }
 """What a tokenizer's folder has to hold, one of these; the libraries make an empty tokenizer of an empty folder."""
 

@@ -26,6 +26,7 @@ STEMS = {
     "chroma": "taef1",
     "pixart": "taesdxl",
     "zimage": "taef1",
+    "lumina": "taef1",
 }
 """File name by `Family.adapter`."""
 MARK = "latents"

@@ -25,6 +25,7 @@ BUILDERS: Mapping[str, Callable[[Path], Path]] = MappingProxyType(
         "chroma": transformers.tiny_chroma,
         "pixart": transformers.tiny_pixart,
         "z-image": transformers.tiny_z_image,
+        "lumina2": transformers.tiny_lumina2,
     }
 )
 """By family: what writes such a model as a diffusers folder. One latent cell is `latent_factor` pixels, as ever."""

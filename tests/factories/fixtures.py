@@ -122,3 +122,15 @@ def tiny_zimage_folder(tiny_models) -> Path:
 def tiny_zimage_file(tiny_models, tiny_zimage_folder) -> Path:
     """Z-Image's transformer as a single file; its sidecar folder holds VAE and text encoder."""
     return single_file(tiny_zimage_folder, tiny_models / "tiny-zimage-file.safetensors", "z-image")
+
+
+@pytest.fixture(scope="session")
+def tiny_lumina2_folder(tiny_models) -> Path:
+    """Lumina 2 as a diffusers folder."""
+    return transformers.tiny_lumina2(tiny_models / "tiny-lumina2")
+
+
+@pytest.fixture(scope="session")
+def tiny_lumina2_file(tiny_models, tiny_lumina2_folder) -> Path:
+    """Lumina 2's transformer as a single file; its sidecar folder holds VAE and text encoder."""
+    return single_file(tiny_lumina2_folder, tiny_models / "tiny-lumina2-file.safetensors", "lumina2")

@@ -130,3 +130,15 @@ Z_IMAGE_DIFFUSERS = {
     "cap_pad_token": (1, 3840),
     "layers.0.attention.to_q.weight": (3840, 3840),
 }
+LUMINA2 = {
+    "x_embedder.weight": (2304, 64),
+    "cap_embedder.1.weight": (2304, 2304),
+    "noise_refiner.0.attention.qkv.weight": (3840, 2304),
+    "layers.0.attention.qkv.weight": (3840, 2304),
+}
+LUMINA2_DIFFUSERS = {
+    "x_embedder.weight": (2304, 64),
+    "time_caption_embed.caption_embedder.1.weight": (2304, 2304),
+    "noise_refiner.0.norm1.linear.weight": (9216, 1024),
+    "layers.0.attn.to_q.weight": (2304, 2304),
+}

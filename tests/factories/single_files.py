@@ -104,6 +104,11 @@ def _z_image(source: Path) -> dict[str, Any]:
     return transformer_keys.z_image(weights_of(source / "transformer"))
 
 
+def _lumina2(source: Path) -> dict[str, Any]:
+    """The transformer alone."""
+    return transformer_keys.lumina2(weights_of(source / "transformer"))
+
+
 WRITERS = {
     "sd15": _sd15,
     "sd2": _sd2,
@@ -113,12 +118,14 @@ WRITERS = {
     "chroma": _chroma,
     "pixart": _pixart,
     "z-image": _z_image,
+    "lumina2": _lumina2,
 }
 BESIDE = {
     "flux": ("vae", "text_encoder", "text_encoder_2"),
     "chroma": ("vae", "text_encoder"),
     "pixart": ("vae", "text_encoder"),
     "z-image": ("vae", "text_encoder"),
+    "lumina2": ("vae", "text_encoder"),
 }
 """Parts whose weights go into the sidecar folder."""
 

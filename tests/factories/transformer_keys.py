@@ -197,3 +197,34 @@ def z_image(weights: Mapping[str, Any]) -> dict[str, Any]:
                 name = name.replace(ours, theirs)
             named[name] = value
     return named
+
+
+LUMINA2 = {
+    "time_caption_embed.caption_embedder": "cap_embedder",
+    "time_caption_embed.timestep_embedder.linear_1": "t_embedder.mlp.0",
+    "time_caption_embed.timestep_embedder.linear_2": "t_embedder.mlp.2",
+    "norm_out.linear_1": "final_layer.adaLN_modulation.1",
+    "norm_out.linear_2": "final_layer.linear",
+    "norm1.linear": "adaLN_modulation.1",
+    "norm1.norm": "attention_norm1",
+    ".norm1.": ".attention_norm1.",
+    ".norm2.": ".attention_norm2.",
+    "attn.norm_q": "attn.q_norm",
+    "attn.norm_k": "attn.k_norm",
+    "attn.to_out.0": "attn.out",
+    "feed_forward.linear_": "feed_forward.w",
+}
+
+
+def lumina2(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """The transformer of Lumina 2."""
+    named: dict[str, Any] = {}
+    for name, value in weights.items():
+        if found := re.fullmatch(r"(.+)\.attn\.to_q\.weight", name):
+            joined = _joined(weights, f"{found[1]}.attn", ("to_q", "to_k", "to_v"), "weight")
+            named[f"{found[1]}.attention.qkv.weight"] = joined
+        elif not re.search(r"\.to_[kv]\.weight$", name):
+            for ours, theirs in LUMINA2.items():
+                name = name.replace(ours, theirs)
+            named[name.replace(".attn.", ".attention.")] = value
+    return named

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.factories import parts
-from tests.factories.models import T5_TOKENIZER, flow_vae, save
-from tests.factories.words import save_qwen_tokenizer, save_t5_tokenizer
+from tests.factories.models import LATENT, T5_TOKENIZER, flow_vae, save
+from tests.factories.words import save_gemma_tokenizer, save_qwen_tokenizer, save_t5_tokenizer
 
 
 def tiny_chroma(folder: Path) -> Path:
@@ -103,3 +103,42 @@ def tiny_z_image(folder: Path) -> Path:
             "scheduler": parts.flow_scheduler(3.0),
         }
     return save(folder, "ZImagePipeline", components, fp16=False, shard=None)
+
+
+def tiny_lumina2(folder: Path) -> Path:
+    """Lumina 2: a language model for the words, refiners, and attention in which two queries share a key."""
+    from diffusers.models.transformers.transformer_lumina2 import Lumina2Transformer2DModel
+    from transformers import Gemma2Config, Gemma2Model
+
+    pieces = save_gemma_tokenizer(folder / "tokenizer")
+    with parts.seeded(7):
+        config = Gemma2Config(
+            vocab_size=pieces,
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=16,
+            max_position_embeddings=512,
+        )
+        components = {
+            "text_encoder": Gemma2Model(config).eval(),
+            "tokenizer": ("transformers", "GemmaTokenizer"),
+            "transformer": Lumina2Transformer2DModel(
+                sample_size=LATENT,
+                in_channels=16,
+                hidden_size=36,
+                num_layers=1,
+                num_refiner_layers=1,
+                num_attention_heads=2,
+                num_kv_heads=1,
+                multiple_of=16,
+                axes_dim_rope=(6, 6, 6),
+                axes_lens=(300, 64, 64),
+                cap_feat_dim=32,
+            ).eval(),
+            "vae": flow_vae(16, scale=0.3611, shift=0.1159),
+            "scheduler": parts.flow_scheduler(6.0),
+        }
+    return save(folder, "Lumina2Pipeline", components, fp16=False, shard=None)

@@ -76,3 +76,13 @@ def save_qwen_tokenizer(folder: Path) -> int:
     )
     tokenizer.save_pretrained(folder)
     return len(vocabulary)
+
+
+def save_gemma_tokenizer(folder: Path) -> int:
+    """Write a tokenizer in Gemma's manner in which every letter is a token; returns the size of its vocabulary."""
+    from transformers import GemmaTokenizer
+
+    letters = "▁abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:;!?'\"()-<>"
+    pieces = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *letters)
+    GemmaTokenizer(vocab={piece: index for index, piece in enumerate(pieces)}, merges=[]).save_pretrained(folder)
+    return len(pieces)

@@ -7,25 +7,27 @@ import torch
 
 from modules.contracts.request import GuidanceParams, ImageParams, PromptParams
 from modules.processing_diffusers.families.chroma import ChromaAdapter
+from modules.processing_diffusers.families.lumina import LuminaAdapter
 from tests.factories.families import BUILDERS
 from tests.processing_diffusers.conftest import CLOSE, ask, encode, in_threads, make_engine, speckled
 
-PAIRED = ["chroma", "pixart", "z-image"]
+PAIRED = ["chroma", "pixart", "z-image", "lumina2"]
 LAYERS = {
-    "chroma": "transformer_blocks.0.attn.to_q",
-    "pixart": "transformer_blocks.0.attn1.to_q",
-    "z-image": "layers.0.attention.to_q",
+    "chroma": ("transformer_blocks.0.attn.to_q", 32),
+    "pixart": ("transformer_blocks.0.attn1.to_q", 32),
+    "z-image": ("layers.0.attention.to_q", 32),
+    "lumina2": ("layers.0.attn.to_q", 36),
 }
-"""A layer of each that a LoRA changes, as diffusers names it."""
+"""A layer of each that a LoRA changes, as diffusers names it, and its width."""
 LONG = "a red circle and a blue square on a green background, " * 12
 
 
-def save_lora(path, layer):
-    """A LoRA in the naming of PEFT for one layer of 32 by 32."""
+def save_lora(path, layer, width):
+    """A LoRA in the naming of PEFT for one layer, as wide as it is high."""
     from safetensors.torch import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    pair = {name: torch.ones(size) for name, size in (("lora_A", (2, 32)), ("lora_B", (32, 2)))}
+    pair = {name: torch.ones(size) for name, size in (("lora_A", (2, width)), ("lora_B", (width, 2)))}
     save_file({f"transformer.{layer}.{name}.weight": value for name, value in pair.items()}, path)
 
 
@@ -35,7 +37,7 @@ def pairs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pairs")
     for name in PAIRED:
         BUILDERS[name](folder / "models" / "checkpoints" / name)
-        save_lora(folder / "models" / "Lora" / f"lora-{name}.safetensors", LAYERS[name])
+        save_lora(folder / "models" / "Lora" / f"lora-{name}.safetensors", *LAYERS[name])
     bench = make_engine(folder, folder / "models")
     yield bench
     bench.engine.close()
@@ -49,7 +51,16 @@ def test_both_answers_come_from_one_call(pairs, rows, family):
         assert set(rows) == wanted
 
 
-@pytest.mark.parametrize("family", PAIRED)
+def test_lumina_keeps_the_lengths_of_the_answer_to_the_prompt():
+    free, bound = torch.randn(2, 1, 4, 3, 5).unbind()
+    guided = LuminaAdapter().mix(free, bound, 4.0)
+    plain = free + 4.0 * (bound - free)
+    torch.testing.assert_close(guided.norm(dim=-1), bound.norm(dim=-1))
+    turned = torch.nn.functional.cosine_similarity(guided, plain, dim=-1)
+    torch.testing.assert_close(turned, torch.ones_like(turned))
+
+
+@pytest.mark.parametrize("family", [name for name in PAIRED if name != "lumina2"])
 def test_guidance_is_a_line_through_the_two_answers(pairs, exact, family, monkeypatch):
     """Without a step in between: the answer at scale 3 lies twice as far from that at 1 as the answer at 2 does."""
     from modules.processing_diffusers.multiplexer.stand_in import StandIn
@@ -104,7 +115,7 @@ def test_weights_and_schedules_of_guidance_count(pairs, exact, family):
     ]
     changed = [float((drawn[0] - other).abs().max()) for other in drawn[1:]]
     assert min(changed[1:]) > 1e-5, changed
-    weighted = bool(pairs.engine._catalog.family(family).adapter != "zimage")
+    weighted = bool(pairs.engine._catalog.family(family).adapter not in ("zimage", "lumina"))
     assert (changed[0] > 1e-5) == weighted
     notes = pairs.draw(ask("a (red:1.9) circle", model=family, steps=1)).notes
     assert any("weights" in note for note in notes) != weighted

@@ -33,6 +33,7 @@ KNOWN = {
     "flux-schnell": [h.FLUX, h.FLUX_DIFFUSERS],
     "chroma": [h.CHROMA, h.CHROMA_DIFFUSERS],
     "pixart": [h.PIXART, h.PIXART_DIFFUSERS],
+    "lumina2": [h.LUMINA2, {f"model.diffusion_model.{k}": v for k, v in h.LUMINA2.items()}, h.LUMINA2_DIFFUSERS],
     "z-image": [h.Z_IMAGE, {f"model.diffusion_model.{k}": v for k, v in h.Z_IMAGE.items()}, h.Z_IMAGE_DIFFUSERS],
 }
 

@@ -170,6 +170,25 @@ def test_z_image():
         assert derived == {key: model.config[key] for key in derived}
 
 
+def test_lumina2():
+    from diffusers.models.transformers.transformer_lumina2 import Lumina2Transformer2DModel
+
+    with torch.device("meta"):
+        model = Lumina2Transformer2DModel(num_layers=2, cap_feat_dim=2304)
+        derived = dimensions.lumina2(shapes_of(transformer_keys.lumina2(model.state_dict())))
+        assert derived == {key: model.config[key] for key in derived}
+        assert shapes_of(Lumina2Transformer2DModel(**derived).state_dict()) == shapes_of(model.state_dict())
+
+
+def test_gemma2():
+    from transformers import Gemma2Config, Gemma2Model
+
+    with torch.device("meta"):
+        model = Gemma2Model(Gemma2Config(num_hidden_layers=2))
+    derived = dimensions.gemma2(shapes_of(model.state_dict()))
+    assert derived == {key: getattr(model.config, key) for key in derived}
+
+
 def test_qwen3():
     from transformers import Qwen3Config, Qwen3Model
 

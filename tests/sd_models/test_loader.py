@@ -55,7 +55,7 @@ def assert_same_weights(first, second):
             assert torch.equal(ours[key], theirs[key]), (name, key)
 
 
-@pytest.mark.parametrize("name", ["sd15", "sdxl", "sd3", "flux", "chroma", "pixart", "zimage"])
+@pytest.mark.parametrize("name", ["sd15", "sdxl", "sd3", "flux", "chroma", "pixart", "zimage", "lumina2"])
 def test_a_folder_gives_what_the_library_gives(name, request):
     """The same weights and the same pictures as `from_pretrained` of diffusers."""
     from diffusers import DiffusionPipeline
@@ -73,7 +73,9 @@ def test_a_folder_gives_what_the_library_gives(name, request):
     assert text == theirs.tokenizer("a red circle").input_ids
 
 
-@pytest.mark.parametrize("name", ["sd15", "sd15_inpaint", "sdxl", "sd3", "flux", "chroma", "pixart", "zimage"])
+@pytest.mark.parametrize(
+    "name", ["sd15", "sd15_inpaint", "sdxl", "sd3", "flux", "chroma", "pixart", "zimage", "lumina2"]
+)
 def test_a_single_file_is_the_folder_it_was_made_of(name, request):
     assert_same_weights(
         load(request.getfixturevalue(f"tiny_{name}_folder")), load(request.getfixturevalue(f"tiny_{name}_file"))

@@ -20,6 +20,7 @@ from tests.sd_models.test_loader import load
         ("flux", "tokenizer_2", "t5-tokenizer"),
         ("chroma", "tokenizer", "t5-tokenizer"),
         ("z-image", "tokenizer", "qwen-tokenizer"),
+        ("lumina2", "tokenizer", "gemma-tokenizer"),
     ],
 )
 def test_the_error_says_which_file_goes_where(family, part, place, request, tmp_path):

@@ -64,6 +64,10 @@ class FamilyAdapter(ABC):
         """The pipeline's arguments of its denoiser as tensors with a row a sample, where it gives other things."""
         return arguments
 
+    def mix(self, free: torch.Tensor, bound: torch.Tensor, scale: float) -> torch.Tensor:
+        """What guidance makes of the answers to what is not wanted and to what is, for `paired` families."""
+        return free + scale * (bound - free)
+
     def give(self, answer: torch.Tensor) -> torch.Tensor:
         """The denoiser's answer as the pipeline takes it, where that is not what the sampler gets from the pipeline."""
         return answer

@@ -10,6 +10,7 @@ from modules.contracts.errors import UnsupportedFeature
 from modules.processing_diffusers.families.base import FamilyAdapter
 from modules.processing_diffusers.families.chroma import ChromaAdapter
 from modules.processing_diffusers.families.flux import FluxAdapter
+from modules.processing_diffusers.families.lumina import LuminaAdapter
 from modules.processing_diffusers.families.pixart import PixArtAdapter
 from modules.processing_diffusers.families.sd import SdAdapter
 from modules.processing_diffusers.families.sd3 import Sd3Adapter
@@ -25,6 +26,7 @@ ADAPTERS: Mapping[str, FamilyAdapter] = MappingProxyType(
         "chroma": ChromaAdapter(),
         "pixart": PixArtAdapter(),
         "zimage": ZImageAdapter(),
+        "lumina": LuminaAdapter(),
     }
 )
 

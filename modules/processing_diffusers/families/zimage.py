@@ -15,10 +15,6 @@ from modules.processing_diffusers.families.shift import shift_for
 
 QUESTION = "<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n"
 """How Qwen3 is asked something."""
-LONGEST = 512
-"""Tokens of the question that are read; what comes after them is not."""
-EVEN = 64
-"""Texts are filled up to a multiple of this many tokens, so that jobs with other prompts are merged."""
 LAYER = -2
 """Which of the language model's hidden states the denoiser was trained on."""
 PATCH = 2
@@ -30,19 +26,27 @@ class ZImageAdapter(FamilyAdapter):
 
     masked: ClassVar[bool] = True
     paired: ClassVar[bool] = True
+    longest: ClassVar[int] = 512
+    """Tokens of the question that are read; what comes after them is not."""
+    even: ClassVar[int] = 64
+    """Texts are filled up to a multiple of this many tokens, so that jobs with other prompts are merged."""
+
+    def question(self, text: str) -> str:
+        """What the language model reads of a prompt."""
+        return QUESTION.format(text=text)
 
     def embed(self, pipeline: Any, texts: Sequence[str], clip_skip: int) -> list[Embedding]:
         """The hidden state of the language model, which looks back only, so nothing is filled up for it."""
         return [self._read(pipeline, text) for text in texts]
 
     def _read(self, pipeline: Any, text: str) -> Embedding:
-        question = QUESTION.format(text=text)
-        ids = pipeline.tokenizer(question, truncation=True, max_length=LONGEST, return_tensors="pt").input_ids
+        question = self.question(text)
+        ids = pipeline.tokenizer(question, truncation=True, max_length=self.longest, return_tensors="pt").input_ids
         encoder = pipeline.text_encoder
         states = encoder(input_ids=ids.to(encoder.device), output_hidden_states=True, use_cache=False).hidden_states
         hidden = states[LAYER][0]
         short = {"embeds": hidden, "mask": torch.ones(len(hidden), device=hidden.device)}
-        return self.lengthen(short, -(-len(hidden) // EVEN) * EVEN) or short
+        return self.lengthen(short, -(-len(hidden) // self.even) * self.even) or short
 
     def words(self, embeddings: Sequence[Embedding]) -> dict[str, Any]:
         """Embeddings and their mask."""

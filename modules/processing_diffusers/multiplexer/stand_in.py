@@ -130,6 +130,8 @@ class StandIn:
         """Brings the pipeline's arguments to tensors with a row a sample."""
         self.give: Callable[[torch.Tensor], torch.Tensor] | None = None
         """Brings the answer to what the pipeline takes for one."""
+        self.mix: Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor] = _on_a_line
+        """What guidance makes of two answers where rows are paired."""
         self.device = device
         self.dtype = torch.float32
 
@@ -155,7 +157,7 @@ class StandIn:
             output = (self._guide(output[0]), *output[1:])
         if self._pair is not None:
             free, bound = output[0].chunk(2)
-            output = (free + self._pair * (bound - free),)
+            output = (self.mix(free, bound, self._pair),)
         return output if self.give is None else (self.give(output[0]), *output[1:])
 
     def _widen(self, arguments: dict[str, Any]) -> Any:
@@ -278,6 +280,10 @@ class StandIn:
         if isinstance(value, dict):
             return {key: self._down(key, item) for key, item in value.items()}
         return value
+
+
+def _on_a_line(free: torch.Tensor, bound: torch.Tensor, scale: float) -> torch.Tensor:
+    return free + scale * (bound - free)
 
 
 def _as_they_are(arguments: dict[str, Any]) -> dict[str, Any]:
