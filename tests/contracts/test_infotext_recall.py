@@ -236,7 +236,11 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
         attention=AttentionParams(pag_scale=draw(_share), seg_blur=draw(st.floats(0.1, 99)), slg_layers=draw(_layers)),
         features=FeatureParams(freeu_b1=draw(_share), freeu_end=draw(_share)),
         hires=draw(_hires()) if draw(st.booleans()) else HiresParams(),
-        image=None if mode == "txt2img" else ImageParams((b"x",), draw(_share), noise_multiplier=draw(_share)),
+        image=None
+        if mode == "txt2img"
+        else ImageParams(
+            (b"x",), draw(_share), noise_multiplier=draw(_share), edit_scale=draw(st.none() | st.floats(0.1, 99))
+        ),
         inpaint=draw(_inpaint()) if mode == "inpaint" else None,
         model=ModelParams(draw(st.sampled_from(["a model", "512x512", "x: y", "org/name"])), "a vae"),
     )
