@@ -66,6 +66,8 @@ def test_a_folder_gives_what_the_library_gives(name, request):
     for part, module in modules_of(ours).items():
         expected = getattr(theirs, part).state_dict()
         assert all(torch.equal(value, expected[key]) for key, value in module.state_dict().items()), part
+        computed = dict(getattr(theirs, part).named_buffers())
+        assert all(torch.equal(value, computed[key]) for key, value in module.named_buffers()), part
     assert set(ours.components) == {
         key for key, value in theirs.components.items() if value is not None and key != "safety_checker"
     }
