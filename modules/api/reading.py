@@ -54,6 +54,8 @@ def read_body(body: Values, mode: str, studio: Studio, intake: Intake, own: Valu
     groups = _groups(body, mode, overrides, defaults)
     _name_samplers(groups["sampling"], body, studio)
     _name_second(groups["handover"], studio)
+    wanted = groups["refiner"].get("checkpoint")
+    groups["refiner"]["checkpoint"] = find_checkpoint(studio.catalog, wanted) if _says_something(wanted) else None
     groups["prompt"]["styles"] = tuple(name for name in groups["prompt"].get("styles", ()) if name != "None")
     groups["model"] = {
         "checkpoint": find_checkpoint(studio.catalog, groups["model"].get("checkpoint")),

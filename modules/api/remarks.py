@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from modules.api.names import SAME
 from modules.api.units import is_control
-from modules.contracts.errors import InvalidRequest, UnsupportedFeature
+from modules.contracts.errors import InvalidRequest
 
 HEADER = "X-Atelier-Notes"
 LENGTH = 1000
@@ -35,8 +34,6 @@ def refuse_absent(body: Mapping[str, Any]) -> None:
         arguments = entry.get("args") if isinstance(entry, Mapping) else entry
         if _wants(arguments):
             raise InvalidRequest(f"Script '{title}' not found; this version has no always-on scripts.")
-    if (body.get("refiner_checkpoint") or "").strip().casefold() not in SAME:
-        raise UnsupportedFeature(f"refiner_checkpoint is {body['refiner_checkpoint']!r}; there is no refiner yet.")
 
 
 def _wants(arguments: Any) -> bool:
@@ -57,8 +54,6 @@ def notes_of(body: Mapping[str, Any], mode: str) -> list[str]:
     notes = comments_of(body.get("comments"))
     if body.get("restore_faces"):
         notes.append("restore_faces: there is no face restoration yet; faces are as drawn.")
-    if body.get("refiner_switch_at"):
-        notes.append("refiner_switch_at: there is no refiner yet; it changed nothing.")
     if mode == "txt2img" and body.get("firstpass_image") and not body.get("enable_hr"):
         notes.append("firstpass_image: it stands for the first of two passes; without enable_hr it changed nothing.")
     if mode == "img2img":

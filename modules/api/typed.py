@@ -166,6 +166,8 @@ def read_wanted(
         "checkpoint": find_checkpoint(studio.catalog, groups["model"]["checkpoint"]),
         "vae": find_vae(studio.catalog, groups["model"]["vae"] or ""),
     }
+    wanted_refiner = groups["refiner"]["checkpoint"]
+    groups["refiner"]["checkpoint"] = find_checkpoint(studio.catalog, wanted_refiner) if wanted_refiner else None
     _look_up(groups["sampling"], studio)
     first = groups["hires"].pop("first_pass")
     if first and not groups["hires"]["enabled"]:

@@ -14,6 +14,7 @@ from modules.call_queue.estimates import measure
 from modules.call_queue.handle import STATES, Ticket
 from modules.call_queue.journal import talking
 from modules.call_queue.store import Claim, JobStore
+from modules.contracts.cost import models_of
 from modules.contracts.errors import JobCancelled as Cancelled
 from modules.contracts.errors import StudioError, TimedOut, reason_of
 from modules.contracts.events import (
@@ -48,6 +49,8 @@ class Run:
     lane: int
     began: float = 0.0
     """When it was taken, in seconds since 1970."""
+    models: set[str] = field(init=False, default_factory=set)
+    """What it has in memory: its model, and once the request was read a refiner, too."""
     company: int = 1
     """The most lanes that ran at a time while this one did."""
     context: RunContext = field(init=False)
@@ -120,9 +123,11 @@ class Conductor:
 
     def _read(self, run: Run) -> GenerationRequest:
         try:
-            return run.claim.request()
+            request = run.claim.request()
         except (ValueError, TypeError, KeyError) as error:
             raise StudioError(f"The stored job cannot be read by this version: {error}.") from error
+        run.models.update(models_of(request))
+        return request
 
     def _draw(self, engine: Engine, run: Run, request: GenerationRequest) -> GenerationResult:
         run.context.finished = self._sink(run, request)

@@ -76,7 +76,7 @@ class CallQueue(Tending):
         self._upkeep = Upkeep(self.tend)
         self._journal = JournalHandler(store.journal)
         self._oracle = Oracle(store, self._lanes, self._left)
-        self._last_model: str | None = None
+        self._last_models: set[str] = set()
         self._change = threading.Condition()
         self._stirred = True
         """There may be a job to take. Lanes look into the table only then, and one after the other."""
@@ -350,7 +350,8 @@ class CallQueue(Tending):
         run = self._running[claim.id] = Run(claim, ticket, lane, began=self._store.clock())
         for neighbour in self._running.values():
             neighbour.company = max(neighbour.company, len(self._running))
-        self._last_model = claim.model
+        run.models.add(claim.model)
+        self._last_models = run.models
         self._oracle.changed()
         if claim.timeout is not None:
             self._upkeep.wake()
@@ -358,8 +359,8 @@ class CallQueue(Tending):
 
     def _resident(self) -> set[str]:
         """The models that are surely in memory: those of the jobs that run, or of the last one."""
-        models = {run.claim.model for run in self._running.values()}
-        return models or ({self._last_model} if self._last_model is not None else set())
+        running = [run.models for run in self._running.values()]
+        return set().union(*(running or [self._last_models]))
 
     def _ticket(self, job_id: str) -> Ticket | None:
         return self._known.get(job_id)

@@ -17,6 +17,12 @@ def model_of(request: GenerationRequest) -> str:
     return (request.model.checkpoint or "") if request.enlarge is None else request.enlarge.upscaler
 
 
+def models_of(request: GenerationRequest) -> frozenset[str]:
+    """The names of all models that the job brings into memory: that of `model_of`, and its refiner's."""
+    refiner = request.refiner.checkpoint if request.enlarge is None else None
+    return frozenset({model_of(request), *([refiner] if refiner else [])})
+
+
 def is_sized(request: GenerationRequest) -> bool:
     """Whether the request itself says how large its pictures are, so that the model need not be asked."""
     return request.enlarge is not None or bool(request.canvas.width and request.canvas.height)

@@ -46,6 +46,10 @@ ORDER = (
     "Masked area padding",
     "Masked content",
     "Noise multiplier",
+    "Refiner",
+    "Refiner switch at",
+    "Refiner switch by sampling steps",
+    "Hires refiner",
     "Eta",
     "Sigma churn",
     "Sigma tmin",
@@ -56,7 +60,7 @@ ORDER = (
 
 ALWAYS = frozenset(
     {"Steps", "Sampler", "Schedule type", "CFG scale", "Seed", "Denoising strength", "Hires upscaler", "Mask blur"}
-    | {"Masked content", "Masked area padding"}
+    | {"Masked content", "Masked area padding", "Refiner switch at"}
 )
 """Labels that are written even when the value is the default, where their group takes part at all."""
 
@@ -132,6 +136,8 @@ def _resolved(plan: GenerationPlan, picture: PicturePlan) -> dict[str, Any]:
         values["handover.scheduler"] = second.scheduler
     for name in ("second", "third", "negative_second", "negative_third"):
         values[f"prompt.{name}"] = getattr(picture.words, name)
+    if plan.refiner is not None:
+        values["refiner.checkpoint"] = plan.refiner.model.title
     if plan.hires is not None:
         wanted = plan.request.hires
         values["hires.sampler"] = plan.hires.sampler.sampler if wanted.sampler else None
@@ -148,6 +154,8 @@ def _takes_part(item: Declared, plan: GenerationPlan) -> bool:
         return plan.mode != "txt2img"
     if group == "inpaint":
         return plan.mode == "inpaint" and (name != "padding" or _only_masked(plan))
+    if group == "refiner":
+        return plan.refiner is not None and (name != "passes" or plan.hires is not None)
     if name in ("subseed", "subseed_strength"):
         return plan.request.seeds.subseed_strength > 0
     return group != "model"

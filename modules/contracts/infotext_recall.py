@@ -46,6 +46,7 @@ _TEXTS = (
     "Hires prompt",
     "Hires negative prompt",
     "Hires checkpoint",
+    "Refiner",
     "Prompt 2",
     "Prompt 3",
     "Negative prompt 2",

@@ -11,6 +11,7 @@ from modules.contracts.control import NO_MODEL, ControlUnit
 from modules.contracts.controls import ControlEntry
 from modules.contracts.enlarging import EnlargedSize, EnlargeParams
 from modules.contracts.networks import NetworkTag, NetworkUse
+from modules.contracts.refiner import RefinerUse
 from modules.contracts.request import GenerationRequest, Mode
 
 
@@ -83,6 +84,8 @@ class Leg:
     """With the steps of the whole schedule."""
     begin: int
     end: int
+    refined: bool = False
+    """The refiner draws it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,8 @@ class PassPlan:
     """All parts of a pass in which something takes over; empty where one sampler draws it all."""
     controls: tuple[ControlUse, ...] = ()
     """The ControlNet units that are on for this pass, found in the catalogue."""
+    refiner: RefinerUse | None = None
+    """The model that takes over. Where it does is known once the schedule stands."""
 
     @property
     def legs(self) -> tuple[Leg, ...]:
@@ -183,6 +188,22 @@ class GenerationPlan:
         """The ControlNet units that are on for any pass, by number."""
         both = (*self.first.controls, *(self.hires.controls if self.hires else ()))
         return tuple({use.number: use for use in sorted(both, key=lambda use: use.number)}.values())
+
+    @property
+    def refiner(self) -> RefinerUse | None:
+        """The model that takes over in any pass."""
+        return self.first.refiner or (self.hires.refiner if self.hires else None)
+
+    @property
+    def refined(self) -> GenerationPlan | None:
+        """The plan as its refiner sees it; None without one. Networks are for models of one family only."""
+        use = self.refiner
+        if use is None:
+            return None
+        batches = self.batches
+        if use.family.id != self.family.id:
+            batches = tuple(tuple(replace(one, uses=(), hires_uses=()) for one in batch) for batch in batches)
+        return replace(self, model=use.model, family=use.family, batches=batches)
 
     @property
     def total_steps(self) -> int:

@@ -22,6 +22,8 @@ from modules.contracts.guidance import GuidanceParams as GuidanceParams
 from modules.contracts.handover import ONE_SAMPLER
 from modules.contracts.handover import HandoverParams as HandoverParams
 from modules.contracts.parameters import Declared, declared, param
+from modules.contracts.refiner import NO_REFINER
+from modules.contracts.refiner import RefinerParams as RefinerParams
 from modules.contracts.repainting import ImageParams as ImageParams
 from modules.contracts.repainting import InpaintParams as InpaintParams
 
@@ -288,6 +290,7 @@ class GenerationRequest:
     control: ControlParams = NO_CONTROL
     attention: AttentionParams = PLAIN_ATTENTION
     features: FeatureParams = PLAIN_FEATURES
+    refiner: RefinerParams = NO_REFINER
 
     @property
     def steps(self) -> int:
@@ -320,6 +323,7 @@ GROUPS: dict[str, type] = {
     "control": ControlParams,
     "attention": AttentionParams,
     "features": FeatureParams,
+    "refiner": RefinerParams,
 }
 
 

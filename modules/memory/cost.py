@@ -90,7 +90,11 @@ class ModelFacts:
 
 
 def group_of(name: str) -> str | None:
-    """The group of a component by its name in the pipeline; None for tokenizers, schedulers and the like."""
+    """The group of a component by its name in the pipeline; None for tokenizers, schedulers and the like.
+
+    Behind an `@` the name may say whose component it is, where those of two models are together.
+    """
+    name = name.partition("@")[0]
     if name in ("unet", "transformer"):
         return "denoiser"
     if name.startswith("text_encoder"):

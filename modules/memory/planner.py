@@ -121,6 +121,17 @@ def next_plan(plan: MemoryPlan, *, accelerator: bool = True) -> MemoryPlan | Non
     return replace(plan, predicted_peak=None, max_batch=half) if plan.max_batch > 1 else None
 
 
+def join_plans(one: MemoryPlan, other: MemoryPlan) -> MemoryPlan:
+    """The plan under which both models of a job run in turn: the measures of both, on both."""
+    peaks = [plan.predicted_peak for plan in (one, other) if plan.predicted_peak is not None]
+    return replace(
+        one,
+        measures=_joined(frozenset(one.measures), other.measures),
+        predicted_peak=max(peaks, default=None),
+        max_batch=min(one.max_batch, other.max_batch),
+    )
+
+
 def _joined(taken: frozenset[str], more: tuple[str, ...]) -> tuple[str, ...]:
     """Both sets of measures in the order in which they are taken, without those that another one covers."""
     names = taken.union(more)

@@ -17,7 +17,7 @@ from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.stages.begin import Material, begin_from_nothing, begin_from_picture, gather_material
 from modules.processing_diffusers.stages.decode import decode_latents
 from modules.processing_diffusers.stages.denoise import denoise
-from modules.processing_diffusers.stages.encode import encode_words
+from modules.processing_diffusers.stages.encode import encode_pass
 from modules.processing_diffusers.stages.enlarge import enlarge
 from modules.processing_diffusers.stages.finish import finish_picture
 from modules.processing_diffusers.stages.refer import prepare_references
@@ -48,7 +48,7 @@ def _draw_first(job: Job, pictures: Sequence[PicturePlan], material: Material | 
     """The latents of the first pass."""
     run, plan = job.strand, job.plan
     with run.stage("encode"):
-        conditioning = encode_words(job, pictures, plan.first)
+        conditioning = encode_pass(job, pictures, plan.first)
         beginning = None if material is None else begin_from_picture(job, pictures, material)
         steering = prepare_steering(job, pictures, material, plan.first)
         referring = prepare_references(job, pictures, material, plan.first)
@@ -66,7 +66,7 @@ def _draw_hires(
     material: Material | None,
 ) -> torch.Tensor:
     """The second pass, with words of its own where there are any."""
-    conditioning = encode_words(job, pictures, hires, second=True)
+    conditioning = encode_pass(job, pictures, hires, second=True)
     beginning = enlarge(job, pictures, latents, hires)
     steering = prepare_steering(job, pictures, material, hires)
     referring = prepare_references(job, pictures, material, hires)
@@ -107,4 +107,5 @@ def _branch(job: Job) -> Iterator[Job]:
     """The same job in a lane of its own, with a pipeline of its own, for another batch."""
     with job.port.multiplexer.lane() as lane:
         port = replace(job.port, lane=lane)
-        yield replace(job, port=port, pipeline=set_up_pipeline(job.model, port, job.plan))
+        refiner = None if job.refiner is None else job.refiner.in_lane(port, job.plan)
+        yield replace(job, port=port, pipeline=set_up_pipeline(job.model, port, job.plan), refiner=refiner)

@@ -46,6 +46,7 @@ from modules.processing_diffusers.multiplexer.stand_in import Port
 from modules.processing_diffusers.networks_part import NetworkShelf
 from modules.processing_diffusers.plan import Surroundings, branch_rows, joined_rows, reference_rows, resolve_request
 from modules.processing_diffusers.progress import Run, Strand
+from modules.processing_diffusers.refiner_part import lease_refiner, name_apart, plan_both, prepare_refiner
 from modules.processing_diffusers.stock import Stock
 from modules.processing_diffusers.storehouse import Storehouse
 from modules.processing_diffusers.summary import summarise
@@ -173,23 +174,24 @@ class DiffusersEngine:
         with contextlib.ExitStack() as stack:
             model = stack.enter_context(self.storehouse.lease(plan.model, plan.family, loading))
             controls = stack.enter_context(self.controls.lease(plan, model))
-            if plan.memory.predicted_peak is None or (model.rests and not OFFLOADING.intersection(memory.measures)):
-                # Nothing was known of the model until now, or it was loaded anew and rests where it did not before.
-                memory = self._plan_memory(plan, model)
-            if model.resting is not None and self._options.device.vram == "normal":
-                run.note(model.resting)
+            refiner = stack.enter_context(lease_refiner(plan, self.storehouse, loading))
+            memory = self._fit(run, memory, model, refiner)
             run.plan = plan = replace(plan, memory=memory)
             vae = stack.enter_context(self.storehouse.lease_vae(plan.vae, model))
             networks = stack.enter_context(self.networks.lease(plan, model.fittings))
             components = model.away_from_cpu({**model.loaded.components, "vae": vae.module}, self._choice)
+            if refiner is not None:
+                components |= name_apart(refiner.away_from_cpu(refiner.loaded.components, self._choice))
             stack.enter_context(self._measures.applied(names_of(memory), components, self._choice.handler))
             patches = (self._tiling,) if plan.request.canvas.tiling else ()
             port = Port(self.multiplexer, lane, memory.max_batch, patches)
             first_wait = SMALL_WAIT if plan.model.size_bytes < SMALL_MODEL else LARGE_WAIT
-            waits = itertools.chain((first_wait,), itertools.repeat(0.0))
+            waits, more_waits = (itertools.chain((first_wait,), itertools.repeat(0.0)) for _ in range(2))
+            part = prepare_refiner(
+                plan, refiner, self.networks, controls, port, lambda entry: self._catalog.wait(entry, next(more_waits))
+            )
             job = Job(
                 plan=plan,
-                run=run,
                 strand=Strand(run, 0),
                 model=model,
                 vae=vae,
@@ -200,8 +202,21 @@ class DiffusersEngine:
                 networks=networks,
                 controls=controls,
                 identify=lambda: self._identify(run, next(waits)),
+                refiner=stack.enter_context(part),
             )
             draw_batches(job, self._version, self._options.run.lanes, self._one_thread)
+
+    def _fit(self, run: Run, memory: MemoryPlan, model: DrawingModel, refiner: DrawingModel | None) -> MemoryPlan:
+        """`memory`, or measures from what the loaded models say of themselves; notes which of them rest."""
+        plan, both = run.plan, [one for one in (model, refiner) if one is not None]
+        rests = any(one.rests for one in both)
+        if plan.memory.predicted_peak is None or (rests and not OFFLOADING.intersection(memory.measures)):
+            # Nothing was known of the model until now, or it was loaded anew and rests where it did not before.
+            memory = plan_both(plan, model, refiner, self._plan_memory, self._choice.handler.torch_device())
+        for one in both:
+            if one.resting is not None and self._options.device.vram == "normal":
+                run.note(one.resting)
+        return memory
 
     def _identify(self, run: Run, seconds: float) -> ModelEntry:
         """The run's model with its hash, waiting up to `seconds` for it."""

@@ -13,6 +13,7 @@ from modules.contracts.catalog import Catalog
 from modules.contracts.controls import Controls
 from modules.contracts.enlarging import png_size, sizes_of
 from modules.contracts.networks import Networks
+from modules.contracts.refiner import find_refiner
 from modules.contracts.request import GenerationRequest
 from modules.networks.uses import uses_of
 from modules.processing_diffusers.control_plan import find_controls
@@ -57,6 +58,7 @@ def examine_request(
         plain = [tag for tag in tags if "__" not in tag.name and not OPEN.intersection(tag.name)]
         uses_of(plain, networks, str(settings["unknown_networks"]), notes)
     check_features(request, family, notes)
+    find_refiner(request.refiner, catalog, model, family)
     if controls is not None:
         find_controls(request, controls, family)
     wanted = wanted_size(request, model, _size_of)

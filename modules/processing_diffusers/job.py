@@ -14,6 +14,7 @@ from modules.processing_diffusers.multiplexer.stand_in import Port
 from modules.processing_diffusers.networks_part import JobNetworks
 from modules.processing_diffusers.plan import joined_rows, reference_rows
 from modules.processing_diffusers.progress import Run, Strand
+from modules.processing_diffusers.refiner_part import RefinerPart
 from modules.processing_diffusers.upscaler_part import UpscalerShelf
 from modules.processing_diffusers.vae_part import VaePart
 
@@ -23,7 +24,6 @@ class Job:
     """One attempt at a job, in one lane. Stages read it and never change it."""
 
     plan: GenerationPlan
-    run: Run
     strand: Strand
     """The batch that this is about."""
     model: DrawingModel
@@ -39,6 +39,22 @@ class Job:
     controls: JobControls
     identify: Callable[[], ModelEntry]
     """The plan's model with its hash, which the first call may wait for; without one when that would take long."""
+
+    refiner: RefinerPart | None = None
+    """The model that takes over in mid-run."""
+
+    @property
+    def run(self) -> Run:
+        """What all batches share."""
+        return self.strand.run
+
+    @property
+    def refined(self) -> Job | None:
+        """The same job as its refiner goes on with it; None without one."""
+        part, plan = self.refiner, self.plan.refined
+        if part is None or plan is None:
+            return None
+        return replace(self, plan=plan, model=part.model, pipeline=part.pipeline, networks=part.networks, refiner=None)
 
     @property
     def vae_port(self) -> Port:

@@ -17,6 +17,7 @@ from typing import Any
 import diffusers
 import torch
 
+from modules.processing_diffusers.tail import names_of_arguments
 from modules.prompts.spellings import Spellings
 
 _SWITCHES = {"requires_safety_checker": False, "add_watermarker": False}
@@ -69,6 +70,11 @@ def build_pipeline(name: str, parts: Mapping[str, Any], device: torch.device) ->
     pipeline = kind(**{**arguments, "scheduler": None})
     pipeline.lane_device = device
     return pipeline
+
+
+def rescales_itself(kind: type[Any]) -> bool:
+    """Whether a pipeline class knows `guidance_rescale`."""
+    return "guidance_rescale" in names_of_arguments(kind.__call__)
 
 
 class LockedTokenizer:

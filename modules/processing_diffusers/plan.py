@@ -21,6 +21,7 @@ from modules.contracts.validation import validate
 from modules.networks.uses import uses_of
 from modules.processing_diffusers.control_plan import find_controls, share_out
 from modules.processing_diffusers.pictures import decode_picture
+from modules.processing_diffusers.refining import plan_refiner
 from modules.processing_diffusers.sampling import divide_pass, plan_hires_sampler, plan_sampler
 from modules.processing_diffusers.sizes import Size, check_megapixels, check_second_pass, fit_encoded, fit_size
 from modules.prompts.composition import split_composition
@@ -65,7 +66,7 @@ def resolve_request(
     hires = _hires_pass(request, family, first, around, notes)
     first, hires = share_out(find_controls(request, around.controls, family), first, hires)
     encoded = _encoded_sizes(request, family, limit, notes)
-    return GenerationPlan(
+    plan = GenerationPlan(
         request=request,
         mode=request.mode,
         model=model,
@@ -79,6 +80,7 @@ def resolve_request(
         notes=tuple(notes),
         encoded=encoded,
     )
+    return plan_refiner(plan, around.catalog, around.table)
 
 
 def find_networks(

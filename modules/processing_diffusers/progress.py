@@ -131,55 +131,56 @@ class Strand:
         self.batch = number
         self.context = run.context
         self.pictures: list[Picture] = []
+        self.run = run
+        """The job's."""
         self.done = 0.0
         """Steps of this batch so far; a part of one where a sampler tells of it."""
-        self._run = run
         self._before = 0.0
         """Steps that ended with an earlier pass."""
 
     @property
     def notes(self) -> list[str]:
         """What the run told the person so far."""
-        return self._run.notes
+        return self.run.notes
 
     def note(self, sentence: str) -> None:
         """Tell the person something, once in a job."""
-        self._run.note(sentence)
+        self.run.note(sentence)
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """One stage of the batch: check for cancellation and announce it."""
         self.check()
-        if self._run.leads(self):
-            self.context.emit(StageStarted(self.context.job_id, name, self.batch, len(self._run.plan.batches)))
+        if self.run.leads(self):
+            self.context.emit(StageStarted(self.context.job_id, name, self.batch, len(self.run.plan.batches)))
         yield
 
     def check(self) -> None:
         """Raise `JobCancelled` or `BatchSkipped` when that was asked for; the batch that is shown is skipped."""
         self.context.check()
-        if self.context.skipped.is_set() and self._run.leads(self):
+        if self.context.skipped.is_set() and self.run.leads(self):
             self.context.skipped.clear()
             raise BatchSkipped
 
     def begin_steps(self) -> None:
         """A pass through the denoiser starts."""
         self._before = self.done
-        self._run.stepping()
+        self.run.stepping()
 
     def step_done(self, done: float) -> None:
         """`done` of the steps of this pass are behind."""
         self.done = self._before + done
-        batches = len(self._run.plan.batches)
-        steps = max(self._run.plan.total_steps // batches, 1)
-        progress, left = self._run.whereabouts(steps)
-        if progress < 1 and not self._run.leads(self):
+        batches = len(self.run.plan.batches)
+        steps = max(self.run.plan.total_steps // batches, 1)
+        progress, left = self.run.whereabouts(steps)
+        if progress < 1 and not self.run.leads(self):
             return
         self.context.emit(StepDone(self.context.job_id, self._step, steps, self.batch, batches, progress, left))
 
     @property
     def shown(self) -> bool:
         """Whether a preview of this batch is the one to show."""
-        return self._run.leads(self)
+        return self.run.leads(self)
 
     @property
     def _step(self) -> int:

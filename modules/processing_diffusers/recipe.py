@@ -84,6 +84,8 @@ def _describe_pass(plan: PassPlan) -> dict[str, Any]:
         "steps": plan.steps,
         "sampler": _describe_sampler(plan.sampler),
     }
+    if plan.refiner is not None:
+        described["refiner"] = plan.refiner.model.name
     if plan.changes:
         legs = [{"sampler": _describe_sampler(leg.sampler), "begin": leg.begin, "end": leg.end} for leg in plan.legs]
         described["legs"] = legs

@@ -70,6 +70,11 @@ class ScheduleTail:
         return bool(self._scheduler.course.method.open)
 
     @property
+    def times(self) -> list[float]:
+        """The model's time step at which each step of the tail begins."""
+        return [float(time) for time in self.timesteps[:: self.order]]
+
+    @property
     def level(self) -> float:
         """The sigma at which the model is asked next, on the scale of the sampler's schedule."""
         return float(self._scheduler.sigmas[self._scheduler.step_index or 0])

@@ -10,11 +10,10 @@ import torch
 
 from modules.contracts.plan import GenerationPlan
 from modules.processing_diffusers.guidance import make_rescale
-from modules.processing_diffusers.lane_pipeline import LockedTokenizer, build_pipeline, lane_class
+from modules.processing_diffusers.lane_pipeline import LockedTokenizer, build_pipeline, lane_class, rescales_itself
 from modules.processing_diffusers.model import DrawingModel
 from modules.processing_diffusers.multiplexer.stand_in import Port, StandIn
 from modules.processing_diffusers.multiplexer.text import TextStandIn
-from modules.processing_diffusers.stages.denoise import rescales_itself
 
 
 def set_up_pipeline(model: DrawingModel, port: Port, plan: GenerationPlan) -> Any:

@@ -12,6 +12,8 @@ from modules.contracts.errors import StudioError
 from modules.contracts.prompts import PromptShelf
 
 Choices = list[tuple[str, str]]
+NO_MODEL = ("None", "")
+"""Stands before the models where none need be chosen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,8 @@ ELEM_IDS: dict[str, str] = {
     "handover.sampler": "txt2img_second_sampler",
     "handover.steps": "txt2img_second_steps",
     "handover.at": "txt2img_second_at",
+    "refiner.checkpoint": "txt2img_checkpoint",
+    "refiner.switch_at": "txt2img_switch_at",
     "hires.enabled": "txt2img_hr_enable",
     "hires.scale": "txt2img_hr_scale",
     "hires.upscaler": "txt2img_hr_upscaler",
@@ -61,6 +63,9 @@ ELEM_IDS: dict[str, str] = {
 
 NAMES: tuple[str, ...] = tuple(ELEM_IDS)
 """Declared names in the order in which the handlers get their values."""
+
+OPEN = frozenset({"sampling.sampler", "refiner.checkpoint"})
+"""Parameters whose list has a word for nothing chosen, sent as an empty one."""
 
 
 def declarations() -> dict[str, Declared]:
@@ -108,7 +113,7 @@ def _shown(name: str, value: Any, facts: ModelFacts) -> Any:
         return facts.native
     if name == "model.checkpoint":
         return facts.name
-    return facts.defaults.get(name.removeprefix("sampling."), "" if name == "sampling.sampler" else None)
+    return facts.defaults.get(name.removeprefix("sampling."), "" if name in OPEN else None)
 
 
 def coerce(declared: Declared, value: Any) -> Any:

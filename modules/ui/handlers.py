@@ -23,7 +23,7 @@ from modules.ui.allowance import left_line
 from modules.ui.control import ControlPanel, owner_of, page_of
 from modules.ui.desk import Desk
 from modules.ui.enlarging import enlargement
-from modules.ui.facts import choices_of, facts_of, size_for, style_choices
+from modules.ui.facts import NO_MODEL, choices_of, facts_of, size_for, style_choices
 from modules.ui.shelf import shelf
 from modules.ui.table import PageTable
 
@@ -185,6 +185,11 @@ class Handlers:
         if facts.problem:
             gr.Warning(facts.problem, title="Model")
             facts = facts_of(self._studio.catalog, values[form.NAMES.index("model.checkpoint")])
+        if asked.refiner.checkpoint:
+            refiner = facts_of(self._studio.catalog, asked.refiner.checkpoint)
+            if refiner.problem:
+                gr.Warning(refiner.problem, title="Refiner")
+            asked = replace(asked, refiner=replace(asked.refiner, checkpoint=refiner.name))
         return form.spread(replace(asked, model=replace(asked.model, checkpoint=facts.name)), facts)
 
     def fit(self, checkpoint: str | None) -> list[Any]:
@@ -218,7 +223,7 @@ class Handlers:
         """The button for looking at the model folders again, for those who may."""
         return gr.update(visible=not self._is_guest(request))
 
-    def refresh(self, request: gr.Request, checkpoint: str | None) -> Any:
+    def refresh(self, request: gr.Request, checkpoint: str | None, refiner: str | None = None) -> list[Any]:
         """Look at the model folders again and say what cannot be used, and why. Not for guests, as in the API."""
         if self._is_guest(request):
             raise gr.Error(NOT_FOR_GUESTS, print_exception=False)
@@ -230,7 +235,8 @@ class Handlers:
         choices = choices_of(catalog, "models")
         names = [value for _, value in choices]
         kept = checkpoint if checkpoint in names else next(iter(names), None)
-        return gr.update(choices=choices, value=kept)
+        second = gr.update(choices=[NO_MODEL, *choices], value=refiner if refiner in names else "")
+        return [gr.update(choices=choices, value=kept), second]
 
     def _is_guest(self, request: gr.Request) -> bool:
         """Names without an account are admins: whoever sits at this machine, and those of `--api-auth`."""

@@ -9,8 +9,8 @@ import gradio as gr
 
 from modules.contracts.catalog import Catalog
 from modules.contracts.parameters import Declared
-from modules.ui.facts import Choices, choices_of
-from modules.ui.form import ELEM_IDS
+from modules.ui.facts import NO_MODEL, Choices, choices_of
+from modules.ui.form import ELEM_IDS, OPEN
 
 PLACEHOLDERS = {
     "prompt.text": "Describe the picture you want",
@@ -45,7 +45,8 @@ class Inputs:
     def _choices(self, name: str) -> Choices | None:
         choices = self._declared[name].param.choices
         if isinstance(choices, str):
-            return choices_of(self._catalog, choices)
+            found = choices_of(self._catalog, choices)
+            return [NO_MODEL, *found] if choices == "models" and name in OPEN else found
         return None if choices is None else [(word, word) for word in choices]
 
 

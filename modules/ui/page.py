@@ -138,7 +138,7 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
     with gr.Row():
         inputs("canvas.batch_count", elem_classes="slid")
         inputs("canvas.batch_size", elem_classes="slid")
-    with gr.Accordion("Variation, clip skip, emphasis, tiling, second sampler", open=False, elem_id="txt2img_more"):
+    with gr.Accordion("Variation, clip skip, tiling, second sampler, refiner", open=False, elem_id="txt2img_more"):
         with gr.Row():
             inputs("seeds.subseed")
             inputs("seeds.subseed_strength", elem_classes="slid")
@@ -150,6 +150,9 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
             inputs("handover.sampler")
             inputs("handover.steps", elem_classes="slid")
             inputs("handover.at", elem_classes="slid")
+        with gr.Row():
+            inputs("refiner.checkpoint")
+            inputs("refiner.switch_at", elem_classes="slid")
     _guidance(inputs, parts, facts)
     larger = facts.can("hires")
     parts.second = gr.Accordion("Second pass at a larger size", open=False, visible=larger, elem_id="txt2img_hr")
@@ -219,7 +222,8 @@ def _connect(page: gr.Blocks, inputs: Inputs, parts: _Controls, handlers: Handle
         [*fitting, parts.second, made["hires.enabled"], parts.aspect, parts.examples],
         **raw,
     )
-    parts.refresh.click(handlers.refresh, made["model.checkpoint"], made["model.checkpoint"], **raw)
+    models = [made["model.checkpoint"], made["refiner.checkpoint"]]
+    parts.refresh.click(handlers.refresh, models, models, **raw)
     parts.aspect.input(
         handlers.resize, [parts.aspect, made["model.checkpoint"]], [made["canvas.width"], made["canvas.height"]], **raw
     )

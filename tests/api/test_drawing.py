@@ -11,6 +11,7 @@ from modules.contracts.attention import AttentionParams
 from modules.contracts.features import FeatureParams
 from modules.contracts.guidance import GuidanceParams
 from modules.contracts.handover import HandoverParams
+from modules.contracts.refiner import RefinerParams
 from tests.api.fakes import b64, opened, picture
 
 INFO_KEYS = """
@@ -151,6 +152,23 @@ def test_a_second_sampler_has_fields_of_its_own(call, rig, client):
     for name, value in (("second_steps", -1), ("second_at", 2), ("second_sampler_name", "nobody's")):
         answer = client.post("/sdapi/v1/txt2img", json={"steps": 1, name: value})
         assert answer.status_code in (404, 422), answer.text
+
+
+def test_a_refiner_has_a1111s_fields(call, rig, client):
+    call(steps=1, refiner_checkpoint="people/photo [0123456789]", refiner_switch_at=0.7)
+    assert rig.asked.refiner == RefinerParams("people/photo", 0.7)
+    options = {"hires_fix_refiner_pass": "both passes", "refiner_switch_by_sample_steps": True}
+    call(steps=1, refiner_checkpoint="people/photo", refiner_switch_at=None, override_settings=options)
+    assert rig.asked.refiner == RefinerParams("people/photo", 0.8, True, "both passes")
+    for nothing in (None, "", "None"):
+        call(steps=1, refiner_checkpoint=nothing, refiner_switch_at=0.5)
+        assert rig.asked.refiner == RefinerParams(None, 0.5)
+    wanted = {"prompt": {"text": "x"}, "refiner": {"checkpoint": "0123456789", "switch_at": 0.6}}
+    job = client.post("/api/v1/jobs", json=wanted).json()
+    rig.queue.handle(job["id"]).wait(20)
+    assert rig.asked.refiner == RefinerParams("people/photo", 0.6)
+    wanted["refiner"]["checkpoint"] = "nobody's"
+    assert client.post("/api/v1/jobs", json=wanted).status_code == 404
 
 
 def test_what_goes_on_inside_the_denoiser_has_fields_of_its_own(call, rig, client):

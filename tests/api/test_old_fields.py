@@ -126,10 +126,8 @@ def test_comments_come_back_among_the_notes(call, client):
 @pytest.mark.parametrize(
     ("mode", "field", "value", "nothing"),
     [
-        ("txt2img", "refiner_switch_at", 0.8, 0),
         ("txt2img", "restore_faces", True, False),
         ("img2img", "firstpass_image", WHITE, ""),
-        ("img2img", "refiner_switch_at", 0.8, None),
     ],
 )
 def test_what_has_no_effect_yet_is_said_and_not_silent(call, client, mode, field, value, nothing):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +18,7 @@ from modules.contracts.request import (
     GenerationRequest,
     ModelParams,
     PromptParams,
+    RefinerParams,
     SamplingParams,
     SeedParams,
 )
@@ -228,6 +230,19 @@ def test_a_resident_model_is_preferred_within_the_bounds(database):
         now[0] = 1000.0 + second
         taken.append(store.claim({"one"}).id)
     assert taken == ["same 0", "same 1", "same 2", "other", "same 3"]
+
+
+@pytest.mark.parametrize("refiner", [None, "two"])
+def test_a_refiner_that_was_used_is_in_memory_too(queue, engine, refiner):
+    engine.hold()
+    queue.submit(replace(wish(model="one"), refiner=RefinerParams(refiner)), "ann")
+    assert engine.entered.acquire(timeout=10)
+    later = [queue.submit(wish(model=model), owner) for owner, model in (("bob", "three"), ("cat", "two"))]
+    engine.let_go()
+    for handle in later:
+        handle.wait(10)
+    drawn = [request.model.checkpoint for request in engine.seen]
+    assert drawn == (["one", "two", "three"] if refiner else ["one", "three", "two"])
 
 
 def test_a_run_that_did_not_count_costs_its_owner_nothing(store):

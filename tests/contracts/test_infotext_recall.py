@@ -16,6 +16,7 @@ from modules.contracts.infotext import parse
 from modules.contracts.infotext_fields import infotext_of
 from modules.contracts.infotext_recall import carried, to_request
 from modules.contracts.plan import GenerationPlan, MemoryPlan, PassPlan, PicturePlan, PictureWords, SamplerPlan
+from modules.contracts.refiner import REFINED_PASSES, RefinerUse
 from modules.contracts.repainting import FILL_MODES
 from modules.contracts.request import (
     EMPHASIS_MODES,
@@ -31,6 +32,7 @@ from modules.contracts.request import (
     InpaintParams,
     ModelParams,
     PromptParams,
+    RefinerParams,
     SamplingParams,
     SeedParams,
 )
@@ -53,6 +55,10 @@ def plan_of(request: GenerationRequest) -> GenerationPlan:
     prompt, hires = request.prompt, request.hires
     further = (prompt.second, prompt.third, prompt.negative_second, prompt.negative_third)
     words = PictureWords(*further, hires.prompt, hires.negative)
+    refiner, use = request.refiner, None
+    if refiner.checkpoint is not None:
+        entry = ModelEntry(refiner.checkpoint, Path("y"), "diffusers", "sd15", 512)
+        use = RefinerUse(entry, FAMILY, refiner.switch_at, refiner.by_steps)
     picture = PicturePlan(0, prompt.text, prompt.negative, request.seeds.seed, request.seeds.subseed, words=words)
     return GenerationPlan(
         request=request,
@@ -61,7 +67,7 @@ def plan_of(request: GenerationRequest) -> GenerationPlan:
         family=FAMILY,
         vae=None,
         batches=((picture,),),
-        first=PassPlan(canvas.width, canvas.height, first, sampling.cfg_scale, 1.0),
+        first=PassPlan(canvas.width, canvas.height, first, sampling.cfg_scale, 1.0, refiner=use),
         hires=PassPlan(canvas.width, canvas.height, second, sampling.cfg_scale, 0.7) if request.hires.enabled else None,
         placement={},
         memory=MemoryPlan(),
@@ -226,6 +232,7 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
         s_min_uncond_all=draw(st.booleans()),
     )
     mode = draw(st.sampled_from(["txt2img", "img2img", "inpaint"]))
+    hires = draw(_hires()) if draw(st.booleans()) else HiresParams()
     return GenerationRequest(
         prompt=draw(_prompts()),
         canvas=CanvasParams(draw(_sides), draw(_sides), tiling=draw(st.booleans())),
@@ -233,9 +240,10 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
         sampling=sampling,
         guidance=draw(_guidance()),
         handover=draw(_handover()),
+        refiner=draw(_refiner(hires=hires.enabled)),
         attention=AttentionParams(pag_scale=draw(_share), seg_blur=draw(st.floats(0.1, 99)), slg_layers=draw(_layers)),
         features=FeatureParams(freeu_b1=draw(_share), freeu_end=draw(_share)),
-        hires=draw(_hires()) if draw(st.booleans()) else HiresParams(),
+        hires=hires,
         image=None
         if mode == "txt2img"
         else ImageParams(
@@ -286,6 +294,18 @@ def _handover(draw: st.DrawFn) -> HandoverParams:
         scheduler=draw(st.one_of(st.none(), _schedules)),
         steps=draw(st.integers(0, 150)),
         at=draw(_share),
+    )
+
+
+@st.composite
+def _refiner(draw: st.DrawFn, *, hires: bool) -> RefinerParams:
+    if draw(st.booleans()):
+        return RefinerParams()
+    return RefinerParams(
+        checkpoint=draw(st.sampled_from(["a refiner", "512x512", "x: y"])),
+        switch_at=draw(_share),
+        by_steps=draw(st.booleans()),
+        passes=draw(st.sampled_from(REFINED_PASSES)) if hires else REFINED_PASSES[0],
     )
 
 

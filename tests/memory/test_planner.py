@@ -7,8 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.contracts.plan import MemoryPlan
-from modules.memory.cost import MODEL, SEQUENTIAL, ModelBytes, ModelFacts, facts_of, predict
-from modules.memory.planner import ACCELERATOR_LADDER, CPU_LADDER, next_plan, plan_memory, rests_in_main_memory
+from modules.memory.cost import MODEL, SEQUENTIAL, ModelBytes, ModelFacts, facts_of, group_of, predict
+from modules.memory.planner import (
+    ACCELERATOR_LADDER,
+    CPU_LADDER,
+    join_plans,
+    next_plan,
+    plan_memory,
+    rests_in_main_memory,
+)
 
 MIB = 1 << 20
 SD15 = ModelBytes(denoiser=1640 * MIB, text_encoder=235 * MIB, vae=160 * MIB)
@@ -129,6 +136,14 @@ def test_offloading_whole_parts_replaces_the_text_encoder_on_the_cpu():
 )
 def test_where_a_model_is_loaded(size, free, vram, accelerator, expected):
     assert rests_in_main_memory(size, free, vram, accelerator=accelerator) is expected
+
+
+def test_two_models_of_a_job_run_under_the_measures_of_both():
+    one = MemoryPlan(("text_encoder_cpu", "vae_slicing"), 500, 8, "SDPA")
+    other = MemoryPlan((MODEL, "vae_tiling"), 700, 4)
+    assert join_plans(one, other) == MemoryPlan((MODEL, "vae_slicing", "vae_tiling"), 700, 4, "SDPA")
+    assert join_plans(MemoryPlan(), MemoryPlan()).predicted_peak is None
+    assert group_of("unet@refiner") == "denoiser"
 
 
 def test_facts_and_bytes_come_from_the_loaded_parts():

@@ -7,7 +7,7 @@ import gc
 import threading
 import weakref
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -264,6 +264,19 @@ def test_recall_gives_the_form_what_the_picture_was_drawn_with(room):
     assert back["canvas.batch_size"] == 3
 
 
+def test_recall_finds_the_refiner_of_a_picture_by_its_title(room, monkeypatch):
+    values = room.values("a red circle", **{"model.checkpoint": "big"})
+    asyncio.run(room.generate("a red circle"))
+    (row,) = room.studio.pictures.list()
+    told = f"{row.infotext}, Refiner: pocket [1a2b3c4d5e], Refiner switch at: 0.7"
+    monkeypatch.setattr(room.studio.pictures, "get", lambda picture: replace(row, infotext=told))
+    back = dict(zip(form.NAMES, room.handlers.recall(SimpleNamespace(id=row.id), asks(), *values), strict=True))
+    assert (back["refiner.checkpoint"], back["refiner.switch_at"]) == ("pocket", 0.7)
+    monkeypatch.setattr(room.studio.pictures, "get", lambda picture: row)
+    back = dict(zip(form.NAMES, room.handlers.recall(SimpleNamespace(id=row.id), asks(), *values), strict=True))
+    assert back["refiner.checkpoint"] == ""
+
+
 def test_recall_of_another_persons_picture_is_refused(room):
     asyncio.run(room.generate("a red circle", user="ada"))
     (row,) = room.studio.pictures.list()
@@ -331,6 +344,8 @@ def test_only_those_who_may_have_the_model_folders_looked_at(room, monkeypatch):
     with pytest.raises(Error, match="guest"):
         handlers.refresh(asks("guy"), "pocket")
     assert catalog.refreshed == 0
-    handlers.refresh(asks("bob"), "pocket")
+    model, refiner = handlers.refresh(asks("bob"), "pocket", "gone")
+    assert (model["value"], refiner["value"]) == ("pocket", "")
+    assert refiner["choices"] == [("None", ""), *model["choices"]]
     handlers.refresh(asks("of --api-auth"), "pocket")
     assert catalog.refreshed == 2

@@ -23,15 +23,21 @@ SCORES = (6.0, 2.5)
 
 
 class RefinerIds:
-    """A refiner's `_get_add_time_ids`: size, corner of the cut, score; asked first for what is wanted."""
+    """A refiner's `_get_add_time_ids`: size, corner of the cut, score; asked first for what is wanted.
+
+    The other side has the same size, as in A1111: it is asked for with another one only so that it is asked for.
+    """
 
     def __init__(self) -> None:
         self._asked = 0
+        self._size: Any = ()
 
     def __call__(self, original_size: Any, corner: Any, target_size: Any, dtype: torch.dtype, **named: Any) -> Any:
-        score = SCORES[self._asked % 2]
+        side = self._asked % 2
         self._asked += 1
-        return torch.tensor([[*original_size, *corner, score]], dtype=dtype)
+        if side == 0:
+            self._size = original_size
+        return torch.tensor([[*self._size, *corner, SCORES[side]]], dtype=dtype)
 
 
 class SdxlAdapter(FamilyAdapter):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,12 +16,14 @@ from modules.processing_diffusers.editing import Editing
 from modules.processing_diffusers.guidance import Sparing, make_plus
 from modules.processing_diffusers.guidance_course import GuidanceCourse, GuidedPass, fitting
 from modules.processing_diffusers.job import Job
+from modules.processing_diffusers.lane_pipeline import rescales_itself
 from modules.processing_diffusers.networks_part import Clock
 from modules.processing_diffusers.plan import edit_scale
+from modules.processing_diffusers.refining import divide_leg
 from modules.processing_diffusers.stages.encode import Conditioning
 from modules.processing_diffusers.stages.inside import branches_of, change_rows, thin_out
 from modules.processing_diffusers.stages.prepare import Beginning
-from modules.processing_diffusers.tail import ScheduleTail, names_of_arguments
+from modules.processing_diffusers.tail import ScheduleTail
 from modules.sd_samplers.build import build_scheduler
 
 
@@ -35,15 +38,39 @@ def denoise(job: Job, pass_plan: PassPlan, conditioning: Conditioning, beginning
     job.strand.begin_steps()
     latents: torch.Tensor | None = None
     came: float | None = None
-    for leg in pass_plan.legs:
-        tail = _lay_schedule(job, pass_plan, leg, beginning, came)
-        count = beginning.noise.shape[0]
-        if count > 1 and tail.one_by_one:
-            return torch.cat([_walk_alone(job, pass_plan, conditioning, beginning, place) for place in range(count)])
-        watcher = StepWatcher(job, pass_plan, leg, tail)
-        latents, came = _walk(job, pass_plan, conditioning, beginning, watcher, latents), tail.ends_at
+    for whole in pass_plan.legs:
+        for leg in _divide(job, pass_plan, whole, beginning, came):
+            here, words, start = _hand_on(job, conditioning, beginning, leg)
+            tail = _lay_schedule(here, pass_plan, leg, start, came)
+            count = beginning.noise.shape[0]
+            if count > 1 and tail.one_by_one:
+                alone = [_walk_alone(job, pass_plan, conditioning, beginning, place) for place in range(count)]
+                return torch.cat(alone)
+            watcher = StepWatcher(here, pass_plan, leg, tail)
+            latents, came = _walk(here, pass_plan, words, start, watcher, latents), tail.ends_at
     assert latents is not None  # a pass has one leg at least
     return latents
+
+
+def _divide(job: Job, pass_plan: PassPlan, leg: Leg, beginning: Beginning, came: float | None) -> tuple[Leg, ...]:
+    """The leg in two where the pass's refiner takes over within it."""
+    if pass_plan.refiner is None:
+        return (leg,)
+    tail = _lay_schedule(job, pass_plan, leg, beginning, came)
+    return divide_leg(leg, pass_plan.refiner, pass_plan.steps, tail.times)
+
+
+def _hand_on(
+    job: Job, conditioning: Conditioning, beginning: Beginning, leg: Leg
+) -> tuple[Job, Conditioning, Beginning]:
+    """Who draws that leg, by which words, and what stands beside it."""
+    refined = job.refined if leg.refined else None
+    if refined is None or job.refiner is None or conditioning.refined is None:
+        return job, conditioning, beginning
+    if beginning.steering is not None and not job.refiner.steered:
+        job.strand.note(f"The ControlNets are for {job.plan.model.name}; the refiner draws without them.")
+        beginning = replace(beginning, steering=None)
+    return refined, conditioning.refined, beginning
 
 
 def _walk_alone(
@@ -181,11 +208,6 @@ def _rescale(job: Job, pipeline: Any) -> dict[str, float]:
     """CFG rescale where the pipeline does it itself; elsewhere the denoiser's stand-in does."""
     amount = job.plan.request.sampling.cfg_rescale
     return {"guidance_rescale": amount} if amount > 0 and rescales_itself(type(pipeline)) else {}
-
-
-def rescales_itself(kind: type[Any]) -> bool:
-    """Whether a pipeline class knows `guidance_rescale`."""
-    return "guidance_rescale" in names_of_arguments(kind.__call__)
 
 
 class Blend:

@@ -33,11 +33,25 @@ class Conditioning:
     """Of the pipeline's call."""
     conductor: Conductor | None = None
     """Where the words change or are mixed; then those of `arguments` only stand in for them."""
+    refined: Conditioning | None = None
+    """What the refiner is conditioned on, by its own encoders."""
 
     def only(self, place: int, count: int) -> Conditioning:
         """That of one picture out of `count`."""
         conductor = None if self.conductor is None else self.conductor.only(place)
-        return Conditioning(row_of(self.arguments, place, count), conductor)
+        refined = None if self.refined is None else self.refined.only(place, count)
+        return Conditioning(row_of(self.arguments, place, count), conductor, refined)
+
+
+def encode_pass(
+    job: Job, pictures: Sequence[PicturePlan], pass_plan: PassPlan, *, second: bool = False
+) -> Conditioning:
+    """`encode_words` for the job's model, and for the refiner of the pass where it has one."""
+    words, refined = encode_words(job, pictures, pass_plan, second=second), job.refined
+    if pass_plan.refiner is None or refined is None:
+        return words
+    seen = refined.plan.batches[job.strand.batch]
+    return replace(words, refined=encode_words(refined, seen, pass_plan, second=second))
 
 
 def encode_words(

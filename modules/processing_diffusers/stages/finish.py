@@ -25,6 +25,9 @@ def finish_picture(
     model = job.identify()
     read = (picture.prompt, picture.negative, *(text for text in astuple(picture.words) if text))
     extra: dict[str, Any] = {**job.networks.hashes(picture, read)}
+    refiner, use = None if job.refiner is None else job.refiner.identify(), plan.refiner
+    if refiner is not None:
+        extra["Refiner"] = refiner.title
     infotext = infotext_of(
         plan,
         picture,
@@ -46,6 +49,9 @@ def finish_picture(
     recipe = {**recipe, "networks": job.networks.describe(picture, read)}
     if plan.controls:
         recipe = {**recipe, "control": job.controls.describe()}
+    if refiner is not None and use is not None:
+        told = {"name": refiner.name, "family": use.family.id, "sha256": refiner.sha256}
+        recipe = {**recipe, "refiner": {**told, "at": use.at, "by_steps": use.by_steps}}
     return Picture(
         picture.index, image, picture.seed, picture.subseed, picture.prompt, picture.negative, infotext, recipe
     )
