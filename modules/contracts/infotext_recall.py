@@ -130,6 +130,9 @@ def to_request(parsed: Mapping[str, str], base: GenerationRequest) -> tuple[Gene
 def _declared_value(item: Declared, reader: _Reader) -> Any:
     label = item.param.infotext or ""
     value = reader.take(label, item.annotation.split("|")[0].strip())
+    words = item.param.choices
+    if isinstance(words, tuple) and isinstance(value, str) and value.isdecimal() and int(value) < len(words):
+        value = words[int(value)]  # SD.Next writes the number of a word
     if value is None or (item.default is None and isinstance(value, str) and value.casefold() in _EMPTY):
         return item.default
     return value

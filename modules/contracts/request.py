@@ -26,6 +26,9 @@ from modules.contracts.refiner import NO_REFINER
 from modules.contracts.refiner import RefinerParams as RefinerParams
 from modules.contracts.repainting import ImageParams as ImageParams
 from modules.contracts.repainting import InpaintParams as InpaintParams
+from modules.contracts.tone import PLAIN_REACH, PLAIN_TONE
+from modules.contracts.tone import ReachParams as ReachParams
+from modules.contracts.tone import ToneParams as ToneParams
 
 Mode = Literal["txt2img", "img2img", "inpaint", "enlarge"]
 EMPHASIS_MODES = ("None", "Ignore", "Original", "No norm")
@@ -291,6 +294,8 @@ class GenerationRequest:
     attention: AttentionParams = PLAIN_ATTENTION
     features: FeatureParams = PLAIN_FEATURES
     refiner: RefinerParams = NO_REFINER
+    tone: ToneParams = PLAIN_TONE
+    reach: ReachParams = PLAIN_REACH
 
     @property
     def steps(self) -> int:
@@ -324,6 +329,8 @@ GROUPS: dict[str, type] = {
     "attention": AttentionParams,
     "features": FeatureParams,
     "refiner": RefinerParams,
+    "tone": ToneParams,
+    "reach": ReachParams,
 }
 
 

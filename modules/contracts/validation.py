@@ -10,6 +10,7 @@ from modules.contracts.enlarging import check_enlarging
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.parameters import Declared
 from modules.contracts.request import GenerationRequest, parameters
+from modules.contracts.tone import check_tone
 
 MAX_PROMPT_CHARACTERS = 100_000
 MAX_PICTURES = 1024
@@ -63,6 +64,7 @@ def _check_whole(request: GenerationRequest) -> None:
         check_enlarging(request.enlarge)
         return
     _check_inside(request)
+    check_tone(request.tone)
     pictures = request.canvas.batch_size * request.canvas.batch_count
     if pictures > MAX_PICTURES:
         raise InvalidRequest(f"Batch size times batch count is {pictures}; at most {MAX_PICTURES} are allowed.")

@@ -75,6 +75,11 @@ class ScheduleTail:
         return [float(time) for time in self.timesteps[:: self.order]]
 
     @property
+    def levels(self) -> list[float]:
+        """The noise level at which each step of the tail begins, and that after the last one."""
+        return [float(level) for level in self._scheduler.sigmas[: len(self.timesteps) : self.order]] + [self.ends_at]
+
+    @property
     def level(self) -> float:
         """The sigma at which the model is asked next, on the scale of the sampler's schedule."""
         return float(self._scheduler.sigmas[self._scheduler.step_index or 0])

@@ -154,6 +154,7 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
             inputs("refiner.checkpoint")
             inputs("refiner.switch_at", elem_classes="slid")
     _guidance(inputs, parts, facts)
+    _tone(inputs)
     larger = facts.can("hires")
     parts.second = gr.Accordion("Second pass at a larger size", open=False, visible=larger, elem_id="txt2img_hr")
     with parts.second:
@@ -164,6 +165,22 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
         with gr.Row():
             inputs("hires.steps", elem_classes="slid")
             inputs("hires.denoising_strength", elem_classes="slid")
+
+
+def _tone(inputs: Inputs) -> None:
+    with gr.Accordion("Brightness and colour", open=False, elem_id="txt2img_tone"):
+        with gr.Row():
+            inputs("tone.brightness", elem_classes="slid")
+            inputs("tone.mode")
+        with gr.Row():
+            inputs("tone.color", elem_classes="slid")
+            inputs("tone.sharpen", elem_classes="slid")
+        with gr.Row():
+            inputs("tone.tint")
+            inputs("tone.tint_ratio", elem_classes="slid")
+        with gr.Row():
+            inputs("reach.clamp")
+            inputs("reach.maximize")
 
 
 def _guidance(inputs: Inputs, parts: _Controls, facts: ModelFacts) -> None:

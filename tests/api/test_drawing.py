@@ -12,6 +12,7 @@ from modules.contracts.features import FeatureParams
 from modules.contracts.guidance import GuidanceParams
 from modules.contracts.handover import HandoverParams
 from modules.contracts.refiner import RefinerParams
+from modules.contracts.tone import ReachParams, ToneParams
 from tests.api.fakes import b64, opened, picture
 
 INFO_KEYS = """
@@ -169,6 +170,22 @@ def test_a_refiner_has_a1111s_fields(call, rig, client):
     assert rig.asked.refiner == RefinerParams("people/photo", 0.6)
     wanted["refiner"]["checkpoint"] = "nobody's"
     assert client.post("/api/v1/jobs", json=wanted).status_code == 404
+
+
+def test_brightness_and_colour_have_sd_nexts_fields(call, rig, client):
+    call(
+        steps=1, hdr_mode=1, hdr_brightness=0.2, hdr_color=0.5, hdr_sharpen=-0.3, hdr_color_picker="#ff8000",
+        hdr_tint_ratio=0.4, hdr_start=0.3, hdr_end=0.9, hdr_apply_hires=False, hdr_clamp=True, hdr_boundary=3,
+        hdr_threshold=0.8, hdr_maximize=True, hdr_max_center=0.5, hdr_max_boundary=1.2,
+    )  # fmt: skip
+    assert rig.asked.tone == ToneParams("absolute", 0.2, 0.5, -0.3, "#ff8000", 0.4, 0.3, 0.9, False)
+    assert rig.asked.reach == ReachParams(True, 3.0, 0.8, True, 0.5, 1.2)
+    call(steps=1)
+    assert (rig.asked.tone, rig.asked.reach) == (ToneParams(), ReachParams())
+    wrong = {"hdr_color_picker": "orange", "hdr_brightness": 2, "hdr_mode": 2, "hdr_threshold": 1, "hdr_clamp": "much"}
+    for name, value in wrong.items():
+        answer = client.post("/sdapi/v1/txt2img", json={"steps": 1, name: value})
+        assert answer.status_code == 422, answer.text
 
 
 def test_what_goes_on_inside_the_denoiser_has_fields_of_its_own(call, rig, client):

@@ -32,10 +32,13 @@ from modules.contracts.request import (
     InpaintParams,
     ModelParams,
     PromptParams,
+    ReachParams,
     RefinerParams,
     SamplingParams,
     SeedParams,
+    ToneParams,
 )
+from modules.contracts.tone import TONE_MODES
 
 FAMILY = Family("sd15", "SD 1.5", "sd", {}, "unet", ("text_encoder",), 4, 8, 8, 512, {}, "epsilon")
 
@@ -241,6 +244,13 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
         guidance=draw(_guidance()),
         handover=draw(_handover()),
         refiner=draw(_refiner(hires=hires.enabled)),
+        tone=ToneParams(
+            draw(st.sampled_from(TONE_MODES)),
+            brightness=draw(st.floats(-1, 1)),
+            tint=draw(st.sampled_from(["#000000", "#12aB9f"])),
+            hires=draw(st.booleans()),
+        ),
+        reach=ReachParams(clamp=draw(st.booleans()), boundary=draw(st.floats(0.1, 10))),
         attention=AttentionParams(pag_scale=draw(_share), seg_blur=draw(st.floats(0.1, 99)), slg_layers=draw(_layers)),
         features=FeatureParams(freeu_b1=draw(_share), freeu_end=draw(_share)),
         hires=hires,

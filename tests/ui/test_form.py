@@ -8,7 +8,7 @@ import pytest
 
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.guidance import GuidanceParams
-from modules.contracts.request import GenerationRequest, HandoverParams, RefinerParams, parameters
+from modules.contracts.request import GenerationRequest, HandoverParams, RefinerParams, ToneParams, parameters
 from modules.prompts.book import PromptBook
 from modules.ui import form
 from modules.ui.facts import choices_of, facts_of, size_for
@@ -51,6 +51,9 @@ def test_values_land_in_the_right_fields():
             sampling_s_min_uncond_all=True,
             handover_sampler="DDIM",
             handover_steps=20,
+            tone_brightness=0.2,
+            tone_tint="#ff8000",
+            reach_clamp=True,
             refiner_checkpoint="big",
             refiner_switch_at=0.7,
             hires_enabled=True,
@@ -67,6 +70,7 @@ def test_values_land_in_the_right_fields():
     assert request.guidance == GuidanceParams(end=0.5, schedule="linear down", mimic_scale=3.0, apg=True, perp_neg=1.5)
     assert request.handover == HandoverParams("DDIM", steps=20)
     assert request.refiner == RefinerParams("big", 0.7)
+    assert (request.tone, request.reach.clamp) == (ToneParams(brightness=0.2, tint="#ff8000"), True)
     assert (request.hires.enabled, request.hires.scale, request.model.checkpoint) == (True, 1.5, "big")
 
 

@@ -23,6 +23,7 @@ from modules.processing_diffusers.refining import divide_leg
 from modules.processing_diffusers.stages.encode import Conditioning
 from modules.processing_diffusers.stages.inside import branches_of, change_rows, thin_out
 from modules.processing_diffusers.stages.prepare import Beginning
+from modules.processing_diffusers.stages.tone import eta_of, prepare_toning, wants_toning
 from modules.processing_diffusers.tail import ScheduleTail
 from modules.sd_samplers.build import build_scheduler
 
@@ -36,6 +37,9 @@ def denoise(job: Job, pass_plan: PassPlan, conditioning: Conditioning, beginning
     if pass_plan.steps == 0 and beginning.latents is not None:
         return beginning.latents
     job.strand.begin_steps()
+    if wants_toning(job, pass_plan):
+        all_steps = _lay_schedule(job, pass_plan, Leg(pass_plan.legs[0].sampler, 0, pass_plan.steps), beginning)
+        beginning = replace(beginning, toning=prepare_toning(job, pass_plan, all_steps))
     latents: torch.Tensor | None = None
     came: float | None = None
     for whole in pass_plan.legs:
@@ -130,6 +134,8 @@ def _walk(
         denoiser.accompanied_by(None if beginning.referring is None else beginning.referring.timed(watcher.clock)),
         denoiser.steered_by(None if beginning.steering is None else beginning.steering.timed(watcher.clock)),
     ):
+        if beginning.toning is not None:
+            tail.mixer = beginning.toning.around(tail, leg.begin, eta_of(leg.sampler), tail.mixer)
         result = pipeline(**arguments)[0]
     return adapter.unpack(result.float(), *beginning.noise.shape[-2:])
 

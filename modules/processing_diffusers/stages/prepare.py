@@ -13,6 +13,7 @@ from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.noise import NoisePlan, Shape, draw_noise
 from modules.processing_diffusers.referring import Referring
 from modules.processing_diffusers.steering import Steering
+from modules.processing_diffusers.tone import Toning
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Beginning:
     """What the pictures look at while they are drawn."""
     seen: torch.Tensor | None = None
     """Latents of the pictures that an editing model is shown beside those it draws."""
+    toning: Toning | None = None
+    """Corrections of what each step takes the finished latents to be."""
 
     def only(self, place: int) -> Beginning:
         """The beginning of one picture of the batch."""
