@@ -147,34 +147,6 @@ def tiny_sdxl(folder: Path, *, in_channels: int = 4, fp16: bool = False, shard: 
 
 
 def tiny_sdxl_refiner(folder: Path) -> Path:
-    """The SDXL refiner: one text encoder and five numbers of size conditioning."""
-    words = save_clip_tokenizer(folder / "tokenizer_2", pad="!")
-    with parts.seeded(11):
-        components = {
-            "text_encoder": NO_PART,
-            "text_encoder_2": parts.clip_text(words, 1280, projection=1280, activation="gelu"),
-            "tokenizer": NO_PART,
-            "tokenizer_2": CLIP_TOKENIZER,
-            "unet": parts.unet(
-                (64, 64, 64, 64),
-                1280,
-                sample_size=LATENT,
-                attention_head_dim=(1, 1, 1, 1),
-                use_linear_projection=True,
-                transformer_layers_per_block=1,
-                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-                up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-                addition_embed_type="text_time",
-                addition_time_embed_dim=256,
-                projection_class_embeddings_input_dim=1280 + 5 * 256,
-            ),
-            "vae": parts.vae(scale=0.13025),
-            "scheduler": parts.sd_scheduler(),
-        }
-    return save(folder, "StableDiffusionXLImg2ImgPipeline", components, fp16=False, shard=None)
-
-
-def tiny_sdxl_refiner(folder: Path) -> Path:
     """An SDXL refiner: the second text encoder alone, and five numbers of size conditioning."""
     words = save_clip_tokenizer(folder / "tokenizer_2", pad="!")
     with parts.seeded(11):

@@ -24,7 +24,7 @@ from modules.processing_diffusers.stages.encode import Conditioning
 from modules.processing_diffusers.stages.inside import branches_of, change_rows, thin_out
 from modules.processing_diffusers.stages.prepare import Beginning
 from modules.processing_diffusers.stages.tone import eta_of, prepare_toning, wants_toning
-from modules.processing_diffusers.tail import ScheduleTail
+from modules.processing_diffusers.tail import ScheduleTail, names_of_arguments
 from modules.sd_samplers.build import build_scheduler
 
 
