@@ -11,7 +11,7 @@ from modules.api.access import job_of, owner_wanted
 from modules.api.job_rows import JobView
 from modules.api.jobs import CLEAN, REFUSED, address_of, view
 from modules.api.paging import Page, Paging, cut
-from modules.api.services import Admin, Person, Services
+from modules.api.services import Admin, Member, Person, Services
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.jobs import LONGEST_NAME, JobRecord
 from modules.support.studio import Studio
@@ -157,16 +157,19 @@ def resume_job(studio: Services, person: Person, job_id: str) -> JobView:
 
 
 @router.patch("/jobs/{job_id}", responses=REFUSED)
-def mark_job(studio: Services, person: Person, job_id: str, wanted: MarksWanted) -> JobView:
-    """Name a job, or bookmark it so that it stays in the list for good."""
+def mark_job(studio: Services, person: Member, job_id: str, wanted: MarksWanted) -> JobView:
+    """Name a job, or bookmark it so that it stays in the list for good. Not for guests."""
     job_of(studio, person, job_id)
     studio.queue.mark(job_id, name=wanted.name, bookmarked=wanted.bookmarked)
     return view(studio, job_id)
 
 
 @router.delete("/jobs", responses=REFUSED)
-def forget_jobs(studio: Services, person: Person, wanted: Annotated[OwnerWanted, Query()]) -> Cleared:
-    """Take the caller's ended jobs out of the list, but for those that are bookmarked. Pictures stay in the gallery."""
+def forget_jobs(studio: Services, person: Member, wanted: Annotated[OwnerWanted, Query()]) -> Cleared:
+    """Take the caller's ended jobs out of the list, but for those that are bookmarked. Pictures stay in the gallery.
+
+    Not for guests.
+    """
     return Cleared(jobs=studio.queue.forget(owner_wanted(person, wanted.owner)))
 
 

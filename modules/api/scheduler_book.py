@@ -20,7 +20,7 @@ from modules.api.carrying import MOST_CARRIED, CarriedJob, take_in, waiting_of, 
 from modules.api.job_control import stop_waiting
 from modules.api.jobs import CLEAN, REFUSED
 from modules.api.scheduler import Img2ImgApiTaskArgs, Offset, Txt2ImgApiTaskArgs, read_task
-from modules.api.services import Owner, Person, Services
+from modules.api.services import Member, Owner, Person, Services
 from modules.api.tasks import Done, TaskModel, parameters_of, task_of, whose
 from modules.contracts.errors import InvalidRequest, StudioError, UnsupportedFeature
 from modules.contracts.jobs import LONGEST_NAME, JobFilter
@@ -56,15 +56,15 @@ class TaskFile(TaskModel):
 
 @router.post("/bookmark/{id}", responses=REFUSED, deprecated=True)
 @router.post("/task/{id}/bookmark", responses=REFUSED)
-def bookmark_task(studio: Services, person: Person, id: str) -> Done:
-    """Keep a task in the history for good."""
+def bookmark_task(studio: Services, person: Member, id: str) -> Done:
+    """Keep a task in the history for good. Not for guests, as all that lasts."""
     studio.queue.mark(job_of(studio, person, id).id, bookmarked=True)
     return Done(message="Task bookmarked")
 
 
 @router.post("/unbookmark/{id}", responses=REFUSED, deprecated=True)
 @router.post("/task/{id}/unbookmark", responses=REFUSED)
-def unbookmark_task(studio: Services, person: Person, id: str) -> Done:
+def unbookmark_task(studio: Services, person: Member, id: str) -> Done:
     """Let a task go with its time again."""
     studio.queue.mark(job_of(studio, person, id).id, bookmarked=False)
     return Done(message="Task unbookmarked")
@@ -72,14 +72,14 @@ def unbookmark_task(studio: Services, person: Person, id: str) -> Done:
 
 @router.post("/rename/{id}", responses=REFUSED, deprecated=True)
 @router.post("/task/{id}/rename", responses=REFUSED)
-def rename_task(studio: Services, person: Person, id: str, name: TaskName = "") -> Done:
+def rename_task(studio: Services, person: Member, id: str, name: TaskName = "") -> Done:
     """Give a task a name; an empty one takes it away."""
     studio.queue.mark(job_of(studio, person, id).id, name=name)
     return Done(message="Task renamed")
 
 
 @router.put("/task/{id}", responses=REFUSED)
-def update_task(studio: Services, person: Person, id: str, body: UpdateTaskArgs) -> Done:
+def update_task(studio: Services, person: Member, id: str, body: UpdateTaskArgs) -> Done:
     """Change a task's name. What it asks for stays; another one is queued instead."""
     record = job_of(studio, person, id)
     if body.checkpoint is not None or body.params is not None:
@@ -113,7 +113,7 @@ def clear_queue(studio: Services, person: Person) -> Done:
 
 
 @router.post("/history/clear", responses=REFUSED)
-def clear_history(studio: Services, person: Person) -> Done:
+def clear_history(studio: Services, person: Member) -> Done:
     """Take the caller's ended tasks out of the history, bookmarked ones aside; for admins everybody's."""
     return Done(message=f"History cleared of {studio.queue.forget(whose(person))} tasks")
 

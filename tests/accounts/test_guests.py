@@ -16,6 +16,8 @@ DRAWING = {
     ("post", "/sdapi/v1/extra-batch-images"), ("post", "/v1/images/generations"), ("post", "/v1/images/edits"),
     ("post", "/api/v1/jobs"), ("post", "/agent-scheduler/v1/queue/txt2img"),
     ("post", "/agent-scheduler/v1/queue/img2img"), ("post", "/api/v1/pictures/{picture_id}/verify"),
+    ("post", "/api/v1/queue/documents"), ("post", "/agent-scheduler/v1/import"),
+    ("post", "/agent-scheduler/v1/task/requeue-failed"),
 }  # fmt: skip
 """Ways to ask for pictures."""
 JOBS = {
@@ -26,6 +28,7 @@ JOBS = {
     ("post", "/agent-scheduler/v1/delete/{id}"), ("delete", "/agent-scheduler/v1/task/{id}"),
     ("post", "/agent-scheduler/v1/move/{id}/{over_id}"), ("post", "/agent-scheduler/v1/task/{id}/move/{over_id}"),
     ("post", "/sdapi/v1/interrupt"), ("post", "/sdapi/v1/skip"),
+    ("post", "/api/v1/queue/cancel"), ("post", "/agent-scheduler/v1/queue/clear"),
 }  # fmt: skip
 """What is done to jobs of the guest's own name."""
 HARMLESS = {

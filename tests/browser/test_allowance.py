@@ -53,7 +53,7 @@ def test_a_person_sees_what_is_left_and_why_no_more_is_drawn(tmp_path: Path, vis
         ada.page.fill("[name=password]", PASSWORD)
         ada.page.click("button")
         ada.page.wait_for_selector("#txt2img_generate")
-        ada.page.wait_for_load_state("networkidle")
+        ada.page.wait_for_selector(".pill.ready")  # comes with what else the page is told of whoever opens it
         assert ada.page.locator(LEFT).count() == 0
         assert not ada.page.locator("#atelier_left").is_visible()
         studio.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from modules.pocket.scenes.lot import draw_scene
+from modules.pocket.scenes.vocabulary import OBJECTS
 from modules.pocket.stages.focus import draw_rows, draw_windows
 from modules.pocket.stages.pictures import SEED
 from modules.pocket.stages.unet import CLOSE_TIMES, OUTLINE_SHARE, OUTLINES, STEPS, draw_close_times, draw_times
@@ -67,6 +68,7 @@ def test_close_ups_hold_the_whole_of_a_scenes_only_thing():
     assert max(cut) < 2.5  # cells, of 12 to 16 that a thing of middle size has
     assert np.mean(np.array(cut) < 0.5) > 0.75
     assert len({tuple(corner) for corner in corners.tolist()}) > 20
+    assert share(rows, lambda scene: scene.things[0].kind in OBJECTS) > 0.6
 
 
 def test_close_ups_are_seen_with_no_more_noise_than_shows_what_they_are():

@@ -16,7 +16,7 @@ from modules.training.journal import Budget, load_checkpoint, save_checkpoint, w
 from modules.training.muon import orthogonalise
 
 COUNT = 8
-SIDES = (64, 128)
+SIDES = (64, 128, 256)
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +68,11 @@ def test_a_spent_budget_changes_nothing_but_leaves_a_checkpoint(work):
 
 def test_the_last_part_shows_whole_pictures_close_ups_and_some_of_half_the_side(work):
     spent = load_checkpoint(work / "unet.pt")["seconds"]
-    late = unet.train_unet(work, Budget(1), spent / 0.75, batch=4, max_steps=16, sides=SIDES)
+    late = unet.train_unet(work, Budget(1), spent / 0.75, batch=4, max_steps=30, sides=SIDES)
     seen = {kind: late[f"pictures_{kind}"] for kind in (*SIDES, "close")}
     assert all(seen.values())
     assert seen["close"] > seen[SIDES[0]]
-    assert sum(seen.values()) < 16 * 4 * unet.LATE  # whole pictures cost more, so there are fewer of them in a step
+    assert sum(seen.values()) < 30 * 4 * unet.LATE  # whole pictures cost more, so there are fewer of them in a step
     early = unet.train_unet(work, Budget(1), spent * 100, batch=4, max_steps=2, sides=SIDES)
     assert (early["pictures_128"], early["pictures_close"]) == (0, 0)
 

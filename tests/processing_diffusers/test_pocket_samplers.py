@@ -181,7 +181,7 @@ def test_image_to_image_keeps_to_the_picture_as_far_as_strength_says(engine, sam
     far = {
         strength: np.abs(np.asarray(image, int) - np.asarray(given, int)).mean() for strength, image in found.items()
     }
-    assert far[0.15] < 12
+    assert far[0.15] < 15
     assert far[0.15] < far[0.9]
 
 

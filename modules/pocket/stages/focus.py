@@ -24,6 +24,8 @@ from modules.pocket.stages.pictures import SEED
 FLAT, PLAIN, SINGLE, FIGURE, SMALL = 4.0, 4.0, 2.0, 3.0, 0.6
 """How much more often than another scene one is seen that is flat, before a plain ground, of one thing, of a plane
 figure, of a small thing."""
+OBJECT = 3.0
+"""How much more often than a plane figure a close-up shows an object: these have more to them than an outline."""
 CORNERED, CORNERS = ("star", "cross"), 2.0
 """Figures with many corners, and how much more often than another figure one of them is seen."""
 SHIFT = 0.12
@@ -40,13 +42,23 @@ def weigh(scene: Scene) -> float:
     return weight * (SMALL if scene.size == "small" else 1.0)
 
 
-def draw_rows(lot: np.random.Generator, scenes: int, size: int, *, close: bool = False) -> NDArray[np.int64]:
-    """`size` numbers of the first `scenes` training scenes, each as often as `weigh` says.
+def weigh_close(scene: Scene) -> float:
+    """How often a scene is seen in close-ups in comparison with others; 0 where it does not fit into one."""
+    if len(scene.things) > 1 or scene.size == "large":
+        return 0.0
+    weight = FLAT if scene.style == STYLES[0] else 1.0
+    weight *= PLAIN if scene.ground.kind == GROUNDS[0] else 1.0
+    kind = scene.things[0].kind
+    return weight * (CORNERS if kind in CORNERED else 1.0 if kind in FIGURES else OBJECT)
 
-    With `close` only scenes whose one thing fits into a close-up; of few scenes there may be none, then any.
+
+def draw_rows(lot: np.random.Generator, scenes: int, size: int, *, close: bool = False) -> NDArray[np.int64]:
+    """`size` numbers of the first `scenes` training scenes, each as often as `weigh` says; with `close`, `weigh_close`.
+
+    Of few scenes there may be none that fits into a close-up; then any.
     """
     survey = _look_through(-(-scenes // 4096) * 4096)
-    weights = survey.weights[:scenes] * survey.close[:scenes] if close else survey.weights[:scenes]
+    weights = (survey.close if close else survey.weights)[:scenes]
     reached = np.cumsum(weights if weights.any() else survey.weights[:scenes])
     return np.searchsorted(reached, lot.random(size) * reached[-1], side="right").clip(max=scenes - 1)
 
@@ -69,7 +81,7 @@ class _Survey:
     """What is known of the first scenes, in their order."""
 
     weights: NDArray[np.float64]
-    close: NDArray[np.bool_]
+    close: NDArray[np.float64]
     centres: NDArray[np.float64]
     """Of the first thing, shares of the side from the top and from the left."""
 
@@ -79,6 +91,6 @@ def _look_through(scenes: int) -> _Survey:
     drawn = [draw_scene(SEED, index) for index in range(scenes)]
     return _Survey(
         np.array([weigh(scene) for scene in drawn]),
-        np.array([len(scene.things) == 1 and scene.size != "large" for scene in drawn]),
+        np.array([weigh_close(scene) for scene in drawn]),
         np.array([(scene.things[0].y, scene.things[0].x) for scene in drawn]),
     )

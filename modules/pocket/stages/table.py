@@ -17,7 +17,7 @@ from modules.training.journal import Budget
 
 SCENES = 8192
 """Pictures for the autoencoder."""
-ENCODED = {128: 98_304, 256: 49_152}
+ENCODED = {128: 98_304, 256: 49_152, 512: 6_144}
 """Scenes for diffusion, by side in pixels."""
 
 Figures = dict[str, Any]

@@ -8,7 +8,7 @@ Noise that hides colours teaches colours and noise that hides nothing teaches te
 decided between them, so most samples are taken there. Which scenes are seen, and how often, is `focus`'s choice.
 
 Composition is learned on pictures of half the side, which cost a quarter; the last part of the time is spent on
-pictures of the whole side and close-ups of them, with some of half the side among them so that both stay usable.
+pictures of the whole side and close-ups of them, with some of half and of twice the side, so that these stay usable.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ OUTLINES, OUTLINE_SHARE = (100, 650), 0.8
 """Timesteps at which outlines are decided, and the share of samples that is spread over these alone."""
 COARSE = 0.7
 """Share of the time spent on half the side only."""
-HALF_SHARE, CLOSE_SHARE = 0.15, 0.5
-"""Shares of the steps after that which see pictures of half the side, and close-ups of the whole side."""
+HALF_SHARE, CLOSE_SHARE, DOUBLE_SHARE = 0.15, 0.5, 0.1
+"""Shares of the steps after that which see pictures of half the side, close-ups of the whole side, and pictures of
+twice the side; the others see the whole side."""
 CLOSE_TIMES = (30, 520)
 """Timesteps at which close-ups are seen: with more noise it does not show what is a close-up and what is a picture."""
 LATE = 2
@@ -101,13 +102,15 @@ def _spread(lot: np.random.Generator, count: int) -> NDArray[np.float64]:
 
 def _choose(stores: list[Encoded], lot: np.random.Generator, done: float) -> tuple[Encoded, int | None]:
     """What a step sees when the share `done` of the training time is over: of which side, and whether in close-ups of
-    how many cells; `stores` has half and whole side."""
+    how many cells; `stores` has half, whole and perhaps twice the side."""
     if len(stores) == 1 or done < COARSE:
         return stores[0], None
     chance = lot.random()
     if chance < HALF_SHARE:
         return stores[0], None
-    return stores[1], stores[0].side // 8 if chance < HALF_SHARE + CLOSE_SHARE else None
+    if chance < HALF_SHARE + CLOSE_SHARE:
+        return stores[1], stores[0].side // 8
+    return stores[2 if len(stores) > 2 and chance < HALF_SHARE + CLOSE_SHARE + DOUBLE_SHARE else 1], None
 
 
 def train_unet(
@@ -117,17 +120,19 @@ def train_unet(
     batch: int = 64,
     max_steps: int | None = None,
     device: str = "cpu",
-    sides: Sequence[int] = (SIDE // 2, SIDE),
+    sides: Sequence[int] = (SIDE // 2, SIDE, SIDE * 2),
 ) -> dict[str, float]:
     """Trains until the budget or `max_steps` end, resuming from `folder`/unet.pt; returns the last figures.
 
     `total_seconds` is the whole training time over all resumptions, along which the learning rate falls and the
-    share of large pictures rises. `batch` counts pictures of the smaller of `sides` in the first part of that time; of
+    share of large pictures rises. Of twice the side there are pictures where the stage "latents" has come to them.
+    `batch` counts pictures of the smaller of `sides` in the first part of that time; of
     larger ones there are fewer, as many latent pixels in all.
     """
     from diffusers.models.attention_processor import AttnProcessor
 
-    stores = [Encoded(folder, side) for side in sides]
+    stores = [Encoded(folder, side) for side in sides[:2]]
+    stores += [Encoded(folder, side) for side in sides[2:] if (folder / f"latents-{side}.pt").exists()]
     levels = signal_levels().to(device)
     torch.manual_seed(0)
     unet = build_unet().to(device)
