@@ -21,12 +21,12 @@ from tests.e2e.server import ROOT, running
 TARGET = ROOT / "docs" / "images" / "studio.png"
 DRAWN = (
     ("a white cross on a red background", 3),
-    ("an orange circle at sunset", 8),
-    ("a blue square on a yellow background", 5),
+    ("an orange ring on a cyan background", 8),
+    ("a red circle to the left of a blue square on a white background", 7),
     ("two purple hearts on a pink background", 2),
     ("a green triangle on a black background", 4),
-    ("a red circle on a white background", 1),
-    ("a large yellow star under a blue sky", 6),
+    ("a white diamond at sunset", 6),
+    ("a yellow star on a blue background", 8),
 )
 WAIT = 180_000
 
