@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 
 import pytest
 from starlette.requests import HTTPConnection
@@ -118,6 +119,18 @@ def spent(request, rig, bob):
 
 def test_every_route_that_draws_is_looked_at():
     assert {path for _, path in DRAWING} == {*BODIES, VERIFYING}
+
+
+def test_of_several_at_once_each_is_refused_by_itself(rig, spent):
+    client, _, says = spent
+    before = (len(rig.engine.seen), len(rig.queue.list()), len(rig.accounts.ledger(limit=1000)))
+    told = client.post("/api/v1/queue/documents", json={"jobs": [{"request": SMALL}] * 2}).json()["jobs"]
+    assert [job["id"] for job in told] == [None, None]
+    assert all(says in job["error"] for job in told)
+    answer = client.post("/agent-scheduler/v1/import", json={"content": json.dumps([{"request": SMALL}])}).json()
+    assert answer["success"] is False
+    assert says in answer["message"]
+    assert (len(rig.engine.seen), len(rig.queue.list()), len(rig.accounts.ledger(limit=1000))) == before
 
 
 def test_what_is_used_up_is_429_with_retry_after_and_nothing_is_done(rig, spent):
