@@ -4,9 +4,8 @@ noted of it.
 
 from __future__ import annotations
 
-import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -15,6 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from modules.api.access import owner_wanted
+from modules.api.images import to_base64
 from modules.api.intake import Intake
 from modules.api.jobs import CLEAN, REFUSED
 from modules.api.services import Owner, Person, Services
@@ -30,6 +30,8 @@ from modules.support.studio import Studio
 
 router = APIRouter(prefix="/api/v1/queue", tags=["queue"])
 MOST_CARRIED = 1000
+LARGEST_FILE = 32 * 2**20
+"""Bytes of pictures after which a list of documents ends."""
 
 
 class CarriedJob(BaseModel):
@@ -69,7 +71,10 @@ class TakenInList(BaseModel):
 
 @router.get("/documents", response_model_exclude_none=True, responses=REFUSED)
 def write_down(studio: Services, person: Person, wanted: Annotated[DocumentsWanted, Query()]) -> CarriedQueue:
-    """The caller's jobs that wait, oldest first, as documents that any studio takes in. They go on waiting."""
+    """The caller's jobs that wait, oldest first, as documents that any studio takes in. They go on waiting.
+
+    Fewer than `limit` come where their pictures are large; `offset` gives those behind them.
+    """
     found = waiting_of(studio, owner_wanted(person, wanted.owner), wanted.limit, wanted.offset)
     jobs = [
         CarriedJob(
@@ -107,12 +112,14 @@ def take_in(studio: Studio, owner: str, job: CarriedJob) -> str:
 
 def waiting_of(
     studio: Studio, owner: str | None, limit: int, offset: int
-) -> Iterable[tuple[JobRecord, GenerationRequest]]:
+) -> Iterator[tuple[JobRecord, GenerationRequest]]:
     """Jobs that wait, oldest first, with what they ask for; of everybody where `owner` is None.
 
-    One that an older version wrote and this one cannot read is left out, and so is one that has started meanwhile and
-    whose pictures are gone.
+    They end after those whose pictures reach `LARGEST_FILE` together, so that no answer is as large as the whole queue;
+    whoever wants the others asks from there on. One that an older version wrote and this one cannot read is left out,
+    and so is one that has started meanwhile and whose pictures are gone.
     """
+    size = 0
     for record in studio.queue.list(owner=owner, state="queued", limit=offset + limit, oldest_first=True)[offset:]:
         try:
             asked = studio.queue.request(record.id)
@@ -120,6 +127,9 @@ def waiting_of(
             continue
         if asked is not None:
             yield record, asked
+            size += sum(map(len, _pictures_of(asked)))
+            if size >= LARGEST_FILE:
+                return
 
 
 def wanted_of(asked: GenerationRequest) -> dict[str, Any]:
@@ -135,20 +145,29 @@ def wanted_of(asked: GenerationRequest) -> dict[str, Any]:
             items = (item for item in declared(kind, (name,)) if item.path not in NOT_ASKED)
             body[name] = {item.path[1]: _plain(getattr(group, item.path[1])) for item in items}
     if asked.image is not None:
-        body["image"]["images"] = [_text(data) for data in asked.image.images]
+        body["image"]["images"] = [to_base64(data) for data in asked.image.images]
     if asked.inpaint is not None:
-        body["inpaint"]["mask"] = _text(asked.inpaint.mask)
-        body["inpaint"]["latent_mask"] = _text(asked.inpaint.latent_mask) or None
+        body["inpaint"]["mask"] = to_base64(asked.inpaint.mask)
+        body["inpaint"]["latent_mask"] = to_base64(asked.inpaint.latent_mask) or None
     if asked.enlarge is not None:
-        body["enlarge"]["images"] = [_text(data) for data in _told(asked.enlarge)]
-    body["hires"]["first_pass"] = _text(asked.first_pass) or None
+        body["enlarge"]["images"] = [to_base64(data) for data in _told(asked.enlarge)]
+    body["hires"]["first_pass"] = to_base64(asked.first_pass) or None
     body["control"] = {"units": [_unit(unit) for unit in asked.control.units]}
     return body
 
 
+def _pictures_of(asked: GenerationRequest) -> Iterator[bytes]:
+    yield from () if asked.image is None else asked.image.images
+    yield from () if asked.enlarge is None else asked.enlarge.images
+    yield from () if asked.inpaint is None else (asked.inpaint.mask, asked.inpaint.latent_mask)
+    yield asked.first_pass
+    for unit in asked.control.units:
+        yield from (unit.image, unit.mask)
+
+
 def _unit(unit: ControlUnit) -> dict[str, Any]:
     values = {item.path[-1]: _plain(value_of(unit, item)) for item in unit_parameters()}
-    return {**values, "image": _text(unit.image) or None, "mask": _text(unit.mask) or None}
+    return {**values, "image": to_base64(unit.image) or None, "mask": to_base64(unit.mask) or None}
 
 
 def _terms_of(record: JobRecord) -> dict[str, Any]:
@@ -170,7 +189,3 @@ def _told(given: EnlargeParams) -> list[bytes]:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")

@@ -132,6 +132,12 @@ class LegacyField:
             raise InvalidRequest(f"{name} is {value!r}; a value of type {wanted} is needed.") from error
 
 
+def complaint_of(error: ValidationError) -> str:
+    """The first thing that is wrong with a body, by its place, without repeating what was sent."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}."
+
+
 def fields_of(mode: str) -> Iterator[LegacyField]:
     """The declared parameters that a body of `mode` (`txt2img`, `img2img`) can set, by a field or an override."""
     groups = GROUPS_OF[mode]

@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from modules.api.access import job_of
 from modules.api.carrying import MOST_CARRIED, CarriedJob, take_in, waiting_of, wanted_of
+from modules.api.fields import complaint_of
 from modules.api.job_control import stop_waiting
 from modules.api.jobs import CLEAN, REFUSED
 from modules.api.scheduler import Img2ImgApiTaskArgs, Offset, Txt2ImgApiTaskArgs, read_task
@@ -185,9 +186,7 @@ def _checked(kind: type[Any], values: dict[str, Any]) -> Any:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InvalidRequest(f"{place}: {first['msg']}") from None
+        raise InvalidRequest(complaint_of(error)) from None
 
 
 def _told(message: str, refused: list[str]) -> Done:

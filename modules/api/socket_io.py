@@ -23,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from modules.api.auth import SignedIn, proof_of
 from modules.api.feed import ENDS, MOST_READERS, Feed
+from modules.api.fields import complaint_of
 from modules.api.jobs import CLEAN
 from modules.api.messages import local_path
 from modules.api.watching import SEND_SECONDS, Message, Watch, follow, watch_for
@@ -149,8 +150,7 @@ class SocketIO:
         try:
             wanted = Wanted.model_validate(dict(connection.query_params))
         except ValidationError as error:
-            first = error.errors()[0]
-            raise InvalidRequest(f"{first['loc'][0]}: {first['msg']}.") from error
+            raise InvalidRequest(complaint_of(error)) from error
         caller: Caller = connection.state.caller
         self._feed.check_room(caller.name)
         return await asyncio.to_thread(

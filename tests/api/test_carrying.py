@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from modules.api import carrying
 from modules.api.carrying import wanted_of
 from modules.outputs.metadata import encode
 from tests.api.fakes import SMALL, b64, made, opened, picture
@@ -59,6 +60,18 @@ def test_what_a_picture_said_of_itself_is_carried_with_it(client, rig):
     job = made(client, enlarge={"images": [b64(data)], "upscaler": "Lanczos", "scale": 2.0})["id"]
     again = made(client, enlarge=wanted_of(rig.queue.request(job))["enlarge"])["id"]
     assert rig.queue.request(again).enlarge.infotexts == ("a cat\nSteps: 2",)
+
+
+def test_a_list_ends_where_its_pictures_are_large_and_goes_on_from_there(client, rig, monkeypatch):
+    rig.queue.pause()
+    jobs = [made(client, seeds={"seed": seed}, **PICTURES)["id"] for seed in range(5)]
+    size = len(rig.queue.request(jobs[0]).image.images[0])
+    monkeypatch.setattr(carrying, "LARGEST_FILE", 2 * size)
+    seen = []
+    while part := client.get(f"/api/v1/queue/documents?offset={len(seen)}").json()["jobs"]:
+        assert len(part) <= 2
+        seen += [job["request"]["seeds"]["seed"] for job in part]
+    assert seen == list(range(5))
 
 
 def test_one_that_is_refused_hinders_no_other(client, rig):

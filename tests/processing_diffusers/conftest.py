@@ -170,6 +170,11 @@ def all_families(tmp_path_factory, request):
     bench.engine.close()
 
 
+def apart(one, other):
+    """The largest difference of two pictures' numbers."""
+    return float((one - other).abs().max())
+
+
 def ask(
     text="a red circle", *, seed=1, steps=3, size=64, batch=1, count=1, sampler="Euler", cfg=5.0, model=None, **groups
 ):

@@ -16,7 +16,7 @@ from modules.contracts.errors import BrokenModel, InvalidRequest, UnknownModel, 
 from modules.contracts.infotext import parse, to_request
 from modules.contracts.request import GenerationRequest, HiresParams, ImageParams, InpaintParams
 from tests.factories import controls
-from tests.processing_diffusers.conftest import CLOSE, ask, encode, held_back, in_threads, make_engine, speckled
+from tests.processing_diffusers.conftest import CLOSE, apart, ask, encode, held_back, in_threads, make_engine, speckled
 
 
 def circle(size=64, box=(16, 16, 48, 48)):
@@ -74,11 +74,6 @@ def studio(tmp_path_factory, tiny_sd15_folder, tiny_sd15_inpaint_folder, tiny_sd
 def draw(studio, exact):
     """Gives the decoder's own numbers of the request's first picture."""
     return lambda request: exact(studio.draw(request))
-
-
-def apart(one, other):
-    """The largest difference of two pictures."""
-    return float((one - other).abs().max())
 
 
 @pytest.fixture(scope="module")

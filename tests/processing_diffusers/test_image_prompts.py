@@ -18,7 +18,16 @@ from modules.control.image_prompt import show_to
 from modules.networks.rows import ModuleShelf
 from modules.processing_diffusers.inside.speaking import RowSpeeches, Speech, find_cross_attentions
 from tests.factories import controls, image_prompts
-from tests.processing_diffusers.conftest import CLOSE, encode, held_back, in_threads, make_engine, pixels, speckled
+from tests.processing_diffusers.conftest import (
+    CLOSE,
+    apart,
+    encode,
+    held_back,
+    in_threads,
+    make_engine,
+    pixels,
+    speckled,
+)
 from tests.processing_diffusers.conftest import ask as ask_for
 
 SEEN = 1e-4
@@ -96,11 +105,6 @@ def studio(tmp_path_factory, made, tiny_sd15_folder, tiny_sdxl_folder):
 def draw(studio, exact):
     """Gives the decoder's own numbers of the request's first picture."""
     return lambda request: exact(studio.draw(request))
-
-
-def apart(one, other):
-    """The largest difference of two pictures."""
-    return float((one - other).abs().max())
 
 
 def looked_at(kind, picture):

@@ -30,7 +30,7 @@ from modules.processing_diffusers.inside.references import RowReferences, find_p
 from modules.processing_diffusers.inside.sharing import Look, share_statistics
 from modules.processing_diffusers.referring import fidelity_of
 from tests.factories import controls
-from tests.processing_diffusers.conftest import CLOSE, encode, held_back, in_threads, make_engine, speckled
+from tests.processing_diffusers.conftest import CLOSE, apart, encode, held_back, in_threads, make_engine, speckled
 from tests.processing_diffusers.conftest import ask as ask_for
 
 ONE, OTHER = encode(speckled(seed=1)), encode(speckled(96, 64, seed=2))
@@ -76,11 +76,6 @@ def studio(tmp_path_factory, request, tiny_sd15_folder):
 def draw(studio, exact):
     """Gives the decoder's own numbers of the request's first picture."""
     return lambda request: exact(studio.draw(request))
-
-
-def apart(one, other):
-    """The largest difference of two pictures."""
-    return float((one - other).abs().max())
 
 
 def test_a_unit_without_weight_and_one_that_is_off_leave_every_bit_as_it_was(draw):
