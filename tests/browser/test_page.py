@@ -85,7 +85,7 @@ def test_the_readers_of_the_document_stand_within_their_policy(
 
 def test_a_prompt_becomes_a_picture_with_its_parameters(stage: Stage, visit: Open) -> None:
     seen = visit(stage.address)
-    seen.page.locator(".chip", has_text="red circle").click()
+    seen.page.get_by_role("button", name="a red circle on a white background", exact=True).click()
     assert seen.page.input_value("#txt2img_prompt textarea") == "a red circle on a white background"
     seen.page.keyboard.press("Control+Enter")
     seen.page.wait_for_selector(".thumb")
