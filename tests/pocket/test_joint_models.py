@@ -1,4 +1,4 @@
-"""The networks in SD 3's layout learn, stop and go on, are distilled, and leave as folders that diffusers opens."""
+"""The network in SD 3's layout learns, stops and goes on, and leaves as a folder that diffusers opens."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ import pytest
 import torch
 
 from modules.contracts.request import SamplingParams
-from modules.pocket.stages import turbo
 from modules.pocket.stages.flow import CountedAttention, even_times, walk
 from modules.pocket.stages.lesson import Plan, guided, velocity_of
 from modules.pocket.stages.scenery import tokenize
 from modules.pocket.stages.silent import build_counter, build_silence
 from modules.pocket.stages.text import WIDTH, load_text, train_text
 from modules.pocket.stages.transformer import build_transformer, export_transformer, load_transformer, train_transformer
-from modules.pocket.stages.turbo import export_turbo, stops, train_turbo
 from modules.pocket.stages.vae import build_vae
 from modules.pocket.stages.words import PADDING, say, with_projection
 from modules.pocket.tokens import learn_merges, write_tokenizer
@@ -69,10 +67,9 @@ def parts(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def work(parts):
-    """The same after both stages."""
+    """The same after the stage."""
     makers = (Fields(parts), Fields(parts))
     train_transformer(parts, Budget(5), 60, PLAN, tiny(), makers)
-    train_turbo(parts, Budget(5), 60, replace(PLAN, total_steps=30), tiny(), makers)
     return parts
 
 
@@ -81,8 +78,8 @@ def words_of(folder, texts):
     return say(encoder, torch.from_numpy(tokenize(folder, list(texts))))
 
 
-def drawn(folder, name, velocity, times):
-    network = load_transformer(folder, name, tiny())
+def drawn(folder, velocity, times):
+    network = load_transformer(folder, tiny())
     network.set_attn_processor(CountedAttention(PADDING))
     with torch.no_grad():
         noise = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(4))
@@ -108,53 +105,39 @@ def test_the_transformer_learns_what_belongs_to_which_words(work):
     rows = [json.loads(line) for line in (work / "transformer.jsonl").read_text().splitlines()]
     assert rows[-1]["loss_now"] < rows[0]["loss_now"] / 2
     words, empty = words_of(work, TEXTS), words_of(work, [""])
-    made = drawn(work, "transformer", lambda network: guided(network, words, empty, 1.5), even_times(8))
+    made = drawn(work, lambda network: guided(network, words, empty, 1.5), even_times(8))
     right = (made - targets()).square().mean(dim=(1, 2, 3))
     wrong = (made - targets().flip(0)).square().mean(dim=(1, 2, 3))
     assert (right < 0.25).all(), right
     assert (wrong > 4 * right).all(), wrong
 
 
-def test_four_steps_without_guidance_reach_what_the_teacher_reaches_in_twenty_with_it(work):
-    words, empty = words_of(work, TEXTS), words_of(work, [""])
-    times = torch.cat(
-        [torch.linspace(a, b, 6)[:-1] for a, b in zip(stops()[:-1], stops()[1:], strict=True)] + [torch.zeros(1)]
-    )
-    wanted = drawn(work, "transformer", lambda net: guided(net, words, empty, turbo.GUIDANCE), times)
-    taught = drawn(work, "turbo", lambda net: velocity_of(net, words), stops())
-    naive = drawn(work, "transformer", lambda net: velocity_of(net, words), stops())
-    assert len(stops()) == turbo.STEPS + 1
-    assert (taught - wanted).square().mean() < 0.5 * (naive - wanted).square().mean()
-
-
-@pytest.mark.parametrize("train", [train_transformer, train_turbo])
-def test_a_resumed_training_ends_in_the_same_weights_to_the_bit(work, tmp_path, train):
+def test_a_resumed_training_ends_in_the_same_weights_to_the_bit(work, tmp_path):
     makers, ended = (Fields(work), Fields(work)), []
     for name, runs in (("whole", (4,)), ("parts", (1, 3))):
         folder = tmp_path / name
         folder.mkdir()
-        for file in ("tokenizer", "text.pt", *(("transformer.pt",) if train is train_turbo else ())):
+        for file in ("tokenizer", "text.pt"):
             (folder / file).symlink_to(work / file)
         for steps in runs:
             # The change from the small side to the large one lies within, at seven tenths.
-            train(folder, Budget(5), 60, replace(PLAN, total_steps=4, max_steps=steps), tiny(), makers)
-        ended.append(load_checkpoint(folder / ("turbo.pt" if train is train_turbo else "transformer.pt")))
+            train_transformer(folder, Budget(5), 60, replace(PLAN, total_steps=4, max_steps=steps), tiny(), makers)
+        ended.append(load_checkpoint(folder / "transformer.pt"))
     assert ended[0]["step"] == ended[1]["step"] == 4
     for part in ("model", "average"):
         assert all(torch.equal(value, ended[1][part][name]) for name, value in ended[0][part].items())
 
 
-@pytest.mark.parametrize(("export", "steps", "guidance"), [(export_transformer, 20, 2.5), (export_turbo, 4, 1.0)])
-def test_the_exported_folder_opens_and_draws_as_in_training(work, tmp_path, export, steps, guidance):
+def test_the_exported_folder_opens_and_draws_as_in_training(work, tmp_path):
     from diffusers import StableDiffusion3Pipeline
 
     target = tmp_path / "model"
-    export(work, target, tiny())
+    export_transformer(work, target, tiny())
     assert json.loads((target / "defaults.json").read_text()) == {
         "sampler": "Euler",
         "scheduler": "Automatic",
-        "steps": steps,
-        "cfg_scale": guidance,
+        "steps": 20,
+        "cfg_scale": 2.5,
     }
     card = (target / "README.md").read_text()
     assert "T5" in card
@@ -168,8 +151,7 @@ def test_the_exported_folder_opens_and_draws_as_in_training(work, tmp_path, expo
     made = pipeline(
         TEXTS[0], latents=noise, num_inference_steps=4, guidance_scale=1.0, height=64, width=64, output_type="latent"
     ).images
-    name = "turbo" if export is export_turbo else "transformer"
-    network = load_transformer(work, name, tiny())
+    network = load_transformer(work, tiny())
     network.set_attn_processor(CountedAttention(PADDING))
     with torch.no_grad(), torch.autocast("cpu", enabled=False):
         wanted = walk(velocity_of(network, words_of(work, TEXTS[:1])), noise, pipeline.scheduler.sigmas)
@@ -184,18 +166,24 @@ def test_the_studio_draws_with_an_exported_folder_what_diffusers_draws(work, tmp
     from modules.processing_diffusers.stages import prepare
     from tests.processing_diffusers.conftest import ask, make_engine, pixels
 
-    target = tmp_path / "models" / "checkpoints" / "pocket-turbo"
-    export_turbo(work, target, tiny())
+    target = tmp_path / "models" / "checkpoints" / "pocket-mmdit"
+    export_transformer(work, target, tiny())
     bench = make_engine(tmp_path / "engine", tmp_path / "models")
     noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(4))
     monkeypatch.setattr(prepare, "draw_noise", lambda pictures, plan: (noise, [torch.Generator()]))
     sampling = SamplingParams(steps=4)  # sampler, schedule and CFG are the model's own
-    result = bench.draw(ask(TEXTS[0], model="pocket-turbo", sampling=sampling))
+    result = bench.draw(ask(TEXTS[0], model="pocket-mmdit", sampling=sampling))
     bench.engine.close()
     plain = StableDiffusion3Pipeline.from_pretrained(str(target), local_files_only=True, dtype=torch.float64)
     plain.set_progress_bar_config(disable=True)
     theirs = plain(
-        TEXTS[0], latents=noise.double(), num_inference_steps=4, guidance_scale=1.0, height=64, width=64
+        TEXTS[0],
+        negative_prompt="blurry",
+        latents=noise.double(),
+        num_inference_steps=4,
+        guidance_scale=2.5,
+        height=64,
+        width=64,
     ).images[0]
     assert abs(pixels(result.pictures[0]) - np.asarray(theirs, np.int16)).max() <= 1
     assert not result.notes
@@ -215,7 +203,7 @@ def test_the_third_encoder_says_nothing_and_counts_as_the_first_does(parts):
 
 def test_stages_say_what_is_missing(parts, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"turbo\.pt"):
-        export_turbo(tmp_path, tmp_path / "out")
+        export_transformer(tmp_path, tmp_path / "out")
     with pytest.raises(FileNotFoundError, match=r"latents-64\.pt"):
         train_transformer(parts, Budget(1), 60, replace(PLAN, total_steps=None, max_steps=1), tiny())
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""Rows of the table for the two models in SD 3's layout. Each trains and then exports what it has.
+"""Row of the table for the model in SD 3's layout, which trains and then exports what it has.
 
 Nothing heavy is imported before a stage runs.
 """
@@ -44,16 +44,5 @@ def run_transformer(run: Run) -> Answer:
     return True, {**figures, "bytes": export_transformer(run.work, folder_of(run.models, "mmdit"))}
 
 
-def run_turbo(run: Run) -> Answer:
-    """Trains and exports `pocket-turbo`."""
-    from modules.pocket.stages.turbo import export_turbo, train_turbo
-
-    figures = train_turbo(run.work, run.budget, run.seconds, plan_for(run))
-    return True, {**figures, "bytes": export_turbo(run.work, folder_of(run.models, "turbo"))}
-
-
-JOINT_ROWS: tuple[tuple[str, float, Callable[[Run], Answer]], ...] = (
-    ("transformer", 90, run_transformer),
-    ("turbo", 25, run_turbo),
-)
+JOINT_ROWS: tuple[tuple[str, float, Callable[[Run], Answer]], ...] = (("transformer", 90, run_transformer),)
 """Name, usual minutes and what runs."""

@@ -93,14 +93,14 @@ def train_transformer(
     return lesson.run(loss, batches, budget, total_seconds)
 
 
-def load_transformer(folder: Path, name: str = NAME, network: Any = None) -> Any:
+def load_transformer(folder: Path, network: Any = None) -> Any:
     """The trained network with averaged weights, frozen. Raises FileNotFoundError before the first checkpoint.
 
     `network` is a fresh one of the layout of the checkpoint, where that is not the family's own.
     """
-    state = load_checkpoint(folder / f"{name}.pt")
+    state = load_checkpoint(folder / f"{NAME}.pt")
     if state is None:
-        raise FileNotFoundError(folder / f"{name}.pt")
+        raise FileNotFoundError(folder / f"{NAME}.pt")
     network = network or build_transformer()
     network.load_state_dict(state["average"])
     return network.eval().requires_grad_(False)
@@ -113,4 +113,4 @@ def export_transformer(folder: Path, target: Path, network: Any = None) -> int:
     network is larger than the family allows; `target` is then left as it was.
     """
     drawn = Drawn("pocket-mmdit", ABOUT, {"shift": SHIFT}, STEPS, GUIDANCE)
-    return write_joint(folder, target, NAME, load_transformer(folder, NAME, network), drawn)
+    return write_joint(folder, target, NAME, load_transformer(folder, network), drawn)

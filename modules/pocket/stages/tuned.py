@@ -36,12 +36,25 @@ def inpaint_folder(models: Path) -> Path:
     return models.with_name(f"{models.name}-inpaint")
 
 
+def turbo_folder(models: Path) -> Path:
+    """Where the four-step version of the base in `models` stands: beside it, `-turbo` behind its name."""
+    return models.with_name(f"{models.name}-turbo")
+
+
 def run_inpaint(run: Run) -> Answer:
     """Trains and exports `pocket-inpaint`."""
     from modules.pocket.stages.inpaint import export_inpaint, train_inpaint
 
     figures = train_inpaint(run.work, run.budget, run.seconds, _tuning(run))
     return True, {**figures, "bytes": export_inpaint(run.work, inpaint_folder(run.models), run.models)}
+
+
+def run_turbo(run: Run) -> Answer:
+    """Trains and exports `pocket-turbo`."""
+    from modules.pocket.stages.turbo import export_turbo, train_turbo
+
+    figures = train_turbo(run.work, run.budget, run.seconds, _tuning(run))
+    return True, {**figures, "bytes": export_turbo(run.work, turbo_folder(run.models), run.models)}
 
 
 def run_control(kind: str, run: Run) -> Answer:
@@ -90,6 +103,7 @@ def run_inversion(run: Run) -> Answer:
 
 
 ROWS: tuple[tuple[str, float, Callable[[Run], Answer]], ...] = (
+    ("turbo", 25, run_turbo),
     ("inpaint", 40, run_inpaint),
     ("control-canny", 20, partial(run_control, "canny")),
     ("control-scribble", 20, partial(run_control, "scribble")),
