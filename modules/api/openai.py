@@ -43,6 +43,7 @@ from modules.contracts.validation import validate
 from modules.outputs.metadata import encode
 from modules.support.preferences import Preferences
 from modules.support.studio import Studio
+from modules.support.usual import usual_steps
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 QUALITY = "jpeg_quality"
@@ -151,14 +152,12 @@ def _request(wanted: Wanted, studio: Studio, defaults: Mapping[str, Mapping[str,
     quality = wanted.file_quality(form)
     width, height = _size(wanted.size)
     model = defaults.get("model", {})
+    checkpoint = find_checkpoint(studio.catalog, wanted.model or model.get("checkpoint"))
     asked = GenerationRequest(
         prompt=PromptParams(wanted.prompt, **defaults.get("prompt", {})),
         canvas=CanvasParams(width, height, wanted.n or 1),
-        sampling=SamplingParams(steps=wanted.steps()),
-        model=ModelParams(
-            find_checkpoint(studio.catalog, wanted.model or model.get("checkpoint")),
-            find_vae(studio.catalog, model.get("vae") or ""),
-        ),
+        sampling=SamplingParams(steps=wanted.steps(usual_steps(studio.catalog, checkpoint))),
+        model=ModelParams(checkpoint, find_vae(studio.catalog, model.get("vae") or "")),
         output=OutputParams(save=wanted.response_format == "url", format=form),
         own=() if quality is None else ((QUALITY, quality),),
     )

@@ -11,7 +11,6 @@ from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
-from modules.contracts.request import SamplingParams
 
 LONGEST_PROMPT = 32_000
 MOST = 10
@@ -42,9 +41,9 @@ class Wanted(BaseModel):
     moderation: Literal["auto", "low"] | None = Field(None, description="There is none; a note says so.")
     user: str | None = Field(None, max_length=1000, description="Not looked at and not kept; a note says so.")
 
-    def steps(self) -> int:
-        """Denoiser steps for the quality."""
-        return round(SamplingParams().steps * SHARE_OF_STEPS.get(self.quality or "auto", 1.0))
+    def steps(self, usual: int) -> int:
+        """Denoiser steps for the quality, of a model that is drawn with `usual` ones; at least one."""
+        return max(1, round(usual * SHARE_OF_STEPS.get(self.quality or "auto", 1.0)))
 
     def told_quality(self) -> str:
         """The quality in the words of an answer."""

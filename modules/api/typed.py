@@ -25,10 +25,13 @@ from modules.contracts.parameters import Declared, declared
 from modules.contracts.request import GROUPS, GenerationRequest
 from modules.contracts.validation import MAX_PROMPT_CHARACTERS
 from modules.support.studio import Studio
+from modules.support.usual import usual_steps
 
 KINDS: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str, "tuple[str, ...]": list[str]}
 NOT_ASKED = {("output", "save")}
 """Pictures of these jobs are always kept: their ids are the only way to them."""
+LEFT_TO_THE_MODEL = {("sampling", "steps")}
+BEST = "left out, the number that the model is best drawn with"
 MOST_PICTURES = 64
 NO_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 PICTURE = "in base64 or as a data URI; PNG, JPEG, WebP, AVIF, GIF or BMP."
@@ -71,6 +74,9 @@ class UnitWanted(_Unit):
 def _group(name: str) -> type[BaseModel]:
     wanted = {item.path[1]: item for item in declared(GROUPS[name], (name,)) if item.path not in NOT_ASKED}
     fields: dict[str, Any] = {key: _definition(item) for key, item in wanted.items()}
+    for key in (item.path[1] for item in wanted.values() if item.path in LEFT_TO_THE_MODEL):
+        kind, field = fields[key]
+        fields[key] = (kind | None, Field(None, title=field.title, description=f"{field.description}; {BEST}"))
     if name == "image":
         several = Annotated[list[str], Field(min_length=1, max_length=MOST_PICTURES)]
         fields["images"] = (
@@ -166,6 +172,8 @@ def read_wanted(
         "checkpoint": find_checkpoint(studio.catalog, groups["model"]["checkpoint"]),
         "vae": find_vae(studio.catalog, groups["model"]["vae"] or ""),
     }
+    if groups["sampling"]["steps"] is None:
+        groups["sampling"]["steps"] = usual_steps(studio.catalog, groups["model"]["checkpoint"])
     wanted_refiner = groups["refiner"]["checkpoint"]
     groups["refiner"]["checkpoint"] = find_checkpoint(studio.catalog, wanted_refiner) if wanted_refiner else None
     _look_up(groups["sampling"], studio)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from modules.bootstrap.flags import Command
+from modules.bootstrap.flags import RECIPE, Command
 from modules.cli import terminal
 from modules.cli.recipe import request_from, targets
 from modules.contracts.accounts import TERMINAL
@@ -18,6 +19,7 @@ from modules.contracts.events import Event, StageStarted, StepDone
 from modules.contracts.jobs import JobHandle
 from modules.contracts.request import GenerationRequest
 from modules.contracts.result import GenerationResult
+from modules.support.usual import usual_steps
 
 if TYPE_CHECKING:
     from modules.support.studio import Status, Studio
@@ -36,11 +38,15 @@ STAGES = {
 
 def run(command: Command) -> int:
     """Draws and writes. 0 when every picture is in its file; errors go up as `StudioError`, Ctrl-C stops the job."""
-    return carry_out(command, request_from(command.arguments))
+    given = command.arguments
+    return carry_out(command, request_from(given), own_steps=getattr(given, RECIPE["--steps"]) is None)
 
 
-def carry_out(command: Command, request: GenerationRequest) -> int:
-    """One job of a studio of its own, its pictures in the files that `-o` names. As `run`."""
+def carry_out(command: Command, request: GenerationRequest, *, own_steps: bool = False) -> int:
+    """One job of a studio of its own, its pictures in the files that `-o` names. As `run`.
+
+    `own_steps` takes the model's own number of steps in place of the request's.
+    """
     output: Path = command.arguments.output
     _make_folder(output)
     console = terminal.remarks()
@@ -53,6 +59,9 @@ def carry_out(command: Command, request: GenerationRequest) -> int:
     # Making pictures larger needs no checkpoint, so none is loaded beforehand.
     studio = build_studio(command.options, private=True, warm=request.enlarge is None)
     try:
+        if own_steps:
+            steps = usual_steps(studio.catalog, request.model.checkpoint)
+            request = replace(request, sampling=replace(request.sampling, steps=steps))
         handle = studio.queue.submit(request, owner=TERMINAL)
         result = follow(handle, studio.status, console)
         _write(result, output, studio, console)

@@ -21,6 +21,7 @@ from modules.contracts.errors import BrokenModel, UnknownModel
 from modules.control.catalog import ControlCatalog
 from modules.outputs.store import DiskPictureStore
 from modules.prompts.book import PromptBook
+from modules.sd_models.families import load_families
 from modules.support.bus import EventBus
 from modules.support.options import CORE_SETTINGS
 from modules.support.paths import Paths
@@ -29,6 +30,7 @@ from modules.support.settings import Settings
 from modules.support.studio import Status, Studio
 from tests.call_queue.fakes import FakeEngine, MemoryPictures
 
+FAMILIES = Path(__file__).resolve().parents[2] / "configs" / "families.json"
 SECRET = "correct horse battery staple"
 PASSWORD = "correct horse battery"
 SMALL = {"prompt": {"text": "a cat"}, "canvas": {"width": 64, "height": 64}, "sampling": {"steps": 2}}
@@ -36,13 +38,20 @@ SMALL = {"prompt": {"text": "a cat"}, "canvas": {"width": 64, "height": 64}, "sa
 
 
 class FakeCatalog:
-    """Two models, one broken; a VAE; a handful of samplers."""
+    """Three models, one distilled to four steps and one broken; a VAE; a handful of samplers."""
 
     def __init__(self, folder):
         self.rows = (
             ModelEntry("pocket", folder / "pocket", "diffusers", "sd15", 128),
             ModelEntry(
-                "people/photo", folder / "photo.safetensors", "single_file", "sd15", 512, "0123456789", "ab" * 32
+                "people/photo",
+                folder / "photo.safetensors",
+                "single_file",
+                "sd15",
+                512,
+                "0123456789",
+                "ab" * 32,
+                details={"defaults": {"steps": 4}},
             ),
             ModelEntry("torn", folder / "torn.safetensors", "single_file", None, 512, problem="torn is cut off."),
         )
@@ -86,7 +95,7 @@ class FakeCatalog:
         return ()
 
     def family(self, id):
-        raise KeyError(id)
+        return next(family for family in load_families(FAMILIES) if family.id == id)
 
     def refresh(self):
         self.refreshed += 1

@@ -38,6 +38,14 @@ def test_names_are_looked_up_and_pictures_read(client, rig):
 
 
 @pytest.mark.parametrize(
+    ("model", "steps", "drawn"), [(None, None, 20), ("people/photo", None, 4), ("people/photo", 9, 9)]
+)
+def test_steps_left_out_are_those_that_the_model_is_best_drawn_with(client, rig, model, steps, drawn):
+    rig.queue.handle(made(client, model={"checkpoint": model}, sampling={"steps": steps})["id"]).wait(10)
+    assert rig.engine.seen[-1].sampling.steps == drawn
+
+
+@pytest.mark.parametrize(
     ("body", "status", "word"),
     [
         ({"sampling": {"steps": 0}}, 422, "steps"),
@@ -68,7 +76,9 @@ def test_what_cannot_be_is_refused_before_anything_is_stored(client, rig, body, 
 def test_bounds_in_the_document_are_those_of_the_declarations(client):
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     steps = schemas["SamplingWanted"]["properties"]["steps"]
-    assert (steps["minimum"], steps["maximum"], steps["default"]) == (1, 1000, 20)
+    number = steps["anyOf"][0]
+    assert (number["minimum"], number["maximum"], steps.get("default")) == (1, 1000, None)
+    assert "the model is best drawn with" in steps["description"]
     assert "save" not in schemas["OutputWanted"]["properties"]
     assert schemas["JobWanted"]["examples"]
 

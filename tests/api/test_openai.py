@@ -54,6 +54,13 @@ def test_quality_is_a_number_of_steps(client, rig):
     assert rig.engine.seen[-1].sampling.steps == 10
 
 
+def test_quality_is_a_share_of_the_steps_that_the_model_is_best_drawn_with(client, rig):
+    for quality, steps in ((None, 4), ("low", 2), ("hd", 8)):
+        body = {"prompt": "a cat", "size": "64x64", "quality": quality, "model": "people/photo"}
+        assert client.post(GENERATE, json=body).status_code == 200
+        assert rig.engine.seen[-1].sampling.steps == steps
+
+
 def test_files_are_of_the_format_and_compression_asked_for(client, rig, monkeypatch):
     noise = Image.effect_noise((64, 64), 120).convert("RGB")
     plain = rig.engine.generate

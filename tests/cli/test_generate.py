@@ -4,6 +4,7 @@ import io
 import logging
 import sys
 import types
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -11,11 +12,14 @@ from rich.console import Console
 
 from modules.bootstrap import flags
 from modules.cli import dispatch, generate, terminal
+from modules.contracts.catalog import ModelEntry
 from modules.contracts.errors import UnknownModel
 from modules.contracts.events import JobDone, StageStarted, StepDone
 from modules.contracts.result import GenerationResult, Picture
+from modules.sd_models.families import load_families
 from modules.support.studio import Status
 
+FAMILIES = Path(__file__).resolve().parents[2] / "configs" / "families.json"
 EVENTS = [
     StageStarted("j", stage="denoise", batch=0, batches=2),
     StepDone("j", step=3, steps=10, batch=1, batches=2, progress=0.65),
@@ -39,6 +43,13 @@ class Studio:
         self.queue = self
         self.status = Status()
         self.settings = {"jpeg_quality": 90}
+        self.catalog = self
+
+    def find_model(self, name):
+        return ModelEntry(name or "fast", Path("fast"), "diffusers", "sd15", 512, details={"defaults": {"steps": 4}})
+
+    def family(self, id):
+        return next(family for family in load_families(FAMILIES) if family.id == id)
 
     def submit(self, request, owner):
         self.requests.append((owner, request))
@@ -93,6 +104,11 @@ def test_one_picture_is_in_its_file_with_its_recipe(studio, tmp_path, capsys):
     (owner, request), *rest = studio.requests
     assert (owner, request.prompt.text, request.output.save, rest) == ("cli", "a fox", False, [])
     assert studio.closed == 1
+
+
+def test_steps_left_out_are_those_that_the_model_is_best_drawn_with(studio, tmp_path):
+    assert run("-o", tmp_path / "fox.png") == run("-o", tmp_path / "fox.png", "--steps", 9) == 0
+    assert [request.sampling.steps for _owner, request in studio.requests] == [4, 9]
 
 
 def test_several_pictures_are_numbered(studio, tmp_path):
