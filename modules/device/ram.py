@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
 
 _CGROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file"),
@@ -63,10 +69,16 @@ def container_memory(root: Path = Path("/")) -> SystemMemory | None:
 
 def process_memory() -> ProcessMemory:
     """This process."""
+    info = _process(os.getpid()).memory_info()
+    return ProcessMemory(int(info.rss), _peak(info))
+
+
+@lru_cache(maxsize=1)
+def _process(pid: int) -> psutil.Process:
+    """Kept, because to look a process up takes longer than to ask it."""
     import psutil
 
-    info = psutil.Process().memory_info()
-    return ProcessMemory(int(info.rss), _peak(info))
+    return psutil.Process(pid)
 
 
 def _peak(info: object) -> int | None:

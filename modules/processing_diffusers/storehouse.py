@@ -57,6 +57,7 @@ class Storehouse:
         self._vaes: ModelPool[object, VaePart] = ModelPool(
             budget=self._budget, limit=VAES_KEPT, size_of=lambda vae: vae.size_bytes, dispose=self._dispose_vae
         )
+        self._whole = 0
         self._resting: set[object] = set()
         """Keys of models that were loaded into main memory last."""
 
@@ -64,7 +65,10 @@ class Storehouse:
         return int(float(self._settings["model_memory_share"]) * self._total())
 
     def _total(self) -> int:
-        return self._choice.handler.memory().total or ASSUMED_MEMORY
+        """Bytes of the device, asked for once: every job that gives a model back wants to know."""
+        if not self._whole:
+            self._whole = self._choice.handler.memory().total or ASSUMED_MEMORY
+        return self._whole
 
     def _weigh(self, model: DrawingModel) -> int:
         """Bytes against the budget. One that rests counts with the share that it takes of main memory."""
