@@ -117,9 +117,10 @@ class Conductor:
             self._fail(run, StudioError(f"The job stopped on an unexpected {type(error).__name__}; the log says more."))
             return
         seconds = time.monotonic() - began
-        if not result.interrupted:
-            self._learn(run, request, result, seconds - run.loading)
         self._settle(run, result, seconds)
+        if not result.interrupted:
+            # Nobody has to wait for this.
+            self._learn(run, request, result, seconds - run.loading)
 
     def _read(self, run: Run) -> GenerationRequest:
         try:
