@@ -31,7 +31,7 @@ STYLE, THING, MASCOT = "stained glass", "robot", "<pocket-mascot>"
 """The words by which they are called."""
 _STAND_IN = "mushroom"
 _MASCOT_KIND, _MASCOT_COLOUR, _MASCOT_STYLE = "cat", "purple", "pixel art"
-TRIES = 200
+TRIES = 5000
 HOP = 10_000_019
 
 

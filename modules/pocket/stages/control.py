@@ -62,6 +62,24 @@ def build_control(unet: Any) -> Any:
     return ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16, 32, 48))
 
 
+@torch.no_grad()
+def wake(control: Any, shown: torch.Tensor) -> None:
+    """Scales what reads the conditions layer by layer until each says values with a spread of one of `shown`.
+
+    That is the start of arXiv:1511.06422. diffusers starts the last layer at zero, and so are the convolutions behind:
+    two zeros in a row learn slowly, and what comes through stays far below the noise that the network sees beside it.
+    With zeros behind alone the ControlNet still adds nothing at first.
+    """
+    reader = control.controlnet_cond_embedding
+    torch.nn.init.orthogonal_(reader.conv_out.weight)
+    for layer in (reader.conv_in, *reader.blocks, reader.conv_out):
+        heard: list[torch.Tensor] = []
+        hook = layer.register_forward_hook(lambda _layer, _given, said, heard=heard: heard.append(said))
+        reader(shown)
+        hook.remove()
+        layer.weight.div_(heard[0].std().clamp_min(1e-6))
+
+
 def to_condition(pictures: NDArray[np.generic], device: str) -> torch.Tensor:
     """uint8 (n, h, w, 3) to float32 (n, 3, h, w) in 0..1, as pipelines hand conditions over."""
     wanted = np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)).astype(np.float32)
@@ -81,6 +99,8 @@ def train_control(
     torch.manual_seed(0)
     control = build_control(base.unet).to(how.device).train().requires_grad_(True)
     plain_attention(control, how.device)
+    make = Batches(how.draw, how.sides_for(base.side), how.batch, how.scenes, DROP, extras)
+    wake(control, to_condition(make(0)[2], how.device))
 
     def loss(arrays: Arrays, lot: np.random.Generator) -> torch.Tensor:
         clean, words = base.encode(arrays[0].astype(np.uint8)), base.embed(texts_of(arrays[1]))
@@ -100,7 +120,6 @@ def train_control(
 
         return denoising_loss(base, clean, guess, lot)
 
-    make = Batches(how.draw, how.sides_for(base.side), how.batch, how.scenes, DROP, extras)
     course = Course(f"control-{kind}", folder, control, Optimiser(control, *how.paced(RATES)), make, loss)
     return run_course(course, budget, total_seconds, how)
 

@@ -31,7 +31,8 @@ def picture_file(folder: Path) -> Path:
 def make_scenes(folder: Path, count: int, budget: Budget) -> bool:
     """Renders `count` pictures of the data set SEED into `folder`; False where the budget ended first (start again).
 
-    Scenes are not stored: they follow from SEED and the index. A finished file of the right length is left alone.
+    Scenes are not stored: they follow from SEED and the index. A finished file of the right length is left alone, unless
+    the world has changed since it was drawn: later stages know by the index what a picture shows.
     The first sixty are also laid out on `folder`/scenes.png.
     """
     target = picture_file(folder)
@@ -44,9 +45,12 @@ def make_scenes(folder: Path, count: int, budget: Budget) -> bool:
 def render_into(target: Path, count: int, side: int, budget: Budget) -> bool:
     """Renders the first `count` scenes of the data set SEED at `side` pixels into `target`, an .npy file of shape
     (count, side, side, 3); False where the budget ended first, and then `target` is as it was.
+    A file whose first picture is another one is drawn anew.
     """
-    if target.exists() and len(np.load(target, mmap_mode="r")) >= count:
-        return True
+    if target.exists():
+        there = np.load(target, mmap_mode="r")
+        if len(there) >= count and np.array_equal(there[0], render(draw_scene(SEED, 0), side)):
+            return True
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_suffix(".part")
     out = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=(count, side, side, 3))
