@@ -19,7 +19,7 @@ from modules.sd_models.names import free_name, near_names
 from modules.sd_models.scan import PICKLES, find_files, signature
 from modules.support.paths import Paths
 
-KIND, PROMPTERS = "controlnet", "ip-adapter"
+KIND, ADAPTERS, PROMPTERS = "controlnet", "t2i-adapter", "ip-adapter"
 """Kinds of files that are looked for."""
 REST_SECONDS = 2.0
 """From one look at the folders to the next that somebody asks for."""
@@ -99,12 +99,12 @@ class ControlCatalog:
 
     def _look(self) -> tuple[ControlEntry, ...]:
         known, rows = {}, dict[str, ControlEntry]()
-        for path in self._files():
+        for wanted, path in self._files():
             try:
                 sign, size = signature(path)
             except OSError:
                 continue  # it went away while we looked
-            name = free_name(path.name if path.is_dir() else path.stem, path.parent.name, rows)
+            name = free_name(wanted, path.parent.name, rows)
             found = self._known.get(f"{name} {sign}") or _entry(name, path, size)
             known[f"{name} {sign}"] = found
             rows[name] = self._with_encoder(found)
@@ -119,13 +119,17 @@ class ControlCatalog:
         encoder = find_encoder(entry.path, entry.wish, self._paths.models)
         return replace(entry, encoder=encoder, problem=None if encoder else say_missing(entry.name, entry.wish))
 
-    def _files(self) -> Iterator[Path]:
-        """Those that ship with the program, then the installation's own."""
-        shipped = self._paths.pocket / KIND
-        if shipped.is_dir():
-            yield from sorted(path.parent for path in shipped.glob("*/config.json"))
+    def _files(self) -> Iterator[tuple[str, Path]]:
+        """Names and places: those that ship with the program, then the installation's own."""
+        shipped = self._paths.pocket
+        for kind in (KIND, ADAPTERS):
+            for config in sorted((shipped / kind).glob("*/config.json")):
+                yield f"{shipped.name}-{config.parent.name}", config.parent
+        yield from ((path.stem, path) for path in sorted((shipped / PROMPTERS).glob("*.safetensors")))
         for kind in (KIND, PROMPTERS):
-            yield from (path for path in find_files(self._paths.models, kind) if not is_encoder(path))
+            for path in find_files(self._paths.models, kind):
+                if not is_encoder(path):
+                    yield path.name if path.is_dir() else path.stem, path
 
 
 def _entry(name: str, path: Path, size: int) -> ControlEntry:

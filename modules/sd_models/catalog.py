@@ -217,9 +217,11 @@ class StudioCatalog:
                 yield candidate
 
     def _given(self) -> Iterator[Candidate]:
-        """The pocket model, whose name nobody else may take, and what `--ckpt` names by its path."""
-        if (self._paths.pocket / INDEX).is_file():
-            yield Candidate(POCKET, self._paths.pocket, "diffusers", POCKET)
+        """The pocket family, whose names nobody else may take, and what `--ckpt` names by its path."""
+        shipped = self._paths.pocket
+        for path in (shipped, *sorted(shipped.parent.glob(f"{shipped.name}-*"))):
+            if (path / INDEX).is_file():
+                yield Candidate(path.name, path, "diffusers", path.name)
         if self._checkpoint:
             path = Path(self._checkpoint).expanduser()
             if path.is_file():

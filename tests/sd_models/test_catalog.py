@@ -223,6 +223,16 @@ def test_without_any_model_it_says_where_to_put_one(house):
     assert str(house.paths.models) not in caught.value.message
 
 
+def test_its_siblings_ship_with_the_pocket_model_wherever_the_other_models_are(house):
+    shipped = house.pocket()
+    model_folder(shipped.with_name("pocket-turbo"))
+    shipped.with_name("pocket-notes").mkdir()
+    house.add("pocket-turbo.safetensors", h.ldm_unet(1024))
+    catalog = house.catalog()
+    assert names(catalog) == ["pocket", "pocket-turbo", "pocket-turbo.safetensors"]
+    assert catalog.find_model("pocket-turbo").path == shipped.with_name("pocket-turbo")
+
+
 def test_nobody_else_takes_the_name_of_the_pocket_model(house):
     house.pocket()
     house.add("pocket.safetensors", h.ldm_unet(1024))
