@@ -22,6 +22,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from modules.support.latent_shape import factor_of, width_of
+
 DENOISER_LIVE = 26
 VAE_LIVE = 6
 SCORES = 4
@@ -148,10 +150,9 @@ def facts_of(components: Mapping[str, Any], facts: ModelFacts | None = None) -> 
         facts = replace(facts, bytes=_value_bytes(denoiser), width=width, heads=heads, cells_per_token=cells)
     vae = components.get("vae")
     if vae is not None:
-        channels = getattr(vae.config, "block_out_channels", None) or (64,)
-        factor = 2 ** (len(channels) - 1)
-        tile = int(getattr(vae, "tile_sample_min_size", facts.vae_tile))
-        facts = replace(facts, vae_width=channels[0], vae_bytes=_value_bytes(vae), latent_factor=factor, vae_tile=tile)
+        width, factor = width_of(vae.config) or 64, factor_of(vae.config) or 1
+        tile = int(getattr(vae, "tile_sample_min_size", getattr(vae, "tile_sample_min_height", facts.vae_tile)))
+        facts = replace(facts, vae_width=width, vae_bytes=_value_bytes(vae), latent_factor=factor, vae_tile=tile)
     return facts
 
 

@@ -53,7 +53,9 @@ class DrawingModel:
         plain = target_of(parts[self.family.denoiser], self.family.denoiser, stepped=True)
         self.denoiser: Target = replace(plain, function=functools.partial(self.adapter.run, plain.module))
         self.text_encoders: dict[str, Target] = {
-            name: target_of(parts[name], name) for name in self.family.text_encoders if parts.get(name) is not None
+            name: self._reader(target_of(parts[name], name))
+            for name in self.family.text_encoders
+            if parts.get(name) is not None
         }
         self.fittings = Fittings(
             self.family.denoiser, {name: parts[name] for name in (self.family.denoiser, *self.text_encoders)}
@@ -74,6 +76,9 @@ class DrawingModel:
         """How pieces look for each encoder that was used."""
         self.bytes = ModelBytes.of(parts)
         self.facts: ModelFacts = facts_of(parts)
+
+    def _reader(self, plain: Target) -> Target:
+        return replace(plain, function=functools.partial(self.adapter.hear, plain.module))
 
     def place(self, group: str) -> tuple[torch.device, torch.dtype]:
         """Device and precision of a group as torch objects."""

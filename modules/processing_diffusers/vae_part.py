@@ -9,7 +9,7 @@ import torch
 
 from modules.processing_diffusers.multiplexer.call import Target
 from modules.processing_diffusers.multiplexer.stand_in import Port
-from modules.sd_vae.codec import Run, to_model
+from modules.sd_vae.codec import Run, call_decoder, call_encoder, to_model
 from modules.sd_vae.decode import decode, encode
 
 METHODS = ("decode", "encode")
@@ -67,8 +67,7 @@ class _Calls:
         self._module = module
 
     def decode(self, tensor: torch.Tensor) -> Any:
-        return self._module.decode(tensor, return_dict=False)[0]
+        return call_decoder(self._module, tensor)
 
     def encode(self, tensor: torch.Tensor) -> Any:
-        encoded = self._module.encode(tensor, return_dict=False)[0]
-        return getattr(encoded, "parameters", encoded)
+        return call_encoder(self._module, tensor)

@@ -25,10 +25,12 @@ CLASSES = {
     "PixArtTransformer2DModel": "diffusers.models.transformers.pixart_transformer_2d",
     "ZImageTransformer2DModel": "diffusers.models.transformers.transformer_z_image",
     "Lumina2Transformer2DModel": "diffusers.models.transformers.transformer_lumina2",
+    "QwenImageTransformer2DModel": "diffusers.models.transformers.transformer_qwenimage",
     "ControlNetModel": "diffusers.models.controlnets.controlnet",
     "ControlNetUnionModel": "diffusers.models.controlnets.controlnet_union",
     "T2IAdapter": "diffusers.models.adapter",
     "AutoencoderKL": "diffusers.models.autoencoders.autoencoder_kl",
+    "AutoencoderKLQwenImage": "diffusers.models.autoencoders.autoencoder_kl_qwenimage",
     "AutoencoderTiny": "diffusers.models.autoencoders.autoencoder_tiny",
     "CLIPTextModel": "transformers.models.clip.modeling_clip",
     "CLIPVisionModelWithProjection": "transformers.models.clip.modeling_clip",
@@ -37,6 +39,7 @@ CLASSES = {
     "CLIPTokenizer": "transformers.models.clip.tokenization_clip",
     "T5Tokenizer": "transformers.models.t5.tokenization_t5",
     "Qwen3Model": "transformers.models.qwen3.modeling_qwen3",
+    "Qwen2_5_VLModel": "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl",
     "Gemma2Model": "transformers.models.gemma2.modeling_gemma2",
     "GemmaTokenizer": "transformers.models.gemma.tokenization_gemma",
     "Qwen2Tokenizer": "transformers.models.qwen2.tokenization_qwen2",
@@ -46,10 +49,13 @@ SAME = {
     "T5TokenizerFast": "T5Tokenizer",
     "Qwen2TokenizerFast": "Qwen2Tokenizer",
     "Qwen3ForCausalLM": "Qwen3Model",
+    "Qwen2_5_VLForConditionalGeneration": "Qwen2_5_VLModel",
     "GemmaTokenizerFast": "GemmaTokenizer",
     "Gemma2ForCausalLM": "Gemma2Model",
 }
 """Names that other files use for what is one class here: of older versions, or with a head that no denoiser asks."""
+LEVELS = ("text_model.", "model.", "language_model.")
+"""What stands before a text encoder's names in some versions, the outermost first."""
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 """How diffusers named the attention of autoencoders before 0.12."""
 
@@ -107,11 +113,12 @@ class _WeightsAway(TorchFunctionMode):
 
 
 def _computed(model: Any) -> Iterator[tuple[str, str, Any]]:
-    """Path, name and value of buffers that are in no file, and of lists of tensors that are no buffers; the positions
-    of text encoders are counted elsewhere."""
+    """Path, name and value of buffers that are in no file, and of tensors and lists of them that are no buffers; the
+    positions of text encoders are counted elsewhere."""
     for path, module in model.named_modules():
         for name, value in list(vars(module).items()):
-            if isinstance(value, list) and value and all(isinstance(item, torch.Tensor) for item in value):
+            found = value if isinstance(value, list) else [value]
+            if found and all(isinstance(item, torch.Tensor) for item in found):
                 yield path, name, value
         for name in sorted(module._non_persistent_buffers_set):
             value = getattr(module, name)
@@ -141,8 +148,10 @@ def match_names(model: Any, tensors: Mapping[str, torch.Tensor]) -> dict[str, to
 
 
 def _plain(name: str) -> str:
-    """A name without what differs between versions: the levels `text_model.` and `model.`, the old attention names."""
-    head, dot, tail = name.removeprefix("text_model.").removeprefix("model.").rpartition(".")
+    """A name without what differs between versions: levels such as `text_model.` and `model.`, old attention names."""
+    for level in LEVELS:
+        name = name.removeprefix(level)
+    head, dot, tail = name.rpartition(".")
     parent, middle, last = head.rpartition(".")
     if last in OLD_ATTENTION and parent.endswith("attentions.0"):
         return f"{parent}{middle}{OLD_ATTENTION[last]}{dot}{tail}"

@@ -18,7 +18,10 @@ from modules.sd_models.places import PREFIXES, locate
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-DENOISER_ROOTS = {"ldm": ("model.diffusion_model.", ""), "diffusers": ("unet.", "transformer.", "")}
+DENOISER_ROOTS = {
+    "ldm": ("model.diffusion_model.", ""),
+    "diffusers": ("unet.", "transformer.", "model.diffusion_model.", ""),
+}
 """Beginnings under which the denoiser's weights stand, by naming scheme."""
 SCALED_MARKS = frozenset({"scaled_fp8", "model.diffusion_model.scaled_fp8"})
 SCALED_ENDINGS = (".scale_weight", ".weight.absmax", ".weight.quant_state.bitsandbytes__nf4", ".weight_scale")

@@ -11,6 +11,7 @@ from modules.contracts.errors import BrokenModel
 from modules.sd_models.detect import Broken, Outcome, Recognised, Unknown, denoiser_facts
 from modules.sd_models.families import Rule
 from modules.sd_models.header import PICKLE_ADVICE, Header, read_header, read_index, read_json
+from modules.support.latent_shape import channels_of, factor_of
 
 INDEX = "model_index.json"
 STEMS = ("diffusion_pytorch_model", "model")
@@ -153,10 +154,10 @@ def _config_facts(folder: Path, parts: Mapping[str, Part]) -> dict[str, Any]:
         if isinstance(prediction, str):
             facts["prediction_type"] = prediction
     vae = _config(folder, "vae")
-    factor = _latent_factor(vae)
+    factor = factor_of(vae) or 8
     facts["latent_factor"] = factor
-    if isinstance(vae.get("latent_channels"), int):
-        facts["latent_channels"] = vae["latent_channels"]
+    if channels := channels_of(vae):
+        facts["latent_channels"] = channels
     denoiser = next(name for name in DENOISERS if name in parts)
     cells, pixels = _config(folder, denoiser).get("sample_size"), vae.get("sample_size")
     if isinstance(cells, int) and 0 < cells <= MAX_CELLS:
@@ -189,7 +190,7 @@ def facts_beside(file: Path) -> dict[str, Any]:
         for denoiser in DENOISERS:
             cells = _optional(folder / denoiser / "config.json").get("sample_size")
             if isinstance(cells, int) and 0 < cells <= MAX_CELLS:
-                facts["native_size"] = cells * _latent_factor(_optional(folder / "vae" / "config.json"))
+                facts["native_size"] = cells * (factor_of(_optional(folder / "vae" / "config.json")) or 8)
         prediction = _optional(folder / "scheduler" / "scheduler_config.json").get("prediction_type")
     except BrokenModel:
         return {}  # loading the model says what is wrong with it
@@ -200,11 +201,6 @@ def facts_beside(file: Path) -> dict[str, Any]:
 
 def _optional(file: Path) -> dict[str, Any]:
     return read_json(file) if file.is_file() else {}
-
-
-def _latent_factor(vae: Mapping[str, Any]) -> int:
-    levels = vae.get("block_out_channels") or vae.get("decoder_block_out_channels")
-    return 2 ** (len(levels) - 1) if isinstance(levels, list) and 0 < len(levels) < 8 else 8
 
 
 def _config(folder: Path, part: str) -> dict[str, Any]:

@@ -50,6 +50,14 @@ def vae(tensors: Tensors, config: Mapping[str, Any]) -> Tensors:
     return converted
 
 
+def film_vae(tensors: Tensors) -> Tensors:
+    """An autoencoder for films from the naming of Wan's code."""
+    from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
+
+    converted: Tensors = convert_wan_vae_to_diffusers(dict(tensors))
+    return converted
+
+
 def open_clip(tensors: Tensors, layers: int) -> Tensors:
     """The first `layers` layers of a CLIP text encoder from OpenCLIP's naming."""
     named: Tensors = {new: tensors[old] for old, new in OPEN_CLIP.items() if old in tensors}

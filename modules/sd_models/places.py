@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Naming = Literal["ldm", "diffusers", "clip", "open_clip", "t5", "qwen3", "gemma2"]
+Naming = Literal["ldm", "diffusers", "clip", "open_clip", "t5", "qwen3", "qwen2_vl", "gemma2", "wan"]
 PREFIXES: dict[str, tuple[str, ...]] = {
     "vae": ("first_stage_model.", "vae."),
     "text_encoder": (
@@ -17,6 +17,7 @@ PREFIXES: dict[str, tuple[str, ...]] = {
         "text_encoders.t5xxl.transformer.",
         "text_encoders.qwen3_4b.transformer.model.",
         "text_encoders.gemma2_2b.transformer.model.",
+        "text_encoders.qwen25_7b.transformer.",
         "text_encoder.",
     ),
     "text_encoder_2": (
@@ -37,6 +38,7 @@ READERS: dict[str, dict[str, Naming]] = {
     "pixart": {"text_encoder": "t5"},
     "z-image": {"text_encoder": "qwen3"},
     "lumina2": {"text_encoder": "gemma2"},
+    "qwen-image": {"text_encoder": "qwen2_vl"},
 }
 """Text encoders that are not CLIP."""
 CLIPS = ("clip", "open_clip")
@@ -55,8 +57,12 @@ def naming_of(names: Iterable[str]) -> Naming | None:
     known = set(names)
     if "decoder.conv_in.weight" in known:
         return "diffusers" if any(name.startswith("decoder.up_blocks.") for name in known) else "ldm"
+    if {"decoder.conv1.weight", "decoder.head.0.gamma"} <= known:
+        return "wan"
     if "token_embedding.weight" in known:
         return "open_clip"
+    if known & {"visual.patch_embed.proj.weight", "model.visual.patch_embed.proj.weight"}:
+        return "qwen2_vl"
     if "shared.weight" in known or "encoder.embed_tokens.weight" in known:
         return "t5"
     if {"embed_tokens.weight", "layers.0.pre_feedforward_layernorm.weight"} <= known:

@@ -14,7 +14,7 @@ import torch
 from modules.contracts.catalog import Family, ModelEntry
 from modules.contracts.errors import BrokenModel
 from modules.contracts.plan import Placement
-from modules.sd_models import dimensions, original_names
+from modules.sd_models import dimensions, original_names, part_dimensions, transformer_dimensions
 from modules.sd_models.components import build_empty, fill, find_class, find_scheduler, is_transformers, read_config
 from modules.sd_models.faults import blaming
 from modules.sd_models.header import read_json
@@ -33,8 +33,11 @@ DIMENSIONS: dict[tuple[str, str], Callable[[Shapes], dict[str, Any]]] = {
     ("ZImageTransformer2DModel", "ldm"): dimensions.z_image,
     ("ZImageTransformer2DModel", "diffusers"): dimensions.z_image,
     ("Lumina2Transformer2DModel", "ldm"): dimensions.lumina2,
+    ("QwenImageTransformer2DModel", "diffusers"): transformer_dimensions.qwen_image,
     ("AutoencoderKL", "ldm"): dimensions.vae,
     ("AutoencoderKL", "diffusers"): dimensions.vae,
+    ("AutoencoderKLQwenImage", "wan"): part_dimensions.film_vae,
+    ("AutoencoderKLQwenImage", "diffusers"): part_dimensions.film_vae,
     ("CLIPTextModel", "clip"): dimensions.clip,
     ("CLIPTextModel", "open_clip"): dimensions.open_clip,
     ("CLIPTextModelWithProjection", "clip"): dimensions.clip,
@@ -42,6 +45,7 @@ DIMENSIONS: dict[tuple[str, str], Callable[[Shapes], dict[str, Any]]] = {
     ("T5EncoderModel", "t5"): dimensions.t5,
     ("Qwen3Model", "qwen3"): dimensions.qwen3,
     ("Gemma2Model", "gemma2"): dimensions.gemma2,
+    ("Qwen2_5_VLModel", "qwen2_vl"): part_dimensions.qwen2_vl,
 }
 """How the config of a class is read off shapes in a naming."""
 TRANSFORMERS: dict[str, Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]] = {
@@ -154,6 +158,8 @@ def translate(
         if kind == "AutoencoderKL":
             return original_names.vae(tensors, config)
         return TRANSFORMERS[kind](tensors)
+    if naming == "wan":
+        return original_names.film_vae(tensors)
     if naming == "open_clip":
         tensors = original_names.open_clip(tensors, config["num_hidden_layers"])
     if kind == "CLIPTextModelWithProjection" and "text_projection.weight" not in tensors:

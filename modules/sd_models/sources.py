@@ -31,6 +31,7 @@ WIDTHS = {
     "pixart": {"text_encoder": 4096},
     "z-image": {"text_encoder": 2560},
     "lumina2": {"text_encoder": 2304},
+    "qwen-image": {"text_encoder": 3584},
     "sdxl": {"text_encoder": 768, "text_encoder_2": 1280},
 }
 """Widths of the text encoders that files of these families are often shared without."""
@@ -41,6 +42,9 @@ EMBEDDINGS = (
     "shared.weight",
     "encoder.embed_tokens.weight",
     "embed_tokens.weight",
+    "model.embed_tokens.weight",
+    "model.language_model.embed_tokens.weight",
+    "language_model.embed_tokens.weight",
 )
 
 Shapes = Mapping[str, tuple[int, ...]]

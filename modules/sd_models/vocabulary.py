@@ -44,7 +44,7 @@ def check_words(components: Mapping[str, Any]) -> None:
         encoder = components.get(f"text_encoder{name.removeprefix('tokenizer')}") if "tokenizer" in name else None
         if encoder is None:
             continue
-        words, room = max(tokenizer.get_vocab().values(), default=0) + 1, encoder.config.vocab_size
+        words, room = max(tokenizer.get_vocab().values(), default=0) + 1, encoder.config.get_text_config().vocab_size
         if words > room:
             raise BrokenModel(
                 f"{name} knows {words} words and its text encoder has room for {room}; they do not belong together"

@@ -336,6 +336,10 @@ class StudioFlowScheduler(Stepping, FlowMatchEulerDiscreteScheduler):
         self._lay(road, skip, device)
         self.num_inference_steps = steps
 
+    def stretch_shift_to_terminal(self, t: Any) -> Any:
+        """diffusers' own, but for a single step, which begins at full noise and has nothing to be stretched by."""
+        return t if t[-1] == 1 else super().stretch_shift_to_terminal(t)
+
     def _times(self, sigmas: Sequence[float]) -> Any:
         # Rounded as diffusers does it, so that the model is told the same.
         return (torch.tensor(sigmas, dtype=torch.float32) * self.config.num_train_timesteps).tolist()

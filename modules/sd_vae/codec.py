@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from modules.support.latent_shape import channels_of, is_for_films
+
 Run = Callable[[Any, str, Any], Any]
 """`run(vae, "decode", z)` gives the decoder's picture tensor in -1..1; `run(vae, "encode", x)` gives what the encoder
 says: mean and log-variance side by side along the channels (AutoencoderKL), or the latents (AutoencoderTiny). Both
@@ -17,16 +19,33 @@ def run_directly(vae: Any, method: str, tensor: Any) -> Any:
 
     with torch.inference_mode():
         if method == "decode":
-            return vae.decode(tensor, return_dict=False)[0]
+            return call_decoder(vae, tensor)
         if method != "encode":
             raise ValueError(f"An autoencoder can decode and encode, not {method!r}.")
-        encoded = vae.encode(tensor, return_dict=False)[0]
-        return getattr(encoded, "parameters", encoded)
+        return call_encoder(vae, tensor)
+
+
+def call_decoder(vae: Any, tensor: Any) -> Any:
+    """What the decoder says of latents (N, C, h, w): (N, 3, H, W). Autoencoders of films get one frame."""
+    if not is_for_films(vae.config):
+        return vae.decode(tensor, return_dict=False)[0]
+    return vae.decode(tensor.unsqueeze(2), return_dict=False)[0].squeeze(2)
+
+
+def call_encoder(vae: Any, tensor: Any) -> Any:
+    """What the encoder says of pictures (N, 3, H, W): mean and log-variance, or the latents."""
+    films = is_for_films(vae.config)
+    encoded = vae.encode(tensor.unsqueeze(2) if films else tensor, return_dict=False)[0]
+    said = getattr(encoded, "parameters", encoded)
+    return said.squeeze(2) if films else said
 
 
 def latent_channels(vae: Any) -> int:
     """Channels of the latents."""
-    return int(vae.config.latent_channels)
+    found = channels_of(vae.config)
+    if found is None:
+        raise ValueError(f"{type(vae).__name__} does not say how many channels its latents have.")
+    return found
 
 
 def to_model(vae: Any, latents: Any) -> Any:

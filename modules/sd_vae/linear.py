@@ -12,6 +12,7 @@ from typing import Any
 
 from modules.sd_vae.decode import encode
 from modules.support.atomic import write_text
+from modules.support.latent_shape import factor_of
 from modules.support.paths import ROOT
 
 log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ def fit(vae: Any) -> LinearMap:
     """
     import torch
 
-    factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    factor = factor_of(vae.config) or 8
     pictures = _patches(SIDE_CELLS * factor)
     latents = torch.cat([encode(vae, part, mode="argmax") for part in pictures.split(4)])
     cells = torch.nn.functional.adaptive_avg_pool2d(pictures, latents.shape[-2:])

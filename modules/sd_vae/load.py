@@ -10,6 +10,8 @@ from typing import Any
 from modules.contracts.catalog import FileEntry
 from modules.contracts.errors import BrokenModel, InvalidRequest, UnknownModel, reason_of
 from modules.sd_vae import shape
+from modules.sd_vae.codec import latent_channels
+from modules.support.latent_shape import channels_of, is_for_films
 
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 SCALE_KEYS = ("scaling_factor", "shift_factor", "latents_mean", "latents_std", "force_upcast", "sample_size")
@@ -37,9 +39,11 @@ def load_vae(
     if not entry.path.exists():
         raise UnknownModel(f"The VAE {entry.name!r} is not there any more: {entry.path.name} is missing.")
     vae = _load_folder(entry) if entry.path.is_dir() else _load_file(entry, reference)
-    wanted, found = reference.get("latent_channels"), vae.config.latent_channels
+    wanted, found = channels_of(reference), latent_channels(vae)
     if wanted is not None and found != wanted:
         raise InvalidRequest(f"The VAE {entry.name!r} has {found} latent channels; this model needs one with {wanted}.")
+    if is_for_films(reference) != is_for_films(vae.config) and reference:
+        raise InvalidRequest(f"The VAE {entry.name!r} is for latents of another kind than this model's.")
     # torch's own `to`: that of diffusers warns of precisions that were asked for here on purpose.
     return torch.nn.Module.to(vae, device=device, dtype=kind).eval().requires_grad_(False)
 

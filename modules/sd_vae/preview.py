@@ -12,8 +12,9 @@ from typing import Any
 from modules.contracts.catalog import Family
 from modules.contracts.errors import BrokenModel
 from modules.sd_vae import linear
-from modules.sd_vae.codec import computing_device
+from modules.sd_vae.codec import computing_device, latent_channels
 from modules.sd_vae.taesd import find_marked, find_taesd, load_taesd
+from modules.support.latent_shape import factor_of
 
 log = logging.getLogger(__name__)
 QUALITY = 80
@@ -60,7 +61,7 @@ class Previewer:
         from PIL import Image
 
         colours = self._colours(latents)
-        factor = 2 ** (len(self._vae.config.block_out_channels) - 1)
+        factor = factor_of(self._vae.config) or 8
         image = _to_image(_grid(colours))
         full = factor * latents.shape[-1] / colours.shape[-1]
         scale = min(full, max_side / max(image.size))
@@ -81,7 +82,7 @@ class Previewer:
             return self._decoder
 
     def _make(self) -> Callable[[Any], Any]:
-        found, channels = linear.known(self._vae), int(self._vae.config.latent_channels)
+        found, channels = linear.known(self._vae), latent_channels(self._vae)
         # The published files are for the published formats only; any other VAE has one of its own, or none.
         file = find_taesd(self._approx, self._family, channels) if found else find_marked(self._marked, self._vae)
         if file is not None:

@@ -52,7 +52,9 @@ def latent_mark(vae: Any) -> str:
     import torch
 
     config = vae.config
-    digest = hashlib.sha256(f"{config.scaling_factor} {getattr(config, 'shift_factor', None) or 0.0}".encode())
+    digest = hashlib.sha256(
+        f"{getattr(config, 'scaling_factor', None) or 1.0} {getattr(config, 'shift_factor', None) or 0.0}".encode()
+    )
     for name, tensor in sorted(vae.state_dict().items()):
         if name.startswith(_ENCODING):
             rounded = tensor.detach().to("cpu", torch.float32).to(torch.bfloat16).view(torch.int16)

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from tests.factories import models, transformers
+from tests.factories import models, qwen, transformers
 
 BUILDERS: Mapping[str, Callable[[Path], Path]] = MappingProxyType(
     {
@@ -26,6 +26,7 @@ BUILDERS: Mapping[str, Callable[[Path], Path]] = MappingProxyType(
         "pixart": transformers.tiny_pixart,
         "z-image": transformers.tiny_z_image,
         "lumina2": transformers.tiny_lumina2,
+        "qwen-image": qwen.tiny_qwen_image,
     }
 )
 """By family: what writes such a model as a diffusers folder. One latent cell is `latent_factor` pixels, as ever."""

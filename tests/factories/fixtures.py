@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.factories import models, transformers
+from tests.factories import models, qwen, transformers
 from tests.factories.single_files import single_file
 
 
@@ -134,3 +134,15 @@ def tiny_lumina2_folder(tiny_models) -> Path:
 def tiny_lumina2_file(tiny_models, tiny_lumina2_folder) -> Path:
     """Lumina 2's transformer as a single file; its sidecar folder holds VAE and text encoder."""
     return single_file(tiny_lumina2_folder, tiny_models / "tiny-lumina2-file.safetensors", "lumina2")
+
+
+@pytest.fixture(scope="session")
+def tiny_qwenimage_folder(tiny_models) -> Path:
+    """Qwen-Image as a diffusers folder."""
+    return qwen.tiny_qwen_image(tiny_models / "tiny-qwen-image")
+
+
+@pytest.fixture(scope="session")
+def tiny_qwenimage_file(tiny_models, tiny_qwenimage_folder) -> Path:
+    """Qwen-Image's transformer as a single file; its sidecar folder holds VAE and text encoder."""
+    return single_file(tiny_qwenimage_folder, tiny_models / "tiny-qwen-image-file.safetensors", "qwen-image")

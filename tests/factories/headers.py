@@ -130,6 +130,13 @@ Z_IMAGE_DIFFUSERS = {
     "cap_pad_token": (1, 3840),
     "layers.0.attention.to_q.weight": (3840, 3840),
 }
+QWEN_IMAGE = {
+    "img_in.weight": (3072, 64),
+    "txt_in.weight": (3072, 3584),
+    "txt_norm.weight": (3584,),
+    "transformer_blocks.0.img_mod.1.weight": (18432, 3072),
+    "transformer_blocks.0.attn.add_q_proj.weight": (3072, 3072),
+}
 LUMINA2 = {
     "x_embedder.weight": (2304, 64),
     "cap_embedder.1.weight": (2304, 2304),

@@ -109,6 +109,11 @@ def _lumina2(source: Path) -> dict[str, Any]:
     return transformer_keys.lumina2(weights_of(source / "transformer"))
 
 
+def _qwen_image(source: Path) -> dict[str, Any]:
+    """The transformer alone, which has one naming only; the VAE beside it is in Wan's."""
+    return weights_of(source / "transformer")
+
+
 WRITERS = {
     "sd15": _sd15,
     "sd2": _sd2,
@@ -119,6 +124,7 @@ WRITERS = {
     "pixart": _pixart,
     "z-image": _z_image,
     "lumina2": _lumina2,
+    "qwen-image": _qwen_image,
 }
 BESIDE = {
     "flux": ("vae", "text_encoder", "text_encoder_2"),
@@ -126,6 +132,7 @@ BESIDE = {
     "pixart": ("vae", "text_encoder"),
     "z-image": ("vae", "text_encoder"),
     "lumina2": ("vae", "text_encoder"),
+    "qwen-image": ("vae", "text_encoder"),
 }
 """Parts whose weights go into the sidecar folder."""
 

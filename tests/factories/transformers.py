@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tests.factories import parts
 from tests.factories.models import LATENT, T5_TOKENIZER, flow_vae, save
@@ -11,30 +12,35 @@ from tests.factories.words import save_gemma_tokenizer, save_qwen_tokenizer, sav
 
 def tiny_chroma(folder: Path) -> Path:
     """Chroma: T5 alone, a network in place of Flux's modulations."""
-    from diffusers.models.transformers.transformer_chroma import ChromaTransformer2DModel
-
     pieces = save_t5_tokenizer(folder / "tokenizer")
     with parts.seeded(8):
         components = {
             "text_encoder": parts.t5_encoder(pieces, 32),
             "tokenizer": T5_TOKENIZER,
-            "transformer": ChromaTransformer2DModel(
-                patch_size=1,
-                in_channels=64,
-                num_layers=1,
-                num_single_layers=1,
-                attention_head_dim=16,
-                num_attention_heads=2,
-                joint_attention_dim=32,
-                axes_dims_rope=(2, 6, 8),
-                approximator_num_channels=16,
-                approximator_hidden_dim=32,
-                approximator_layers=2,
-            ).eval(),
+            "transformer": chroma_transformer(),
             "vae": flow_vae(16, scale=0.3611, shift=0.1159),
             "scheduler": parts.flow_scheduler(1.0),
         }
     return save(folder, "ChromaPipeline", components, fp16=False, shard=None)
+
+
+def chroma_transformer() -> Any:
+    """Chroma's transformer with one block of each kind."""
+    from diffusers.models.transformers.transformer_chroma import ChromaTransformer2DModel
+
+    return ChromaTransformer2DModel(
+        patch_size=1,
+        in_channels=64,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        axes_dims_rope=(2, 6, 8),
+        approximator_num_channels=16,
+        approximator_hidden_dim=32,
+        approximator_layers=2,
+    ).eval()
 
 
 def tiny_pixart(folder: Path) -> Path:

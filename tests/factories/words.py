@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 WORDS = ("a", "the", "on", "red", "blue", "green", "circle", "square", "background", "white", "cat", "dog", "of", "and")
+SEEN = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>")
+"""Where Qwen's models that see are shown a picture."""
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
@@ -69,7 +71,7 @@ def save_qwen_tokenizer(folder: Path) -> int:
     """Write a tokenizer in Qwen's manner in which every byte is a token; returns the size of its vocabulary."""
     from transformers import Qwen2Tokenizer
 
-    special = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+    special = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", *SEEN)
     vocabulary = {piece: index for index, piece in enumerate((*byte_characters(), *special))}
     tokenizer = Qwen2Tokenizer(
         vocab=vocabulary, merges=[], model_max_length=1024, additional_special_tokens=list(special[1:])

@@ -8,15 +8,18 @@ import torch
 from modules.contracts.request import GuidanceParams, ImageParams, PromptParams
 from modules.processing_diffusers.families.chroma import ChromaAdapter
 from modules.processing_diffusers.families.lumina import LuminaAdapter
+from modules.processing_diffusers.families.qwen import QwenImageAdapter
+from tests.factories import parts, transformers
 from tests.factories.families import BUILDERS
 from tests.processing_diffusers.conftest import CLOSE, ask, encode, in_threads, make_engine, speckled
 
-PAIRED = ["chroma", "pixart", "z-image", "lumina2"]
+PAIRED = ["chroma", "pixart", "z-image", "lumina2", "qwen-image"]
 LAYERS = {
     "chroma": ("transformer_blocks.0.attn.to_q", 32),
     "pixart": ("transformer_blocks.0.attn1.to_q", 32),
     "z-image": ("layers.0.attention.to_q", 32),
     "lumina2": ("layers.0.attn.to_q", 36),
+    "qwen-image": ("transformer_blocks.0.attn.to_q", 32),
 }
 """A layer of each that a LoRA changes, as diffusers names it, and its width."""
 LONG = "a red circle and a blue square on a green background, " * 12
@@ -51,16 +54,17 @@ def test_both_answers_come_from_one_call(pairs, rows, family):
         assert set(rows) == wanted
 
 
-def test_lumina_keeps_the_lengths_of_the_answer_to_the_prompt():
+@pytest.mark.parametrize("adapter", [LuminaAdapter(), QwenImageAdapter()])
+def test_some_keep_the_lengths_of_the_answer_to_the_prompt(adapter):
     free, bound = torch.randn(2, 1, 4, 3, 5).unbind()
-    guided = LuminaAdapter().mix(free, bound, 4.0)
+    guided = adapter.mix(free, bound, 4.0)
     plain = free + 4.0 * (bound - free)
     torch.testing.assert_close(guided.norm(dim=-1), bound.norm(dim=-1))
     turned = torch.nn.functional.cosine_similarity(guided, plain, dim=-1)
     torch.testing.assert_close(turned, torch.ones_like(turned))
 
 
-@pytest.mark.parametrize("family", [name for name in PAIRED if name != "lumina2"])
+@pytest.mark.parametrize("family", [name for name in PAIRED if name not in ("lumina2", "qwen-image")])
 def test_guidance_is_a_line_through_the_two_answers(pairs, exact, family, monkeypatch):
     """Without a step in between: the answer at scale 3 lies twice as far from that at 1 as the answer at 2 does."""
     from modules.processing_diffusers.multiplexer.stand_in import StandIn
@@ -115,7 +119,7 @@ def test_weights_and_schedules_of_guidance_count(pairs, exact, family):
     ]
     changed = [float((drawn[0] - other).abs().max()) for other in drawn[1:]]
     assert min(changed[1:]) > 1e-5, changed
-    weighted = bool(pairs.engine._catalog.family(family).adapter not in ("zimage", "lumina"))
+    weighted = bool(pairs.engine._catalog.family(family).adapter not in ("zimage", "lumina", "qwen"))
     assert (changed[0] > 1e-5) == weighted
     notes = pairs.draw(ask("a (red:1.9) circle", model=family, steps=1)).notes
     assert any("weights" in note for note in notes) != weighted
@@ -132,21 +136,8 @@ def test_a_pipeline_that_tells_of_no_steps_is_watched_all_the_same(pairs):
 
 
 def test_what_fills_a_text_up_is_hidden_from_chroma():
-    from diffusers.models.transformers.transformer_chroma import ChromaTransformer2DModel
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        denoiser = ChromaTransformer2DModel(
-            num_layers=1,
-            num_single_layers=1,
-            attention_head_dim=16,
-            num_attention_heads=2,
-            joint_attention_dim=32,
-            axes_dims_rope=(2, 6, 8),
-            approximator_num_channels=16,
-            approximator_hidden_dim=32,
-            approximator_layers=2,
-        ).eval()
+    with parts.seeded(1):
+        denoiser = transformers.chroma_transformer()
     words, mask = torch.randn(1, 6, 32), torch.tensor([[1.0, 1, 1, 0, 0, 0]])
     adapter, other = ChromaAdapter(), words.clone()
     other[:, 3:] = 7.0

@@ -34,6 +34,7 @@ KNOWN = {
     "chroma": [h.CHROMA, h.CHROMA_DIFFUSERS],
     "pixart": [h.PIXART, h.PIXART_DIFFUSERS],
     "lumina2": [h.LUMINA2, {f"model.diffusion_model.{k}": v for k, v in h.LUMINA2.items()}, h.LUMINA2_DIFFUSERS],
+    "qwen-image": [h.QWEN_IMAGE, {f"model.diffusion_model.{k}": v for k, v in h.QWEN_IMAGE.items()}],
     "z-image": [h.Z_IMAGE, {f"model.diffusion_model.{k}": v for k, v in h.Z_IMAGE.items()}, h.Z_IMAGE_DIFFUSERS],
 }
 

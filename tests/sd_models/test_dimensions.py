@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from modules.sd_models import dimensions
+from modules.sd_models import dimensions, original_names, part_dimensions, transformer_dimensions
 from modules.sd_models.detect import inspect_header
 from modules.sd_models.families import load_rules
 from modules.sd_models.header import Header, TensorInfo
+from modules.sd_models.places import naming_of
 from modules.support.paths import ROOT
-from tests.factories import ldm_keys, transformer_keys
+from tests.factories import ldm_keys, qwen, transformer_keys
 
 RULES = load_rules(ROOT / "configs" / "families.json")
 CROSS, PLAIN = "CrossAttnDownBlock2D", "DownBlock2D"
@@ -178,6 +179,47 @@ def test_lumina2():
         derived = dimensions.lumina2(shapes_of(transformer_keys.lumina2(model.state_dict())))
         assert derived == {key: model.config[key] for key in derived}
         assert shapes_of(Lumina2Transformer2DModel(**derived).state_dict()) == shapes_of(model.state_dict())
+
+
+def test_qwen_image():
+    from diffusers.models.transformers.transformer_qwenimage import QwenImageTransformer2DModel
+
+    with torch.device("meta"):
+        model = QwenImageTransformer2DModel(num_layers=2)
+    derived = transformer_dimensions.qwen_image(shapes_of(model.state_dict()))
+    assert derived == {key: model.config[key] for key in derived}
+
+
+def test_autoencoders_for_films():
+    from diffusers.models.autoencoders.autoencoder_kl_qwenimage import AutoencoderKLQwenImage
+
+    with torch.device("meta"):
+        model = AutoencoderKLQwenImage()
+    weights = model.state_dict()
+    original = qwen.wan_names(weights)
+    for shapes in (shapes_of(weights), shapes_of(original)):
+        derived = part_dimensions.film_vae(shapes)
+        assert derived == {key: model.config[key] for key in derived}
+    assert shapes_of(original_names.film_vae(original)) == shapes_of(weights)
+    assert naming_of(original) == "wan"
+
+
+def test_qwen2_vl():
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    text = {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 2, "num_attention_heads": 28}
+    config = Qwen2_5_VLConfig(
+        text_config={**text, "num_key_value_heads": 4},
+        vision_config={"depth": 8, "hidden_size": 1280, "fullatt_block_indexes": [7]},
+    )
+    with torch.device("meta"):
+        shapes = shapes_of(Qwen2_5_VLForConditionalGeneration(config).state_dict())
+    assert naming_of(shapes) == "qwen2_vl"
+    derived = part_dimensions.qwen2_vl(shapes)
+    for key, value in derived["vision_config"].items():
+        assert getattr(config.vision_config, key) == value, key
+    assert {key: derived["text_config"][key] for key in text} == text
+    assert derived["text_config"]["num_key_value_heads"] == 4
 
 
 def test_gemma2():

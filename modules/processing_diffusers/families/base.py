@@ -77,6 +77,10 @@ class FamilyAdapter(ABC):
         them. Gives a tensor, or a tuple that begins with it, a row a sample."""
         return denoiser(**arguments)
 
+    def hear(self, encoder: Any, **arguments: Any) -> Any:
+        """A text encoder's forward for a batch that may be of several jobs."""
+        return encoder(**arguments)
+
     def lengthen(self, embedding: Embedding, length: int) -> Embedding | None:
         """The embedding with that many tokens, saying what it said; None where that cannot be."""
         own = int(embedding["embeds"].shape[0])

@@ -12,6 +12,7 @@ from modules.processing_diffusers.families.chroma import ChromaAdapter
 from modules.processing_diffusers.families.flux import FluxAdapter
 from modules.processing_diffusers.families.lumina import LuminaAdapter
 from modules.processing_diffusers.families.pixart import PixArtAdapter
+from modules.processing_diffusers.families.qwen import QwenImageAdapter
 from modules.processing_diffusers.families.sd import SdAdapter
 from modules.processing_diffusers.families.sd3 import Sd3Adapter
 from modules.processing_diffusers.families.sdxl import SdxlAdapter
@@ -27,6 +28,7 @@ ADAPTERS: Mapping[str, FamilyAdapter] = MappingProxyType(
         "pixart": PixArtAdapter(),
         "zimage": ZImageAdapter(),
         "lumina": LuminaAdapter(),
+        "qwen": QwenImageAdapter(),
     }
 )
 

@@ -1,0 +1,60 @@
+"""Configs of further autoencoders and text encoders, read off the names and shapes of their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modules.sd_models.components import LEVELS
+from modules.sd_models.dimensions import count
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+QWEN_HEAD = 128
+"""Width of one attention head in every Qwen2.5-VL."""
+
+
+def film_vae(shapes: Shapes) -> dict[str, Any]:
+    """Config of an autoencoder for films in diffusers naming or in Wan's; all have the same levels."""
+    ours = "encoder.conv_in.weight" in shapes
+    base = shapes["encoder.conv_in.weight" if ours else "encoder.conv1.weight"][0]
+    return {"base_dim": base, "z_dim": shapes["post_quant_conv.weight" if ours else "conv2.weight"][0]}
+
+
+def qwen2_vl(shapes: Shapes) -> dict[str, Any]:
+    """Config of Qwen2.5-VL in the naming of any version of transformers."""
+    plain = {_plain(name): shape for name, shape in shapes.items()}
+    words, width = plain["embed_tokens.weight"]
+    seen, grain = plain["visual.patch_embed.proj.weight"][0], plain["visual.patch_embed.proj.weight"]
+    depth = count(plain, r"visual\.blocks\.(\d+)\.")
+    return {
+        "text_config": {
+            "vocab_size": words,
+            "hidden_size": width,
+            "intermediate_size": plain["layers.0.mlp.gate_proj.weight"][0],
+            "num_hidden_layers": count(plain, r"layers\.(\d+)\."),
+            "num_attention_heads": plain["layers.0.self_attn.q_proj.weight"][0] // QWEN_HEAD,
+            "num_key_value_heads": plain["layers.0.self_attn.k_proj.weight"][0] // QWEN_HEAD,
+            "rms_norm_eps": 1e-06,
+            "max_position_embeddings": 128000,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0, "mrope_section": [16, 24, 24]},
+        },
+        "vision_config": {
+            "depth": depth,
+            "hidden_size": seen,
+            "intermediate_size": plain["visual.blocks.0.mlp.gate_proj.weight"][0],
+            "num_heads": 16,
+            "in_channels": grain[1],
+            "temporal_patch_size": grain[2],
+            "patch_size": grain[3],
+            "out_hidden_size": width,
+            # Every eighth layer looks at the whole picture, the others at windows of it.
+            "fullatt_block_indexes": [layer for layer in range(depth) if layer % 8 == 7],
+        },
+    }
+
+
+def _plain(name: str) -> str:
+    for level in LEVELS:
+        name = name.removeprefix(level)
+    return name

@@ -1,0 +1,49 @@
+"""What an autoencoder's config says of its latents. Each kind of autoencoder has words of its own for it.
+
+A config is a mapping, or the object that a loaded autoencoder keeps it in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+MOST_LEVELS = 8
+"""More than any autoencoder has; a config that names as many is wrong."""
+LEVELS = ("block_out_channels", "decoder_block_out_channels", "dim_mult")
+"""Lists with an entry for each level: of AutoencoderKL, of AutoencoderTiny and AutoencoderDC, of those for films."""
+
+
+def channels_of(config: Any) -> int | None:
+    """Channels of the latents; None where the config does not say."""
+    found = said(config, "latent_channels") or said(config, "z_dim")
+    return found if isinstance(found, int) else None
+
+
+def factor_of(config: Any) -> int | None:
+    """Pixels along one side of a latent cell; None where the config does not say."""
+    for name in LEVELS:
+        levels = said(config, name)
+        if isinstance(levels, list | tuple) and 0 < len(levels) < MOST_LEVELS:
+            return int(2 ** (len(levels) - 1))
+    return None
+
+
+def width_of(config: Any) -> int | None:
+    """Channels of the decoder at the size of the picture; None where the config does not say."""
+    for name in LEVELS[:2]:
+        levels = said(config, name)
+        if levels:
+            return int(levels[0])
+    base = said(config, "base_dim")
+    return base if isinstance(base, int) else None
+
+
+def is_for_films(config: Any) -> bool:
+    """Whether the autoencoder's tensors have an axis for time."""
+    return said(config, "temperal_downsample") is not None
+
+
+def said(config: Any, name: str) -> Any:
+    """An entry of the config; None where there is none."""
+    return config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)
