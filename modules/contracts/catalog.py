@@ -38,6 +38,8 @@ class Family:
     """The denoiser takes mask and masked picture as extra channels."""
     seen_channels: bool = False
     """The denoiser takes the latents of the picture it is to change as extra channels, beside those it draws."""
+    seen_tokens: bool = False
+    """The denoiser takes the picture it is to change as further tokens behind those it draws."""
     capabilities: frozenset[str] = frozenset()
     """Words such as `negative_prompt`, `clip_skip`, `cfg_rescale`, `tiling`, `img2img`, `inpaint`, `hires`."""
 

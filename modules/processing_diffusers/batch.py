@@ -14,7 +14,13 @@ import torch
 from modules.contracts.errors import JobCancelled
 from modules.contracts.plan import PassPlan, PicturePlan
 from modules.processing_diffusers.job import Job
-from modules.processing_diffusers.stages.begin import Material, begin_from_nothing, begin_from_picture, gather_material
+from modules.processing_diffusers.stages.begin import (
+    Material,
+    begin_from_nothing,
+    begin_from_picture,
+    gather_material,
+    look,
+)
 from modules.processing_diffusers.stages.decode import decode_latents
 from modules.processing_diffusers.stages.denoise import denoise
 from modules.processing_diffusers.stages.encode import encode_pass
@@ -48,7 +54,7 @@ def _draw_first(job: Job, pictures: Sequence[PicturePlan], material: Material | 
     """The latents of the first pass."""
     run, plan = job.strand, job.plan
     with run.stage("encode"):
-        conditioning = encode_pass(job, pictures, plan.first)
+        conditioning = encode_pass(job, pictures, plan.first, () if material is None else material.images)
         beginning = None if material is None else begin_from_picture(job, pictures, material)
         steering = prepare_steering(job, pictures, material, plan.first)
         referring = prepare_references(job, pictures, material, plan.first)
@@ -66,11 +72,12 @@ def _draw_hires(
     material: Material | None,
 ) -> torch.Tensor:
     """The second pass, with words of its own where there are any."""
-    conditioning = encode_pass(job, pictures, hires, second=True)
+    conditioning = encode_pass(job, pictures, hires, () if material is None else material.images, second=True)
     beginning = enlarge(job, pictures, latents, hires)
     steering = prepare_steering(job, pictures, material, hires)
     referring = prepare_references(job, pictures, material, hires)
-    return denoise(job, hires, conditioning, replace(beginning, steering=steering, referring=referring))
+    seen = beginning.seen if beginning.seen is not None else look(job, pictures, material, hires)
+    return denoise(job, hires, conditioning, replace(beginning, steering=steering, referring=referring, seen=seen))
 
 
 def draw_batches(job: Job, version: str, most: int, thread: Callable[[], AbstractContextManager[None]]) -> None:

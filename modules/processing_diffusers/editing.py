@@ -1,4 +1,4 @@
-"""Editing by instruction: a denoiser that sees the picture it is to change, and guidance towards words and picture.
+"""Denoisers that see a picture beside the one they draw, and guidance towards words and picture.
 
 Brooks et al., InstructPix2Pix (2023), section 3.2.1. The model's own pipeline asks for three rows a picture, in an
 order of its own. Here the plain pipeline asks for two, as it does of every model, and a third is put beside them; what
@@ -12,9 +12,23 @@ from typing import Any
 
 import torch
 
+from modules.processing_diffusers.families.base import FamilyAdapter
 from modules.processing_diffusers.multiplexer.call import count_samples
 from modules.processing_diffusers.multiplexer.picking import pick
 from modules.processing_diffusers.multiplexer.stand_in import KINDS, UNSEEN
+
+
+class Showing:
+    """Shows every call of one pass of one lane what its denoiser sees beside what it draws."""
+
+    def __init__(self, adapter: FamilyAdapter, seen: torch.Tensor) -> None:
+        """`seen` has a row for each picture (pictures, channels, height, width)."""
+        self._adapter, self._seen = adapter, seen
+
+    def ask(self, call: Callable[[dict[str, Any]], Any], arguments: dict[str, Any]) -> Any:
+        """The answer to `arguments`, whose rows are one set of the pictures or several."""
+        times = count_samples(arguments) // self._seen.shape[0]
+        return call(self._adapter.show(arguments, self._seen.repeat(times, 1, 1, 1)))
 
 
 class Editing:

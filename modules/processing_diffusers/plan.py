@@ -151,7 +151,7 @@ def check_features(request: GenerationRequest, family: Family, notes: list[str])
     elif guidance.zeroing and family.prediction != "flow":
         notes.append(f"CFG-Zero* is for flow models and {family.label} is none; it was left out.")
     if request.image is not None and request.image.edit_scale is not None and "edit" not in can:
-        notes.append(f"{family.label} does not edit by instruction, so the image CFG scale changed nothing.")
+        notes.append(f"{family.label} has no image CFG scale; it was left out.")
     check_inside(request, family, notes)
 
 

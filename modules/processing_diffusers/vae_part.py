@@ -38,12 +38,16 @@ class VaePart:
         latents: torch.Tensor = encode(self.module, pictures, generators, run=self._run(port), note=note)
         return latents
 
-    def look(self, port: Port, pictures: torch.Tensor, *, note: Callable[[str], None]) -> torch.Tensor:
-        """What editing models are shown of pictures in [0, 1]: what the encoder says, without chance and without the
-        denoiser's scale, fp32 on the CPU."""
-        latents = encode(self.module, pictures, run=self._run(port), mode="argmax", note=note)
-        bare: torch.Tensor = to_model(self.module, latents)
-        return bare
+    def look(
+        self, port: Port, pictures: torch.Tensor, *, note: Callable[[str], None], bare: bool = True
+    ) -> torch.Tensor:
+        """What editing models are shown of pictures in [0, 1]: what the encoder says, without chance, fp32 on the CPU;
+        `bare` is without the denoiser's scale."""
+        latents: torch.Tensor = encode(self.module, pictures, run=self._run(port), mode="argmax", note=note)
+        if not bare:
+            return latents
+        unscaled: torch.Tensor = to_model(self.module, latents)
+        return unscaled
 
     def _run(self, port: Port) -> Run:
         def run(vae: Any, method: str, tensor: torch.Tensor) -> torch.Tensor:

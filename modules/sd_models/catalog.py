@@ -15,8 +15,9 @@ from modules.contracts.errors import BrokenModel, UnknownModel
 from modules.sd_models.detect import Outcome, Recognised
 from modules.sd_models.families import load_rules
 from modules.sd_models.files import list_files
-from modules.sd_models.folders import INDEX, facts_beside
+from modules.sd_models.folders import facts_beside
 from modules.sd_models.hashes import SHORT, HashStore
+from modules.sd_models.header import INDEX
 from modules.sd_models.inspections import Inspections
 from modules.sd_models.names import keys_of, look_up
 from modules.sd_models.scan import Candidate, find_checkpoints, find_snapshots, signature, unique_names

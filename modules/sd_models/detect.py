@@ -13,7 +13,7 @@ from typing import Any
 
 from modules.contracts.errors import BrokenModel
 from modules.sd_models.families import Rule
-from modules.sd_models.header import Header, read_header
+from modules.sd_models.header import INDEX, SIDECAR, Header, read_header, read_json
 from modules.sd_models.places import PREFIXES, locate
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -23,6 +23,7 @@ DENOISER_ROOTS = {
     "diffusers": ("unet.", "transformer.", "model.diffusion_model.", ""),
 }
 """Beginnings under which the denoiser's weights stand, by naming scheme."""
+SAYINGS = ("modelspec.title", "modelspec.architecture")
 SCALED_MARKS = frozenset({"scaled_fp8", "model.diffusion_model.scaled_fp8"})
 SCALED_ENDINGS = (".scale_weight", ".weight.absmax", ".weight.quant_state.bitsandbytes__nf4", ".weight_scale")
 """Signs of weights that mean nothing without the scales stored beside them."""
@@ -60,15 +61,23 @@ Outcome = Recognised | Unknown | Broken
 def inspect_file(path: Path, rules: Sequence[Rule]) -> Outcome:
     """What the single file at `path` is. Never raises for what the file holds; `OSError` becomes `Broken` too."""
     try:
-        return inspect_header(read_header(path), rules, path.name)
+        header = read_header(path)
+        return inspect_header(header, rules, path.name, said=_said(path, header))
     except BrokenModel as error:
         return Broken(error.message)
     except OSError as error:
         return Broken(f"{path.name} cannot be read: {error.strerror or error}.")
 
 
-def inspect_header(header: Header, rules: Sequence[Rule], name: str) -> Outcome:
-    """What a file with this header is."""
+def _said(path: Path, header: Header) -> str:
+    """What a single file says of itself: its title and architecture, and the pipeline that the folder beside names."""
+    index = path.with_suffix(SIDECAR) / INDEX
+    beside = read_json(index).get("_class_name", "") if index.is_file() else ""
+    return " ".join([*(header.metadata.get(key, "") for key in SAYINGS), str(beside)])
+
+
+def inspect_header(header: Header, rules: Sequence[Rule], name: str, *, said: str = "") -> Outcome:
+    """What a file with this header is, which says that of itself."""
     shapes = header.shapes
     if not shapes:
         return Broken(f"{name} holds no weights at all.")
@@ -82,7 +91,7 @@ def inspect_header(header: Header, rules: Sequence[Rule], name: str) -> Outcome:
             continue
         for prefix in DENOISER_ROOTS[rule.layout]:
             named = below(shapes, prefix)
-            objection = rule.objection(named)
+            objection = rule.objection(named, said)
             if objection is None:
                 return Recognised(rule.family, rule.layout, prefix, _facts(header, named, rule.family))
             best = max(best, (_likeness(rule, named), f"for {rule.family} {objection}"), key=lambda pair: pair[0])

@@ -1,8 +1,9 @@
 """The table of model families and of the rules by which a file is told to be of one, read from `configs/families.json`.
 
 A rule is data. It holds for a set of weights when every pattern of `has_all` matches a name, no pattern of `has_none`
-does, and every name that matches a pattern of `shapes` has the sizes given there by axis. Patterns are shell globs over
-names relative to the denoiser. A size is a number, a list of allowed numbers, or `{"not": [...]}`.
+does, and every name that matches a pattern of `shapes` has the sizes given there by axis. `says` is for models that
+differ by their training alone: words of which one has to be in what the model says of itself. Patterns are shell globs
+over names relative to the denoiser. A size is a number, a list of allowed numbers, or `{"not": [...]}`.
 """
 
 from __future__ import annotations
@@ -46,9 +47,14 @@ class Rule:
     has_all: tuple[str, ...]
     has_none: tuple[str, ...] = ()
     shapes: Mapping[str, Mapping[int, Size]] = field(default_factory=dict)
+    says: tuple[str, ...] = ()
+    """Small words of which the model has to say one of itself, where weights alone do not tell it from another."""
 
-    def objection(self, names: Mapping[str, tuple[int, ...]]) -> str | None:
-        """Why weights with these names and shapes are not of the family; None when they are."""
+    def objection(self, names: Mapping[str, tuple[int, ...]], said: str = "") -> str | None:
+        """Why weights with these names and shapes are not of the family; None when they are. `said` is what the model
+        says of itself: its pipeline's class, its title, its architecture."""
+        if self.says and not any(word in said.lower() for word in self.says):
+            return f"nothing says that it is {' or '.join(self.says)}"
         for pattern in self.has_all:
             if not _matching(pattern, names):
                 return f"{pattern} is missing"
@@ -109,7 +115,9 @@ def _rule(family: str, row: Mapping[str, Any]) -> Rule:
         pattern: {int(axis): _size(size) for axis, size in axes.items()}
         for pattern, axes in row.get("shapes", {}).items()
     }
-    return Rule(family, row["layout"], tuple(row["has_all"]), tuple(row.get("has_none", ())), shapes)
+    return Rule(
+        family, row["layout"], tuple(row["has_all"]), tuple(row.get("has_none", ())), shapes, tuple(row.get("says", ()))
+    )
 
 
 def _size(value: int | list[int] | Mapping[str, list[int]]) -> Size:

@@ -10,17 +10,14 @@ from typing import Any
 from modules.contracts.errors import BrokenModel
 from modules.sd_models.detect import Broken, Outcome, Recognised, Unknown, denoiser_facts
 from modules.sd_models.families import Rule
-from modules.sd_models.header import PICKLE_ADVICE, Header, read_header, read_index, read_json
+from modules.sd_models.header import INDEX, PICKLE_ADVICE, SIDECAR, Header, read_header, read_index, read_json
 from modules.support.latent_shape import channels_of, factor_of
 
-INDEX = "model_index.json"
 STEMS = ("diffusion_pytorch_model", "model")
 VARIANTS = ("", "fp16", "bf16")
 """Tried in this order: full precision is preferred where both are there."""
 DEFAULTS = "defaults.json"
 """A file of ours that may stand beside the index: `sampler`, `scheduler`, `steps`, `cfg_scale` to draw with."""
-SIDECAR = ".config"
-"""Ending of the folder beside a single file that holds its configs, its tokenizers and what else it lacks."""
 MAX_CELLS = 1024
 """Largest native size that is believed, in latent cells."""
 DENOISERS = ("unet", "transformer")
@@ -110,7 +107,7 @@ def _inspect(folder: Path, rules: Sequence[Rule]) -> Outcome:
     for rule in rules:
         if rule.layout == "ldm":
             continue
-        objection = rule.objection(header.shapes)
+        objection = rule.objection(header.shapes, pipeline)
         if objection is None:
             return _recognised(folder, rule.family, name, parts, pipeline)
         objections.append(f"for {rule.family} {objection}")

@@ -18,6 +18,10 @@ from modules.contracts.errors import BrokenModel
 MAX_HEADER_BYTES = 100_000_000
 """The limit that the format itself sets."""
 MAX_AXES = 16
+INDEX = "model_index.json"
+"""Names the parts of a diffusers folder, and the pipeline that they are for."""
+SIDECAR = ".config"
+"""Ending of the folder beside a single file that holds its configs, its tokenizers and what else it lacks."""
 DTYPE_BITS = {
     **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
     **dict.fromkeys(("F32", "I32", "U32"), 32),

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from modules.contracts.errors import BrokenModel, JobCancelled, StudioError, UnknownModel
-from modules.sd_models.folders import INDEX, find_weights, holds_weights, read_parts
+from modules.sd_models.folders import find_weights, holds_weights, read_parts
+from modules.sd_models.header import INDEX
 from modules.sd_models.hub_files import HubFile, check_id, choose
 from modules.sd_models.transfer import Transfer, is_whole
 from modules.support.atomic import write_text

@@ -34,11 +34,15 @@ READERS: dict[str, dict[str, Naming]] = {
     "sd3": {"text_encoder_3": "t5"},
     "flux": {"text_encoder_2": "t5"},
     "flux-schnell": {"text_encoder_2": "t5"},
+    "flux-kontext": {"text_encoder_2": "t5"},
+    "flux-fill": {"text_encoder_2": "t5"},
     "chroma": {"text_encoder": "t5"},
     "pixart": {"text_encoder": "t5"},
     "z-image": {"text_encoder": "qwen3"},
     "lumina2": {"text_encoder": "gemma2"},
     "qwen-image": {"text_encoder": "qwen2_vl"},
+    "qwen-image-edit": {"text_encoder": "qwen2_vl"},
+    "qwen-image-edit-plus": {"text_encoder": "qwen2_vl"},
 }
 """Text encoders that are not CLIP."""
 CLIPS = ("clip", "open_clip")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modules.contracts.catalog import Layout
-from modules.sd_models.folders import INDEX, SIDECAR
+from modules.sd_models.header import INDEX, SIDECAR
 
 CHECKPOINT_FOLDERS = ("checkpoints", "Stable-diffusion")
 """Below the models folder: ours, and A1111's name for the same."""

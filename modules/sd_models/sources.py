@@ -14,8 +14,8 @@ from typing import Any
 
 from modules.contracts.errors import BrokenModel
 from modules.sd_models.detect import DENOISER_ROOTS, below
-from modules.sd_models.folders import SIDECAR, find_weights, read_weights
-from modules.sd_models.header import Header, read_header, read_json
+from modules.sd_models.folders import find_weights, read_weights
+from modules.sd_models.header import SIDECAR, Header, read_header, read_json
 from modules.sd_models.places import locate, naming_of
 from modules.support.paths import ROOT
 
@@ -27,11 +27,15 @@ WIDTHS = {
     "sd3": {"text_encoder": 768, "text_encoder_2": 1280, "text_encoder_3": 4096},
     "flux": {"text_encoder": 768, "text_encoder_2": 4096},
     "flux-schnell": {"text_encoder": 768, "text_encoder_2": 4096},
+    "flux-kontext": {"text_encoder": 768, "text_encoder_2": 4096},
+    "flux-fill": {"text_encoder": 768, "text_encoder_2": 4096},
     "chroma": {"text_encoder": 4096},
     "pixart": {"text_encoder": 4096},
     "z-image": {"text_encoder": 2560},
     "lumina2": {"text_encoder": 2304},
     "qwen-image": {"text_encoder": 3584},
+    "qwen-image-edit": {"text_encoder": 3584},
+    "qwen-image-edit-plus": {"text_encoder": 3584},
     "sdxl": {"text_encoder": 768, "text_encoder_2": 1280},
 }
 """Widths of the text encoders that files of these families are often shared without."""

@@ -22,11 +22,15 @@ BUILDERS: Mapping[str, Callable[[Path], Path]] = MappingProxyType(
         "sd3": models.tiny_sd3,
         "flux": models.tiny_flux,
         "flux-schnell": partial(models.tiny_flux, guidance=False),
+        "flux-kontext": partial(models.tiny_flux, pipeline="FluxKontextPipeline"),
+        "flux-fill": partial(models.tiny_flux, shown=320, pipeline="FluxFillPipeline"),
         "chroma": transformers.tiny_chroma,
         "pixart": transformers.tiny_pixart,
         "z-image": transformers.tiny_z_image,
         "lumina2": transformers.tiny_lumina2,
         "qwen-image": qwen.tiny_qwen_image,
+        "qwen-image-edit": partial(qwen.tiny_qwen_image, pipeline="QwenImageEditPipeline"),
+        "qwen-image-edit-plus": partial(qwen.tiny_qwen_image, pipeline="QwenImageEditPlusPipeline"),
     }
 )
 """By family: what writes such a model as a diffusers folder. One latent cell is `latent_factor` pixels, as ever."""

@@ -224,8 +224,17 @@ def tiny_sd3(
     return save(folder, "StableDiffusion3Pipeline", components, fp16=fp16, shard=shard)
 
 
-def tiny_flux(folder: Path, *, guidance: bool = True, fp16: bool = False, shard: int | None = None) -> Path:
-    """Flux.1: `guidance` True is the layout of dev, False that of schnell."""
+def tiny_flux(
+    folder: Path,
+    *,
+    guidance: bool = True,
+    shown: int = 0,
+    pipeline: str = "FluxPipeline",
+    fp16: bool = False,
+    shard: int | None = None,
+) -> Path:
+    """Flux.1: `guidance` True is the layout of dev, False that of schnell. `shown` channels stand behind those drawn;
+    by its `pipeline` Kontext is told from dev."""
     from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 
     words = save_clip_tokenizer(folder / "tokenizer")
@@ -238,7 +247,8 @@ def tiny_flux(folder: Path, *, guidance: bool = True, fp16: bool = False, shard:
             "tokenizer_2": T5_TOKENIZER,
             "transformer": FluxTransformer2DModel(
                 patch_size=1,
-                in_channels=64,
+                in_channels=64 + shown,
+                out_channels=64,
                 num_layers=1,
                 num_single_layers=1,
                 attention_head_dim=16,
@@ -253,7 +263,7 @@ def tiny_flux(folder: Path, *, guidance: bool = True, fp16: bool = False, shard:
             "image_encoder": NO_PART,
             "feature_extractor": NO_PART,
         }
-    return save(folder, "FluxPipeline", components, fp16=fp16, shard=shard)
+    return save(folder, pipeline, components, fp16=fp16, shard=shard)
 
 
 def flow_vae(channels: int, *, scale: float, shift: float) -> Any:

@@ -12,8 +12,8 @@ from tests.factories.models import save
 from tests.factories.words import save_qwen_tokenizer
 
 
-def tiny_qwen_image(folder: Path) -> Path:
-    """Qwen-Image: a language model that sees for the words, an autoencoder for films."""
+def tiny_qwen_image(folder: Path, *, pipeline: str = "QwenImagePipeline") -> Path:
+    """Qwen-Image: a language model that sees for the words, an autoencoder for films; `pipeline` tells Edit from it."""
     from diffusers.models.transformers.transformer_qwenimage import QwenImageTransformer2DModel
     from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 
@@ -34,7 +34,7 @@ def tiny_qwen_image(folder: Path) -> Path:
                 use_dynamic_shifting=True, max_shift=0.9, max_image_seq_len=8192, shift_terminal=0.02
             ),
         }
-    return save(folder, "QwenImagePipeline", components, fp16=False, shard=None)
+    return save(folder, pipeline, components, fp16=False, shard=None)
 
 
 def seeing_reader(pieces: int) -> Any:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from diffusers import FluxFillPipeline
+from PIL import Image
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from modules.contracts.request import ImageParams, PromptParams
+from modules.contracts.request import ImageParams, InpaintParams, PromptParams
 from modules.processing_diffusers.editing import Editing
+from modules.processing_diffusers.families.flux_shown import FluxFillAdapter
+from modules.processing_diffusers.families.qwen_edit import QwenEditAdapter, grains_of
 from modules.processing_diffusers.multiplexer.stand_in import KINDS, UNSEEN
+from modules.processing_diffusers.pictures import decode_picture
+from modules.processing_diffusers.stages import denoise
 from tests.factories import models
-from tests.processing_diffusers.conftest import ask, draw_together, encode, make_engine, pixels, speckled
+from tests.factories.families import BUILDERS
+from tests.processing_diffusers.conftest import CLOSE, ask, draw_together, encode, make_engine, pixels, speckled
 
 MODEL = "editor"
 
@@ -30,6 +40,23 @@ def picture(seed=0):
 def request_for(*, scale=None, image=None, **changes):
     changes.setdefault("sampler", "Euler")
     return ask(model=MODEL, image=ImageParams((image or picture(),), 1.0, edit_scale=scale), **changes)
+
+
+def watched(bench, request):
+    """What a pass of the request began with and gave."""
+    seen, plain = {}, denoise._walk
+
+    def watch(job, pass_plan, conditioning, beginning, watcher, halfway=None):
+        found = plain(job, pass_plan, conditioning, beginning, watcher, halfway)
+        seen.update(job=job, beginning=beginning, latents=found, arguments=conditioning.arguments)
+        return found
+
+    denoise._walk = watch
+    try:
+        bench.draw(request)
+    finally:
+        denoise._walk = plain
+    return seen
 
 
 def test_two_answers_are_the_papers_three():
@@ -57,22 +84,7 @@ def test_the_library_draws_the_same(editor):
     """The model's own pipeline, from the same noise, gives the same latents."""
     from diffusers import StableDiffusionInstructPix2PixPipeline
 
-    from modules.processing_diffusers.pictures import decode_picture
-    from modules.processing_diffusers.stages import denoise
-
-    seen = {}
-    plain = denoise._walk
-
-    def watch(job, pass_plan, conditioning, beginning, watcher, halfway=None):
-        found = plain(job, pass_plan, conditioning, beginning, watcher, halfway)
-        seen.update(job=job, beginning=beginning, latents=found, arguments=conditioning.arguments)
-        return found
-
-    denoise._walk = watch
-    try:
-        editor.draw(request_for(scale=1.7, cfg=6.0, steps=4))
-    finally:
-        denoise._walk = plain
+    seen = watched(editor, request_for(scale=1.7, cfg=6.0, steps=4))
     parts = dict(seen["job"].model.loaded.components)
     pipeline = StableDiffusionInstructPix2PixPipeline(
         **{name: parts.get(name) for name in ("vae", "text_encoder", "tokenizer", "unet", "scheduler")},
@@ -129,3 +141,109 @@ def test_edits_at_once_are_those_alone(editor, exact):
         request_for(seed=4, steps=3, batch=2),
     ]
     draw_together(editor, exact, requests)
+
+
+SHOWN = ["flux-kontext", "qwen-image-edit", "qwen-image-edit-plus"]
+"""Families that are shown the picture as further tokens."""
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shown")
+    for name in (*SHOWN, "flux-fill"):
+        BUILDERS[name](folder / "models" / "checkpoints" / name)
+    bench = make_engine(folder, folder / "models")
+    yield bench
+    bench.engine.close()
+
+
+def instruct(family, seed=0, **changes):
+    image = ImageParams((picture(seed),), 1.0)
+    return ask(model=family, image=image, steps=2, **changes)
+
+
+@pytest.mark.parametrize("family", SHOWN)
+def test_a_picture_is_seen_though_all_is_drawn_anew(shown, exact, family):
+    first, other, again = (exact(shown.draw(instruct(family, seed))) for seed in (0, 1, 0))
+    assert (first - other).abs().max() > 1e-4
+    assert torch.equal(first, again)
+
+
+@pytest.mark.parametrize("family", SHOWN)
+def test_each_picture_of_a_batch_sees_its_own(shown, exact, family):
+    both = ImageParams((picture(0), picture(1)), 1.0)
+    together = shown.draw(ask(model=family, image=both, steps=2, batch=2, seed=1)).pictures[1]
+    alone = exact(shown.draw(instruct(family, 1)))
+    seeded = shown.draw(ask(model=family, image=ImageParams((picture(1),), 1.0), steps=2, seed=2)).pictures[0]
+    torch.testing.assert_close(together.image.exact, seeded.image.exact, rtol=0, atol=CLOSE)
+    assert (alone - together.image.exact).abs().max() > 1e-4  # of another seed
+
+
+@pytest.mark.parametrize("family", ["qwen-image-edit", "qwen-image-edit-plus"])
+def test_the_reader_sees_the_picture_too(shown, exact, family, monkeypatch):
+    """The denoiser is shown nothing here, so what changes comes by the words."""
+    monkeypatch.setattr(QwenEditAdapter, "show", lambda self, arguments, seen: arguments)
+    first, other = (exact(shown.draw(instruct(family, seed))) for seed in (0, 1))
+    assert (first - other).abs().max() > 1e-5
+
+
+def test_pictures_are_cut_as_the_library_cuts_them():
+    processor = Qwen2VLImageProcessorPil()
+    image = speckled(140, 84)
+    ours, grid = grains_of(image, 1024 * 1024)
+    theirs = processor(images=[image], return_tensors="pt")
+    assert theirs["image_grid_thw"].tolist() == [grid.tolist()]
+    torch.testing.assert_close(ours, theirs["pixel_values"], rtol=0, atol=1e-4)
+    assert grains_of(speckled(1120, 1120), 384 * 384)[1].tolist() == [1, 28, 28]
+
+
+def test_kontext_draws_what_the_library_draws(shown, exact):
+    """The model's own pipeline, shown the same latents from the same noise."""
+    from diffusers import FluxKontextPipeline
+
+    seen = watched(shown, instruct("flux-kontext", cfg=2.0))
+    job, beginning, words = seen["job"], seen["beginning"], seen["arguments"]
+    parts = dict(job.model.loaded.components)
+    pipeline = FluxKontextPipeline(**{**parts, "scheduler": parts["scheduler"]})
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.scheduler = tail = denoise._lay_schedule(job, job.plan.first, job.plan.first.legs[0], beginning)
+    theirs = pipeline(
+        image=beginning.seen.double(),
+        num_inference_steps=2,
+        guidance_scale=2.0,
+        prompt_embeds=words["prompt_embeds"].double(),
+        pooled_prompt_embeds=words["pooled_prompt_embeds"].double(),
+        latents=job.model.adapter.pack(tail.start(beginning.latents, beginning.noise)).double(),
+        width=64,
+        height=64,
+        output_type="latent",
+        return_dict=False,
+        max_area=64 * 64,
+        _auto_resize=False,
+    )[0]
+    unpacked = job.model.adapter.unpack(theirs, 8, 8)
+    torch.testing.assert_close(seen["latents"].double(), unpacked, rtol=0, atol=2e-4)
+
+
+def test_fill_is_shown_mask_and_picture_as_its_own_pipeline_lays_them_out():
+    """Every pixel of the mask of a cell is a channel, row by row, behind the latents of the picture."""
+    white, latents = torch.rand(1, 1, 32, 48), torch.randn(2, 16, 4, 6)
+    adapter = FluxFillAdapter()
+    packed = adapter.pack(adapter.beside(white, latents))
+    pipeline = FluxFillPipeline.prepare_mask_latents
+    shift_free = SimpleNamespace(config=SimpleNamespace(shift_factor=0.0, scaling_factor=1.0))
+    own = SimpleNamespace(vae_scale_factor=8, vae=shift_free, _pack_latents=FluxFillPipeline._pack_latents)
+    mask, around = pipeline(own, white, latents, 2, 16, 1, 32, 48, torch.float32, torch.device("cpu"), None)
+    assert torch.equal(packed, torch.cat([around, mask], dim=-1))
+
+
+def test_fill_sees_what_is_around_the_mask(shown):
+    """All of the picture is drawn from noise, so what is around counts by being seen."""
+    half = Image.new("L", (64, 64))
+    half.paste(255, (0, 0, 32, 64))
+    inpaint = InpaintParams(encode(half), blur=0, only_masked=False)
+    first, other = (
+        pixels(shown.draw(ask(model="flux-fill", image=image, inpaint=inpaint, steps=2)).pictures[0])
+        for image in (ImageParams((picture(seed),), 1.0) for seed in (0, 1))
+    )
+    assert (first != other)[:, :16].any()

@@ -41,6 +41,7 @@ TESTED_BY = {
     "negative_prompt": "test_families.py",
     "embedded_guidance": "test_families.py",
     "edit": "test_editing.py",
+    "instruct": "test_editing.py",
     "clip_skip": "test_prompts.py",
     "cfg_rescale": "test_guidance.py",
     "tiling": "test_txt2img.py",
@@ -52,7 +53,7 @@ TESTED_BY = {
     "optional_t5": "../sd_models/test_loader.py",
 }
 """Which file holds each word of a row to what it says."""
-ALIKE = frozenset({"sd2-inpaint", "sdxl-inpaint", "sdxl-refiner", "flux-schnell"})
+ALIKE = frozenset({"sd2-inpaint", "sdxl-inpaint", "sdxl-refiner", "flux-schnell", "qwen-image-edit-plus"})
 """Families that are drawn in the same way as others of the table, so that one test of theirs is enough."""
 SINGULAR = [name for name in FAMILIES if name not in ALIKE]
 

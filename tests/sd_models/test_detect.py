@@ -31,10 +31,24 @@ KNOWN = {
         h.FLUX_DIFFUSERS | {"time_text_embed.guidance_embedder.linear_1.weight": (3072, 256)},
     ],
     "flux-schnell": [h.FLUX, h.FLUX_DIFFUSERS],
+    "flux-kontext": [
+        (h.FLUX | h.FLUX_GUIDANCE, {"modelspec.architecture": "Flux.1-kontext-dev"}),
+        (
+            h.FLUX_DIFFUSERS | {"time_text_embed.guidance_embedder.linear_1.weight": (3072, 256)},
+            {"modelspec.title": "FLUX.1 Kontext"},
+        ),
+    ],
+    "flux-fill": [
+        h.FLUX | h.FLUX_GUIDANCE | {"img_in.weight": (3072, 384)},
+        h.FLUX_DIFFUSERS
+        | {"time_text_embed.guidance_embedder.linear_1.weight": (3072, 256), "x_embedder.weight": (3072, 384)},
+    ],
     "chroma": [h.CHROMA, h.CHROMA_DIFFUSERS],
     "pixart": [h.PIXART, h.PIXART_DIFFUSERS],
     "lumina2": [h.LUMINA2, {f"model.diffusion_model.{k}": v for k, v in h.LUMINA2.items()}, h.LUMINA2_DIFFUSERS],
     "qwen-image": [h.QWEN_IMAGE, {f"model.diffusion_model.{k}": v for k, v in h.QWEN_IMAGE.items()}],
+    "qwen-image-edit": [(h.QWEN_IMAGE, {"modelspec.title": "Qwen-Image-Edit"})],
+    "qwen-image-edit-plus": [(h.QWEN_IMAGE, {"modelspec.title": "Qwen-Image-Edit-2509"})],
     "z-image": [h.Z_IMAGE, {f"model.diffusion_model.{k}": v for k, v in h.Z_IMAGE.items()}, h.Z_IMAGE_DIFFUSERS],
 }
 
@@ -49,9 +63,19 @@ def test_every_family_of_the_table_is_tried_here():
 
 @pytest.mark.parametrize(("family", "shapes"), [(family, one) for family, ways in KNOWN.items() for one in ways])
 def test_families_are_told_apart(tmp_path, family, shapes):
-    outcome = look(tmp_path, shapes)
+    shapes, metadata = shapes if isinstance(shapes, tuple) else (shapes, None)
+    outcome = look(tmp_path, shapes, metadata=metadata)
     assert isinstance(outcome, Recognised), outcome
     assert outcome.family == family
+
+
+def test_models_that_differ_by_training_alone_are_told_by_the_folder_beside(tmp_path):
+    path = h.write_weightless(tmp_path / "mine.safetensors", h.FLUX | h.FLUX_GUIDANCE)
+    assert inspect_file(path, RULES).family == "flux"
+    index = tmp_path / "mine.config" / "model_index.json"
+    index.parent.mkdir()
+    index.write_text('{"_class_name": "FluxKontextPipeline"}')
+    assert inspect_file(path, RULES).family == "flux-kontext"
 
 
 @pytest.mark.parametrize(

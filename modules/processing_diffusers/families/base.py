@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
+from PIL import Image
 
 from modules.contracts.catalog import Family
 from modules.contracts.errors import UnsupportedFeature
@@ -32,6 +33,9 @@ class FamilyAdapter(ABC):
     """The pipeline asks for what is wanted and what is not by two calls, or mixes them in its own way. So it is left
     unguided; the stand-in of its denoiser asks for both in one call and guides."""
 
+    sees: ClassVar[bool] = False
+    """What reads the text sees the picture that it is about, too."""
+
     def pipeline_name(self, family: Family) -> str:
         """The diffusers class that denoises: the plain one, or for nine-channel models the inpainting one."""
         return family.pipeline
@@ -39,6 +43,10 @@ class FamilyAdapter(ABC):
     def embed(self, pipeline: Any, texts: Sequence[str], clip_skip: int) -> list[Embedding]:
         """Encode each text, for families without `encoders`. `clip_skip` 1 is the layer that they ordinarily take."""
         raise UnsupportedFeature(f"{type(self).__name__} reads its texts piece by piece.")
+
+    def embed_seeing(self, pipeline: Any, text: str, picture: Image.Image) -> Embedding:
+        """Encode a text beside the picture that it is about, for families whose reader `sees`."""
+        raise UnsupportedFeature(f"{type(self).__name__} reads its texts without pictures.")
 
     def assemble(self, pipeline: Any, readings: Sequence[Reading | None], blank: Blank) -> Embedding:
         """One embedding of what each of `encoders` said; None is for one that the model lacks."""
@@ -76,6 +84,15 @@ class FamilyAdapter(ABC):
         """The denoiser's forward for a batch that may be of several jobs; arguments are as `take` and `words` gave
         them. Gives a tensor, or a tuple that begins with it, a row a sample."""
         return denoiser(**arguments)
+
+    def beside(self, white: torch.Tensor, latents: torch.Tensor) -> torch.Tensor | None:
+        """What an inpainting model is shown beside the latents it draws: of a mask (B or 1, 1, height, width), 1 where
+        to draw, and of the latents of the picture around it; None where its pipeline is told in its own way."""
+        return None
+
+    def show(self, arguments: dict[str, Any], seen: torch.Tensor) -> dict[str, Any]:
+        """The denoiser's arguments with what it sees beside what it draws, (rows, C, height, width) in cells."""
+        raise UnsupportedFeature(f"{type(self).__name__} shows its denoiser nothing.")
 
     def hear(self, encoder: Any, **arguments: Any) -> Any:
         """A text encoder's forward for a batch that may be of several jobs."""

@@ -10,9 +10,11 @@ from modules.contracts.errors import UnsupportedFeature
 from modules.processing_diffusers.families.base import FamilyAdapter
 from modules.processing_diffusers.families.chroma import ChromaAdapter
 from modules.processing_diffusers.families.flux import FluxAdapter
+from modules.processing_diffusers.families.flux_shown import FluxFillAdapter, FluxKontextAdapter
 from modules.processing_diffusers.families.lumina import LuminaAdapter
 from modules.processing_diffusers.families.pixart import PixArtAdapter
 from modules.processing_diffusers.families.qwen import QwenImageAdapter
+from modules.processing_diffusers.families.qwen_edit import QwenEditAdapter, QwenEditPlusAdapter
 from modules.processing_diffusers.families.sd import SdAdapter
 from modules.processing_diffusers.families.sd3 import Sd3Adapter
 from modules.processing_diffusers.families.sdxl import SdxlAdapter
@@ -24,11 +26,15 @@ ADAPTERS: Mapping[str, FamilyAdapter] = MappingProxyType(
         "sdxl": SdxlAdapter(),
         "sd3": Sd3Adapter(),
         "flux": FluxAdapter(),
+        "flux-kontext": FluxKontextAdapter(),
+        "flux-fill": FluxFillAdapter(),
         "chroma": ChromaAdapter(),
         "pixart": PixArtAdapter(),
         "zimage": ZImageAdapter(),
         "lumina": LuminaAdapter(),
         "qwen": QwenImageAdapter(),
+        "qwen-edit": QwenEditAdapter(),
+        "qwen-edit-plus": QwenEditPlusAdapter(),
     }
 )
 

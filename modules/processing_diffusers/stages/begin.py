@@ -127,9 +127,9 @@ def begin_from_picture(job: Job, pictures: Sequence[PicturePlan], material: Mate
     device = beginning.noise.device
     latents = _encode(job, pictures, material, params.resize_mode == "latent" and material.mask is None).to(device)
     noise = beginning.noise * params.noise_multiplier
-    beginning = replace(beginning, noise=noise, latents=latents, seen=_look(job, pictures, material))
+    beginning = replace(beginning, noise=noise, latents=latents, seen=look(job, pictures, material, job.plan.first))
     if material.mask is None or request.inpaint is None:
-        return replace(beginning, masked=see_everything(job, pictures, job.plan.first))
+        return _see_everything(job, pictures, job.plan.first, beginning)
     return _mask_beginning(job, pictures, material, beginning, request.inpaint)
 
 
@@ -156,13 +156,16 @@ def _encode_images(job: Job, pictures: Sequence[PicturePlan], images: Sequence[I
     return job.vae.encode(job.vae_port, to_tensor(spread), generators, note=job.strand.note)
 
 
-def _look(job: Job, pictures: Sequence[PicturePlan], material: Material) -> torch.Tensor | None:
-    """What an editing model is shown of the picture that each of the batch is made from."""
-    if not job.model.family.seen_channels:
+def look(
+    job: Job, pictures: Sequence[PicturePlan], material: Material | None, pass_plan: PassPlan
+) -> torch.Tensor | None:
+    """What an editing model is shown of the picture that each of the batch is made from, at the size of the pass."""
+    family = job.model.family
+    if material is None or not (family.seen_channels or family.seen_tokens):
         return None
-    work = (job.plan.first.width, job.plan.first.height)
+    work = (pass_plan.width, pass_plan.height)
     images = [resize_picture(image, work, "stretch") for image in material.images]
-    seen = job.vae.look(job.vae_port, to_tensor(images), note=job.strand.note)
+    seen = job.vae.look(job.vae_port, to_tensor(images), note=job.strand.note, bare=family.seen_channels)
     rows = [place % len(images) for place in range(len(pictures))]
     return seen[rows].to(job.model.place("denoiser")[0])
 
@@ -184,7 +187,7 @@ def _mask_beginning(
         return replace(beginning, latents=latents, repaint=cells)
     white = torch.from_numpy(cells_to_repaint(mask, 1))[None, None]
     seen = _encode_images(job, pictures, _hide(material.images, mask))
-    return replace(beginning, latents=latents, masked=_masked_arguments(job, white, seen.to(device)))
+    return _masked(job, white, seen.to(device), replace(beginning, latents=latents))
 
 
 def _hide(images: Sequence[Image.Image], mask: Image.Image) -> list[Image.Image]:
@@ -194,14 +197,22 @@ def _hide(images: Sequence[Image.Image], mask: Image.Image) -> list[Image.Image]
     return [Image.composite(grey, image, hard) for image in images]
 
 
-def see_everything(job: Job, pictures: Sequence[PicturePlan], size_of: PassPlan) -> dict[str, Any] | None:
-    """For a nine-channel model without a mask: all is to be drawn, and nothing of the picture is shown."""
+def _see_everything(job: Job, pictures: Sequence[PicturePlan], size_of: PassPlan, beginning: Beginning) -> Beginning:
+    """For an inpainting model without a mask: all is to be drawn, and nothing of the picture is shown."""
     if not job.model.family.masked_channels:
-        return None
+        return beginning
     size = (size_of.width, size_of.height)
     white = torch.ones(1, 1, size_of.height, size_of.width)
     grey = _encode_images(job, pictures, [Image.new("RGB", size, (127, 127, 127))])
-    return _masked_arguments(job, white, grey.to(job.model.place("denoiser")[0]))
+    return _masked(job, white, grey.to(beginning.noise.device), beginning)
+
+
+def _masked(job: Job, white: torch.Tensor, seen: torch.Tensor, beginning: Beginning) -> Beginning:
+    """The beginning with what an inpainting model is told: by its pipeline, or shown beside what it draws."""
+    shown = job.model.adapter.beside(white.to(seen.device), seen)
+    if shown is not None:
+        return replace(beginning, seen=shown)
+    return replace(beginning, masked=_masked_arguments(job, white, seen))
 
 
 def _masked_arguments(job: Job, white: torch.Tensor, seen: torch.Tensor) -> dict[str, Any]:
@@ -216,5 +227,5 @@ def _masked_arguments(job: Job, white: torch.Tensor, seen: torch.Tensor) -> dict
 
 
 def begin_from_nothing(job: Job, pictures: Sequence[PicturePlan], pass_plan: PassPlan) -> Beginning:
-    """Noise alone; a nine-channel model is told that everything is to be drawn."""
-    return replace(draw_beginning(job, pictures, pass_plan), masked=see_everything(job, pictures, pass_plan))
+    """Noise alone; an inpainting model is told that everything is to be drawn."""
+    return _see_everything(job, pictures, pass_plan, draw_beginning(job, pictures, pass_plan))

@@ -12,7 +12,7 @@ from modules.contracts.guidance import PLAIN_GUIDANCE
 from modules.contracts.plan import Leg, PassPlan
 from modules.processing_diffusers.branches import Branches
 from modules.processing_diffusers.conductor import Conductor
-from modules.processing_diffusers.editing import Editing
+from modules.processing_diffusers.editing import Editing, Showing
 from modules.processing_diffusers.guidance import Sparing, make_plus
 from modules.processing_diffusers.guidance_course import GuidanceCourse, GuidedPass, fitting
 from modules.processing_diffusers.job import Job
@@ -123,7 +123,7 @@ def _walk(
     denoiser = getattr(pipeline, job.model.family.denoiser)
     found = branches_of(job, plus=tail.plus)
     branches = Branches(found, beginning.noise.shape[0]) if found else None
-    editing = None if beginning.seen is None else Editing(beginning.seen, edit_scale(job.plan))
+    editing = _showing(job, beginning)
     pair = pass_plan.cfg_scale if adapter.paired and adapter.is_guided(pass_plan.cfg_scale) else None
     with (
         denoiser.paired_at(pair),
@@ -138,6 +138,15 @@ def _walk(
             tail.mixer = beginning.toning.around(tail, leg.begin, eta_of(leg.sampler), tail.mixer)
         result = pipeline(**arguments)[0]
     return adapter.unpack(result.float(), *beginning.noise.shape[-2:])
+
+
+def _showing(job: Job, beginning: Beginning) -> Editing | Showing | None:
+    """Who shows the denoiser what it sees beside what it draws; None where that is nothing."""
+    if beginning.seen is None:
+        return None
+    if job.model.family.seen_channels:
+        return Editing(beginning.seen, edit_scale(job.plan))
+    return Showing(job.model.adapter, beginning.seen)
 
 
 Guide = Callable[[torch.Tensor], torch.Tensor]

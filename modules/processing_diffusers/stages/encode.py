@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from PIL import Image
 
 from modules.contracts.networks import NetworkUse
 from modules.contracts.plan import PassPlan, PicturePlan
@@ -23,6 +25,16 @@ from modules.prompts.words import Course, Screenplay, Texts, tell_screenplay
 
 Uses = tuple[NetworkUse, ...]
 """All networks of a picture."""
+Shown = Sequence[Image.Image]
+"""Pictures that others are made from."""
+
+
+class _Reader(NamedTuple):
+    """With what the texts of a picture are read."""
+
+    uses: Uses
+    shown: int | None
+    """Which of the shown pictures the reader sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +56,23 @@ class Conditioning:
 
 
 def encode_pass(
-    job: Job, pictures: Sequence[PicturePlan], pass_plan: PassPlan, *, second: bool = False
+    job: Job, pictures: Sequence[PicturePlan], pass_plan: PassPlan, shown: Shown = (), *, second: bool = False
 ) -> Conditioning:
     """`encode_words` for the job's model, and for the refiner of the pass where it has one."""
-    words, refined = encode_words(job, pictures, pass_plan, second=second), job.refined
+    words, refined = encode_words(job, pictures, pass_plan, shown, second=second), job.refined
     if pass_plan.refiner is None or refined is None:
         return words
     seen = refined.plan.batches[job.strand.batch]
-    return replace(words, refined=encode_words(refined, seen, pass_plan, second=second))
+    return replace(words, refined=encode_words(refined, seen, pass_plan, shown, second=second))
 
 
 def encode_words(
-    job: Job, pictures: Sequence[PicturePlan], pass_plan: PassPlan, *, second: bool = False
+    job: Job, pictures: Sequence[PicturePlan], pass_plan: PassPlan, shown: Shown = (), *, second: bool = False
 ) -> Conditioning:
     """The words of the pictures through one pass. Texts that were encoded lately are taken from memory.
 
-    `second` is the hires pass, with its own prompts where there are any. Raises `InvalidRequest` for prompts that join
+    `shown` are the pictures that these are made from, one for all or one each, for readers that see them. `second` is
+    the hires pass, with its own prompts where there are any. Raises `InvalidRequest` for prompts that join
     too much or change too often.
     """
     adapter = job.model.adapter
@@ -69,8 +82,12 @@ def encode_words(
     mixed = "negative_prompt" in job.model.family.capabilities and any(play.composed for play in plays)
     across = job.plan.request.guidance.perp_neg > 0 and guided
     courses = [_courses(play, negative=guided or mixed, empty=across) for play in plays]
-    used = [picture.hires_uses if second else picture.uses for picture in pictures]
-    known = _encode_all(job, used, courses)
+    seen = shown if adapter.sees else ()
+    used = [
+        _Reader(picture.hires_uses if second else picture.uses, place % len(seen) if seen else None)
+        for place, picture in enumerate(pictures)
+    ]
+    known = _encode_all(job, used, courses, seen)
     roles = [_role(job, play, known[use], negative=guided or mixed) for play, use in zip(plays, used, strict=True)]
     if across:
         roles = [_across(job, role, play, known[use]) for role, play, use in zip(roles, plays, used, strict=True)]
@@ -136,29 +153,30 @@ def _across(job: Job, role: Role, play: Screenplay, known: dict[Texts, Embedding
 
 
 def _encode_all(
-    job: Job, used: Sequence[Uses], courses: Sequence[Sequence[Course]]
-) -> dict[Uses, dict[Texts, Embedding]]:
+    job: Job, used: Sequence[_Reader], courses: Sequence[Sequence[Course]], shown: Shown
+) -> dict[_Reader, dict[Texts, Embedding]]:
     """What the encoders make of the texts of each picture, with the networks of the picture beside them."""
-    wanted: dict[Uses, dict[Texts, None]] = {}
-    for uses, sung in zip(used, courses, strict=True):
-        wanted.setdefault(uses, {}).update(dict.fromkeys(texts for course in sung for texts in course.texts))
-    known: dict[Uses, dict[Texts, Embedding]] = {}
-    for uses, found in wanted.items():
-        known[uses] = {}
+    wanted: dict[_Reader, dict[Texts, None]] = {}
+    for reader, sung in zip(used, courses, strict=True):
+        wanted.setdefault(reader, {}).update(dict.fromkeys(texts for course in sung for texts in course.texts))
+    known: dict[_Reader, dict[Texts, Embedding]] = {}
+    for reader, found in wanted.items():
+        known[reader] = {}
+        picture = None if reader.shown is None else shown[reader.shown]
         for texts in job.networks.groups(list(found), " ".join):
-            with job.networks.reading(job.pipeline, [" ".join(each) for each in texts], uses):
-                known[uses].update(encode_texts(job, texts))
+            with job.networks.reading(job.pipeline, [" ".join(each) for each in texts], reader.uses):
+                known[reader].update(encode_texts(job, texts, picture))
     for note in job.networks.notes:
         job.strand.note(note)
     return known
 
 
-def encode_texts(job: Job, texts: Sequence[Texts]) -> dict[Texts, Embedding]:
-    """What the model's encoders make of each set of texts."""
+def encode_texts(job: Job, texts: Sequence[Texts], picture: Image.Image | None = None) -> dict[Texts, Embedding]:
+    """What the model's encoders make of each set of texts, and of the picture that they are about where they see it."""
     adapter = job.model.adapter
     with torch.no_grad():
         if not adapter.encoders:
-            return {each: _embed_whole(job, each[0]) for each in texts}
+            return {each: _embed_whole(job, each[0], picture) for each in texts}
         read = [_read(job, spec, [each[place] for each in texts]) for place, spec in enumerate(adapter.encoders)]
 
         def blank(place: int) -> Reading:
@@ -198,7 +216,7 @@ def _read(job: Job, spec: EncoderSpec, texts: Sequence[str]) -> dict[str, Readin
     return known
 
 
-def _embed_whole(job: Job, text: str) -> Embedding:
+def _embed_whole(job: Job, text: str, picture: Image.Image | None) -> Embedding:
     """For families whose pipelines read whole texts: the words without weights."""
     prompt = job.plan.request.prompt
     if prompt.emphasis != "None":
@@ -206,10 +224,14 @@ def _embed_whole(job: Job, text: str) -> Embedding:
             job.strand.note(f"{job.model.family.label} takes no weights in prompts; they were left out.")
         text = plain_text(text)
     encoders = (getattr(job.pipeline, name, None) for name in job.model.text_encoders)
-    key = (text, prompt.clip_skip, tuple(one.signature for one in encoders if one is not None))
+    mark = None if picture is None else (picture.size, hashlib.sha256(picture.tobytes()).digest())
+    key = (text, prompt.clip_skip, tuple(one.signature for one in encoders if one is not None), mark)
     known: Encoded | None = job.model.embeddings.get(key)
     if known is None:
-        embedding = job.model.adapter.embed(job.pipeline, [text], prompt.clip_skip)[0]
+        if picture is None:
+            embedding = job.model.adapter.embed(job.pipeline, [text], prompt.clip_skip)[0]
+        else:
+            embedding = job.model.adapter.embed_seeing(job.pipeline, text, picture)
         known = Encoded({name: value.clone() for name, value in embedding.items()})
         job.model.embeddings.put(key, known)
     return known.embedding
