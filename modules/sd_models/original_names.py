@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from modules.sd_models.transformer_names import CHROMA, FLUX, LUMINA2, PIXART, SD3, Row
+from modules.sd_models.transformer_names import CHROMA, FLUX, LUMINA2, PIXART, SANA, SD3, Row
 
 Tensors = dict[str, torch.Tensor]
 
@@ -104,6 +104,19 @@ def z_image(tensors: Tensors) -> Tensors:
 
     converted: Tensors = convert_z_image_transformer_checkpoint_to_diffusers(dict(tensors))
     return converted
+
+
+def auraflow(tensors: Tensors) -> Tensors:
+    """AuraFlow's transformer from its original naming."""
+    from diffusers.loaders.single_file_utils import convert_auraflow_transformer_checkpoint_to_diffusers
+
+    converted: Tensors = convert_auraflow_transformer_checkpoint_to_diffusers(dict(tensors))
+    return converted
+
+
+def sana(tensors: Tensors) -> Tensors:
+    """Sana's transformer from its original naming."""
+    return _translate(tensors, SANA, tensors["x_embedder.proj.weight"].shape[0])
 
 
 def sd3(tensors: Tensors) -> Tensors:

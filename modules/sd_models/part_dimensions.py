@@ -21,6 +21,11 @@ def film_vae(shapes: Shapes) -> dict[str, Any]:
     return {"base_dim": base, "z_dim": shapes["post_quant_conv.weight" if ours else "conv2.weight"][0]}
 
 
+def deep_vae(shapes: Shapes) -> dict[str, Any]:
+    """What the recipe of a deep autoencoder leaves open: all published ones of a family have the same levels."""
+    return {"latent_channels": shapes["decoder.conv_in.weight"][1]}
+
+
 def qwen2_vl(shapes: Shapes) -> dict[str, Any]:
     """Config of Qwen2.5-VL in the naming of any version of transformers."""
     plain = {_plain(name): shape for name, shape in shapes.items()}

@@ -18,6 +18,7 @@ PREFIXES: dict[str, tuple[str, ...]] = {
         "text_encoders.qwen3_4b.transformer.model.",
         "text_encoders.gemma2_2b.transformer.model.",
         "text_encoders.qwen25_7b.transformer.",
+        "text_encoders.pile_t5xl.transformer.",
         "text_encoder.",
     ),
     "text_encoder_2": (
@@ -40,6 +41,8 @@ READERS: dict[str, dict[str, Naming]] = {
     "pixart": {"text_encoder": "t5"},
     "z-image": {"text_encoder": "qwen3"},
     "lumina2": {"text_encoder": "gemma2"},
+    "auraflow": {"text_encoder": "t5"},
+    "sana": {"text_encoder": "gemma2"},
     "qwen-image": {"text_encoder": "qwen2_vl"},
     "qwen-image-edit": {"text_encoder": "qwen2_vl"},
     "qwen-image-edit-plus": {"text_encoder": "qwen2_vl"},

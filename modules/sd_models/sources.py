@@ -33,6 +33,8 @@ WIDTHS = {
     "pixart": {"text_encoder": 4096},
     "z-image": {"text_encoder": 2560},
     "lumina2": {"text_encoder": 2304},
+    "auraflow": {"text_encoder": 2048},
+    "sana": {"text_encoder": 2304},
     "qwen-image": {"text_encoder": 3584},
     "qwen-image-edit": {"text_encoder": 3584},
     "qwen-image-edit-plus": {"text_encoder": 3584},
@@ -110,7 +112,14 @@ class Sources:
     def _denoiser(self, part: str) -> Source | None:
         names = self._header.tensors
         marks = {
-            "ldm": ("input_blocks.0.0.weight", "joint_blocks.", "double_blocks.", "blocks.", "layers.0.attention.qkv.")
+            "ldm": (
+                "input_blocks.0.0.weight",
+                "joint_blocks.",
+                "double_blocks.",
+                "double_layers.",
+                "blocks.",
+                "layers.0.attention.qkv.",
+            )
         }
         for naming, roots in DENOISER_ROOTS.items():
             for root in roots:

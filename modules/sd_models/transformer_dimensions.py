@@ -27,3 +27,46 @@ def qwen_image(shapes: Shapes) -> dict[str, Any]:
         "joint_attention_dim": shapes["txt_in.weight"][1],
         "axes_dims_rope": (time, (head - time) // 2, (head - time) // 2),
     }
+
+
+AURA_HEAD = 256
+"""Width of one attention head in every AuraFlow."""
+
+
+def auraflow(shapes: Shapes) -> dict[str, Any]:
+    """Config of AuraFlow's transformer in its original naming."""
+    inner, inputs = shapes["init_x_linear.weight"]
+    return {
+        "in_channels": inputs // 4,
+        "out_channels": shapes["final_linear.weight"][0] // 4,
+        "num_mmdit_layers": count(shapes, r"double_layers\.(\d+)\."),
+        "num_single_dit_layers": count(shapes, r"single_layers\.(\d+)\."),
+        "attention_head_dim": AURA_HEAD,
+        "num_attention_heads": inner // AURA_HEAD,
+        "joint_attention_dim": shapes["cond_seq_linear.weight"][1],
+        "caption_projection_dim": shapes["cond_seq_linear.weight"][0],
+        "pos_embed_max_size": shapes["positional_encoding"][1],
+    }
+
+
+SANA_HEAD, SANA_CROSS_HEAD = 32, 112
+"""Widths of one head of self attention and of attention to the words in every Sana."""
+
+
+def sana(shapes: Shapes) -> dict[str, Any]:
+    """Config of Sana's transformer in its original naming."""
+    inner, channels, patch, _ = shapes["x_embedder.proj.weight"]
+    return {
+        "in_channels": channels,
+        "out_channels": shapes["final_layer.linear.weight"][0] // patch**2,
+        "patch_size": patch,
+        "num_layers": count(shapes, r"blocks\.(\d+)\."),
+        "attention_head_dim": SANA_HEAD,
+        "num_attention_heads": inner // SANA_HEAD,
+        "cross_attention_head_dim": SANA_CROSS_HEAD,
+        "num_cross_attention_heads": inner // SANA_CROSS_HEAD,
+        "cross_attention_dim": inner,
+        "caption_channels": shapes["y_embedder.y_proj.fc1.weight"][1],
+        "mlp_ratio": shapes["blocks.0.mlp.inverted_conv.conv.weight"][0] / inner / 2,
+        "qk_norm": "rms_norm_across_heads" if "blocks.0.attn.q_norm.weight" in shapes else None,
+    }

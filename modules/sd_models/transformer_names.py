@@ -124,6 +124,26 @@ PIXART: tuple[Row, ...] = (
     _block(r"mlp\.fc2", "ff.net.2"),
 )
 
+SANA: tuple[Row, ...] = (
+    Row(r"x_embedder\.proj", ("patch_embed.proj",)),
+    Row(r"y_embedder\.y_proj\.fc(1|2)", (r"caption_projection.linear_\1",)),
+    Row(r"attention_y_norm", ("caption_norm",)),
+    Row(r"t_embedder\.mlp\.0", ("time_embed.emb.timestep_embedder.linear_1",)),
+    Row(r"t_embedder\.mlp\.2", ("time_embed.emb.timestep_embedder.linear_2",)),
+    Row(r"t_block\.1", ("time_embed.linear",)),
+    *(
+        row
+        for row in PIXART
+        if row.original.startswith(("final_layer", r"blocks\.(\d+)\.")) and "fc" not in row.original
+    ),
+    _block(r"attn\.(q|k)_norm", r"attn1.norm_\2"),
+    _block(r"cross_attn\.(q|k)_norm", r"attn2.norm_\2"),
+    _block(r"mlp\.inverted_conv\.conv", "ff.conv_inverted"),
+    _block(r"mlp\.depth_conv\.conv", "ff.conv_depth"),
+    _block(r"mlp\.point_conv\.conv", "ff.conv_point"),
+)
+"""Sana is PixArt with convolutions in its feed-forward."""
+
 
 def _refined(original: str, *targets: str, of: str = "layers|noise_refiner|context_refiner", **more: bool) -> Row:
     return Row(rf"({of})\.(\d+)\.{original}", tuple(rf"\1.\2.{target}" for target in targets), **more)

@@ -15,6 +15,7 @@ MERGES = "clip-merges.txt"
 SHARED = {
     "T5Tokenizer": ("T5", "t5-tokenizer", ("tokenizer.json", "spiece.model")),
     "Qwen2Tokenizer": ("Qwen", "qwen-tokenizer", ("tokenizer.json",)),
+    "LlamaTokenizer": ("Pile-T5", "pile-t5-tokenizer", ("tokenizer.json",)),
     "GemmaTokenizer": ("Gemma", "gemma-tokenizer", ("tokenizer.json",)),
 }
 """Tokenizers put in place for all models: what they are called, their folder, and the files of which it has one."""
@@ -23,6 +24,7 @@ FILES = {
     "T5Tokenizer": (("tokenizer.json",), ("spiece.model",)),
     "Qwen2Tokenizer": (("tokenizer.json",), ("vocab.json", "merges.txt")),
     "GemmaTokenizer": (("tokenizer.json",),),
+    "LlamaTokenizer": (("tokenizer.json",), ("tokenizer.model",)),
 }
 """What a tokenizer's folder has to hold, one of these; the libraries make an empty tokenizer of an empty folder."""
 

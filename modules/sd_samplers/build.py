@@ -59,6 +59,8 @@ def build_scheduler(
     kind = StudioFlowScheduler if flow else StudioEulerScheduler
     if not flow:
         _check_prediction(config)
+    if flow and "flow_shift" in config:  # what schedulers for other models call the shift
+        config = {"shift": config["flow_shift"], **config}
     scheduler = kind(**_known(kind, config))
     scheduler.set_course(course)
     return scheduler

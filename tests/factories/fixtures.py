@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.factories import models, qwen, transformers
+from tests.factories import flow_models, models, qwen, transformers
 from tests.factories.single_files import single_file
 
 
@@ -146,3 +146,27 @@ def tiny_qwenimage_folder(tiny_models) -> Path:
 def tiny_qwenimage_file(tiny_models, tiny_qwenimage_folder) -> Path:
     """Qwen-Image's transformer as a single file; its sidecar folder holds VAE and text encoder."""
     return single_file(tiny_qwenimage_folder, tiny_models / "tiny-qwen-image-file.safetensors", "qwen-image")
+
+
+@pytest.fixture(scope="session")
+def tiny_auraflow_folder(tiny_models) -> Path:
+    """AuraFlow as a diffusers folder."""
+    return flow_models.tiny_auraflow(tiny_models / "tiny-auraflow")
+
+
+@pytest.fixture(scope="session")
+def tiny_auraflow_file(tiny_models, tiny_auraflow_folder) -> Path:
+    """AuraFlow's transformer as a single file; its sidecar folder holds VAE and text encoder."""
+    return single_file(tiny_auraflow_folder, tiny_models / "tiny-auraflow-file.safetensors", "auraflow")
+
+
+@pytest.fixture(scope="session")
+def tiny_sana_folder(tiny_models) -> Path:
+    """Sana as a diffusers folder."""
+    return flow_models.tiny_sana(tiny_models / "tiny-sana")
+
+
+@pytest.fixture(scope="session")
+def tiny_sana_file(tiny_models, tiny_sana_folder) -> Path:
+    """Sana's transformer as a single file; its sidecar folder holds VAE and text encoder."""
+    return single_file(tiny_sana_folder, tiny_models / "tiny-sana-file.safetensors", "sana")

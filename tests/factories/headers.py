@@ -130,6 +130,35 @@ Z_IMAGE_DIFFUSERS = {
     "cap_pad_token": (1, 3840),
     "layers.0.attention.to_q.weight": (3840, 3840),
 }
+AURAFLOW = {
+    "register_tokens": (1, 8, 3072),
+    "init_x_linear.weight": (3072, 16),
+    "cond_seq_linear.weight": (3072, 2048),
+    "double_layers.0.attn.w2q.weight": (3072, 3072),
+    "single_layers.0.attn.w1q.weight": (3072, 3072),
+}
+AURAFLOW_DIFFUSERS = {
+    "register_tokens": (1, 8, 3072),
+    "pos_embed.proj.weight": (3072, 16),
+    "context_embedder.weight": (3072, 2048),
+    "joint_transformer_blocks.0.attn.add_q_proj.weight": (3072, 3072),
+}
+SANA = {
+    "x_embedder.proj.weight": (2240, 32, 1, 1),
+    "y_embedder.y_proj.fc1.weight": (2240, 2304),
+    "attention_y_norm.weight": (2240,),
+    "t_block.1.weight": (13440, 2240),
+    "blocks.0.cross_attn.kv_linear.weight": (4480, 2240),
+    "blocks.0.mlp.inverted_conv.conv.weight": (11200, 2240, 1, 1),
+    "final_layer.scale_shift_table": (2, 2240),
+}
+SANA_DIFFUSERS = {
+    "patch_embed.proj.weight": (2240, 32, 1, 1),
+    "caption_norm.weight": (2240,),
+    "time_embed.linear.weight": (13440, 2240),
+    "transformer_blocks.0.ff.conv_inverted.weight": (11200, 2240, 1, 1),
+    "scale_shift_table": (2, 2240),
+}
 QWEN_IMAGE = {
     "img_in.weight": (3072, 64),
     "txt_in.weight": (3072, 3584),

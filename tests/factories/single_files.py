@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.factories import ldm_keys, transformer_keys
+from tests.factories import flow_models, ldm_keys, transformer_keys
 
 
 def weights_of(folder: Path) -> dict[str, Any]:
@@ -109,6 +109,16 @@ def _lumina2(source: Path) -> dict[str, Any]:
     return transformer_keys.lumina2(weights_of(source / "transformer"))
 
 
+def _auraflow(source: Path) -> dict[str, Any]:
+    """The transformer alone."""
+    return flow_models.auraflow(weights_of(source / "transformer"))
+
+
+def _sana(source: Path) -> dict[str, Any]:
+    """The transformer alone."""
+    return flow_models.sana(weights_of(source / "transformer"))
+
+
 def _qwen_image(source: Path) -> dict[str, Any]:
     """The transformer alone, which has one naming only; the VAE beside it is in Wan's."""
     return weights_of(source / "transformer")
@@ -124,6 +134,8 @@ WRITERS = {
     "pixart": _pixart,
     "z-image": _z_image,
     "lumina2": _lumina2,
+    "auraflow": _auraflow,
+    "sana": _sana,
     "qwen-image": _qwen_image,
 }
 BESIDE = {
@@ -132,6 +144,8 @@ BESIDE = {
     "pixart": ("vae", "text_encoder"),
     "z-image": ("vae", "text_encoder"),
     "lumina2": ("vae", "text_encoder"),
+    "auraflow": ("vae", "text_encoder"),
+    "sana": ("vae", "text_encoder"),
     "qwen-image": ("vae", "text_encoder"),
 }
 """Parts whose weights go into the sidecar folder."""

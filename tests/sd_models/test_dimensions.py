@@ -11,7 +11,7 @@ from modules.sd_models.families import load_rules
 from modules.sd_models.header import Header, TensorInfo
 from modules.sd_models.places import naming_of
 from modules.support.paths import ROOT
-from tests.factories import ldm_keys, qwen, transformer_keys
+from tests.factories import flow_models, ldm_keys, qwen, transformer_keys
 
 RULES = load_rules(ROOT / "configs" / "families.json")
 CROSS, PLAIN = "CrossAttnDownBlock2D", "DownBlock2D"
@@ -188,6 +188,29 @@ def test_qwen_image():
         model = QwenImageTransformer2DModel(num_layers=2)
     derived = transformer_dimensions.qwen_image(shapes_of(model.state_dict()))
     assert derived == {key: model.config[key] for key in derived}
+
+
+def test_auraflow():
+    from diffusers.models.transformers.auraflow_transformer_2d import AuraFlowTransformer2DModel
+
+    with torch.device("meta"):
+        model = AuraFlowTransformer2DModel(num_mmdit_layers=1, num_single_dit_layers=2, pos_embed_max_size=9216)
+    original = flow_models.auraflow(model.state_dict())
+    derived = transformer_dimensions.auraflow(shapes_of(original))
+    assert derived == {key: model.config[key] for key in derived}
+    assert shapes_of(original_names.auraflow(original)) == shapes_of(model.state_dict())
+
+
+@pytest.mark.parametrize("normed", [None, "rms_norm_across_heads"])
+def test_sana(normed):
+    from diffusers.models.transformers.sana_transformer import SanaTransformer2DModel
+
+    with torch.device("meta"):
+        model = SanaTransformer2DModel(num_layers=2, qk_norm=normed)
+        original = flow_models.sana(model.state_dict())
+        derived = transformer_dimensions.sana(shapes_of(original))
+        assert derived == {key: model.config[key] for key in derived}
+        assert shapes_of(original_names.sana(original)) == shapes_of(model.state_dict())
 
 
 def test_autoencoders_for_films():

@@ -56,7 +56,9 @@ def assert_same_weights(first, second):
             assert torch.equal(ours[key], theirs[key]), (name, key)
 
 
-@pytest.mark.parametrize("name", ["sd15", "sdxl", "sd3", "flux", "chroma", "pixart", "zimage", "lumina2", "qwenimage"])
+@pytest.mark.parametrize(
+    "name", ["sd15", "sdxl", "sd3", "flux", "chroma", "pixart", "zimage", "lumina2", "qwenimage", "auraflow", "sana"]
+)
 def test_a_folder_gives_what_the_library_gives(name, request):
     """The same weights and the same pictures as `from_pretrained` of diffusers."""
     from diffusers import DiffusionPipeline
@@ -80,7 +82,21 @@ def test_a_folder_gives_what_the_library_gives(name, request):
 
 
 @pytest.mark.parametrize(
-    "name", ["sd15", "sd15_inpaint", "sdxl", "sd3", "flux", "chroma", "pixart", "zimage", "lumina2", "qwenimage"]
+    "name",
+    [
+        "sd15",
+        "sd15_inpaint",
+        "sdxl",
+        "sd3",
+        "flux",
+        "chroma",
+        "pixart",
+        "zimage",
+        "lumina2",
+        "qwenimage",
+        "auraflow",
+        "sana",
+    ],
 )
 def test_a_single_file_is_the_folder_it_was_made_of(name, request):
     assert_same_weights(

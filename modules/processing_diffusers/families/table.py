@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from modules.contracts.catalog import Family
 from modules.contracts.errors import UnsupportedFeature
+from modules.processing_diffusers.families.aura import AuraFlowAdapter
 from modules.processing_diffusers.families.base import FamilyAdapter
 from modules.processing_diffusers.families.chroma import ChromaAdapter
 from modules.processing_diffusers.families.flux import FluxAdapter
@@ -15,6 +16,7 @@ from modules.processing_diffusers.families.lumina import LuminaAdapter
 from modules.processing_diffusers.families.pixart import PixArtAdapter
 from modules.processing_diffusers.families.qwen import QwenImageAdapter
 from modules.processing_diffusers.families.qwen_edit import QwenEditAdapter, QwenEditPlusAdapter
+from modules.processing_diffusers.families.sana import SanaAdapter
 from modules.processing_diffusers.families.sd import SdAdapter
 from modules.processing_diffusers.families.sd3 import Sd3Adapter
 from modules.processing_diffusers.families.sdxl import SdxlAdapter
@@ -32,6 +34,8 @@ ADAPTERS: Mapping[str, FamilyAdapter] = MappingProxyType(
         "pixart": PixArtAdapter(),
         "zimage": ZImageAdapter(),
         "lumina": LuminaAdapter(),
+        "aura": AuraFlowAdapter(),
+        "sana": SanaAdapter(),
         "qwen": QwenImageAdapter(),
         "qwen-edit": QwenEditAdapter(),
         "qwen-edit-plus": QwenEditPlusAdapter(),
