@@ -166,8 +166,8 @@ def _denoiser_shape(config: Any, heads: int) -> tuple[int, int, int]:
         return int(config.dim), int(config.n_heads), int(config.all_patch_size[0]) ** 2
     heads = getattr(config, "num_attention_heads", None) or heads
     size = getattr(config, "attention_head_dim", None) or 64
-    # Flux packs two by two cells into its channels and says patch_size 1.
-    packed = getattr(config, "in_channels", 16) >= 64
+    # Flux packs two by two cells into its channels and says patch_size 1; a cell of Flux.2 is packed already.
+    packed = getattr(config, "in_channels", 16) >= 64 and not hasattr(config, "timestep_guidance_channels")
     patch = 2 if packed else getattr(config, "patch_size", 1)
     return int(heads * size), int(heads), int(patch * patch)
 

@@ -106,6 +106,14 @@ def z_image(tensors: Tensors) -> Tensors:
     return converted
 
 
+def flux2(tensors: Tensors) -> Tensors:
+    """Flux.2's transformer from its original naming."""
+    from diffusers.loaders.single_file_utils import convert_flux2_transformer_checkpoint_to_diffusers
+
+    converted: Tensors = convert_flux2_transformer_checkpoint_to_diffusers(dict(tensors))
+    return converted
+
+
 def auraflow(tensors: Tensors) -> Tensors:
     """AuraFlow's transformer from its original naming."""
     from diffusers.loaders.single_file_utils import convert_auraflow_transformer_checkpoint_to_diffusers

@@ -41,6 +41,7 @@ READERS: dict[str, dict[str, Naming]] = {
     "pixart": {"text_encoder": "t5"},
     "z-image": {"text_encoder": "qwen3"},
     "lumina2": {"text_encoder": "gemma2"},
+    "flux2-klein": {"text_encoder": "qwen3"},
     "auraflow": {"text_encoder": "t5"},
     "sana": {"text_encoder": "gemma2"},
     "qwen-image": {"text_encoder": "qwen2_vl"},

@@ -33,6 +33,7 @@ DIMENSIONS: dict[tuple[str, str], Callable[[Shapes], dict[str, Any]]] = {
     ("ZImageTransformer2DModel", "ldm"): dimensions.z_image,
     ("ZImageTransformer2DModel", "diffusers"): dimensions.z_image,
     ("Lumina2Transformer2DModel", "ldm"): dimensions.lumina2,
+    ("Flux2Transformer2DModel", "ldm"): transformer_dimensions.flux2,
     ("AuraFlowTransformer2DModel", "ldm"): transformer_dimensions.auraflow,
     ("SanaTransformer2DModel", "ldm"): transformer_dimensions.sana,
     ("QwenImageTransformer2DModel", "diffusers"): transformer_dimensions.qwen_image,
@@ -40,6 +41,7 @@ DIMENSIONS: dict[tuple[str, str], Callable[[Shapes], dict[str, Any]]] = {
     ("AutoencoderKL", "diffusers"): dimensions.vae,
     ("AutoencoderKLQwenImage", "wan"): part_dimensions.film_vae,
     ("AutoencoderKLQwenImage", "diffusers"): part_dimensions.film_vae,
+    ("AutoencoderKLFlux2", "diffusers"): dimensions.vae,
     ("AutoencoderDC", "diffusers"): part_dimensions.deep_vae,
     ("CLIPTextModel", "clip"): dimensions.clip,
     ("CLIPTextModel", "open_clip"): dimensions.open_clip,
@@ -59,6 +61,7 @@ TRANSFORMERS: dict[str, Callable[[dict[str, torch.Tensor]], dict[str, torch.Tens
     "PixArtTransformer2DModel": original_names.pixart,
     "ZImageTransformer2DModel": original_names.z_image,
     "Lumina2Transformer2DModel": original_names.lumina2,
+    "Flux2Transformer2DModel": original_names.flux2,
     "AuraFlowTransformer2DModel": original_names.auraflow,
     "SanaTransformer2DModel": original_names.sana,
 }

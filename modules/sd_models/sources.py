@@ -33,6 +33,7 @@ WIDTHS = {
     "pixart": {"text_encoder": 4096},
     "z-image": {"text_encoder": 2560},
     "lumina2": {"text_encoder": 2304},
+    "flux2-klein": {"text_encoder": 2560},
     "auraflow": {"text_encoder": 2048},
     "sana": {"text_encoder": 2304},
     "qwen-image": {"text_encoder": 3584},

@@ -70,3 +70,20 @@ def sana(shapes: Shapes) -> dict[str, Any]:
         "mlp_ratio": shapes["blocks.0.mlp.inverted_conv.conv.weight"][0] / inner / 2,
         "qk_norm": "rms_norm_across_heads" if "blocks.0.attn.q_norm.weight" in shapes else None,
     }
+
+
+def flux2(shapes: Shapes) -> dict[str, Any]:
+    """Config of Flux.2's transformer in its original naming."""
+    inner, channels = shapes["img_in.weight"]
+    head = shapes["double_blocks.0.img_attn.norm.key_norm.scale"][0]
+    return {
+        "in_channels": channels,
+        "num_layers": count(shapes, r"double_blocks\.(\d+)\."),
+        "num_single_layers": count(shapes, r"single_blocks\.(\d+)\."),
+        "attention_head_dim": head,
+        "num_attention_heads": inner // head,
+        "joint_attention_dim": shapes["txt_in.weight"][1],
+        "mlp_ratio": shapes["single_blocks.0.linear2.weight"][1] / inner - 1,
+        "axes_dims_rope": (head // 4,) * 4,
+        "guidance_embeds": "guidance_in.in_layer.weight" in shapes,
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from modules.support.latent_shape import channels_of, is_for_films
+from modules.support.latent_shape import channels_of, is_for_films, joined_of
 
 Run = Callable[[Any, str, Any], Any]
 """`run(vae, "decode", z)` gives the decoder's picture tensor in -1..1; `run(vae, "encode", x)` gives what the encoder
@@ -27,6 +27,11 @@ def run_directly(vae: Any, method: str, tensor: Any) -> Any:
 
 def call_decoder(vae: Any, tensor: Any) -> Any:
     """What the decoder says of latents (N, C, h, w): (N, 3, H, W). Autoencoders of films get one frame."""
+    from torch.nn.functional import pixel_shuffle
+
+    joined = joined_of(vae.config)
+    if joined > 1:
+        tensor = pixel_shuffle(tensor, joined)
     if not is_for_films(vae.config):
         return vae.decode(tensor, return_dict=False)[0]
     return vae.decode(tensor.unsqueeze(2), return_dict=False)[0].squeeze(2)
@@ -34,9 +39,13 @@ def call_decoder(vae: Any, tensor: Any) -> Any:
 
 def call_encoder(vae: Any, tensor: Any) -> Any:
     """What the encoder says of pictures (N, 3, H, W): mean and log-variance, or the latents."""
+    from torch.nn.functional import pixel_unshuffle
+
     films = is_for_films(vae.config)
     encoded = vae.encode(tensor.unsqueeze(2) if films else tensor, return_dict=False)[0]
     said = getattr(encoded, "parameters", encoded)
+    # Means stand before variances, and stay so: both are cut alike, channel by channel.
+    said = pixel_unshuffle(said, joined) if (joined := joined_of(vae.config)) > 1 else said
     return said.squeeze(2) if films else said
 
 
@@ -61,10 +70,16 @@ def from_model(vae: Any, latents: Any) -> Any:
 
 
 def _numbers(vae: Any, like: Any) -> tuple[Any, Any, Any]:
-    """Offset, scale and per-channel spread from the config: `latents_mean` and `latents_std` where they are, else
-    `shift_factor`; `scaling_factor` always (LDM, arXiv:2112.10752, section 4.3.2)."""
+    """Offset, scale and per-channel spread: of the layer that evens the latents out, else from the config:
+    `latents_mean` and `latents_std` where they are, else `shift_factor`; `scaling_factor` always (LDM,
+    arXiv:2112.10752, section 4.3.2)."""
     import torch
 
+    if (evened := getattr(vae, "bn", None)) is not None:
+        mean, power = (
+            one.to(like.device, like.dtype).view(1, -1, 1, 1) for one in (evened.running_mean, evened.running_var)
+        )
+        return mean, 1.0, (power + vae.config.batch_norm_eps) ** 0.5
     scale = float(getattr(vae.config, "scaling_factor", 1.0) or 1.0)
     mean = getattr(vae.config, "latents_mean", None)
     spread = getattr(vae.config, "latents_std", None)

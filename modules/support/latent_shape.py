@@ -17,7 +17,7 @@ LEVELS = ("block_out_channels", "decoder_block_out_channels", "dim_mult")
 def channels_of(config: Any) -> int | None:
     """Channels of the latents; None where the config does not say."""
     found = said(config, "latent_channels") or said(config, "z_dim")
-    return found if isinstance(found, int) else None
+    return found * joined_of(config) ** 2 if isinstance(found, int) else None
 
 
 def factor_of(config: Any) -> int | None:
@@ -25,8 +25,17 @@ def factor_of(config: Any) -> int | None:
     for name in LEVELS:
         levels = said(config, name)
         if isinstance(levels, list | tuple) and 0 < len(levels) < MOST_LEVELS:
-            return int(2 ** (len(levels) - 1))
+            return int(2 ** (len(levels) - 1)) * joined_of(config)
     return None
+
+
+def joined_of(config: Any) -> int:
+    """Cells along each side that are put into one before the denoiser sees them; Flux.2's autoencoder says so beside
+    the statistics by which it evens them out."""
+    patch = said(config, "patch_size")
+    if said(config, "batch_norm_eps") is None or not isinstance(patch, list | tuple):
+        return 1
+    return int(patch[0])
 
 
 def width_of(config: Any) -> int | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.factories import flow_models, models, qwen, transformers
+from tests.factories import flow_models, flux2, models, qwen, transformers
 from tests.factories.single_files import single_file
 
 
@@ -170,3 +170,15 @@ def tiny_sana_folder(tiny_models) -> Path:
 def tiny_sana_file(tiny_models, tiny_sana_folder) -> Path:
     """Sana's transformer as a single file; its sidecar folder holds VAE and text encoder."""
     return single_file(tiny_sana_folder, tiny_models / "tiny-sana-file.safetensors", "sana")
+
+
+@pytest.fixture(scope="session")
+def tiny_flux2klein_folder(tiny_models) -> Path:
+    """Flux.2 Klein as a diffusers folder."""
+    return flux2.tiny_flux2_klein(tiny_models / "tiny-flux2-klein")
+
+
+@pytest.fixture(scope="session")
+def tiny_flux2klein_file(tiny_models, tiny_flux2klein_folder) -> Path:
+    """Flux.2's transformer as a single file; its sidecar folder holds VAE and text encoder."""
+    return single_file(tiny_flux2klein_folder, tiny_models / "tiny-flux2-klein-file.safetensors", "flux2-klein")

@@ -130,6 +130,19 @@ Z_IMAGE_DIFFUSERS = {
     "cap_pad_token": (1, 3840),
     "layers.0.attention.to_q.weight": (3840, 3840),
 }
+FLUX2_KLEIN = {
+    "img_in.weight": (3072, 128),
+    "txt_in.weight": (3072, 7680),
+    "double_stream_modulation_img.lin.weight": (18432, 3072),
+    "single_stream_modulation.lin.weight": (9216, 3072),
+    "double_blocks.0.img_attn.norm.key_norm.scale": (128,),
+}
+FLUX2_KLEIN_DIFFUSERS = {
+    "x_embedder.weight": (3072, 128),
+    "context_embedder.weight": (3072, 7680),
+    "double_stream_modulation_img.linear.weight": (18432, 3072),
+    "single_transformer_blocks.0.attn.to_qkv_mlp_proj.weight": (27648, 3072),
+}
 AURAFLOW = {
     "register_tokens": (1, 8, 3072),
     "init_x_linear.weight": (3072, 16),

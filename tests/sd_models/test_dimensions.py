@@ -11,7 +11,7 @@ from modules.sd_models.families import load_rules
 from modules.sd_models.header import Header, TensorInfo
 from modules.sd_models.places import naming_of
 from modules.support.paths import ROOT
-from tests.factories import flow_models, ldm_keys, qwen, transformer_keys
+from tests.factories import flow_models, flux2, ldm_keys, qwen, transformer_keys
 
 RULES = load_rules(ROOT / "configs" / "families.json")
 CROSS, PLAIN = "CrossAttnDownBlock2D", "DownBlock2D"
@@ -211,6 +211,17 @@ def test_sana(normed):
         derived = transformer_dimensions.sana(shapes_of(original))
         assert derived == {key: model.config[key] for key in derived}
         assert shapes_of(original_names.sana(original)) == shapes_of(model.state_dict())
+
+
+def test_flux2():
+    from diffusers.models.transformers.transformer_flux2 import Flux2Transformer2DModel
+
+    with torch.device("meta"):
+        model = Flux2Transformer2DModel(num_layers=1, num_single_layers=2)
+        original = flux2.flux2(model.state_dict())
+        derived = transformer_dimensions.flux2(shapes_of(original))
+        assert derived == {key: model.config[key] for key in derived}
+        assert shapes_of(original_names.flux2(original)) == shapes_of(model.state_dict())
 
 
 def test_autoencoders_for_films():

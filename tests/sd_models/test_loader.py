@@ -57,7 +57,21 @@ def assert_same_weights(first, second):
 
 
 @pytest.mark.parametrize(
-    "name", ["sd15", "sdxl", "sd3", "flux", "chroma", "pixart", "zimage", "lumina2", "qwenimage", "auraflow", "sana"]
+    "name",
+    [
+        "sd15",
+        "sdxl",
+        "sd3",
+        "flux",
+        "chroma",
+        "pixart",
+        "zimage",
+        "lumina2",
+        "qwenimage",
+        "auraflow",
+        "sana",
+        "flux2klein",
+    ],
 )
 def test_a_folder_gives_what_the_library_gives(name, request):
     """The same weights and the same pictures as `from_pretrained` of diffusers."""

@@ -8,6 +8,7 @@ import torch
 from modules.contracts.errors import InvalidRequest, StudioError
 from modules.sd_vae.codec import computing_device, run_directly
 from modules.sd_vae.decode import decode, encode
+from tests.factories import flux2, qwen
 from tests.sd_vae.vaes import kind, overflowing, scene, solid
 
 KINDS = ("sd15", "sdxl", "playground", "sd3", "tiny")
@@ -185,3 +186,32 @@ def test_the_second_try_works_while_the_weights_are_offloaded():
         with applied([measure], {"vae": vae}, RecordingHandler()):
             assert computing_device(vae) == torch.device("cpu")
             assert torch.allclose(decode(vae, latents), expected, atol=1e-5)
+
+
+def test_latents_of_flux2_are_those_of_its_pipeline():
+    """Four cells put into one and evened out, as the library's pipeline does it by hand."""
+    from diffusers import Flux2Pipeline
+
+    vae, pictures = flux2.even_vae(), torch.rand(2, 3, 64, 96)
+    ours = encode(vae, pictures, mode="argmax")
+    mean = vae.bn.running_mean.view(1, -1, 1, 1)
+    spread = (vae.bn.running_var.view(1, -1, 1, 1) + vae.config.batch_norm_eps).sqrt()
+    with torch.no_grad():
+        plain = vae.encode(pictures * 2 - 1).latent_dist.mode()
+        torch.testing.assert_close(ours, (Flux2Pipeline._patchify_latents(plain) - mean) / spread)
+        theirs = vae.decode(Flux2Pipeline._unpatchify_latents(ours * spread + mean)).sample
+    torch.testing.assert_close(decode(vae, ours), (theirs / 2 + 0.5).clamp(0, 1))
+
+
+def test_an_autoencoder_for_films_gives_one_frame():
+    """Scaled by its own means and spreads, as Qwen-Image's pipeline does it by hand."""
+    vae, pictures = qwen.film_vae(), torch.rand(1, 3, 32, 48)
+    mean, spread = (
+        torch.tensor(values).view(1, -1, 1, 1, 1) for values in (vae.config.latents_mean, vae.config.latents_std)
+    )
+    with torch.no_grad():
+        plain = vae.encode(pictures[:, :, None] * 2 - 1).latent_dist.mode()
+        ours = encode(vae, pictures, mode="argmax")
+        torch.testing.assert_close(ours, ((plain - mean) / spread)[:, :, 0])
+        theirs = vae.decode(plain).sample[:, :, 0]
+    torch.testing.assert_close(decode(vae, ours), (theirs / 2 + 0.5).clamp(0, 1), rtol=0, atol=1e-4)

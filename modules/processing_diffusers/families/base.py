@@ -126,8 +126,9 @@ class FamilyAdapter(ABC):
         """Back to (B, C, `height`, `width`), in latent cells."""
         return latents
 
-    def schedule_arguments(self, config: Mapping[str, Any], cells: int) -> dict[str, Any]:
-        """Arguments for the scheduler that depend on the size; `cells` is the number of latent cells."""
+    def schedule_arguments(self, config: Mapping[str, Any], cells: int, steps: int) -> dict[str, Any]:
+        """Arguments for the scheduler that depend on the size; `cells` is the number of latent cells,
+        `steps` that of the whole schedule."""
         return {}
 
 

@@ -62,6 +62,6 @@ class FluxAdapter(FamilyAdapter):
         squares = latents.reshape(batch, height // PATCH, width // PATCH, channels, PATCH, PATCH)
         return squares.permute(0, 3, 1, 4, 2, 5).reshape(batch, channels, height, width)
 
-    def schedule_arguments(self, config: Mapping[str, Any], cells: int) -> dict[str, Any]:
+    def schedule_arguments(self, config: Mapping[str, Any], cells: int, steps: int) -> dict[str, Any]:
         """`mu` for the size; the scheduler takes no notice where its config has no dynamic shifting."""
         return {"mu": shift_for(cells // PATCH**2, config, largest=1.15)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -19,6 +19,9 @@ class FluxKontextAdapter(FluxAdapter):
     drawn, at the same places of another plane.
     """
 
+    plane: ClassVar[int] = 1
+    """The first number of the places of the picture's tokens."""
+
     def pipeline_name(self, family: Family) -> str:
         """The plain one, as the picture is shown here."""
         return PLAIN
@@ -27,7 +30,7 @@ class FluxKontextAdapter(FluxAdapter):
         """Tokens of the picture behind those drawn."""
         drawn, places = arguments["hidden_states"], arguments["img_ids"]
         there = places.clone()
-        there[:, 0] = 1
+        there[:, 0] = self.plane
         return {
             **arguments,
             "hidden_states": torch.cat([drawn, self.pack(seen).to(drawn)], dim=1),

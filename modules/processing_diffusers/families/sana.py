@@ -69,6 +69,6 @@ class SanaAdapter(LuminaAdapter):
         """The forward, which masks words by numbers."""
         return denoiser(**arguments)
 
-    def schedule_arguments(self, config: Mapping[str, Any], cells: int) -> dict[str, Any]:
+    def schedule_arguments(self, config: Mapping[str, Any], cells: int, steps: int) -> dict[str, Any]:
         """Nothing depends on the size."""
         return {}

@@ -49,7 +49,7 @@ class Sd3Adapter(FamilyAdapter):
             arguments["negative_pooled_prompt_embeds"] = stack(negative, "pooled")
         return arguments
 
-    def schedule_arguments(self, config: Mapping[str, Any], cells: int) -> dict[str, Any]:
+    def schedule_arguments(self, config: Mapping[str, Any], cells: int, steps: int) -> dict[str, Any]:
         """`mu`, where the model's schedule shifts with the size."""
         if not config.get("use_dynamic_shifting"):
             return {}

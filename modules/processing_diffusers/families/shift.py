@@ -15,3 +15,18 @@ def shift_for(tokens: int, config: Mapping[str, Any], *, largest: float) -> floa
     few, many = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
     low, high = config.get("base_shift", 0.5), config.get("max_shift", largest)
     return float(low + (tokens - few) * (high - low) / (many - few))
+
+
+FEW, MANY, WIDE = 10, 200, 4300
+"""Steps at which the shift of Flux.2 was measured, and the number of tokens beyond which steps do not count."""
+
+
+def measured_shift_for(tokens: int, steps: int) -> float:
+    """`mu` of Flux.2 for that many tokens and steps: between two lines that Black Forest Labs fitted to what drew best.
+
+    https://github.com/black-forest-labs/flux2, `compute_empirical_mu`.
+    """
+    long, short = 0.00016927 * tokens + 0.45666666, 8.73809524e-05 * tokens + 1.89833333
+    if tokens > WIDE:
+        return float(long)
+    return float(short + (long - short) * (steps - FEW) / (MANY - FEW))

@@ -11,6 +11,7 @@ from modules.processing_diffusers.families.aura import AuraFlowAdapter
 from modules.processing_diffusers.families.base import FamilyAdapter
 from modules.processing_diffusers.families.chroma import ChromaAdapter
 from modules.processing_diffusers.families.flux import FluxAdapter
+from modules.processing_diffusers.families.flux2 import Flux2KleinAdapter
 from modules.processing_diffusers.families.flux_shown import FluxFillAdapter, FluxKontextAdapter
 from modules.processing_diffusers.families.lumina import LuminaAdapter
 from modules.processing_diffusers.families.pixart import PixArtAdapter
@@ -34,6 +35,7 @@ ADAPTERS: Mapping[str, FamilyAdapter] = MappingProxyType(
         "pixart": PixArtAdapter(),
         "zimage": ZImageAdapter(),
         "lumina": LuminaAdapter(),
+        "flux2-klein": Flux2KleinAdapter(),
         "aura": AuraFlowAdapter(),
         "sana": SanaAdapter(),
         "qwen": QwenImageAdapter(),

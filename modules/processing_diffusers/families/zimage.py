@@ -76,6 +76,6 @@ class ZImageAdapter(FamilyAdapter):
         answers = denoiser(**arguments)[0]
         return (-torch.stack(list(answers)).squeeze(2),)
 
-    def schedule_arguments(self, config: Mapping[str, Any], cells: int) -> dict[str, Any]:
+    def schedule_arguments(self, config: Mapping[str, Any], cells: int, steps: int) -> dict[str, Any]:
         """`mu` for the size; the scheduler takes no notice where its config has no dynamic shifting."""
         return {"mu": shift_for(cells // PATCH**2, config, largest=1.15)}

@@ -213,7 +213,7 @@ def _lay_schedule(
         leg.sampler.steps,
         pass_plan.steps - leg.begin,
         device=device,
-        arguments=model.adapter.schedule_arguments(config, cells),
+        arguments=model.adapter.schedule_arguments(config, cells, leg.sampler.steps),
         came=came,
         left=pass_plan.steps - leg.end,
     )
