@@ -25,6 +25,7 @@ CLASSES = {
     "PixArtTransformer2DModel": "diffusers.models.transformers.pixart_transformer_2d",
     "ZImageTransformer2DModel": "diffusers.models.transformers.transformer_z_image",
     "Lumina2Transformer2DModel": "diffusers.models.transformers.transformer_lumina2",
+    "HunyuanDiT2DModel": "diffusers.models.transformers.hunyuan_transformer_2d",
     "Flux2Transformer2DModel": "diffusers.models.transformers.transformer_flux2",
     "AuraFlowTransformer2DModel": "diffusers.models.transformers.auraflow_transformer_2d",
     "SanaTransformer2DModel": "diffusers.models.transformers.sana_transformer",
@@ -42,6 +43,8 @@ CLASSES = {
     "CLIPTextModelWithProjection": "transformers.models.clip.modeling_clip",
     "T5EncoderModel": "transformers.models.t5.modeling_t5",
     "UMT5EncoderModel": "transformers.models.umt5.modeling_umt5",
+    "BertModel": "transformers.models.bert.modeling_bert",
+    "BertTokenizer": "transformers.models.bert.tokenization_bert",
     "LlamaTokenizer": "transformers.models.llama.tokenization_llama",
     "CLIPTokenizer": "transformers.models.clip.tokenization_clip",
     "T5Tokenizer": "transformers.models.t5.tokenization_t5",
@@ -54,6 +57,7 @@ CLASSES = {
 SAME = {
     "CLIPTokenizerFast": "CLIPTokenizer",
     "T5TokenizerFast": "T5Tokenizer",
+    "BertTokenizerFast": "BertTokenizer",
     "LlamaTokenizerFast": "LlamaTokenizer",
     "Qwen2TokenizerFast": "Qwen2Tokenizer",
     "Qwen3ForCausalLM": "Qwen3Model",
@@ -62,7 +66,7 @@ SAME = {
     "Gemma2ForCausalLM": "Gemma2Model",
 }
 """Names that other files use for what is one class here: of older versions, or with a head that no denoiser asks."""
-LEVELS = ("text_model.", "model.", "language_model.")
+LEVELS = ("text_model.", "model.", "language_model.", "bert.")
 """What stands before a text encoder's names in some versions, the outermost first."""
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 """How diffusers named the attention of autoencoders before 0.12."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from modules.sd_models.transformer_names import CHROMA, FLUX, LUMINA2, PIXART, SANA, SD3, Row
+from modules.sd_models.transformer_names import CHROMA, FLUX, HUNYUAN, LUMINA2, PIXART, SANA, SD3, Row
 
 Tensors = dict[str, torch.Tensor]
 
@@ -104,6 +104,13 @@ def z_image(tensors: Tensors) -> Tensors:
 
     converted: Tensors = convert_z_image_transformer_checkpoint_to_diffusers(dict(tensors))
     return converted
+
+
+def hunyuan_dit(tensors: Tensors) -> Tensors:
+    """HunyuanDiT's transformer from its original naming; of styles the first is the one that is drawn in."""
+    named = _translate(tensors, HUNYUAN, tensors["x_embedder.proj.weight"].shape[0])
+    style = "time_extra_emb.style_embedder.weight"
+    return {**named, style: named[style][:1]} if style in named else named
 
 
 def flux2(tensors: Tensors) -> Tensors:

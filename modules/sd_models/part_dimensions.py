@@ -10,6 +10,8 @@ from modules.sd_models.dimensions import count
 
 Shapes = Mapping[str, tuple[int, ...]]
 
+BERT_HEAD = 64
+"""Width of one attention head in every BERT."""
 QWEN_HEAD = 128
 """Width of one attention head in every Qwen2.5-VL."""
 
@@ -56,6 +58,20 @@ def qwen2_vl(shapes: Shapes) -> dict[str, Any]:
             # Every eighth layer looks at the whole picture, the others at windows of it.
             "fullatt_block_indexes": [layer for layer in range(depth) if layer % 8 == 7],
         },
+    }
+
+
+def bert(shapes: Shapes) -> dict[str, Any]:
+    """Config of a BERT encoder in the naming of transformers."""
+    words, width = shapes["embeddings.word_embeddings.weight"]
+    return {
+        "vocab_size": words,
+        "hidden_size": width,
+        "intermediate_size": shapes["encoder.layer.0.intermediate.dense.weight"][0],
+        "num_hidden_layers": count(shapes, r"encoder\.layer\.(\d+)\."),
+        "num_attention_heads": max(1, width // BERT_HEAD),
+        "max_position_embeddings": shapes["embeddings.position_embeddings.weight"][0],
+        "type_vocab_size": shapes["embeddings.token_type_embeddings.weight"][0],
     }
 
 

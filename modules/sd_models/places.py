@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Naming = Literal["ldm", "diffusers", "clip", "open_clip", "t5", "qwen3", "qwen2_vl", "gemma2", "wan"]
+Naming = Literal["ldm", "diffusers", "clip", "open_clip", "t5", "qwen3", "qwen2_vl", "gemma2", "bert", "wan"]
 PREFIXES: dict[str, tuple[str, ...]] = {
     "vae": ("first_stage_model.", "vae."),
     "text_encoder": (
@@ -19,6 +19,7 @@ PREFIXES: dict[str, tuple[str, ...]] = {
         "text_encoders.gemma2_2b.transformer.model.",
         "text_encoders.qwen25_7b.transformer.",
         "text_encoders.pile_t5xl.transformer.",
+        "text_encoders.hydit_clip.transformer.bert.",
         "text_encoder.",
     ),
     "text_encoder_2": (
@@ -26,6 +27,7 @@ PREFIXES: dict[str, tuple[str, ...]] = {
         "conditioner.embedders.0.model.",
         "text_encoders.clip_g.transformer.",
         "text_encoders.t5xxl.transformer.",
+        "text_encoders.mt5xl.transformer.",
         "text_encoder_2.",
     ),
     "text_encoder_3": ("text_encoders.t5xxl.transformer.", "text_encoder_3."),
@@ -41,6 +43,7 @@ READERS: dict[str, dict[str, Naming]] = {
     "pixart": {"text_encoder": "t5"},
     "z-image": {"text_encoder": "qwen3"},
     "lumina2": {"text_encoder": "gemma2"},
+    "hunyuan-dit": {"text_encoder": "bert", "text_encoder_2": "t5"},
     "flux2-klein": {"text_encoder": "qwen3"},
     "auraflow": {"text_encoder": "t5"},
     "sana": {"text_encoder": "gemma2"},
@@ -71,6 +74,8 @@ def naming_of(names: Iterable[str]) -> Naming | None:
         return "open_clip"
     if known & {"visual.patch_embed.proj.weight", "model.visual.patch_embed.proj.weight"}:
         return "qwen2_vl"
+    if "embeddings.word_embeddings.weight" in known:
+        return "bert"
     if "shared.weight" in known or "encoder.embed_tokens.weight" in known:
         return "t5"
     if {"embed_tokens.weight", "layers.0.pre_feedforward_layernorm.weight"} <= known:

@@ -33,6 +33,7 @@ WIDTHS = {
     "pixart": {"text_encoder": 4096},
     "z-image": {"text_encoder": 2560},
     "lumina2": {"text_encoder": 2304},
+    "hunyuan-dit": {"text_encoder": 1024, "text_encoder_2": 2048},
     "flux2-klein": {"text_encoder": 2560},
     "auraflow": {"text_encoder": 2048},
     "sana": {"text_encoder": 2304},
@@ -49,6 +50,7 @@ EMBEDDINGS = (
     "shared.weight",
     "encoder.embed_tokens.weight",
     "embed_tokens.weight",
+    "embeddings.word_embeddings.weight",
     "model.embed_tokens.weight",
     "model.language_model.embed_tokens.weight",
     "language_model.embed_tokens.weight",
@@ -157,7 +159,7 @@ class Sources:
 
     def _bare(self, header: Header) -> Source | None:
         """A file that is one part alone, with or without a level above its names."""
-        for prefix in ("", "first_stage_model.", "vae.", "transformer.", "text_model.", "model."):
+        for prefix in ("", "first_stage_model.", "vae.", "transformer.", "text_model.", "model.", "bert."):
             naming = naming_of(below(header.tensors, prefix))
             if naming is not None:
                 return Source(header, prefix, naming)

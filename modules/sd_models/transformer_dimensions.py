@@ -87,3 +87,28 @@ def flux2(shapes: Shapes) -> dict[str, Any]:
         "axes_dims_rope": (head // 4,) * 4,
         "guidance_embeds": "guidance_in.in_layer.weight" in shapes,
     }
+
+
+def hunyuan_dit(shapes: Shapes) -> dict[str, Any]:
+    """Config of HunyuanDiT's transformer in its original naming."""
+    inner, channels, patch, _ = shapes["x_embedder.proj.weight"]
+    head = shapes["blocks.0.attn1.q_norm.weight"][0]
+    places, width = shapes["text_embedding_padding"]
+    t5_places = shapes["pooler.positional_embedding"][0] - 1
+    return {
+        "in_channels": channels,
+        "patch_size": patch,
+        "learn_sigma": shapes["final_layer.linear.weight"][0] > channels * patch**2,
+        "hidden_size": inner,
+        "attention_head_dim": head,
+        "num_attention_heads": inner // head,
+        "num_layers": count(shapes, r"blocks\.(\d+)\."),
+        # The model rounds the product down.
+        "mlp_ratio": (shapes["blocks.0.mlp.fc1.weight"][0] + 0.5) / inner,
+        "cross_attention_dim": width,
+        "cross_attention_dim_t5": shapes["mlp_t5.0.weight"][1],
+        "pooled_projection_dim": shapes["pooler.c_proj.weight"][0],
+        "text_len": places - t5_places,
+        "text_len_t5": t5_places,
+        "use_style_cond_and_image_meta_size": "style_embedder.weight" in shapes,
+    }

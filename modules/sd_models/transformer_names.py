@@ -166,3 +166,36 @@ LUMINA2: tuple[Row, ...] = (
     _refined(r"attention_norm1", "norm1", of="context_refiner"),
     _refined(r"attention_norm2", "norm2"),
 )
+
+
+def _same_block(original: str, *targets: str) -> Row:
+    return Row(rf"blocks\.(\d+)\.{original}", tuple(rf"blocks.\1.{target}" for target in targets))
+
+
+_EXTRA = "time_extra_emb."
+HUNYUAN: tuple[Row, ...] = (
+    Row(r"text_embedding_padding", ("text_embedding_padding",)),
+    Row(r"x_embedder\.proj", ("pos_embed.proj",)),
+    Row(r"mlp_t5\.0", ("text_embedder.linear_1",)),
+    Row(r"mlp_t5\.2", ("text_embedder.linear_2",)),
+    Row(r"t_embedder\.mlp\.0", (_EXTRA + "timestep_embedder.linear_1",)),
+    Row(r"t_embedder\.mlp\.2", (_EXTRA + "timestep_embedder.linear_2",)),
+    Row(r"extra_embedder\.0", (_EXTRA + "extra_embedder.linear_1",)),
+    Row(r"extra_embedder\.2", (_EXTRA + "extra_embedder.linear_2",)),
+    Row(r"style_embedder", (_EXTRA + "style_embedder",)),
+    Row(r"pooler\.(positional_embedding|[kqvc]_proj)", (_EXTRA + r"pooler.\1",)),
+    Row(r"final_layer\.linear", ("proj_out",)),
+    Row(r"final_layer\.adaLN_modulation\.1", ("norm_out.linear",), swapped=True),
+    _same_block(r"default_modulation\.1", "norm1.linear"),
+    _same_block(r"norm1", "norm1.norm"),
+    _same_block(r"norm2", "norm3"),
+    _same_block(r"norm3", "norm2"),
+    _same_block(r"attn1\.Wqkv", "attn1.to_q", "attn1.to_k", "attn1.to_v"),
+    _same_block(r"attn2\.q_proj", "attn2.to_q"),
+    _same_block(r"attn2\.kv_proj", "attn2.to_k", "attn2.to_v"),
+    _same_block(r"attn(1|2)\.(q|k)_norm", r"attn\2.norm_\3"),
+    _same_block(r"attn(1|2)\.out_proj", r"attn\2.to_out.0"),
+    _same_block(r"mlp\.fc1", "ff.net.0.proj"),
+    _same_block(r"mlp\.fc2", "ff.net.2"),
+    _same_block(r"skip_(linear|norm)", r"skip_\2"),
+)

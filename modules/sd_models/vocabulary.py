@@ -15,6 +15,7 @@ MERGES = "clip-merges.txt"
 SHARED = {
     "T5Tokenizer": ("T5", "t5-tokenizer", ("tokenizer.json", "spiece.model")),
     "Qwen2Tokenizer": ("Qwen", "qwen-tokenizer", ("tokenizer.json",)),
+    "BertTokenizer": ("HunyuanDiT's BERT", "hunyuan-bert-tokenizer", ("tokenizer.json", "vocab.txt")),
     "LlamaTokenizer": ("Pile-T5", "pile-t5-tokenizer", ("tokenizer.json",)),
     "GemmaTokenizer": ("Gemma", "gemma-tokenizer", ("tokenizer.json",)),
 }
@@ -24,6 +25,7 @@ FILES = {
     "T5Tokenizer": (("tokenizer.json",), ("spiece.model",)),
     "Qwen2Tokenizer": (("tokenizer.json",), ("vocab.json", "merges.txt")),
     "GemmaTokenizer": (("tokenizer.json",),),
+    "BertTokenizer": (("tokenizer.json",), ("vocab.txt",)),
     "LlamaTokenizer": (("tokenizer.json",), ("tokenizer.model",)),
 }
 """What a tokenizer's folder has to hold, one of these; the libraries make an empty tokenizer of an empty folder."""
@@ -56,15 +58,15 @@ def check_words(components: Mapping[str, Any]) -> None:
 def make_tokenizer(recipe: Mapping[str, Any], configs: Path, folders: Sequence[Path], beside: str) -> Any:
     """The tokenizer that a row of `configs/model-configs` describes.
 
-    CLIP's is built from the merges in `configs`; others are looked for in `folders`, as SHARED says, since no file
-    of weights holds a vocabulary to build them from. Raises `BrokenModel` saying which file is missing and where it is
-    looked for; `beside` names the folder of this model where one of its own may lie.
+    CLIP's is built from the merges in `configs`; others are looked for in `folders`, as SHARED or the row's own `shared`
+    says, since no file of weights holds a vocabulary to build them from. Raises `BrokenModel` saying which file is
+    missing and where it is looked for; `beside` names the folder of this model where one of its own may lie.
     """
     kind = find_class(recipe["class"])
     if recipe["class"] == "CLIPTokenizer":
         words, merges = clip_vocabulary(configs / MERGES)
         return kind(vocab=dict(words), merges=list(merges), **recipe["config"])
-    label, place, files = SHARED[kind.__name__]
+    label, place, files = recipe.get("shared") or SHARED[kind.__name__]
     for folder in folders:
         if any((folder / place / name).is_file() for name in files):
             return kind.from_pretrained(folder / place, local_files_only=True, **recipe["config"])

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from tests.factories import flow_models, flux2, models, qwen, transformers
+from tests.factories import flow_models, flux2, hunyuan, models, qwen, transformers
 
 BUILDERS: Mapping[str, Callable[[Path], Path]] = MappingProxyType(
     {
@@ -28,6 +28,7 @@ BUILDERS: Mapping[str, Callable[[Path], Path]] = MappingProxyType(
         "pixart": transformers.tiny_pixart,
         "z-image": transformers.tiny_z_image,
         "lumina2": transformers.tiny_lumina2,
+        "hunyuan-dit": hunyuan.tiny_hunyuan_dit,
         "flux2-klein": flux2.tiny_flux2_klein,
         "auraflow": flow_models.tiny_auraflow,
         "sana": flow_models.tiny_sana,

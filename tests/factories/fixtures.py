@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.factories import flow_models, flux2, models, qwen, transformers
+from tests.factories import flow_models, flux2, hunyuan, models, qwen, transformers
 from tests.factories.single_files import single_file
 
 
@@ -182,3 +182,15 @@ def tiny_flux2klein_folder(tiny_models) -> Path:
 def tiny_flux2klein_file(tiny_models, tiny_flux2klein_folder) -> Path:
     """Flux.2's transformer as a single file; its sidecar folder holds VAE and text encoder."""
     return single_file(tiny_flux2klein_folder, tiny_models / "tiny-flux2-klein-file.safetensors", "flux2-klein")
+
+
+@pytest.fixture(scope="session")
+def tiny_hunyuandit_folder(tiny_models) -> Path:
+    """HunyuanDiT as a diffusers folder."""
+    return hunyuan.tiny_hunyuan_dit(tiny_models / "tiny-hunyuan-dit")
+
+
+@pytest.fixture(scope="session")
+def tiny_hunyuandit_file(tiny_models, tiny_hunyuandit_folder) -> Path:
+    """HunyuanDiT's transformer as a single file; its sidecar folder holds VAE and text encoders."""
+    return single_file(tiny_hunyuandit_folder, tiny_models / "tiny-hunyuan-dit-file.safetensors", "hunyuan-dit")

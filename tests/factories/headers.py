@@ -130,6 +130,20 @@ Z_IMAGE_DIFFUSERS = {
     "cap_pad_token": (1, 3840),
     "layers.0.attention.to_q.weight": (3840, 3840),
 }
+HUNYUAN_DIT = {
+    "text_embedding_padding": (333, 1024),
+    "mlp_t5.0.weight": (8192, 2048),
+    "x_embedder.proj.weight": (1408, 4, 2, 2),
+    "blocks.0.attn1.Wqkv.weight": (4224, 1408),
+    "pooler.positional_embedding": (257, 2048),
+}
+HUNYUAN_DIT_DIFFUSERS = {
+    "text_embedding_padding": (333, 1024),
+    "pos_embed.proj.weight": (1408, 4, 2, 2),
+    "text_embedder.linear_1.weight": (8192, 2048),
+    "blocks.0.attn1.to_q.weight": (1408, 1408),
+    "time_extra_emb.pooler.positional_embedding": (257, 2048),
+}
 FLUX2_KLEIN = {
     "img_in.weight": (3072, 128),
     "txt_in.weight": (3072, 7680),

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.factories import flow_models, flux2, ldm_keys, transformer_keys
+from tests.factories import flow_models, flux2, hunyuan, ldm_keys, transformer_keys
 
 
 def weights_of(folder: Path) -> dict[str, Any]:
@@ -109,6 +109,11 @@ def _lumina2(source: Path) -> dict[str, Any]:
     return transformer_keys.lumina2(weights_of(source / "transformer"))
 
 
+def _hunyuan_dit(source: Path) -> dict[str, Any]:
+    """The transformer alone."""
+    return hunyuan.hunyuan_dit(weights_of(source / "transformer"))
+
+
 def _flux2_klein(source: Path) -> dict[str, Any]:
     """The transformer alone."""
     return flux2.flux2(weights_of(source / "transformer"))
@@ -139,6 +144,7 @@ WRITERS = {
     "pixart": _pixart,
     "z-image": _z_image,
     "lumina2": _lumina2,
+    "hunyuan-dit": _hunyuan_dit,
     "flux2-klein": _flux2_klein,
     "auraflow": _auraflow,
     "sana": _sana,
@@ -150,6 +156,7 @@ BESIDE = {
     "pixart": ("vae", "text_encoder"),
     "z-image": ("vae", "text_encoder"),
     "lumina2": ("vae", "text_encoder"),
+    "hunyuan-dit": ("vae", "text_encoder", "text_encoder_2"),
     "flux2-klein": ("vae", "text_encoder"),
     "auraflow": ("vae", "text_encoder"),
     "sana": ("vae", "text_encoder"),

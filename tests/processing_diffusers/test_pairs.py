@@ -13,12 +13,13 @@ from tests.factories import parts, transformers
 from tests.factories.families import BUILDERS
 from tests.processing_diffusers.conftest import CLOSE, ask, encode, in_threads, make_engine, speckled
 
-PAIRED = ["chroma", "pixart", "z-image", "lumina2", "qwen-image", "sana", "flux2-klein"]
+PAIRED = ["chroma", "pixart", "z-image", "lumina2", "qwen-image", "sana", "flux2-klein", "hunyuan-dit"]
 LAYERS = {
     "chroma": ("transformer_blocks.0.attn.to_q", 32),
     "pixart": ("transformer_blocks.0.attn1.to_q", 32),
     "z-image": ("layers.0.attention.to_q", 32),
     "lumina2": ("layers.0.attn.to_q", 36),
+    "hunyuan-dit": ("blocks.0.attn1.to_v", 32),
     "flux2-klein": ("transformer_blocks.0.attn.to_q", 32),
     "sana": ("transformer_blocks.0.attn1.to_q", 32),
     "qwen-image": ("transformer_blocks.0.attn.to_q", 32),

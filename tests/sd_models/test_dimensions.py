@@ -11,7 +11,7 @@ from modules.sd_models.families import load_rules
 from modules.sd_models.header import Header, TensorInfo
 from modules.sd_models.places import naming_of
 from modules.support.paths import ROOT
-from tests.factories import flow_models, flux2, ldm_keys, qwen, transformer_keys
+from tests.factories import flow_models, flux2, hunyuan, ldm_keys, qwen, transformer_keys
 
 RULES = load_rules(ROOT / "configs" / "families.json")
 CROSS, PLAIN = "CrossAttnDownBlock2D", "DownBlock2D"
@@ -222,6 +222,31 @@ def test_flux2():
         derived = transformer_dimensions.flux2(shapes_of(original))
         assert derived == {key: model.config[key] for key in derived}
         assert shapes_of(original_names.flux2(original)) == shapes_of(model.state_dict())
+
+
+@pytest.mark.parametrize("styled", [True, False])
+def test_hunyuan_dit(styled):
+    from diffusers.models.transformers.hunyuan_transformer_2d import HunyuanDiT2DModel
+
+    published = {"in_channels": 4, "patch_size": 2, "hidden_size": 1408, "mlp_ratio": 4.3637, "sample_size": 128}
+    with torch.device("meta"):
+        model = HunyuanDiT2DModel(num_layers=4, use_style_cond_and_image_meta_size=styled, **published)
+        original = hunyuan.hunyuan_dit(model.state_dict())
+        derived = transformer_dimensions.hunyuan_dit(shapes_of(original))
+        assert {**derived, "mlp_ratio": 4.3637} == {key: model.config[key] for key in derived}
+        assert shapes_of(HunyuanDiT2DModel(**derived).state_dict()) == shapes_of(model.state_dict())
+        assert shapes_of(original_names.hunyuan_dit(original)) == shapes_of(model.state_dict())
+
+
+def test_bert():
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(vocab_size=47020, hidden_size=1024, num_hidden_layers=2, num_attention_heads=16)
+    with torch.device("meta"):
+        shapes = shapes_of(BertModel(config).state_dict())
+    assert naming_of(shapes) == "bert"
+    derived = part_dimensions.bert(shapes)
+    assert derived == {key: getattr(config, key) for key in derived}
 
 
 def test_autoencoders_for_films():

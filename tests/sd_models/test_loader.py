@@ -71,6 +71,7 @@ def assert_same_weights(first, second):
         "auraflow",
         "sana",
         "flux2klein",
+        "hunyuandit",
     ],
 )
 def test_a_folder_gives_what_the_library_gives(name, request):

@@ -13,6 +13,7 @@ from modules.processing_diffusers.families.chroma import ChromaAdapter
 from modules.processing_diffusers.families.flux import FluxAdapter
 from modules.processing_diffusers.families.flux2 import Flux2KleinAdapter
 from modules.processing_diffusers.families.flux_shown import FluxFillAdapter, FluxKontextAdapter
+from modules.processing_diffusers.families.hunyuan import HunyuanDiTAdapter
 from modules.processing_diffusers.families.lumina import LuminaAdapter
 from modules.processing_diffusers.families.pixart import PixArtAdapter
 from modules.processing_diffusers.families.qwen import QwenImageAdapter
@@ -35,6 +36,7 @@ ADAPTERS: Mapping[str, FamilyAdapter] = MappingProxyType(
         "pixart": PixArtAdapter(),
         "zimage": ZImageAdapter(),
         "lumina": LuminaAdapter(),
+        "hunyuan": HunyuanDiTAdapter(),
         "flux2-klein": Flux2KleinAdapter(),
         "aura": AuraFlowAdapter(),
         "sana": SanaAdapter(),
