@@ -80,11 +80,9 @@ class Reading:
 def measure(tokenizer: Any, length: int | None) -> Ruler:
     """What pieces look like for that tokenizer; `length` as in `EncoderSpec`."""
     whole = length or int(tokenizer.model_max_length)
-    # BERT's have other words for where a text begins and ends.
-    begin, end = (
-        plain if plain is not None else getattr(tokenizer, other, None)
-        for plain, other in ((tokenizer.bos_token_id, "cls_token_id"), (tokenizer.eos_token_id, "sep_token_id"))
-    )
+    begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
+    if end is None:  # BERT's have other words for where a text begins and ends
+        begin, end = tokenizer.cls_token_id, tokenizer.sep_token_id
     pad = end if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     # T5's tokenizer has no begin; some versions name one all the same.
     begins = begin is not None and len(tokenizer("").input_ids) > 1

@@ -58,9 +58,9 @@ def check_words(components: Mapping[str, Any]) -> None:
 def make_tokenizer(recipe: Mapping[str, Any], configs: Path, folders: Sequence[Path], beside: str) -> Any:
     """The tokenizer that a row of `configs/model-configs` describes.
 
-    CLIP's is built from the merges in `configs`; others are looked for in `folders`, as SHARED or the row's own `shared`
-    says, since no file of weights holds a vocabulary to build them from. Raises `BrokenModel` saying which file is
-    missing and where it is looked for; `beside` names the folder of this model where one of its own may lie.
+    CLIP's is built from the merges in `configs`; others are looked for in `folders`, as SHARED or the row's own
+    `shared` says, since no file of weights holds a vocabulary to build them from. Raises `BrokenModel` saying which
+    file is missing and where it is looked for; `beside` names the folder of this model where one of its own may lie.
     """
     kind = find_class(recipe["class"])
     if recipe["class"] == "CLIPTokenizer":
