@@ -9,6 +9,7 @@ from modules.contracts.request import GuidanceParams, ImageParams, PromptParams
 from modules.processing_diffusers.families.chroma import ChromaAdapter
 from modules.processing_diffusers.families.lumina import LuminaAdapter
 from modules.processing_diffusers.families.qwen import QwenImageAdapter
+from modules.processing_diffusers.families.shift import measured_shift_for
 from tests.factories import parts, transformers
 from tests.factories.families import BUILDERS
 from tests.processing_diffusers.conftest import CLOSE, ask, encode, in_threads, make_engine, speckled
@@ -162,3 +163,10 @@ def test_what_fills_a_text_up_is_hidden_from_chroma():
 
     assert torch.isfinite(answer(words)).all()
     torch.testing.assert_close(answer(words), answer(other))
+
+
+@pytest.mark.parametrize(("tokens", "steps"), [(256, 4), (4096, 28), (4300, 50), (6000, 50)])
+def test_the_shift_of_flux2_is_the_librarys(tokens, steps):
+    from diffusers.pipelines.flux2.pipeline_flux2 import compute_empirical_mu
+
+    assert measured_shift_for(tokens, steps) == pytest.approx(compute_empirical_mu(tokens, steps))

@@ -305,3 +305,25 @@ def test_dynamic_shifting_moves_every_schedule():
         scheduler.set_timesteps(8, mu=mu)
         sigmas.append(scheduler.sigmas)
     assert torch.all(sigmas[1][1:-1] > sigmas[0][1:-1])
+
+
+def test_a_shift_is_taken_by_either_name():
+    """Sana's scheduler is one for other models, and calls it `flow_shift`."""
+    plan, roads = SamplerPlan("Euler", "Automatic", 5, None), []
+    for config in ({"shift": 3.0}, {"flow_shift": 3.0, "use_flow_sigmas": True}, {"shift": 1.0}):
+        scheduler = build_scheduler(plan, config, flow=True)
+        scheduler.set_timesteps(5)
+        roads.append(scheduler.sigmas)
+    assert torch.equal(roads[0], roads[1])
+    assert not torch.equal(roads[0], roads[2])
+
+
+def test_a_terminal_shift_stretches_all_but_a_single_step():
+    """diffusers divides by nothing there."""
+    scheduler = build_scheduler(
+        SamplerPlan("Euler", "Automatic", 5, None), {"shift_terminal": 0.02, "shift": 1.0}, flow=True
+    )
+    scheduler.set_timesteps(5)
+    assert float(scheduler.sigmas[4]) == pytest.approx(0.02)
+    scheduler.set_timesteps(1)
+    assert scheduler.sigmas.tolist() == [1.0, 0.0]
