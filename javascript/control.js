@@ -1,4 +1,5 @@
-/* The picture of a ControlNet unit: chosen or dropped here, made small enough for one call, shown beside its map. */
+/* A picture that the page is given, of a ControlNet unit or for its style: chosen or dropped here, made small enough for
+   one call, shown beside the unit's map. */
 (() => {
   "use strict";
   if (window.atelierControl) return;
@@ -20,10 +21,11 @@
   }
 
   window.atelierControl = (element, props, watch, send) => {
-    const field = h("input", { type: "file", accept: "image/*", "aria-label": "Picture of this unit" });
-    const given = h("img", { alt: "Picture of this unit" });
+    const label = props.label || "Picture of this unit";
+    const field = h("input", { type: "file", accept: "image/*", "aria-label": label });
+    const given = h("img", { alt: label });
     const map = h("img", { alt: "What the preprocessor makes of it" });
-    const drop = h("label.drop", {}, h("span", {}, "Choose or drop a picture"), field);
+    const drop = h("label.drop", {}, h("span", {}, props.prompt ? `${props.prompt}: choose or drop` : "Choose or drop a picture"), field);
     const clear = h("button.act", { type: "button", onclick: () => send("clear_picture", {}) }, "Remove");
     const trouble = h("p.trouble", { role: "alert" });
     const take = async (file) => {

@@ -152,6 +152,7 @@ def wanted_of(asked: GenerationRequest) -> dict[str, Any]:
     if asked.enlarge is not None:
         body["enlarge"]["images"] = [to_base64(data) for data in _told(asked.enlarge)]
     body["hires"]["first_pass"] = to_base64(asked.first_pass) or None
+    body["style"]["image"] = to_base64(asked.style.image) or None
     body["control"] = {"units": [_unit(unit) for unit in asked.control.units]}
     return body
 
@@ -160,7 +161,7 @@ def _pictures_of(asked: GenerationRequest) -> Iterator[bytes]:
     yield from () if asked.image is None else asked.image.images
     yield from () if asked.enlarge is None else asked.enlarge.images
     yield from () if asked.inpaint is None else (asked.inpaint.mask, asked.inpaint.latent_mask)
-    yield asked.first_pass
+    yield from (asked.first_pass, asked.style.image)
     for unit in asked.control.units:
         yield from (unit.image, unit.mask)
 

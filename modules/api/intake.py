@@ -111,6 +111,14 @@ class Intake:
         picture = read_picture(given, name, self.read)
         return dataclasses.replace(_sized(asked, png_size(picture) or given.size), first_pass=picture)
 
+    def fill_style(self, asked: GenerationRequest, text: Any, name: str) -> GenerationRequest:
+        """The request with its style picture. `name` is the field. Blocks. Raises as `fill_first` does."""
+        given = self.look(text, name)
+        style = asked.style
+        self.ask(dataclasses.replace(asked, style=dataclasses.replace(style, image=given.head)))
+        picture = read_picture(given, name, self.read)
+        return dataclasses.replace(asked, style=dataclasses.replace(style, image=picture))
+
 
 def _sized(asked: GenerationRequest, size: Size) -> GenerationRequest:
     canvas = asked.canvas

@@ -85,6 +85,8 @@ def read_body(body: Values, mode: str, studio: Studio, intake: Intake, own: Valu
         asked = intake.fill(asked, body["init_images"], "init_images", body.get("mask"), latent=body.get("latent_mask"))
     elif body.get("firstpass_image") and asked.hires.enabled:
         asked = intake.fill_first(asked, body["firstpass_image"], "firstpass_image")
+    if body.get("style_image"):
+        asked = intake.fill_style(asked, body["style_image"], "style_image")
     return Wish(units.fill(asked), answer, tuple(notes), body)
 
 

@@ -94,6 +94,8 @@ def _group(name: str) -> type[BaseModel]:
         )
     if name == "hires":
         fields["first_pass"] = (str | None, Field(None, description=f"In place of the first pass, {PICTURE}"))
+    if name == "style":
+        fields["image"] = (str | None, Field(None, description=f"The picture whose style is wanted, {PICTURE}"))
     if name == "control":
         fields["units"] = (Annotated[list[UnitWanted], Field(max_length=MOST_UNITS)], Field(default_factory=list))
     made: type[BaseModel] = create_model(f"{name.capitalize()}Wanted", __base__=_Strict, **fields)
@@ -187,6 +189,7 @@ def read_wanted(
         hires["checkpoint"] = find_checkpoint(studio.catalog, hires["checkpoint"]) if hires["checkpoint"] else None
     else:
         groups["hires"] = {}
+    style = groups["style"].pop("image")
     images = groups["image"].pop("images") if "image" in groups else ()
     mask, latent = (groups["inpaint"].pop(key) if "inpaint" in groups else None for key in ("mask", "latent_mask"))
     larger = groups["enlarge"].pop("images") if "enlarge" in groups else ()
@@ -199,8 +202,14 @@ def read_wanted(
     elif first:
         asked = intake.fill_first(asked, first, "hires.first_pass")
     elif asked.enlarge is not None:
-        return fill_enlarged(intake, asked, larger, "enlarge.images")
-    return units.fill(asked)
+        return fill_enlarged(intake, _unstyled(asked, style), larger, "enlarge.images")
+    return units.fill(intake.fill_style(asked, style, "style.image") if style else asked)
+
+
+def _unstyled(asked: GenerationRequest, style: str | None) -> GenerationRequest:
+    if style:
+        raise InvalidRequest("A job that makes pictures larger gives them no style; leave style.image out.")
+    return asked
 
 
 def _unit_calls(given: Iterable[dict[str, Any]]) -> list[UnitCall]:

@@ -6,6 +6,7 @@ import re
 
 from modules.contracts.enlarging import sizes_of
 from modules.contracts.request import GenerationRequest
+from modules.contracts.style import STATISTICS
 
 _AND = re.compile(r"\bAND\b")
 NATIVE_PIXELS = 512 * 512
@@ -64,8 +65,10 @@ def work_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> float:
     pixels, steps = float(pixels_of(request, native)), float(request.steps)
     if request.first_pass:
         steps = 0.0
+    elif request.style.acts and request.style.method == STATISTICS:
+        steps = 1.0  # nothing is drawn; looking at all pixels is not nothing
     elif request.image is not None:
-        steps = share_run(request.steps, request.image.denoising_strength)
+        steps = share_run(request.steps, request.style.anew(request.image.denoising_strength))
     total = pixels * steps
     if hires.enabled and hires.denoising_strength > 0:  # its schedule is made longer, so that all its steps are run
         larger = float(hires.resize_width * hires.resize_height) or pixels * hires.scale**2

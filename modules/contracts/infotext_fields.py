@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from modules.contracts.control import MOST_UNITS
 from modules.contracts.infotext_control import key_of, write_unit
 from modules.contracts.infotext_format import exact_prompts, write
-from modules.contracts.parameters import Declared
+from modules.contracts.parameters import Declared, declared
 from modules.contracts.plan import GenerationPlan, PicturePlan
 from modules.contracts.request import parameters
+from modules.contracts.style import StyleParams
 
 ORDER = (
     "Steps",
@@ -60,12 +62,14 @@ ORDER = (
 
 ALWAYS = frozenset(
     {"Steps", "Sampler", "Schedule type", "CFG scale", "Seed", "Denoising strength", "Hires upscaler", "Mask blur"}
-    | {"Masked content", "Masked area padding", "Refiner switch at"}
+    | {"Masked content", "Masked area padding", "Refiner switch at", "Style strength", "Content strength"}
 )
 """Labels that are written even when the value is the default, where their group takes part at all."""
 
 TEMPLATE, NEGATIVE_TEMPLATE = "Template", "Negative Template"
 """What a prompt was drawn from; the prompt itself is what was drawn. The keys of the Dynamic Prompts extension."""
+STYLE_FIELDS = frozenset(item.param.infotext for item in declared(StyleParams) if item.param.infotext)
+"""Labels of what a request says of style."""
 INPAINT_AREAS = ("Whole picture", "Only masked")
 MASK_MODES = ("Inpaint masked", "Inpaint not masked")
 
@@ -136,6 +140,9 @@ def _resolved(plan: GenerationPlan, picture: PicturePlan) -> dict[str, Any]:
         values["handover.scheduler"] = second.scheduler
     for name in ("second", "third", "negative_second", "negative_third"):
         values[f"prompt.{name}"] = getattr(picture.words, name)
+    if plan.style is not None:
+        values["style.method"] = plan.style.method
+        values["style.adapter"] = plan.style.entry.title if plan.style.entry else ""
     if plan.refiner is not None:
         values["refiner.checkpoint"] = plan.refiner.model.title
     if plan.hires is not None:
@@ -154,6 +161,8 @@ def _takes_part(item: Declared, plan: GenerationPlan) -> bool:
         return plan.mode != "txt2img"
     if group == "inpaint":
         return plan.mode == "inpaint" and (name != "padding" or _only_masked(plan))
+    if group == "style":
+        return plan.style is not None
     if group == "refiner":
         return plan.refiner is not None and (name != "passes" or plan.hires is not None)
     if name in ("subseed", "subseed_strength"):
@@ -189,5 +198,7 @@ def _composites(plan: GenerationPlan) -> dict[str, object]:
         found["Mask mode"] = MASK_MODES[request.inpaint.invert]
         found["Inpaint area"] = INPAINT_AREAS[request.inpaint.only_masked]
     for use in plan.controls:
+        if use.number >= MOST_UNITS:
+            continue  # the style's own, which its fields tell of
         found[key_of(use.number)] = write_unit(use.named)
     return found

@@ -47,6 +47,7 @@ _TEXTS = (
     "Hires negative prompt",
     "Hires checkpoint",
     "Refiner",
+    "Style adapter",
     "Prompt 2",
     "Prompt 3",
     "Negative prompt 2",

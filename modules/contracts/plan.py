@@ -13,6 +13,7 @@ from modules.contracts.enlarging import EnlargedSize, EnlargeParams
 from modules.contracts.networks import NetworkTag, NetworkUse
 from modules.contracts.refiner import RefinerUse
 from modules.contracts.request import GenerationRequest, Mode
+from modules.contracts.style import SHARED, STATISTICS
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,8 @@ class PassPlan:
     """The ControlNet units that are on for this pass, found in the catalogue."""
     refiner: RefinerUse | None = None
     """The model that takes over. Where it does is known once the schedule stands."""
+    style: StyleUse | None = None
+    """How the style picture is used; said of the first pass, and true of both."""
 
     @property
     def legs(self) -> tuple[Leg, ...]:
@@ -135,6 +138,16 @@ class ControlUse:
     def named(self) -> ControlUnit:
         """The unit with the names in full."""
         return replace(self.unit, module=self.module, model=self.entry.title if self.entry else NO_MODEL)
+
+
+@dataclass(frozen=True, slots=True)
+class StyleUse:
+    """A style picture with the way in which it is used."""
+
+    method: str
+    """One of `STYLE_METHODS`, never the automatic one."""
+    entry: ControlEntry | None = None
+    """The IP-Adapter of an image prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +190,24 @@ class GenerationPlan:
     """Sentences for the person, e.g. that a size was brought to a legal one."""
     encoded: tuple[tuple[int, int], ...] = ()
     """Width and height of each given picture for the VAE, where they are resized as latents; else empty."""
+
+    @property
+    def style(self) -> StyleUse | None:
+        """How the style picture is used; None without one."""
+        return self.first.style
+
+    @property
+    def drawn(self) -> bool:
+        """A model draws the pictures."""
+        return self.style is None or self.style.method != STATISTICS
+
+    @property
+    def style_rows(self) -> int:
+        """Samples beside each row of a picture in a call of the first pass: its style, and its content."""
+        if self.style is None or not self.drawn:
+            return 0
+        held = self.request.image is not None and self.request.style.content > 0
+        return int(self.style.method == SHARED) + int(held)
 
     @property
     def pictures(self) -> tuple[PicturePlan, ...]:

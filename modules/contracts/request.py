@@ -26,6 +26,8 @@ from modules.contracts.refiner import NO_REFINER
 from modules.contracts.refiner import RefinerParams as RefinerParams
 from modules.contracts.repainting import ImageParams as ImageParams
 from modules.contracts.repainting import InpaintParams as InpaintParams
+from modules.contracts.style import NO_STYLE
+from modules.contracts.style import StyleParams as StyleParams
 from modules.contracts.tone import PLAIN_REACH, PLAIN_TONE
 from modules.contracts.tone import ReachParams as ReachParams
 from modules.contracts.tone import ToneParams as ToneParams
@@ -296,6 +298,7 @@ class GenerationRequest:
     refiner: RefinerParams = NO_REFINER
     tone: ToneParams = PLAIN_TONE
     reach: ReachParams = PLAIN_REACH
+    style: StyleParams = NO_STYLE
 
     @property
     def steps(self) -> int:
@@ -331,6 +334,7 @@ GROUPS: dict[str, type] = {
     "refiner": RefinerParams,
     "tone": ToneParams,
     "reach": ReachParams,
+    "style": StyleParams,
 }
 
 

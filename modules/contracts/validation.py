@@ -6,10 +6,11 @@ import math
 from typing import Any
 
 from modules.contracts.control import check_units, unit_parameters, value_of
-from modules.contracts.enlarging import check_enlarging
+from modules.contracts.enlarging import EnlargeParams, check_enlarging
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.parameters import Declared
 from modules.contracts.request import GenerationRequest, parameters
+from modules.contracts.style import STATISTICS
 from modules.contracts.tone import check_tone
 
 MAX_PROMPT_CHARACTERS = 100_000
@@ -57,14 +58,11 @@ def _span(minimum: float | None, maximum: float | None) -> str:
 
 def _check_whole(request: GenerationRequest) -> None:
     if request.enlarge is not None:
-        if any(unit.acts for unit in request.control.units):
-            raise InvalidRequest("A job that makes pictures larger draws nothing that ControlNets could steer.")
-        if request.image is not None or request.inpaint is not None or request.hires.enabled:
-            raise InvalidRequest("A job makes pictures larger or draws some; leave image, inpaint and hires out.")
-        check_enlarging(request.enlarge)
+        _check_enlarged(request, request.enlarge)
         return
     _check_inside(request)
     check_tone(request.tone)
+    _check_style(request)
     pictures = request.canvas.batch_size * request.canvas.batch_count
     if pictures > MAX_PICTURES:
         raise InvalidRequest(f"Batch size times batch count is {pictures}; at most {MAX_PICTURES} are allowed.")
@@ -83,6 +81,22 @@ def _check_whole(request: GenerationRequest) -> None:
             raise InvalidRequest(
                 f"{given} pictures were given for a batch of {request.canvas.batch_size}; send one, or one per picture."
             )
+
+
+def _check_enlarged(request: GenerationRequest, wish: EnlargeParams) -> None:
+    """Raise `InvalidRequest` for what does not go with making pictures larger, and for what cannot be made larger."""
+    if any(unit.acts for unit in request.control.units):
+        raise InvalidRequest("A job that makes pictures larger draws nothing that ControlNets could steer.")
+    if request.image is not None or request.inpaint is not None or request.hires.enabled:
+        raise InvalidRequest("A job makes pictures larger or draws some; leave image, inpaint and hires out.")
+    if request.style.acts:
+        raise InvalidRequest("A job that makes pictures larger gives them no style; leave the style picture out.")
+    check_enlarging(wish)
+
+
+def _check_style(request: GenerationRequest) -> None:
+    if request.style.acts and request.style.method == STATISTICS and request.image is None:
+        raise InvalidRequest("Style by statistics draws nothing, so it needs a picture to start from; give one.")
 
 
 def _check_inside(request: GenerationRequest) -> None:

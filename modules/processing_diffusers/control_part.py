@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from modules.contracts.control import MOST_UNITS
 from modules.contracts.controls import TAGS, ControlEntry, Controls
 from modules.contracts.errors import UnknownModel, UnsupportedFeature
 from modules.contracts.plan import ControlUse, GenerationPlan, PassPlan
@@ -196,4 +197,5 @@ class JobControls:
                 "mask": "given" if use.unit.mask else None,
             }
             for use in self.plan.controls
+            if use.number < MOST_UNITS
         ]

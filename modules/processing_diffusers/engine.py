@@ -47,6 +47,7 @@ from modules.processing_diffusers.networks_part import NetworkShelf
 from modules.processing_diffusers.plan import Surroundings, branch_rows, joined_rows, reference_rows, resolve_request
 from modules.processing_diffusers.progress import Run, Strand
 from modules.processing_diffusers.refiner_part import lease_refiner, name_apart, plan_both, prepare_refiner
+from modules.processing_diffusers.restyling import restyle
 from modules.processing_diffusers.stock import Stock
 from modules.processing_diffusers.storehouse import Storehouse
 from modules.processing_diffusers.summary import summarise
@@ -140,13 +141,10 @@ class DiffusersEngine:
         interrupted = False
         try:
             with registered, self._one_thread():
-                attempt(
-                    run.plan.memory,
-                    lambda memory: self._draw(run, memory, lane),
-                    self._choice.handler,
-                    run.note,
-                    used=lambda: run.plan.memory,
-                )
+                if not run.plan.drawn:
+                    restyle(run, self._version)
+                else:
+                    self._attempt(run, lane)
         except JobCancelled:
             interrupted = True
         except StudioError:
@@ -162,6 +160,16 @@ class DiffusersEngine:
             notes=tuple(run.notes),
             seconds=run.elapsed,
             interrupted=interrupted,
+        )
+
+    def _attempt(self, run: Run, lane: Lane) -> None:
+        """Draw, and where memory runs out once more with the next cheaper plan."""
+        attempt(
+            run.plan.memory,
+            lambda memory: self._draw(run, memory, lane),
+            self._choice.handler,
+            run.note,
+            used=lambda: run.plan.memory,
         )
 
     def _draw(self, run: Run, memory: MemoryPlan, lane: Lane) -> None:

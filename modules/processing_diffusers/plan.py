@@ -17,6 +17,7 @@ from modules.contracts.errors import UnknownModel, UnsupportedFeature
 from modules.contracts.networks import Networks, NetworkTag, NetworkUse, NoNetworks
 from modules.contracts.plan import GenerationPlan, MemoryPlan, PassPlan, PicturePlan, Placement
 from modules.contracts.request import MAX_SEED, GenerationRequest
+from modules.contracts.style import STATISTICS
 from modules.contracts.validation import validate
 from modules.networks.uses import uses_of
 from modules.processing_diffusers.control_plan import find_controls, share_out
@@ -24,6 +25,7 @@ from modules.processing_diffusers.pictures import decode_picture
 from modules.processing_diffusers.refining import plan_refiner
 from modules.processing_diffusers.sampling import divide_pass, plan_hires_sampler, plan_sampler
 from modules.processing_diffusers.sizes import Size, check_megapixels, check_second_pass, fit_encoded, fit_size
+from modules.processing_diffusers.style_plan import find_style, style_units
 from modules.prompts.composition import split_composition
 from modules.prompts.tags import take_tags
 from modules.prompts.words import Resolver, Sources
@@ -64,7 +66,10 @@ def resolve_request(
     check_megapixels(size, limit)
     first = _first_pass(request, family, size, around, notes)
     hires = _hires_pass(request, family, first, around, notes)
-    first, hires = share_out(find_controls(request, around.controls, family), first, hires)
+    style = find_style(request, around.controls, family, notes)
+    units = (*find_controls(request, around.controls, family), *style_units(request, style, family))
+    first, hires = share_out(units, first, hires)
+    first = replace(first, style=style, run=0 if style is not None and style.method == STATISTICS else first.run)
     encoded = _encoded_sizes(request, family, limit, notes)
     plan = GenerationPlan(
         request=request,
@@ -186,7 +191,7 @@ def edit_scale(plan: GenerationPlan) -> float:
 def reference_rows(plan: GenerationPlan) -> int:
     """Samples that stand beside each row of a picture in a call for it to look at, at most."""
     passes = (plan.first, plan.hires or plan.first)
-    return max(sum(use.unit.acts and use.entry is None for use in one.controls) for one in passes)
+    return max(sum(use.unit.acts and use.entry is None for use in one.controls) for one in passes) + plan.style_rows
 
 
 def wanted_size(request: GenerationRequest, model: ModelEntry, measure: Callable[[bytes], Measured]) -> Size | Measured:
@@ -226,7 +231,7 @@ def _first_pass(
         return PassPlan(*size, sampler, cfg, 0.0, 0)
     strength, scheduled, run = 1.0, request.steps, request.steps
     if request.image is not None:
-        strength = request.image.denoising_strength
+        strength = request.style.anew(request.image.denoising_strength)
         scheduled, run = count_steps(request.steps, strength, every=bool(around.settings["img2img_fix_steps"]))
     plan = PassPlan(*size, replace(sampler, steps=scheduled), cfg, strength, run)
     return divide_pass(around.table, request, family, plan, notes)

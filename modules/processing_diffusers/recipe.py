@@ -61,7 +61,7 @@ def write_recipe(
         "attention": plan.memory.attention,
         "memory": {"measures": list(plan.memory.measures), "max_batch": plan.memory.max_batch},
         "settings": {name: settings[name] for name in _settings_of(plan)},
-        "parameters": _parameters(plan),
+        "parameters": write_parameters(plan),
         "notes": list(notes),
     }
 
@@ -96,7 +96,7 @@ def _describe_sampler(plan: SamplerPlan) -> dict[str, Any]:
     return {key: _plain(value) for key, value in asdict(plan).items()}
 
 
-def _parameters(plan: GenerationPlan) -> dict[str, Any]:
+def write_parameters(plan: GenerationPlan) -> dict[str, Any]:
     """Every declared parameter of the request as it was given, by its dotted name."""
     values: dict[str, Any] = {}
     for name, group in GROUPS.items():
@@ -107,6 +107,8 @@ def _parameters(plan: GenerationPlan) -> dict[str, Any]:
             values[item.name] = _plain(getattr(held, item.path[1]))
     if plan.request.image is not None:
         values["image.count"] = len(plan.request.image.images)
+    if plan.request.style.image:
+        values["style.image"] = "given"
     if plan.request.first_pass:
         values["hires.first_pass"] = "given"
     if plan.request.inpaint is not None and plan.request.inpaint.latent_mask:

@@ -22,6 +22,8 @@ from modules.processing_diffusers.multiplexer.picking import pick
 from modules.processing_diffusers.networks_part import Clock
 from modules.processing_diffusers.noise import make_generator
 
+STYLE, CONTENT = "style", "content"
+"""What a reference is looked at for that is no unit's: its look alone, or the places of things in it."""
 BESIDE = ("down_block_additional_residuals", "down_intrablock_additional_residuals", "mid_block_additional_residual")
 """Arguments by which ControlNets steer a call; references are not steered."""
 
@@ -33,14 +35,19 @@ class Reference:
     number: int
     unit: ControlUnit
     module: str
-    """Its preprocessor's own name."""
+    """Its preprocessor's own name, `STYLE` or `CONTENT`."""
     latents: torch.Tensor
     """(pictures, C, H, W) in fp32 on the denoiser's device."""
     fidelity: float
-    """Share of what they would be without the reference that rows of the negative prompt keep, 0 to 1."""
+    """Share of what they would be without the reference that rows of the negative prompt keep, 0 to 1; of a style and
+    of a content, that all rows keep."""
 
     def looked_at(self, place: int, *, bound: bool) -> Look | None:
         """How a sample looks at the reference at that place of its call; `bound` ones are those of the prompt."""
+        if self.module == STYLE:
+            return Look(place, self.unit.weight, True, False, self.fidelity, aligned=True)
+        if self.module == CONTENT:
+            return Look(place, self.unit.weight, False, False, queries=1 - self.fidelity)
         keep = 0.0 if bound else self.fidelity
         if keep >= 1:
             return None

@@ -10,6 +10,7 @@ from typing import Any
 
 from modules.contracts.errors import InvalidRequest, StudioError
 from modules.contracts.request import GenerationRequest
+from modules.contracts.style import STATISTICS
 from modules.support.studio import Studio
 from modules.ui.jobview import payload
 from modules.ui.watch import follow
@@ -28,7 +29,8 @@ class Desk:
 
     async def submit(self, request: GenerationRequest, owner: str) -> str:
         """Store the job and return its id. Raises `StudioError` when it was refused."""
-        drawn = request.mode != "enlarge"
+        styled = request.style.acts and request.style.method == STATISTICS
+        drawn = request.mode != "enlarge" and not styled
         if drawn and not request.prompt.text.strip() and not request.prompt.negative.strip():
             raise InvalidRequest("The prompt is empty; write what you want to see.")
         handle = await asyncio.to_thread(self._studio.queue.submit, request, owner)

@@ -62,12 +62,16 @@ def brand() -> gr.HTML:
 
 def control_picture(number: int) -> gr.HTML:
     """The picture of a ControlNet unit with its map. Sends `choose` with a data URI as id, and `clear_picture`."""
-    return _element(
-        "control",
-        {"picture": None, "map": None},
-        events=("choose", "clear_picture"),
-        elem_id=f"txt2img_controlnet_ControlNet-{number}_input_image",
-    )
+    return given_picture(f"txt2img_controlnet_ControlNet-{number}_input_image", "Picture of this unit")
+
+
+def given_picture(place: str, label: str, **more: str) -> gr.HTML:
+    """A picture that the page is given, with that id. Sends `choose` with a data URI as id, and `clear_picture`.
+
+    `more` may have a `prompt`, the words where it is dropped.
+    """
+    value = {"picture": None, "map": None}
+    return _element("control", value, events=("choose", "clear_picture"), elem_id=place, label=label, **more)
 
 
 def appearance() -> gr.HTML:

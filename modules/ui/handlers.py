@@ -25,6 +25,7 @@ from modules.ui.desk import Desk
 from modules.ui.enlarging import enlargement
 from modules.ui.facts import NO_MODEL, choices_of, facts_of, size_for, style_choices
 from modules.ui.shelf import shelf
+from modules.ui.style import OFFERED, StylePanel
 from modules.ui.table import PageTable
 
 log = logging.getLogger(__name__)
@@ -66,13 +67,27 @@ class Handlers:
     }
     """Parameters that are only there when the model's family has the ability."""
 
-    def __init__(self, studio: Studio, desk: Desk, table: PageTable, control: ControlPanel | None = None) -> None:
-        """`control` has the ControlNet units of the page, whose values come behind those of the form."""
+    def __init__(
+        self,
+        studio: Studio,
+        desk: Desk,
+        table: PageTable,
+        control: ControlPanel | None = None,
+        style: StylePanel | None = None,
+    ) -> None:
+        """`control` has the ControlNet units of the page, whose values come behind those of the form; behind these
+        come those of `style`."""
         self._studio = studio
-        self._control = control
+        self.control, self._style = control, style
         self._own = Preferences(studio.settings, studio.accounts)
         self._desk = desk
         self._table = table
+
+    @property
+    def fields(self) -> list[Any]:
+        """Inputs of the panels, in the order in which `generate` gets their values behind those of the form."""
+        panels = (panel for panel in (self.control, self._style) if panel is not None)
+        return [field for panel in panels for field in panel.fields]
 
     async def generate(self, request: gr.Request, *values: Any) -> AsyncGenerator[Shown, None]:
         """Queue what the form asks for and show it until this page's jobs have ended."""
@@ -80,9 +95,10 @@ class Handlers:
 
         def wanted() -> GenerationRequest:
             asked = form.compose(values[:count], self._own.defaults(owner))
-            if self._control is None:
-                return asked
-            return replace(asked, control=self._control.compose(values[count:], page_of(request)))
+            begin = len(values) - (0 if self._style is None else len(OFFERED))
+            if self.control is not None:
+                asked = replace(asked, control=self.control.compose(values[count:begin], page_of(request)))
+            return asked if self._style is None else self._style.fill(asked, values[begin:], page_of(request))
 
         async with aclosing(self._queue(request, wanted)) as showing:
             async for shown in showing:

@@ -17,6 +17,7 @@ from modules.ui.facts import Choices, ModelFacts, facts_of, style_choices
 from modules.ui.form import ELEM_IDS, NAMES, declarations, defaults
 from modules.ui.handlers import Handlers
 from modules.ui.inputs import Inputs
+from modules.ui.style import StylePanel
 from modules.ui.table import read_table
 
 TITLE = "Atelier"
@@ -66,7 +67,7 @@ def build_page(studio: Studio) -> gr.Blocks:
     facts = facts_of(studio.catalog, None)
     absent = frozenset(name for name, word in Handlers.ABILITIES.items() if not facts.can(word))
     inputs = Inputs(declarations(), studio.catalog, defaults(facts), absent)
-    parts, panel = _Controls(), ControlPanel(studio)
+    parts, panel, style = _Controls(), ControlPanel(studio), StylePanel(studio)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
         _header(inputs, parts, studio)
         with gr.Row(elem_id="atelier_room", equal_height=False):
@@ -79,9 +80,11 @@ def build_page(studio: Studio) -> gr.Blocks:
             with gr.Column(elem_id="atelier_settings", min_width=0):
                 _settings(inputs, parts, table.aspects, facts)
                 panel.build(facts)
+                style.build()
                 with gr.Accordion("Enlarging a finished picture", open=False, elem_id="extras_tab"), gr.Row():
                     parts.upscaler, parts.factor = enlarging_inputs(studio.catalog)
-        _connect(page, inputs, parts, Handlers(studio, Desk(studio), table, panel), panel)
+        _connect(page, inputs, parts, Handlers(studio, Desk(studio), table, panel, style))
+        style.connect(page, parts.stage, QUIET)
     page.queue(default_concurrency_limit=None, api_open=False)
     _count_nothing(page)
     return page
@@ -213,13 +216,14 @@ def _guidance(inputs: Inputs, parts: _Controls, facts: ModelFacts) -> None:
             inputs("features.hypertile", elem_classes="slid")
 
 
-def _connect(page: gr.Blocks, inputs: Inputs, parts: _Controls, handlers: Handlers, panel: ControlPanel) -> None:
-    made = inputs.made
+def _connect(page: gr.Blocks, inputs: Inputs, parts: _Controls, handlers: Handlers) -> None:
+    made, panel = inputs.made, handlers.control
     form = [made[name] for name in NAMES]
     show = [parts.stage, parts.gallery]
     raw = {**QUIET, "preprocess": False}
-    asked = parts.generate.click(handlers.generate, [*form, *panel.fields], show, trigger_mode="multiple", **raw)
-    panel.connect(page, made["model.checkpoint"], parts.stage, QUIET)
+    asked = parts.generate.click(handlers.generate, [*form, *handlers.fields], show, trigger_mode="multiple", **raw)
+    if panel is not None:
+        panel.connect(page, made["model.checkpoint"], parts.stage, QUIET)
     asked.then(handlers.left, None, parts.left, **QUIET)
     parts.interrupt.click(handlers.interrupt, **QUIET)
     parts.skip.click(handlers.skip, **QUIET)

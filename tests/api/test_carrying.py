@@ -20,6 +20,7 @@ WISHES = (
     {"sampling": {"sampler": "DPM++ 2M Karras", "steps": 3}, "handover": {"sampler": "Euler a", "steps": 2}},
     {**PICTURES, "inpaint": {"mask": MASK, "latent_mask": MASK, "fill": "original"}, "output": {"format": "webp"}},
     {"hires": {"enabled": True, "scale": 1.5, "upscaler": "Lanczos", "first_pass": b64(picture())}},
+    {"style": {"image": b64(picture()), "strength": 0.5, "content": 0.1}},
     {"guidance": {"end": 0.6, "apg": True}, "attention": {"pag_scale": 2.0}, "canvas": {"tiling": True}},
     {"control": {"units": [{"enabled": False, "module": "canny", "weight": 0.7, "image": b64(picture())}]}, **PICTURES},
     {"enlarge": {"images": [b64(picture())], "upscaler": "Lanczos", "scale": 2.0}},

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 
 import pytest
+from PIL import Image
 
 from modules.contracts.attention import AttentionParams
 from modules.contracts.features import FeatureParams
 from modules.contracts.guidance import GuidanceParams
 from modules.contracts.handover import HandoverParams
 from modules.contracts.refiner import RefinerParams
+from modules.contracts.style import SHARED, STATISTICS, StyleParams
 from modules.contracts.tone import ReachParams, ToneParams
 from tests.api.fakes import b64, opened, picture
+
+
+def opened_bytes(data):
+    return Image.open(io.BytesIO(data))
+
 
 INFO_KEYS = """
 prompt all_prompts negative_prompt all_negative_prompts seed all_seeds subseed all_subseeds subseed_strength width
@@ -343,3 +351,30 @@ def test_a_client_may_choose_the_id(call, rig, client):
 def test_notes_are_told_in_a_header(client):
     answer = client.post("/sdapi/v1/txt2img", json={"steps": 1, "override_settings": {"a\nb: ü": 1}})
     assert "a\\nb: \\xfc changed nothing. A note." in answer.headers["x-atelier-notes"]
+
+
+def test_a_style_comes_with_its_picture_and_two_strengths(call, rig, client):
+    look = b64(picture())
+    call(steps=1, style_image=look, style_method=2, style_strength=0.7, style_content=0.2)
+    assert opened_bytes(rig.asked.style.image).size == (64, 64)
+    assert dataclasses.replace(rig.asked.style, image=b"") == StyleParams(SHARED, 0.7, 0.2)
+    call(steps=1, style_strength=0.7)
+    assert not rig.asked.style.acts
+    start = {"init_images": [b64(picture())], "steps": 1}
+    answer = client.post("/sdapi/v1/img2img", json={**start, "style_image": look, "style_method": "statistics"})
+    assert answer.status_code == 200, answer.text
+    assert (rig.asked.style.method, rig.asked.mode) == (STATISTICS, "img2img")
+    wrong = ({"style_image": "no picture"}, {"style_image": look, "style_strength": 2}, {"style_method": 9})
+    for body in (*wrong, {"style_image": look, "style_method": "statistics"}):
+        answer = client.post("/sdapi/v1/txt2img", json={"steps": 1, **body})
+        assert answer.status_code == 422, answer.text
+
+
+def test_the_own_api_takes_a_style(rig, client):
+    wanted = {"prompt": {"text": "x"}, "style": {"image": b64(picture()), "strength": 0.4, "method": SHARED}}
+    job = client.post("/api/v1/jobs", json=wanted).json()
+    rig.queue.handle(job["id"]).wait(20)
+    assert (rig.asked.style.strength, rig.asked.style.method, rig.asked.style.acts) == (0.4, SHARED, True)
+    larger = {"enlarge": {"images": [b64(picture())]}, "style": {"image": b64(picture())}}
+    for body in (larger, {"style": {"image": "x"}}, {"style": {"method": "magic"}}):
+        assert client.post("/api/v1/jobs", json=body).status_code == 422

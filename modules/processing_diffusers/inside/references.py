@@ -8,7 +8,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from modules.networks.rows import ModuleShelf
-from modules.processing_diffusers.inside.sharing import Look, Looks, share_attention, share_statistics
+from modules.processing_diffusers.inside.sharing import (
+    Look,
+    Looks,
+    hold_queries,
+    share_attention,
+    share_statistics,
+)
 
 Ranked = tuple[tuple[str, float], ...]
 """Paths of layers, each with the weight above which a look counts there."""
@@ -104,6 +110,9 @@ class RowReferences:
             return
         places, layers = self._places(), self._shelf.layers
         with contextlib.ExitStack() as stack:
+            if held := _above(0.0, looks, lambda look: look.queries > 0):
+                for path, _ in places.attention:
+                    stack.enter_context(hold_queries(layers[path], held, count))
             for path, rank in places.attention:
                 if found := _above(rank, looks, lambda look: look.attention):
                     stack.enter_context(share_attention(layers[path], found, count))

@@ -34,6 +34,10 @@ class Look:
     """At mean and variance of its features."""
     keep: float = 0.0
     """Share of what the sample would be by itself that stays."""
+    aligned: bool = False
+    """Queries and keys of the sample are spread like the other's before it attends to these."""
+    queries: float = 0.0
+    """Share of its queries that are the other's, so that it looks for what the other looks for."""
 
 
 Looks = Mapping[int, Sequence[Look]]
@@ -80,6 +84,7 @@ def _attend(
     """What the samples of a group, which all look at equally many, get from themselves and from those."""
     query = seen["to_q"][rows_of(list(group), count, seen["to_q"])]
     key, value = (_joined(seen[name], group, count) for name in ("to_k", "to_v"))
+    query, key = _aligned(query, key, seen, group, count)
     query, key, value = (part.unflatten(-1, (attention.heads, -1)).transpose(1, 2) for part in (query, key, value))
     if attention.norm_q is not None:
         query = attention.norm_q(query)
@@ -87,6 +92,63 @@ def _attend(
         key = attention.norm_k(key)
     found = scaled_dot_product_attention(query, key.to(query), value.to(query), scale=attention.scale)
     return found.transpose(1, 2).flatten(2)
+
+
+def _aligned(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    seen: Mapping[str, torch.Tensor],
+    group: Mapping[int, Sequence[Look]],
+    count: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Queries and own keys of samples with an aligned look, spread over their tokens like those of its source.
+
+    StyleAligned (Hertz et al., arXiv:2312.02133, section 3.2): without it a sample hardly attends to a picture that it
+    is not like. `key` has the own tokens first.
+    """
+    places = {row: look for row, each in enumerate(group.values()) for look in each if look.aligned}
+    if not places:
+        return query, key
+    times, own = query.shape[0] // len(group), query.shape[1]
+    query, key = query.clone(), key.clone()
+    for row, look in places.items():
+        for part in range(row * times, (row + 1) * times):
+            far = look.source * times + part - row * times
+            query[part] = spread_like(query[part], seen["to_q"][far])
+            key[part, :own] = spread_like(key[part, :own], seen["to_k"][far])
+    return query, key
+
+
+def spread_like(tokens: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Tokens (N, C) with mean and spread of another picture's, channel by channel (arXiv:1703.06868)."""
+    wide, far = (part.double() if part.dtype == torch.float64 else part.float() for part in (tokens, other))
+    variance, mean = torch.var_mean(wide, dim=0, keepdim=True, correction=0)
+    spread, level = torch.var_mean(far, dim=0, keepdim=True, correction=0)
+    flat = (wide - mean) / variance.clamp(min=LEAST_VARIANCE).sqrt()
+    return (flat * spread.clamp(min=LEAST_VARIANCE).sqrt() + level).to(tokens.dtype)
+
+
+@contextlib.contextmanager
+def hold_queries(attention: Any, looks: Looks, count: int) -> Iterator[None]:
+    """The samples of `count` that look at others ask, by that share, what these ask.
+
+    Where each place asks as it does in another picture, shapes stay where they are there: query preservation of Style
+    Injection in Diffusion (Chung et al., arXiv:2312.09008, section 4.1), with a picture that is noised, not inverted.
+    """
+
+    def hold(layer: Any, given: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
+        held = output.clone()
+        for place, each in looks.items():
+            where = rows_of([place], count, output)
+            for look in each:
+                held[where] = torch.lerp(held[where], output[rows_of([look.source], count, output)], look.queries)
+        return held
+
+    handle = attention.to_q.register_forward_hook(hold)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _joined(tokens: torch.Tensor, group: Mapping[int, Sequence[Look]], count: int) -> torch.Tensor:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
-from modules.contracts.plan import PassPlan, PicturePlan
+from modules.contracts.plan import GenerationPlan, PassPlan, PicturePlan
 from modules.contracts.request import ImageParams, InpaintParams
+from modules.control.style_statistics import transfer_style
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.masks import (
     Box,
@@ -62,7 +64,22 @@ class Material:
 
 def gather_material(job: Job) -> Material:
     """Decode and resize what the request brought. Raises `InvalidRequest` for pictures that cannot be read."""
-    request, first = job.plan.request, job.plan.first
+    material, plan = gather_plan_material(job.plan, job.strand.note), job.plan
+    if plan.style is None:
+        return material
+    # Noise does not hide the palette of a picture, so it begins with that of the style: what Style Injection in
+    # Diffusion (arXiv:2312.09008, section 4.3) does to the first latents, done to the picture.
+    wish, style = plan.request.style, np.asarray(decode_picture(plan.request.style.image, "The style picture"))
+    images = [
+        Image.fromarray(transfer_style(np.asarray(image.convert("RGB")), style, wish.strength, wish.content))
+        for image in material.images
+    ]
+    return replace(material, images=images)
+
+
+def gather_plan_material(plan: GenerationPlan, note: Callable[[str], None]) -> Material:
+    """The same for a plan alone; `note` tells the person something."""
+    request, first = plan.request, plan.first
     params = request.image or ImageParams()
     images = [decode_picture(data, f"Picture {number}") for number, data in enumerate(params.images, 1)]
     work = (first.width, first.height)
@@ -72,7 +89,7 @@ def gather_material(job: Job) -> Material:
         return Material([resize_picture(image, work, params.resize_mode) for image in images])
     mask = decode_mask(request.inpaint.mask, "The mask")
     if request.inpaint.only_masked:
-        return _cut_out(job, images, mask, request.inpaint, work)
+        return _cut_out(note, images, mask, request.inpaint, work)
     target = (request.canvas.width or images[0].width, request.canvas.height or images[0].height)
     mode = "stretch" if params.resize_mode == "latent" else params.resize_mode
     originals = [resize_picture(image, target, mode) for image in images]
@@ -83,7 +100,11 @@ def gather_material(job: Job) -> Material:
 
 
 def _cut_out(
-    job: Job, images: Sequence[Image.Image], mask: Image.Image, inpaint: InpaintParams, work: Size
+    note: Callable[[str], None],
+    images: Sequence[Image.Image],
+    mask: Image.Image,
+    inpaint: InpaintParams,
+    work: Size,
 ) -> Material:
     """The region round the mask at the work's size."""
     size = images[0].size
@@ -91,7 +112,7 @@ def _cut_out(
     soft = soften_mask(mask, size, blur=_blur_of(inpaint), invert=inpaint.invert)
     box = find_region(soft, inpaint.padding, work[0] / work[1])
     if box is None:
-        job.strand.note("The mask is all black, so nothing was repainted.")
+        note("The mask is all black, so nothing was repainted.")
     return _material(images, soft, box, work, inpaint)
 
 

@@ -15,6 +15,7 @@ from modules.processing_diffusers.referring import Reference, Referring, fidelit
 from modules.processing_diffusers.stages.begin import Material
 from modules.processing_diffusers.stages.speak import prepare_speeches
 from modules.processing_diffusers.stages.steer import sources_of
+from modules.processing_diffusers.stages.style import prepare_styles
 
 
 def prepare_references(
@@ -27,6 +28,7 @@ def prepare_references(
     shelf = job.model.fittings.shelves[job.model.fittings.denoiser]
     seeds = tuple(picture.seed for picture in pictures)
     found = tuple(_prepare(job, use, len(pictures), material, pass_plan) for use in job.controls.references(pass_plan))
+    found = (*found, *prepare_styles(job, len(pictures), material, pass_plan))
     prompts = prepare_speeches(job, len(pictures), material, pass_plan)
     return Referring(shelf, seeds, found, prompts, _levels(job) if found else None)
 

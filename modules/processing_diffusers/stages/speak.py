@@ -17,6 +17,7 @@ from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.pictures import decode_mask, decode_picture
 from modules.processing_diffusers.stages.begin import Material
 from modules.processing_diffusers.stages.steer import sources_of
+from modules.processing_diffusers.style_plan import NUMBER
 
 
 def prepare_speeches(job: Job, count: int, material: Material | None, pass_plan: PassPlan) -> tuple[ImagePrompt, ...]:
@@ -29,7 +30,7 @@ def _prepare(
     job: Job, use: ControlUse, part: PromptPart, count: int, material: Material | None, pass_plan: PassPlan
 ) -> ImagePrompt:
     # A picture of the unit's own is looked at whole, whatever part of the drawing is worked on.
-    label = f"The picture of ControlNet unit {use.number}"
+    label = "The style picture" if use.number == NUMBER else f"The picture of ControlNet unit {use.number}"
     if use.unit.image:
         images = [np.asarray(decode_picture(use.unit.image, label))]
     else:
