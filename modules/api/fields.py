@@ -13,7 +13,7 @@ from modules.contracts.errors import InvalidRequest
 from modules.contracts.parameters import Declared
 from modules.contracts.request import parameters
 
-LATER = ("handover", "attention", "features", "refiner", "tone", "reach", "style")
+LATER = ("handover", "attention", "features", "refiner", "tone", "reach", "style", "cache")
 """Groups that both routes fill."""
 GROUPS_OF = {
     "txt2img": ("prompt", "canvas", "seeds", "sampling", "guidance", "hires", "model", "output", *LATER),

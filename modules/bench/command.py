@@ -51,6 +51,12 @@ def _thinning(options: Options, arguments: argparse.Namespace) -> dict[str, Any]
     return thinning.run(options, rounds=min(arguments.rounds, 5), steps=arguments.steps)
 
 
+def _caches(options: Options, arguments: argparse.Namespace) -> dict[str, Any]:
+    from modules.bench import caches
+
+    return caches.run(options, rounds=min(arguments.rounds, 5), steps=arguments.steps)
+
+
 def _load(options: Options, arguments: argparse.Namespace) -> dict[str, Any]:
     from modules.bench import load
 
@@ -75,6 +81,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Options, argparse.Namespace], dict[st
         _prompts,
     ),
     "thinning": ("pictures with token merging and HyperTile against one without, seconds over seconds", _thinning),
+    "caches": (
+        "pictures with a cache over steps against one without: seconds over seconds, and how far apart",
+        _caches,
+    ),
     "start": ("seconds from launch.py to port, page and readiness to draw", _start),
     "load": (
         "a crowd that asks again and again: failures, memory, healthz under load (--clients, --minutes, --owners)",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from modules.contracts.cache import NO_CACHE
 from modules.contracts.control import MOST_UNITS
 from modules.contracts.infotext_control import key_of, write_unit
 from modules.contracts.infotext_format import exact_prompts, write
@@ -140,6 +141,7 @@ def _resolved(plan: GenerationPlan, picture: PicturePlan) -> dict[str, Any]:
         values["handover.scheduler"] = second.scheduler
     for name in ("second", "third", "negative_second", "negative_third"):
         values[f"prompt.{name}"] = getattr(picture.words, name)
+    values["cache.method"] = plan.request.cache.chosen(plan.family.capabilities)
     if plan.style is not None:
         values["style.method"] = plan.style.method
         values["style.adapter"] = plan.style.entry.title if plan.style.entry else ""
@@ -163,6 +165,8 @@ def _takes_part(item: Declared, plan: GenerationPlan) -> bool:
         return plan.mode == "inpaint" and (name != "padding" or _only_masked(plan))
     if group == "style":
         return plan.style is not None
+    if group == "cache":
+        return plan.request.cache.chosen(plan.family.capabilities) != NO_CACHE
     if group == "refiner":
         return plan.refiner is not None and (name != "passes" or plan.hires is not None)
     if name in ("subseed", "subseed_strength"):

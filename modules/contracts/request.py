@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from modules.contracts.attention import PLAIN_ATTENTION
 from modules.contracts.attention import AttentionParams as AttentionParams
+from modules.contracts.cache import EVERY_STEP
+from modules.contracts.cache import CacheParams as CacheParams
 from modules.contracts.control import NO_CONTROL
 from modules.contracts.control import ControlParams as ControlParams
 from modules.contracts.enlarging import EnlargeParams
@@ -299,6 +301,7 @@ class GenerationRequest:
     tone: ToneParams = PLAIN_TONE
     reach: ReachParams = PLAIN_REACH
     style: StyleParams = NO_STYLE
+    cache: CacheParams = EVERY_STEP
 
     @property
     def steps(self) -> int:
@@ -335,6 +338,7 @@ GROUPS: dict[str, type] = {
     "tone": ToneParams,
     "reach": ReachParams,
     "style": StyleParams,
+    "cache": CacheParams,
 }
 
 

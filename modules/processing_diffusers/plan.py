@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from modules.contracts.cache import ABILITIES
 from modules.contracts.catalog import Catalog, Family, FileEntry, ModelEntry
 from modules.contracts.controls import Controls, NoControls
 from modules.contracts.cost import share_run
@@ -172,6 +173,9 @@ def check_inside(request: GenerationRequest, family: Family, notes: list[str]) -
     for name, (wished, word) in wishes.items():
         if wished and word not in can:
             notes.append(f"{family.label} has nothing for {name}; it was left out.")
+    method = request.cache.method
+    if method in ABILITIES and ABILITIES[method] not in can:
+        notes.append(f"{family.label} has nothing for {method}; every step was computed in full.")
 
 
 def branch_rows(plan: GenerationPlan) -> int:

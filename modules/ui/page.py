@@ -158,6 +158,7 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
             inputs("refiner.switch_at", elem_classes="slid")
     _guidance(inputs, parts, facts)
     _tone(inputs)
+    _caches(inputs)
     larger = facts.can("hires")
     parts.second = gr.Accordion("Second pass at a larger size", open=False, visible=larger, elem_id="txt2img_hr")
     with parts.second:
@@ -184,6 +185,17 @@ def _tone(inputs: Inputs) -> None:
         with gr.Row():
             inputs("reach.clamp")
             inputs("reach.maximize")
+
+
+def _caches(inputs: Inputs) -> None:
+    with gr.Accordion("Quicker steps", open=False, elem_id="txt2img_caches"):
+        with gr.Row():
+            inputs("cache.method")
+            inputs("cache.interval", elem_classes="slid")
+        with gr.Row():
+            inputs("cache.threshold", elem_classes="slid")
+            inputs("cache.depth", elem_classes="slid")
+            inputs("cache.order", elem_classes="slid")
 
 
 def _guidance(inputs: Inputs, parts: _Controls, facts: ModelFacts) -> None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from modules.contracts.attention import AttentionParams
+from modules.contracts.cache import CacheParams
 from modules.contracts.features import FeatureParams
 from modules.contracts.guidance import GuidanceParams
 from modules.contracts.handover import HandoverParams
@@ -378,3 +379,17 @@ def test_the_own_api_takes_a_style(rig, client):
     larger = {"enlarge": {"images": [b64(picture())]}, "style": {"image": b64(picture())}}
     for body in (larger, {"style": {"image": "x"}}, {"style": {"method": "magic"}}):
         assert client.post("/api/v1/jobs", json=body).status_code == 422
+
+
+def test_a_step_cache_has_fields_of_its_own(call, rig, client):
+    call(steps=1, step_cache=2, step_cache_interval=4, step_cache_depth=2, step_cache_start=0.25)
+    assert rig.asked.cache == CacheParams("DeepCache", 4, 2, start=0.25)
+    call(steps=1)
+    assert rig.asked.cache == CacheParams()
+    for name, value in {"step_cache": 9, "step_cache_interval": 0, "step_cache_threshold": 1.5}.items():
+        answer = client.post("/sdapi/v1/txt2img", json={"steps": 1, name: value})
+        assert answer.status_code == 422, answer.text
+    wanted = {"prompt": {"text": "x"}, "cache": {"method": "TaylorSeer", "order": 2}}
+    job = client.post("/api/v1/jobs", json=wanted).json()
+    rig.queue.handle(job["id"]).wait(20)
+    assert rig.asked.cache == CacheParams("TaylorSeer", order=2)

@@ -23,6 +23,7 @@ from modules.contracts.request import (
     GROUPS,
     MAX_SEED,
     AttentionParams,
+    CacheParams,
     CanvasParams,
     FeatureParams,
     GenerationRequest,
@@ -41,6 +42,7 @@ from modules.contracts.request import (
 from modules.contracts.tone import TONE_MODES
 
 FAMILY = Family("sd15", "SD 1.5", "sd", {}, "unet", ("text_encoder",), 4, 8, 8, 512, {}, "epsilon")
+FAMILY = replace(FAMILY, capabilities=frozenset({"deep_cache"}))
 
 
 def plan_of(request: GenerationRequest) -> GenerationPlan:
@@ -253,6 +255,7 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
         reach=ReachParams(clamp=draw(st.booleans()), boundary=draw(st.floats(0.1, 10))),
         attention=AttentionParams(pag_scale=draw(_share), seg_blur=draw(st.floats(0.1, 99)), slg_layers=draw(_layers)),
         features=FeatureParams(freeu_b1=draw(_share), freeu_end=draw(_share)),
+        cache=draw(_caches()),
         hires=hires,
         image=None
         if mode == "txt2img"
@@ -295,6 +298,14 @@ def _guidance(draw: st.DrawFn) -> GuidanceParams:
         zero_steps=draw(st.integers(0, 100)),
         perp_neg=draw(st.floats(0, 10)),
     )
+
+
+@st.composite
+def _caches(draw: st.DrawFn) -> CacheParams:
+    if draw(st.booleans()):
+        return CacheParams()
+    interval, depth, order = draw(st.integers(2, 20)), draw(st.integers(1, 3)), draw(st.integers(0, 3))
+    return CacheParams("DeepCache", interval, depth, draw(_share), order, draw(st.floats(0, 0.5)), 0.75)
 
 
 @st.composite

@@ -91,7 +91,7 @@ def tiny_z_image(folder: Path) -> Path:
         denoiser = ZImageTransformer2DModel(
             in_channels=16,
             dim=32,
-            n_layers=1,
+            n_layers=2,
             n_refiner_layers=1,
             n_heads=2,
             n_kv_heads=2,
@@ -135,7 +135,7 @@ def tiny_lumina2(folder: Path) -> Path:
                 sample_size=LATENT,
                 in_channels=16,
                 hidden_size=36,
-                num_layers=1,
+                num_layers=2,
                 num_refiner_layers=1,
                 num_attention_heads=2,
                 num_kv_heads=1,

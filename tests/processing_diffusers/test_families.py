@@ -49,6 +49,9 @@ TESTED_BY = {
     "skip_layers": "test_branches.py",
     "freeu": "test_inside.py",
     "fewer_tokens": "test_thinning.py",
+    "deep_cache": "test_step_cache.py",
+    "first_block_cache": "test_step_cache.py",
+    "taylor_seer": "test_step_cache.py",
     "control": "test_control.py",
     "optional_t5": "../sd_models/test_loader.py",
 }

@@ -21,7 +21,7 @@ from modules.processing_diffusers.networks_part import Clock
 from modules.processing_diffusers.plan import edit_scale
 from modules.processing_diffusers.refining import divide_leg
 from modules.processing_diffusers.stages.encode import Conditioning
-from modules.processing_diffusers.stages.inside import branches_of, change_rows, thin_out
+from modules.processing_diffusers.stages.inside import branches_of, cache_steps, change_rows, thin_out
 from modules.processing_diffusers.stages.prepare import Beginning
 from modules.processing_diffusers.stages.tone import eta_of, prepare_toning, wants_toning
 from modules.processing_diffusers.tail import ScheduleTail, names_of_arguments
@@ -130,7 +130,12 @@ def _walk(
         denoiser.guided_by(*_guidance(job, pass_plan, beginning, watcher, branches)),
         denoiser.widened_by(branches or editing),
         denoiser.worded_by(conditioning.conductor),
-        denoiser.carrying((watcher.networks, change_rows(job, found, watcher.clock), *thin_out(job))),
+        denoiser.carrying(
+            (
+                *(watcher.networks, change_rows(job, found, watcher.clock)),
+                *(*thin_out(job), *cache_steps(job, watcher.clock)),
+            )
+        ),
         denoiser.accompanied_by(None if beginning.referring is None else beginning.referring.timed(watcher.clock)),
         denoiser.steered_by(None if beginning.steering is None else beginning.steering.timed(watcher.clock)),
     ):

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from modules.contracts import cache
 from modules.contracts.request import GenerationRequest
 from modules.processing_diffusers.branches import Branch
+from modules.processing_diffusers.inside.block_cache import FirstBlock, TaylorSeer
+from modules.processing_diffusers.inside.deep_cache import DeepCache
 from modules.processing_diffusers.inside.rows import NO_CHANGE, RowChange, RowChanges, find_attentions, find_blocks
+from modules.processing_diffusers.inside.step_cache import Method, StepCache
 from modules.processing_diffusers.inside.thinning import thinning_of
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.multiplexer.call import Patch
@@ -59,6 +63,22 @@ def change_rows(job: Job, branches: tuple[Branch, ...], clock: Clock) -> RowChan
 def thin_out(job: Job) -> tuple[Patch, ...]:
     """Patches for every call of a pass that let attention see less."""
     return thinning_of(job.plan.request.features) if "fewer_tokens" in job.model.family.capabilities else ()
+
+
+def cache_steps(job: Job, clock: Clock) -> tuple[StepCache, ...]:
+    """The patch for every call of a pass that takes over from the steps before it; none where every step is whole."""
+    wish = job.plan.request.cache
+    method: Method
+    match wish.chosen(job.model.family.capabilities):
+        case cache.DEEP:
+            method = DeepCache(wish.interval, wish.depth)
+        case cache.FIRST_BLOCK:
+            method = FirstBlock(wish.threshold)
+        case cache.FORECAST:
+            method = TaylorSeer(wish.interval, wish.order)
+        case _:
+            return ()
+    return (StepCache(job.model.fittings.shelves[job.model.fittings.denoiser], wish, method, clock),)
 
 
 def _freed(request: GenerationRequest, clock: Clock) -> bool:
