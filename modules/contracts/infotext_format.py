@@ -82,13 +82,14 @@ def unquote(text: str) -> str:
 def write(prompt: str, negative: str, fields: Mapping[str, object]) -> str:
     """Infotext of a picture. Fields keep their order; None and empty values are left out.
 
-    A value equal to its key is written as the key alone, as A1111 does.
+    A1111 writes a value that equals its key as the key alone, which no reader gets back; here it has both, which every
+    reader understands.
     """
     pairs = []
     for key, value in fields.items():
         text = "" if value is None else text_of(value)
         if text:
-            pairs.append(key if key == text else f"{key}: {quote(value)}")
+            pairs.append(f"{key}: {quote(value)}")
     parts = [prompt]
     if negative:
         parts.append(f"{NEGATIVE} {negative}")

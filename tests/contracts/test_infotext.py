@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modules.contracts.infotext import exact_prompts, parse, prompts_of, quote, unquote, write
+from modules.contracts.infotext import exact_prompts, parse, prompts_of, quote, to_request, unquote, write
+from modules.contracts.request import GenerationRequest, ImageParams, parameters
 
 A1111 = (
     "a cat, (sitting:1.2)\non a mat\n"
@@ -39,7 +42,36 @@ def test_the_layout_is_a1111s():
     text = write("p", "n", {"Steps": 20, "CFG scale": 7.0, "Size": "512x512", "Nothing": None, "Tiling": True})
     assert text == "p\nNegative prompt: n\nSteps: 20, CFG scale: 7, Size: 512x512, Tiling: True"
     assert write("p", "", {"Steps": 1}) == "p\nSteps: 1"
-    assert write("", "", {"Steps": 1, "Only": "Only"}) == "Steps: 1, Only"
+    assert write("", "", {"Steps": 1, "Only": "Only"}) == "Steps: 1, Only: Only"
+
+
+LABELS = tuple(item.param.infotext for item in parameters() if item.param.infotext)
+
+
+@given(
+    label=st.sampled_from(LABELS),
+    value=st.one_of(st.sampled_from(LABELS), st.text(min_size=1), st.sampled_from(["None", '"', "a: b", " x ", "\\"])),
+)
+@settings(max_examples=300, deadline=None)
+def test_any_value_of_any_label_comes_back_also_one_that_is_its_own_label(label, value):
+    for said in (value, label):
+        fields = {"First": 1, "Second": 2, label: said, "Last": 3}
+        if re.fullmatch(r"\d+x\d+", said) is None:  # a size is two values
+            found = parse(write("p", "n", fields), defaults=False)
+            assert found[label] == said
+            assert (found["First"], found["Last"]) == ("1", "3")
+
+
+def test_words_that_are_their_own_label_are_asked_for_again():
+    words = [item for item in parameters() if item.annotation.startswith("str") and item.param.infotext]
+    for item in words:
+        if isinstance(item.param.choices, tuple) or item.path[0] == "hires":
+            continue
+        label = item.param.infotext
+        text = write("p", "n", {"Steps": 3, "Seed": 1, label: label, "Size": "64x64"})
+        asked, unknown = to_request(parse(text), GenerationRequest(image=ImageParams((b"x",))))
+        assert unknown == ()
+        assert getattr(getattr(asked, item.path[0]), item.path[1]) == label
 
 
 @pytest.mark.parametrize(
