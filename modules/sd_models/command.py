@@ -24,7 +24,7 @@ from modules.sd_models.folders import inspect_folder
 from modules.sd_models.hashes import SHORT, hash_model
 from modules.sd_models.hub import DownloadPlan, DownloadProgress, Hub
 from modules.sd_models.hub_token import find_token, forget_token, store_token
-from modules.sd_models.scan import find_checkpoints
+from modules.sd_models.scan import KIND_FOLDERS, find_checkpoints, find_files
 from modules.support.commands import Commands, run_command, say_json, show_unusable
 from modules.support.paths import Paths
 
@@ -92,11 +92,12 @@ def _list(found: argparse.Namespace, options: Options, paths: Paths) -> int:
 
 
 def _find(path: Path, paths: Paths) -> Path:
-    """The file that was named, or the checkpoint of that name among the models."""
+    """The file that was named, or the checkpoint of that name among the models, or the file of another kind."""
     if path.exists():
         return path
     by_name = (item.path for item in find_checkpoints(paths.models) if str(path) in (item.path.name, item.relative))
-    return next(by_name, path)
+    others = (file for kind in KIND_FOLDERS for file in find_files(paths.models, kind) if file.name == str(path))
+    return next(by_name, None) or next(others, path)
 
 
 def _row(entry: ModelEntry) -> dict[str, Any]:

@@ -39,6 +39,8 @@ FORBIDDEN = (
 """Events of the interpreter that this process may not cause while the file is open."""
 SHELLED = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "omegaconf.", "numpy.", "torchmetrics.", "ldm.")
 """Libraries whose classes training programs leave in checkpoints; read as empty shells, and nothing is imported."""
+PARTS = ("image_proj", "ip_adapter")
+"""Of an IP-Adapter, which comes as two lists; their names stand before those of the tensors in a single one."""
 NESTED = ("state_dict", "model", "params_ema", "params", "module")
 """Entries under which the weights of a checkpoint may stand."""
 
@@ -138,6 +140,12 @@ def weights_of(content: Any, torch: Any) -> tuple[dict[str, Any], list[str]]:
         if isinstance(inner, Mapping) and any(isinstance(value, torch.Tensor) for value in inner.values()):
             tensors, dropped = weights_of(inner, torch)
             return tensors, [*(str(name) for name in content if name != key), *dropped]
+    groups = [name for name in PARTS if isinstance(content.get(name), Mapping)]
+    if groups:
+        parts = {name: weights_of(content[name], torch) for name in groups}
+        joined = {f"{name}.{key}": value for name, (found, _) in parts.items() for key, value in found.items()}
+        left = [f"{name}.{key}" for name, (_, dropped) in parts.items() for key in dropped]
+        return joined, [*(str(name) for name in content if name not in groups), *left]
     tensors = {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
     return tensors, [str(name) for name in content if str(name) not in tensors]
 

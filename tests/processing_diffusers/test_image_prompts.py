@@ -9,14 +9,18 @@ import pytest
 import torch
 from PIL import Image
 
+from modules.bootstrap.options import Options, PathOptions
 from modules.contracts.attention import AttentionParams
 from modules.contracts.control import HIGH_ONLY, ControlParams, ControlUnit, HintParams
 from modules.contracts.errors import BrokenModel, InvalidRequest, UnsupportedFeature
 from modules.contracts.infotext import parse, to_request
 from modules.contracts.request import GenerationRequest, HiresParams, ImageParams, InpaintParams
+from modules.control.catalog import ControlCatalog
 from modules.control.image_prompt import show_to
 from modules.networks.rows import ModuleShelf
 from modules.processing_diffusers.inside.speaking import RowSpeeches, Speech, find_cross_attentions
+from modules.sd_models.command import run
+from modules.support.paths import ROOT, Paths
 from tests.factories import controls, image_prompts
 from tests.processing_diffusers.conftest import (
     CLOSE,
@@ -374,3 +378,18 @@ def test_the_text_of_a_picture_names_its_adapters_and_is_read_back(studio):
     assert (read.control.units, unknown) == ((replace(asked, model=title, image=b""),), ())
     assert picture.recipe["control"][0]["kind"] == "ip_adapter"
     assert picture.recipe["control"][0]["blocks"] == asked.hint.blocks
+
+
+def test_a_pickled_adapter_says_how_it_is_converted_and_is_one_afterwards(tmp_path, made):
+    paths = Paths(tmp_path / "data", tmp_path / "models", ROOT).ensure()
+    folder = tmp_path / "models" / "ip-adapter"
+    folder.mkdir(parents=True, exist_ok=True)
+    image_prompts.build_encoder().save_pretrained(folder / "image_encoder")
+    torch.save(image_prompts.nested(made["plain"]), folder / "old.bin")
+    catalog = ControlCatalog(paths)
+    with pytest.raises(BrokenModel, match="python launch.py models convert old.bin"):
+        catalog.find_model("old")
+    assert run(["convert", "old.bin"], Options(paths=PathOptions(paths.data, paths.models))) == 0
+    catalog.refresh()
+    usable = [entry for entry in catalog.models() if entry.problem is None and entry.kind == "ip_adapter"]
+    assert [(entry.path.name, entry.base) for entry in usable] == [("old.safetensors", "sd15")]

@@ -105,6 +105,14 @@ def test_weights_are_found_where_they_stand():
         unpickling.weights_of([one], torch)
 
 
+def test_the_two_lists_of_an_ip_adapter_become_one():
+    one = torch.ones(1)
+    both = {"image_proj": {"proj.weight": one}, "ip_adapter": {"1.to_k_ip.weight": one, "note": 3}, "epoch": 4}
+    tensors, dropped = unpickling.weights_of(both, torch)
+    assert set(tensors) == {"image_proj.proj.weight", "ip_adapter.1.to_k_ip.weight"}
+    assert set(dropped) == {"epoch", "ip_adapter.note"}
+
+
 FORBIDDEN = {
     "os.system('true')": "os.system",
     "__import__('subprocess').run(['true'])": "subprocess",
