@@ -13,6 +13,7 @@ from modules.bootstrap.options import PathOptions
 from modules.contracts.catalog import Family, FileEntry, ModelEntry, SamplerEntry, ScheduleEntry, UpscalerEntry
 from modules.contracts.errors import BrokenModel, UnknownModel
 from modules.sd_models.detect import Outcome, Recognised
+from modules.sd_models.distilled import find_distilled
 from modules.sd_models.families import load_rules
 from modules.sd_models.files import list_files
 from modules.sd_models.folders import facts_beside
@@ -248,6 +249,9 @@ class StudioCatalog:
             lacking = [part for part in ("vae", *family.text_encoders) if part not in facts["parts"]]
             if lacking:
                 facts["lacking"] = lacking
+        few = find_distilled(name, facts) if family.denoiser == "unet" else {}
+        if few:
+            facts["defaults"] = {**few, **facts.get("defaults", {})}
         return ModelEntry(
             name,
             candidate.path,

@@ -147,9 +147,7 @@ def _config_facts(folder: Path, parts: Mapping[str, Part]) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     scheduler = folder / "scheduler" / "scheduler_config.json"
     if "scheduler" in parts and scheduler.is_file():
-        prediction = read_json(scheduler).get("prediction_type")
-        if isinstance(prediction, str):
-            facts["prediction_type"] = prediction
+        facts.update(_scheduler_facts(read_json(scheduler)))
     vae = _config(folder, "vae")
     factor = factor_of(vae) or 8
     facts["latent_factor"] = factor
@@ -188,12 +186,15 @@ def facts_beside(file: Path) -> dict[str, Any]:
             cells = _optional(folder / denoiser / "config.json").get("sample_size")
             if isinstance(cells, int) and 0 < cells <= MAX_CELLS:
                 facts["native_size"] = cells * (factor_of(_optional(folder / "vae" / "config.json")) or 8)
-        prediction = _optional(folder / "scheduler" / "scheduler_config.json").get("prediction_type")
+        said = _optional(folder / "scheduler" / "scheduler_config.json")
     except BrokenModel:
         return {}  # loading the model says what is wrong with it
-    if isinstance(prediction, str):
-        facts["prediction_type"] = prediction
-    return facts
+    return facts | _scheduler_facts(said)
+
+
+def _scheduler_facts(config: Mapping[str, Any]) -> dict[str, Any]:
+    names = {"prediction_type": "prediction_type", "_class_name": "scheduler", "timestep_spacing": "timestep_spacing"}
+    return {fact: config[name] for name, fact in names.items() if isinstance(config.get(name), str)}
 
 
 def _optional(file: Path) -> dict[str, Any]:

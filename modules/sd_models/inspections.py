@@ -16,7 +16,7 @@ from modules.sd_models.folders import inspect_folder
 from modules.support.atomic import write_text
 
 log = logging.getLogger(__name__)
-FORMAT = 1
+FORMAT = 2
 KINDS: dict[str, type[Recognised] | type[Unknown] | type[Broken]] = {
     "recognised": Recognised,
     "unknown": Unknown,
