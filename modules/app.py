@@ -132,6 +132,7 @@ def build_studio(
         engine_report=room.report,
         networks=shelves.networks,
         controls=shelves.controls,
+        detectors=shelves.detectors,
         prompts=shelves.prompts,
     )
     queue.start()

@@ -13,6 +13,7 @@ from modules.support.settings import Settings
 
 if TYPE_CHECKING:
     from modules.control.catalog import ControlCatalog
+    from modules.detectors.catalog import DetectorCatalog
     from modules.networks.catalog import NetworkCatalog
     from modules.processing_diffusers.stock import Stock
     from modules.prompts.book import PromptBook
@@ -30,30 +31,33 @@ class Shelves:
     networks: NetworkCatalog
     prompts: PromptBook
     controls: ControlCatalog
+    detectors: DetectorCatalog
 
     def stock(self) -> Stock:
         """All of them, as the engine wants them."""
         from modules.processing_diffusers.stock import Stock
 
-        return Stock(self.catalog, self.table, self.prompts, self.networks, self.controls)
+        return Stock(self.catalog, self.table, self.prompts, self.networks, self.controls, self.detectors)
 
     def examine(self, request: GenerationRequest) -> None:
         """Raise `StudioError` for what no lane would draw."""
         from modules.processing_diffusers.examination import examine_request
 
-        examine_request(request, self.catalog, self.settings, self.networks, self.controls)
+        examine_request(request, self.catalog, self.settings, self.networks, self.controls, self.detectors)
 
 
 def open_shelves(options: Options, paths: Paths, settings: Settings) -> Shelves:
     """All of them for one installation."""
     from modules.control.catalog import ControlCatalog
+    from modules.detectors.catalog import DetectorCatalog
     from modules.networks.catalog import NetworkCatalog
     from modules.prompts.book import PromptBook
     from modules.sd_samplers.table import load_table
 
     table = load_table(paths.configs / "samplers.json")
     catalog = _open_catalog(options, paths, settings, table)
-    return Shelves(settings, catalog, table, NetworkCatalog(paths), PromptBook(paths, catalog), ControlCatalog(paths))
+    prompts, controls, detectors = PromptBook(paths, catalog), ControlCatalog(paths), DetectorCatalog(paths)
+    return Shelves(settings, catalog, table, NetworkCatalog(paths), prompts, controls, detectors)
 
 
 def _open_catalog(options: Options, paths: Paths, settings: Settings, table: SamplerTable) -> StudioCatalog:

@@ -13,6 +13,7 @@ from modules.api import (
     catalogue,
     control,
     credits,  # noqa: A004 - a room of ours
+    detailer,
     docs,
     events,
     extras,
@@ -57,7 +58,7 @@ from modules.support.studio import Studio
 ROOMS = (
     *(generation, progress, options, lists, networks, prompts, png_info, extras, internal, legacy, openai),
     *(scheduler_book, scheduler, carrying),
-    *(jobs, job_control, events, pictures, verify, people, credits, catalogue, settings, inside, control),
+    *(jobs, job_control, events, pictures, verify, people, credits, catalogue, settings, inside, control, detailer),
     docs,
 )
 """Modules whose routes want to know who asks once there are accounts or `--api-auth`; `health` is open."""

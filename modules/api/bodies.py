@@ -38,6 +38,7 @@ COMMON: dict[str, Any] = {
     "do_not_save_grid": _optional(bool, False, "Put no grid before the pictures."),
     "comments": _optional(Any, None, "Texts, or an object whose keys are; they come back among the notes of info."),
     "style_image": _optional(str, None, "In base64; the picture whose style the drawing, or the picture given, takes."),
+    "detailer_mask": _optional(str, None, "In base64, white where the detailer draws; for the detailer_model Mask."),
     "firstpass_image": _optional(str, None, "In base64; stands for the first pass of txt2img with enable_hr."),
 }
 

@@ -14,6 +14,7 @@ from modules.contracts.parameters import Declared
 from modules.contracts.request import parameters
 
 LATER = ("handover", "attention", "features", "refiner", "tone", "reach", "style", "cache")
+LATER = ("handover", "attention", "features", "refiner", "tone", "reach", "regions", "detailer")
 """Groups that both routes fill."""
 GROUPS_OF = {
     "txt2img": ("prompt", "canvas", "seeds", "sampling", "guidance", "hires", "model", "output", *LATER),

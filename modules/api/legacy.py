@@ -21,7 +21,7 @@ EMPTY_LISTS = (
     "script-info",
     "extensions",
 )
-SCRIPTS = ("controlnet", "controlnet m2m")
+SCRIPTS = ("adetailer", "controlnet", "controlnet m2m")
 UNMADE = {
     "create/embedding": "Creating an embedding",
     "create/hypernetwork": "Creating a hypernetwork",

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from modules.api.details import DetailCall, DetailIntake, read_script, said_details
 from modules.api.fields import LegacyField, fields_of
 from modules.api.intake import Intake
 from modules.api.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
 from modules.api.remarks import notes_of, refuse_absent
 from modules.api.units import UnitIntake, legacy_units
+from modules.contracts.detailer import build_detail
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.request import GROUPS, GenerationRequest, HiresParams
 from modules.support.studio import Studio
@@ -76,11 +78,12 @@ def read_body(body: Values, mode: str, studio: Studio, intake: Intake, own: Valu
     units = UnitIntake(intake, legacy_units(body, notes), "ControlNet.args")
     if "ControlNet 0: " in str(body.get("infotext") or "") and not units.heads.units:
         notes.append("infotext: ControlNet units were left out, as their pictures are not in it.")
+    details = DetailIntake(intake, _details(groups, body, notes), studio, "detailer_mask")
     made = {name: GROUPS[name](**values) for name, values in groups.items()}
     answer = _answer_settings(settings, studio)
     # What is saved of this job is of the quality that its answer is.
     said = tuple((key, answer[key]) for key in ("jpeg_quality",) if overrides.get(key) is not None)
-    asked = GenerationRequest(**made, own=said, control=units.heads)
+    asked = details.into(GenerationRequest(**made, own=said, control=units.heads))
     if asked.image is not None:
         asked = intake.fill(asked, body["init_images"], "init_images", body.get("mask"), latent=body.get("latent_mask"))
     elif body.get("firstpass_image") and asked.hires.enabled:
@@ -88,6 +91,17 @@ def read_body(body: Values, mode: str, studio: Studio, intake: Intake, own: Valu
     if body.get("style_image"):
         asked = intake.fill_style(asked, body["style_image"], "style_image")
     return Wish(units.fill(asked), answer, tuple(notes), body)
+    return Wish(details.fill(units.fill(asked)), answer, tuple(notes), body)
+
+
+def _details(groups: dict[str, dict[str, Any]], body: Values, notes: list[str]) -> list[DetailCall]:
+    """The details: that of the body's own fields, then those for ADetailer, else those of the infotext."""
+    own, script = build_detail({**groups.pop("regions"), **groups.pop("detailer")}), read_script(body, notes)
+    calls = [DetailCall(own, body.get("detailer_mask"))] if own.regions.acts else []
+    calls += [DetailCall(detail) for detail in script.details or said_details(body)]
+    if script.only and "image" in groups:
+        groups["image"]["denoising_strength"] = 0.0
+    return calls
 
 
 def _overrides(body: Values) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from modules.api.details import is_detailer
 from modules.api.units import is_control
 from modules.contracts.errors import InvalidRequest
 
@@ -29,7 +30,7 @@ def refuse_absent(body: Mapping[str, Any]) -> None:
     if not isinstance(always, Mapping):
         raise InvalidRequest("alwayson_scripts has to be an object of titles and arguments.")
     for title, entry in always.items():
-        if is_control(title):
+        if is_control(title) or is_detailer(title):
             continue
         arguments = entry.get("args") if isinstance(entry, Mapping) else entry
         if _wants(arguments):

@@ -13,12 +13,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, Strict, create_model, model_validator
 
+from modules.api.details import DetailCall, DetailIntake
 from modules.api.enlarging import fill_enlarged, find_picture_upscaler
 from modules.api.fields import sound_text
 from modules.api.intake import Intake
 from modules.api.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
 from modules.api.units import UnitCall, UnitIntake
 from modules.contracts.control import MOST_UNITS, build_unit, unit_parameters
+from modules.contracts.detailer import MOST_DETAILS, build_detail
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.jobs import JobTerms
 from modules.contracts.parameters import Declared, declared
@@ -92,6 +94,8 @@ def _group(name: str) -> type[BaseModel]:
             str | None,
             Field(None, description=f"Of the latents this is drawn anew, and mask says what is shown; {PICTURE}"),
         )
+    if name == "regions":
+        fields["mask"] = (str | None, Field(None, description=f"White where to draw, for the detector Mask; {PICTURE}"))
     if name == "hires":
         fields["first_pass"] = (str | None, Field(None, description=f"In place of the first pass, {PICTURE}"))
     if name == "style":
@@ -104,6 +108,16 @@ def _group(name: str) -> type[BaseModel]:
 
 
 GROUP_MODELS = {name: _group(name) for name in GROUPS}
+_DETAIL: dict[str, Any] = {
+    name: (GROUP_MODELS[name], Field(default_factory=GROUP_MODELS[name])) for name in ("regions", "detailer")
+}
+_Detail: Any = create_model("_Detail", __base__=_Strict, **_DETAIL)
+
+
+class DetailWanted(_Detail):
+    """Regions to look for in the finished picture, and how each of them is drawn once more."""
+
+
 OPTIONAL = tuple(item.name for item in dataclasses.fields(GenerationRequest) if item.default is None)
 """Groups that a request may be without."""
 
@@ -145,6 +159,9 @@ class JobWanted(_Wanted):
                 }
             ]
         }
+    )
+    further: Annotated[list[DetailWanted], Field(max_length=MOST_DETAILS - 1)] = Field(
+        default_factory=list, description="Details beyond that of `regions` and `detailer`, drawn after it."
     )
     terms: TermsWanted = Field(default_factory=lambda: TermsWanted.model_validate({}))
 
@@ -196,7 +213,9 @@ def read_wanted(
     for key in ("upscaler", "second") if "enlarge" in groups else ():
         groups["enlarge"][key] = find_picture_upscaler(studio.catalog, groups["enlarge"][key])
     units = UnitIntake(intake, _unit_calls(groups.pop("control")["units"]), "control.units")
+    details = DetailIntake(intake, _detail_calls(groups, wanted), studio, "regions.mask")
     asked = GenerationRequest(**{name: GROUPS[name](**values) for name, values in groups.items()}, control=units.heads)
+    asked = details.into(asked)
     if asked.image is not None:
         asked = intake.fill(asked, images, "image.images", mask, "inpaint.mask", latent=latent)
     elif first:
@@ -210,6 +229,16 @@ def _unstyled(asked: GenerationRequest, style: str | None) -> GenerationRequest:
     if style:
         raise InvalidRequest("A job that makes pictures larger gives them no style; leave style.image out.")
     return asked
+        return fill_enlarged(intake, asked, larger, "enlarge.images")
+    return details.fill(units.fill(asked))
+
+
+def _detail_calls(groups: dict[str, dict[str, Any]], wanted: JobWanted) -> list[DetailCall]:
+    """The first detail, out of its groups, and the further ones."""
+    given = [{**groups.pop("regions"), **groups.pop("detailer")}]
+    given += [{**one.regions.model_dump(), **one.detailer.model_dump()} for one in wanted.further]
+    masks = [values.pop("mask") for values in given]
+    return [DetailCall(build_detail(values), mask) for values, mask in zip(given, masks, strict=True)]
 
 
 def _unit_calls(given: Iterable[dict[str, Any]]) -> list[UnitCall]:

@@ -7,6 +7,7 @@ import re
 from modules.contracts.enlarging import sizes_of
 from modules.contracts.request import GenerationRequest
 from modules.contracts.style import STATISTICS
+from modules.contracts.request import DetailerParams, GenerationRequest
 
 _AND = re.compile(r"\bAND\b")
 NATIVE_PIXELS = 512 * 512
@@ -56,7 +57,7 @@ def work_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> float:
     """The size of a job in megapixel-steps over all of its pictures, both passes of a hires one included.
 
     Two rows of a model call count as one, so that a picture of plain guidance has its own size. Making pictures larger
-    counts as one step at the size that comes out, for each upscaler.
+    counts as one step at the size that comes out, for each upscaler. A detail counts with one region a picture.
     """
     if request.enlarge is not None:
         made = sum(size.whole[0] * size.whole[1] for size in sizes_of(request.enlarge))
@@ -73,7 +74,15 @@ def work_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> float:
     if hires.enabled and hires.denoising_strength > 0:  # its schedule is made longer, so that all its steps are run
         larger = float(hires.resize_width * hires.resize_height) or pixels * hires.scale**2
         total += larger * (hires.steps or request.steps)
+    total += sum(_detail_work(request, detail.detailer, native) for detail in request.details)
     return total * rows_of(request) / 2 * pictures_of(request) / 1e6
+
+
+def _detail_work(request: GenerationRequest, detailer: DetailerParams, native: int) -> float:
+    """Pixel-steps of a detail with one region: how many there are is known once the picture is there."""
+    side = native**0.5
+    pixels = (detailer.width or side) * (detailer.height or side)
+    return pixels * share_run(detailer.steps or request.steps, detailer.strength)
 
 
 def share_run(steps: int, strength: float) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from modules.contracts.cache import NO_CACHE
 from modules.contracts.control import MOST_UNITS
 from modules.contracts.infotext_control import key_of, write_unit
+from modules.contracts.infotext_details import write_details
 from modules.contracts.infotext_format import exact_prompts, write
 from modules.contracts.parameters import Declared, declared
 from modules.contracts.plan import GenerationPlan, PicturePlan
@@ -167,6 +168,8 @@ def _takes_part(item: Declared, plan: GenerationPlan) -> bool:
         return plan.style is not None
     if group == "cache":
         return plan.request.cache.chosen(plan.family.capabilities) != NO_CACHE
+    if group in ("regions", "detailer"):
+        return plan.request.regions.acts
     if group == "refiner":
         return plan.refiner is not None and (name != "passes" or plan.hires is not None)
     if name in ("subseed", "subseed_strength"):
@@ -205,4 +208,5 @@ def _composites(plan: GenerationPlan) -> dict[str, object]:
         if use.number >= MOST_UNITS:
             continue  # the style's own, which its fields tell of
         found[key_of(use.number)] = write_unit(use.named)
+    found |= write_details(request.further)
     return found

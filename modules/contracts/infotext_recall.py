@@ -7,6 +7,7 @@ from dataclasses import MISSING, fields, replace
 from typing import Any
 
 from modules.contracts.infotext_control import read_units
+from modules.contracts.infotext_details import read_details, silent_labels, text_labels
 from modules.contracts.infotext_enlarged import KEYS as ENLARGED
 from modules.contracts.infotext_fields import INPAINT_AREAS, MASK_MODES, NEGATIVE_TEMPLATE, TEMPLATE
 from modules.contracts.infotext_format import DEFAULTS, EXACT_NEGATIVE, EXACT_PROMPT, prompts_of
@@ -18,6 +19,7 @@ SILENT = frozenset(
     | {"Parser", "Date", "Created", "Batch size", "Batch pos", "Lora hashes", "TI hashes", "Hashes", "Steps total"}
     | {TEMPLATE, NEGATIVE_TEMPLATE, "Wildcard prompt", "Wildcard negative prompt"}
     | ENLARGED
+    | frozenset(silent_labels())
     | {f"{key}-{side}" for key in ENLARGED for side in (1, 2)}
 )
 """Keys that say how a picture came about but ask for nothing."""
@@ -52,6 +54,7 @@ _TEXTS = (
     "Prompt 3",
     "Negative prompt 2",
     "Negative prompt 3",
+    *text_labels(),
 )
 _EMPTY = ("", "default", "none", "automatic", "use same sampler", "use same scheduler", "use same checkpoint")
 
@@ -125,7 +128,9 @@ def to_request(parsed: Mapping[str, str], base: GenerationRequest) -> tuple[Gene
     groups = {name: replace(getattr(base, name), **values) for name, values in changes.items()}
     control, known = read_units(reader.values, base.control, _converted)
     reader.used |= known
-    return replace(base, hires=hires, control=control, **groups), reader.unknown()
+    further, known = read_details(reader.values, base.further, _converted)
+    reader.used |= known
+    return replace(base, hires=hires, control=control, further=further, **groups), reader.unknown()
 
 
 def _declared_value(item: Declared, reader: _Reader) -> Any:

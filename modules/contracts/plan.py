@@ -9,6 +9,8 @@ from typing import Any
 from modules.contracts.catalog import Family, FileEntry, ModelEntry, UpscalerEntry
 from modules.contracts.control import NO_MODEL, ControlUnit
 from modules.contracts.controls import ControlEntry
+from modules.contracts.detailer import Detail
+from modules.contracts.detectors import DetectorEntry
 from modules.contracts.enlarging import EnlargedSize, EnlargeParams
 from modules.contracts.networks import NetworkTag, NetworkUse
 from modules.contracts.refiner import RefinerUse
@@ -53,6 +55,8 @@ class PicturePlan:
     hires_uses: tuple[NetworkUse, ...] = ()
     """The same for the hires pass."""
     words: PictureWords = PictureWords()
+    details: tuple[DetailPlan, ...] = ()
+    """What is looked for in the finished picture and drawn once more, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,19 @@ class PassPlan:
     def steps(self) -> int:
         """Steps really run."""
         return self.sampler.steps if self.run is None else self.run
+
+
+@dataclass(frozen=True, slots=True)
+class DetailPlan:
+    """Regions of one picture that are drawn once more."""
+
+    wanted: Detail
+    detector: DetectorEntry
+    paint: PassPlan
+    """The pass that each region is drawn by."""
+    words: tuple[PicturePlan | None, ...]
+    """Words and seed for the first region, the second and so on, the last one for all that follow; None leaves a region
+    as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +232,17 @@ class GenerationPlan:
         return tuple(picture for batch in self.batches for picture in batch)
 
     @property
+    def worded(self) -> tuple[PicturePlan, ...]:
+        """All that has words and networks of its own: the pictures, and the regions that are drawn once more."""
+        parts = (words for one in self.pictures for detail in one.details for words in detail.words)
+        return (*self.pictures, *(words for words in parts if words is not None))
+
+    @property
+    def details(self) -> tuple[DetailPlan, ...]:
+        """The details of the first picture: all pictures have the same ones, but for their words."""
+        return self.pictures[0].details if self.batches and self.batches[0] else ()
+
+    @property
     def controls(self) -> tuple[ControlUse, ...]:
         """The ControlNet units that are on for any pass, by number."""
         both = (*self.first.controls, *(self.hires.controls if self.hires else ()))
@@ -240,6 +268,7 @@ class GenerationPlan:
     def total_steps(self) -> int:
         """Denoiser steps over all batches and passes, for progress."""
         per_batch = self.first.steps + (self.hires.steps if self.hires else 0)
+        per_batch += sum(detail.paint.steps for detail in self.details)
         return per_batch * len(self.batches)
 
 

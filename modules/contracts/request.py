@@ -16,6 +16,9 @@ from modules.contracts.cache import EVERY_STEP
 from modules.contracts.cache import CacheParams as CacheParams
 from modules.contracts.control import NO_CONTROL
 from modules.contracts.control import ControlParams as ControlParams
+from modules.contracts.detailer import NO_REGIONS, PLAIN_DETAILER, Detail
+from modules.contracts.detailer import DetailerParams as DetailerParams
+from modules.contracts.detailer import RegionParams as RegionParams
 from modules.contracts.enlarging import EnlargeParams
 from modules.contracts.features import PLAIN_FEATURES
 from modules.contracts.features import FeatureParams as FeatureParams
@@ -302,11 +305,21 @@ class GenerationRequest:
     reach: ReachParams = PLAIN_REACH
     style: StyleParams = NO_STYLE
     cache: CacheParams = EVERY_STEP
+    regions: RegionParams = NO_REGIONS
+    detailer: DetailerParams = PLAIN_DETAILER
+    further: tuple[Detail, ...] = ()
+    """Details beyond the one that `regions` and `detailer` ask for, drawn after it, in this order."""
 
     @property
     def steps(self) -> int:
         """Steps asked for of a pass, those of a second sampler among them."""
         return self.sampling.steps + self.handover.extra
+
+    @property
+    def details(self) -> tuple[Detail, ...]:
+        """What is looked for and drawn once more, in order; those that are off are left out."""
+        every = (Detail(self.regions, self.detailer), *self.further)
+        return tuple(detail for detail in every if detail.regions.acts)
 
     @property
     def mode(self) -> Mode:
@@ -339,6 +352,8 @@ GROUPS: dict[str, type] = {
     "reach": ReachParams,
     "style": StyleParams,
     "cache": CacheParams,
+    "regions": RegionParams,
+    "detailer": DetailerParams,
 }
 
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from modules.contracts.control import check_units, unit_parameters, value_of
 from modules.contracts.enlarging import EnlargeParams, check_enlarging
+from modules.contracts.detailer import MOST_DETAILS, check_detail, detail_parameters
+from modules.contracts.detailer import value_of as detail_value
+from modules.contracts.enlarging import check_enlarging
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.parameters import Declared
 from modules.contracts.request import GenerationRequest, parameters
@@ -28,6 +31,19 @@ def validate(request: GenerationRequest) -> None:
         for item in unit_parameters():
             _check(item, value_of(unit, item), f"ControlNet unit {number}: ")
     check_units(request.control, request.image is not None)
+    _check_details(request)
+
+
+def _check_details(request: GenerationRequest) -> None:
+    if 1 + len(request.further) > MOST_DETAILS:
+        raise InvalidRequest(f"{1 + len(request.further)} details were given; at most {MOST_DETAILS} are allowed.")
+    if request.enlarge is not None and request.details:
+        raise InvalidRequest("A job that makes pictures larger draws nothing; leave the detailer out.")
+    for number, detail in enumerate(request.further, 2):
+        for item in detail_parameters():
+            _check(item, detail_value(detail, item), f"Detail {number}: ")
+    for number, detail in enumerate(request.details, 1):
+        check_detail(detail, f"Detail {number}: ")
 
 
 def _check(item: Declared, value: Any, owner: str = "") -> None:

@@ -23,6 +23,7 @@ from modules.processing_diffusers.stages.begin import (
 )
 from modules.processing_diffusers.stages.decode import decode_latents
 from modules.processing_diffusers.stages.denoise import denoise
+from modules.processing_diffusers.stages.detail import detail_pictures
 from modules.processing_diffusers.stages.encode import encode_pass
 from modules.processing_diffusers.stages.enlarge import enlarge
 from modules.processing_diffusers.stages.finish import finish_picture
@@ -43,11 +44,15 @@ def draw_batch(job: Job, pictures: Sequence[PicturePlan], material: Material | N
     assert latents is not None  # validated: what begins with a picture of its own has a second pass
     with run.stage("decode"):
         images = decode_latents(job, latents)
+    repaint = None if material is None else material.repaint
+    if repaint is not None:
+        images = [repaint.put_back(image, place) for place, image in enumerate(images)]
+    if plan.details:
+        images = detail_pictures(job, pictures, images, None if repaint is None else repaint.mask)
     job.port.rest()
     with run.stage("save"):
-        repaint = None if material is None else material.repaint
         for picture, image in zip(pictures, images, strict=True):
-            run.deliver(finish_picture(job, picture, image, repaint, version))
+            run.deliver(finish_picture(job, picture, image, version))
 
 
 def _draw_first(job: Job, pictures: Sequence[PicturePlan], material: Material | None) -> torch.Tensor:

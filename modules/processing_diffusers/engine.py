@@ -35,8 +35,9 @@ from modules.memory.measures import SharedMeasures, names_of
 from modules.memory.planner import plan_memory
 from modules.processing_diffusers.batch import draw_batches
 from modules.processing_diffusers.control_part import ControlShelf
+from modules.processing_diffusers.detector_part import DetectorShelf
 from modules.processing_diffusers.enlarging import Enlarger
-from modules.processing_diffusers.job import Job
+from modules.processing_diffusers.job import Job, Tools
 from modules.processing_diffusers.lane_pipeline import lane_class
 from modules.processing_diffusers.library_log import join_logs
 from modules.processing_diffusers.model import DrawingModel
@@ -102,6 +103,7 @@ class DiffusersEngine:
         self._enlarger = Enlarger(
             stock.catalog, settings, self.upscalers, self.multiplexer, choice.handler, VERSION, self._one_thread
         )
+        self._tools = Tools(self.upscalers, DetectorShelf())
         self._measures = SharedMeasures()
         self._tiling = CircularPadding()
 
@@ -113,7 +115,9 @@ class DiffusersEngine:
         settings = {**self._settings.public(), **own}
         words = self._stock.prompts.sources(comments=bool(settings["enable_prompt_comments"]))
         stock = self._stock
-        around = Surroundings(settings, stock.catalog, stock.samplers, words, stock.networks, stock.controls)
+        around = Surroundings(
+            settings, stock.catalog, stock.samplers, words, stock.networks, stock.controls, stock.detectors
+        )
         model = self._catalog.find_model(request.model.checkpoint)
         placement = self.storehouse.placement_of(model)
         memory = MemoryPlan(max_batch=int(around.settings["max_batch"]), attention=self._attention())
@@ -206,7 +210,7 @@ class DiffusersEngine:
                 port=port,
                 pipeline=set_up_pipeline(model, port, plan),
                 settings={**self._settings.public(), **dict(plan.request.own)},
-                upscalers=self.upscalers,
+                tools=self._tools,
                 networks=networks,
                 controls=controls,
                 identify=lambda: self._identify(run, next(waits)),
@@ -243,7 +247,7 @@ class DiffusersEngine:
             max_rows=int(self._settings["max_batch"]),
             rows_per_picture=rows * (1 + reference_rows(plan)),
         )
-        passes = (plan.first, plan.hires or plan.first)
+        passes = (plan.first, plan.hires or plan.first, *(detail.paint for detail in plan.details))
         sizes = (*((item.width, item.height) for item in passes), *plan.encoded)
         width, height = max(sizes, key=lambda size: size[0] * size[1])
         free, vram = handler.memory().free, self._options.device.vram
@@ -297,6 +301,7 @@ class DiffusersEngine:
         """Let go of all models; what a job uses goes when the job ends."""
         self.storehouse.empty()
         self.upscalers.empty()
+        self._tools.detectors.empty()
         self.networks.empty()
         self.controls.empty()
 

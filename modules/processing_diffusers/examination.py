@@ -11,12 +11,14 @@ from typing import Any, Protocol
 
 from modules.contracts.catalog import Catalog
 from modules.contracts.controls import Controls
+from modules.contracts.detectors import Detectors
 from modules.contracts.enlarging import png_size, sizes_of
 from modules.contracts.networks import Networks
 from modules.contracts.refiner import find_refiner
 from modules.contracts.request import GenerationRequest
 from modules.networks.uses import uses_of
 from modules.processing_diffusers.control_plan import find_controls
+from modules.processing_diffusers.detail_plan import check_details
 from modules.processing_diffusers.plan import check_features, wanted_size
 from modules.processing_diffusers.sizes import Size, check_enlarged, check_megapixels, check_second_pass, fit_size
 from modules.prompts.tags import take_tags
@@ -38,6 +40,7 @@ def examine_request(
     settings: Values | Mapping[str, Any],
     networks: Networks | None = None,
     controls: Controls | None = None,
+    detectors: Detectors | None = None,
 ) -> None:
     """Raise `InvalidRequest`, `UnsupportedFeature`, `UnknownModel` or `BrokenModel` for what no lane would draw.
 
@@ -61,6 +64,8 @@ def examine_request(
     find_refiner(request.refiner, catalog, model, family)
     if controls is not None:
         find_controls(request, controls, family)
+    if detectors is not None:
+        check_details(request, model, family, detectors)
     wanted = wanted_size(request, model, _size_of)
     if wanted is None:
         return

@@ -9,6 +9,7 @@ from typing import Any
 from modules.contracts.catalog import ModelEntry
 from modules.contracts.plan import GenerationPlan
 from modules.processing_diffusers.control_part import JobControls
+from modules.processing_diffusers.detector_part import DetectorShelf
 from modules.processing_diffusers.model import DrawingModel
 from modules.processing_diffusers.multiplexer.stand_in import Port
 from modules.processing_diffusers.networks_part import JobNetworks
@@ -17,6 +18,14 @@ from modules.processing_diffusers.progress import Run, Strand
 from modules.processing_diffusers.refiner_part import RefinerPart
 from modules.processing_diffusers.upscaler_part import UpscalerShelf
 from modules.processing_diffusers.vae_part import VaePart
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Networks that are leased for a moment, shared by all jobs."""
+
+    upscalers: UpscalerShelf
+    detectors: DetectorShelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +43,7 @@ class Job:
     """The lane's shallow pipeline."""
     settings: Mapping[str, Any]
     """A snapshot."""
-    upscalers: UpscalerShelf
+    tools: Tools
     networks: JobNetworks
     controls: JobControls
     identify: Callable[[], ModelEntry]

@@ -48,7 +48,7 @@ class NetworkShelf:
     @contextlib.contextmanager
     def lease(self, plan: GenerationPlan, fittings: Fittings) -> Iterator[JobNetworks]:
         """All networks of a plan, until the block ends. Raises `BrokenModel` or `UnsupportedFeature`."""
-        uses = {use for picture in plan.pictures for use in (*picture.uses, *picture.hires_uses)}
+        uses = {use for picture in plan.worded for use in (*picture.uses, *picture.hires_uses)}
         with contextlib.ExitStack() as stack:
             loaded: dict[Hashable, LoadedNetwork] = {}
             for use in uses:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from modules.contracts.cache import ABILITIES
 from modules.contracts.catalog import Catalog, Family, FileEntry, ModelEntry
 from modules.contracts.controls import Controls, NoControls
-from modules.contracts.cost import share_run
+from modules.contracts.detectors import Detectors, NoDetectors
 from modules.contracts.errors import UnknownModel, UnsupportedFeature
 from modules.contracts.networks import Networks, NetworkTag, NetworkUse, NoNetworks
 from modules.contracts.plan import GenerationPlan, MemoryPlan, PassPlan, PicturePlan, Placement
@@ -22,9 +22,10 @@ from modules.contracts.style import STATISTICS
 from modules.contracts.validation import validate
 from modules.networks.uses import uses_of
 from modules.processing_diffusers.control_plan import find_controls, share_out
+from modules.processing_diffusers.detail_plan import DetailRoom, plan_details
 from modules.processing_diffusers.pictures import decode_picture
 from modules.processing_diffusers.refining import plan_refiner
-from modules.processing_diffusers.sampling import divide_pass, plan_hires_sampler, plan_sampler
+from modules.processing_diffusers.sampling import count_steps, divide_pass, plan_hires_sampler, plan_sampler
 from modules.processing_diffusers.sizes import Size, check_megapixels, check_second_pass, fit_encoded, fit_size
 from modules.processing_diffusers.style_plan import find_style, style_units
 from modules.prompts.composition import split_composition
@@ -50,6 +51,7 @@ class Surroundings:
     words: Sources = field(default_factory=Sources)
     networks: Networks = field(default_factory=NoNetworks)
     controls: Controls = field(default_factory=NoControls)
+    detectors: Detectors = field(default_factory=NoDetectors)
 
 
 def resolve_request(
@@ -72,13 +74,14 @@ def resolve_request(
     first, hires = share_out(units, first, hires)
     first = replace(first, style=style, run=0 if style is not None and style.method == STATISTICS else first.run)
     encoded = _encoded_sizes(request, family, limit, notes)
+    batches = find_networks(plan_pictures(request, Resolver(request, around.words, notes)), around, notes)
     plan = GenerationPlan(
         request=request,
         mode=request.mode,
         model=model,
         family=family,
         vae=find_vae(around.catalog, request.model.vae, around.settings),
-        batches=find_networks(plan_pictures(request, Resolver(request, around.words, notes)), around, notes),
+        batches=plan_details(request, batches, _detail_room(model, family, around, notes), notes),
         first=first,
         hires=hires,
         placement=placement,
@@ -87,6 +90,20 @@ def resolve_request(
         encoded=encoded,
     )
     return plan_refiner(plan, around.catalog, around.table)
+
+
+def _detail_room(model: ModelEntry, family: Family, around: Surroundings, notes: list[str]) -> DetailRoom:
+    settings = around.settings
+    return DetailRoom(
+        model,
+        family,
+        around.detectors,
+        around.table,
+        around.words,
+        float(settings["max_megapixels"]),
+        bool(settings["img2img_fix_steps"]),
+        lambda words: find_networks((words,), around, notes)[0],
+    )
 
 
 def find_networks(
@@ -239,19 +256,6 @@ def _first_pass(
         scheduled, run = count_steps(request.steps, strength, every=bool(around.settings["img2img_fix_steps"]))
     plan = PassPlan(*size, replace(sampler, steps=scheduled), cfg, strength, run)
     return divide_pass(around.table, request, family, plan, notes)
-
-
-def count_steps(steps: int, strength: float, *, every: bool) -> tuple[int, int]:
-    """Steps of the schedule, and how many at its end are run.
-
-    Ordinarily the schedule has the steps asked for and a share of them is run, rounded down, and one more, as in A1111;
-    with `every` the schedule is made longer so that all of them are. A strength of 0 runs none, where A1111 runs one.
-    """
-    if strength <= 0:
-        return steps, 0
-    if every:
-        return max(int(steps / min(strength, 0.999)), steps), steps
-    return steps, share_run(steps, strength)
 
 
 def _hires_pass(

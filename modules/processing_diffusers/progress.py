@@ -137,6 +137,8 @@ class Strand:
         """Steps of this batch so far; a part of one where a sampler tells of it."""
         self._before = 0.0
         """Steps that ended with an earlier pass."""
+        self._share = 1.0
+        """What each step counts; less where several passes share the steps that were planned for one."""
 
     @property
     def notes(self) -> list[str]:
@@ -162,6 +164,17 @@ class Strand:
             self.context.skipped.clear()
             raise BatchSkipped
 
+    @contextlib.contextmanager
+    def shared_by(self, passes: int, steps: int) -> Iterator[None]:
+        """So many passes take the place of one of `steps` steps until the block ends; they may be none."""
+        before = self.done
+        self._share = 1 / max(passes, 1)
+        try:
+            yield
+        finally:
+            self._share = 1.0
+        self.done = before + steps
+
     def begin_steps(self) -> None:
         """A pass through the denoiser starts."""
         self._before = self.done
@@ -169,7 +182,7 @@ class Strand:
 
     def step_done(self, done: float) -> None:
         """`done` of the steps of this pass are behind."""
-        self.done = self._before + done
+        self.done = self._before + done * self._share
         batches = len(self.run.plan.batches)
         steps = max(self.run.plan.total_steps // batches, 1)
         progress, left = self.run.whereabouts(steps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from modules.contracts.catalog import Family
+from modules.contracts.cost import share_run
 from modules.contracts.errors import UnsupportedFeature
 from modules.contracts.plan import Leg, PassPlan, SamplerPlan
 from modules.contracts.request import GenerationRequest, HandoverParams, HiresParams, SamplingParams
@@ -36,6 +37,19 @@ def plan_sampler(table: SamplerTable, sampling: SamplingParams, family: Family) 
         s_noise=sampling.s_noise,
         second_order=bool(row.options.get("second_order", False)),
     )
+
+
+def count_steps(steps: int, strength: float, *, every: bool) -> tuple[int, int]:
+    """Steps of the schedule, and how many at its end are run.
+
+    Ordinarily the schedule has the steps asked for and a share of them is run, rounded down, and one more, as in A1111;
+    with `every` the schedule is made longer so that all of them are. A strength of 0 runs none, where A1111 runs one.
+    """
+    if strength <= 0:
+        return steps, 0
+    if every:
+        return max(int(steps / min(strength, 0.999)), steps), steps
+    return steps, share_run(steps, strength)
 
 
 def plan_hires_sampler(

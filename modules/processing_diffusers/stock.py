@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from modules.contracts.catalog import Catalog
 from modules.contracts.controls import Controls, NoControls
+from modules.contracts.detectors import Detectors, NoDetectors
 from modules.contracts.networks import Networks, NoNetworks
 from modules.prompts.book import PromptBook
 from modules.sd_samplers.table import SamplerTable
@@ -24,3 +25,5 @@ class Stock:
     """LoRA and its kin, and embeddings."""
     controls: Controls = field(default_factory=NoControls)
     """ControlNets and preprocessors."""
+    detectors: Detectors = field(default_factory=NoDetectors)
+    """What finds regions for the detailer."""

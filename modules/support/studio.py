@@ -12,6 +12,7 @@ from modules.bootstrap.options import Options
 from modules.contracts.accounts import Accounts, Doorkeeper
 from modules.contracts.catalog import Catalog
 from modules.contracts.controls import Controls, NoControls
+from modules.contracts.detectors import Detectors, NoDetectors
 from modules.contracts.jobs import JobQueue
 from modules.contracts.networks import Networks, NoNetworks
 from modules.contracts.pictures import PictureStore
@@ -122,6 +123,8 @@ class Studio:
     """LoRA and its kin, and embeddings."""
     controls: Controls = field(default_factory=NoControls)
     """ControlNets and preprocessors."""
+    detectors: Detectors = field(default_factory=NoDetectors)
+    """What finds regions for the detailer."""
     prompts: PromptShelf = field(default_factory=NoPrompts)
     """Styles, wildcards and the token counter."""
     versions: Mapping[str, str] = field(default_factory=dict)

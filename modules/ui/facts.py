@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modules.contracts.catalog import Catalog
+from modules.contracts.detailer import MASK
+from modules.contracts.detectors import Detectors
 from modules.contracts.errors import StudioError
 from modules.contracts.prompts import PromptShelf
 
@@ -68,6 +70,12 @@ def choices_of(catalog: Catalog, kind: str) -> Choices:
     if kind == "vaes":
         return [("Automatic", ""), *((entry.name, entry.name) for entry in catalog.vaes() if entry.problem is None)]
     raise ValueError(f"The catalogue has no list {kind!r}.")
+
+
+def detector_choices(detectors: Detectors) -> Choices:
+    """Names of detectors that can be used without a mask, as words shown and value sent."""
+    usable = (entry.name for entry in detectors.entries() if entry.problem is None and entry.name != MASK)
+    return [NO_MODEL, *((name, name) for name in usable)]
 
 
 def style_choices(prompts: PromptShelf) -> Choices:

@@ -66,6 +66,15 @@ ELEM_IDS: dict[str, str] = {
     "cache.threshold": "txt2img_step_cache_threshold",
     "cache.depth": "txt2img_step_cache_depth",
     "cache.order": "txt2img_step_cache_order",
+    "regions.detector": "txt2img_detailer_model",
+    "regions.classes": "txt2img_detailer_classes",
+    "regions.confidence": "txt2img_detailer_confidence",
+    "regions.most": "txt2img_detailer_most",
+    "detailer.prompt": "txt2img_detailer_prompt",
+    "detailer.negative": "txt2img_detailer_negative",
+    "detailer.strength": "txt2img_detailer_strength",
+    "detailer.padding": "txt2img_detailer_padding",
+    "detailer.steps": "txt2img_detailer_steps",
     "hires.enabled": "txt2img_hr_enable",
     "hires.scale": "txt2img_hr_scale",
     "hires.upscaler": "txt2img_hr_upscaler",
@@ -77,7 +86,7 @@ ELEM_IDS: dict[str, str] = {
 NAMES: tuple[str, ...] = tuple(ELEM_IDS)
 """Declared names in the order in which the handlers get their values."""
 
-OPEN = frozenset({"sampling.sampler", "refiner.checkpoint"})
+OPEN = frozenset({"sampling.sampler", "refiner.checkpoint", "regions.detector"})
 """Parameters whose list has a word for nothing chosen, sent as an empty one."""
 
 

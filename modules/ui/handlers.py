@@ -61,6 +61,7 @@ class Handlers:
         **{name: "freeu" for name in form.NAMES if name.startswith("features.freeu")},
         "features.token_merging": "fewer_tokens",
         "features.hypertile": "fewer_tokens",
+        **{name: "inpaint" for name in form.NAMES if name.startswith(("regions.", "detailer."))},
         "prompt.negative": "negative_prompt",
         "prompt.clip_skip": "clip_skip",
         "canvas.tiling": "tiling",

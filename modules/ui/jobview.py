@@ -15,6 +15,7 @@ STAGES = {
     "encode": "Reading the prompt",
     "denoise": "Drawing",
     "hires": "Refining at full size",
+    "detail": "Drawing details",
     "decode": "Developing the picture",
     "save": "Saving",
     "enlarge": "Making it larger",
@@ -78,7 +79,7 @@ def _stepped(view: JobView, event: events.StepDone) -> JobView:
     return replace(
         view,
         state="running",
-        stage=view.stage if view.stage in ("hires", "enlarge") else "denoise",
+        stage=view.stage if view.stage in ("hires", "detail", "enlarge") else "denoise",
         step=event.step,
         steps=event.steps,
         batch=event.batch,
@@ -125,7 +126,7 @@ def describe(view: JobView, *, loading: str | None = None) -> tuple[str, str]:
 
 def _running(view: JobView) -> str:
     words = STAGES.get(view.stage, "Preparing")
-    if view.stage in ("denoise", "hires") and view.steps:
+    if view.stage in ("denoise", "hires", "detail") and view.steps:
         return f"{words}, step {view.step} of {view.steps}"
     if view.stage == "enlarge" and view.steps > 1:
         return f"{words}, part {view.step} of {view.steps}"

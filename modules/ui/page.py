@@ -13,7 +13,7 @@ from modules.ui import elements
 from modules.ui.control import ControlPanel
 from modules.ui.desk import Desk
 from modules.ui.enlarging import enlarging_inputs
-from modules.ui.facts import Choices, ModelFacts, facts_of, style_choices
+from modules.ui.facts import Choices, ModelFacts, detector_choices, facts_of, style_choices
 from modules.ui.form import ELEM_IDS, NAMES, declarations, defaults
 from modules.ui.handlers import Handlers
 from modules.ui.inputs import Inputs
@@ -79,6 +79,7 @@ def build_page(studio: Studio) -> gr.Blocks:
                 parts.gallery = elements.gallery({"pictures": []})
             with gr.Column(elem_id="atelier_settings", min_width=0):
                 _settings(inputs, parts, table.aspects, facts)
+                _detailer(inputs, detector_choices(studio.detectors))
                 panel.build(facts)
                 style.build()
                 with gr.Accordion("Enlarging a finished picture", open=False, elem_id="extras_tab"), gr.Row():
@@ -169,6 +170,22 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
         with gr.Row():
             inputs("hires.steps", elem_classes="slid")
             inputs("hires.denoising_strength", elem_classes="slid")
+
+
+def _detailer(inputs: Inputs, detectors: Choices) -> None:
+    with gr.Accordion("Detailer", open=False, elem_id="txt2img_detailer"):
+        with gr.Row():
+            inputs("regions.detector", detectors)
+            inputs("regions.classes")
+        with gr.Row():
+            inputs("regions.confidence", elem_classes="slid")
+            inputs("regions.most", elem_classes="slid")
+        inputs("detailer.prompt")
+        inputs("detailer.negative")
+        with gr.Row():
+            inputs("detailer.strength", elem_classes="slid")
+            inputs("detailer.padding", elem_classes="slid")
+        inputs("detailer.steps")
 
 
 def _tone(inputs: Inputs) -> None:

@@ -19,6 +19,7 @@ from modules.call_queue.store import JobStore
 from modules.contracts.catalog import FileEntry, ModelEntry, SamplerEntry, ScheduleEntry, UpscalerEntry
 from modules.contracts.errors import BrokenModel, UnknownModel
 from modules.control.catalog import ControlCatalog
+from modules.detectors.catalog import DetectorCatalog
 from modules.outputs.store import DiskPictureStore
 from modules.prompts.book import PromptBook
 from modules.sd_models.families import load_families
@@ -144,6 +145,7 @@ class Rig:
             start_engine=lambda: None,
             versions={"atelier": "0.1.0"},
             controls=ControlCatalog(Paths(folder, folder)),
+            detectors=DetectorCatalog(Paths(folder, folder)),
             prompts=PromptBook(Paths(folder, folder), self.catalog),
         )
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modules.contracts.catalog import Family, ModelEntry
+from modules.contracts.detailer import MERGES, NO_REGIONS, ORDERS, PLAIN_DETAILER, Detail
 from modules.contracts.guidance import CFG_SCHEDULES, GuidanceParams
 from modules.contracts.infotext import parse
 from modules.contracts.infotext_fields import infotext_of
@@ -25,6 +26,7 @@ from modules.contracts.request import (
     AttentionParams,
     CacheParams,
     CanvasParams,
+    DetailerParams,
     FeatureParams,
     GenerationRequest,
     HandoverParams,
@@ -35,6 +37,7 @@ from modules.contracts.request import (
     PromptParams,
     ReachParams,
     RefinerParams,
+    RegionParams,
     SamplingParams,
     SeedParams,
     ToneParams,
@@ -238,7 +241,12 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
     )
     mode = draw(st.sampled_from(["txt2img", "img2img", "inpaint"]))
     hires = draw(_hires()) if draw(st.booleans()) else HiresParams()
+    details = draw(st.lists(_detail(), max_size=4))
+    first = details[0] if details else Detail(NO_REGIONS, PLAIN_DETAILER)
     return GenerationRequest(
+        regions=first.regions,
+        detailer=first.detailer,
+        further=tuple(details[1:]),
         prompt=draw(_prompts()),
         canvas=CanvasParams(draw(_sides), draw(_sides), tiling=draw(st.booleans())),
         seeds=seeds,
@@ -265,6 +273,29 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
         inpaint=draw(_inpaint()) if mode == "inpaint" else None,
         model=ModelParams(draw(st.sampled_from(["a model", "512x512", "x: y", "org/name"])), "a vae"),
     )
+
+
+@st.composite
+def _detail(draw: st.DrawFn) -> Detail:
+    regions = RegionParams(
+        draw(st.sampled_from(["Contrast", "face_yolov8n", "a, detector"])),
+        draw(_words),
+        confidence=draw(_share),
+        most=draw(st.integers(0, 100)),
+        order=draw(st.sampled_from(ORDERS)),
+        y_offset=draw(st.integers(-99, 99)),
+        merge=draw(st.sampled_from(MERGES)),
+    )
+    paint = DetailerParams(
+        draw(_words),
+        draw(_words),
+        draw(_share),
+        only_masked=draw(st.booleans()),
+        width=draw(st.none() | _sides),
+        steps=draw(st.none() | st.integers(1, 99)),
+        sampler=draw(st.none() | _names),
+    )
+    return Detail(regions, paint)
 
 
 @st.composite

@@ -40,13 +40,14 @@ def test_a_legacy_name_is_unique_but_for_the_strength_that_two_modes_share():
 
 def groups(request):
     """All of a request but the settings that it carries along, which are declared as settings, and a lone picture."""
-    names = [item.name for item in dataclasses.fields(request) if item.name not in ("own", "first_pass")]
+    names = [item.name for item in dataclasses.fields(request) if item.name not in ("own", "first_pass", "further")]
     return [(name, getattr(request, name)) for name in names]
 
 
 def test_every_field_of_a_group_is_declared_or_carries_what_comes_with_pictures():
     carried = {("image", "images"), ("inpaint", "mask"), ("inpaint", "latent_mask")}
     carried |= {("enlarge", "images"), ("enlarge", "infotexts"), ("control", "units"), ("style", "image")}
+    carried |= {("regions", "mask"), ("enlarge", "images"), ("enlarge", "infotexts"), ("control", "units")}
     found = {item.path for item in parameters()} | carried
     request = GenerationRequest(image=ImageParams(), inpaint=InpaintParams(), enlarge=EnlargeParams())
     for name, group in groups(request):

@@ -18,6 +18,7 @@ POCKET = ROOT / "models" / "pocket"
 def make_pocket_engine(folder: Path, **settings: Any) -> Any:
     """A fresh engine whose only model is `models/pocket`; data goes under `folder`."""
     from modules.control.catalog import ControlCatalog
+    from modules.detectors.catalog import DetectorCatalog
     from modules.device.cpu import CpuHandler
     from modules.device.select import choose
     from modules.networks.catalog import NetworkCatalog
@@ -46,7 +47,9 @@ def make_pocket_engine(folder: Path, **settings: Any) -> Any:
         hub_caches=(),
     )
     choice = choose(DeviceOptions(no_half=True), paths.cache, handlers=(CpuHandler(),))
-    stock = Stock(catalog, table, networks=NetworkCatalog(paths), controls=ControlCatalog(paths))
+    stock = Stock(
+        catalog, table, networks=NetworkCatalog(paths), controls=ControlCatalog(paths), detectors=DetectorCatalog(paths)
+    )
     return DiffusersEngine(stock=stock, choice=choice, settings=store, paths=paths, options=Options())
 
 

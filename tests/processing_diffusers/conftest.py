@@ -40,6 +40,7 @@ class Bench:
 def make_engine(folder: Path, models: Path, *, handler=None, options=None, **settings) -> Bench:
     """A fresh engine; `models` holds `checkpoints`, `handler` is another device than the CPU."""
     from modules.control.catalog import ControlCatalog
+    from modules.detectors.catalog import DetectorCatalog
     from modules.device.cpu import CpuHandler
     from modules.device.select import choose
     from modules.networks.catalog import NetworkCatalog
@@ -72,7 +73,9 @@ def make_engine(folder: Path, models: Path, *, handler=None, options=None, **set
     # seventh digit. In 64 bits that is out of the way, so what differs then is the engine's doing.
     exact = {group: Placement(choice.handler.torch_device(), "float64") for group in choice.placements}
     choice = replace(choice, placements=exact, large=exact)
-    stock = Stock(catalog, table, networks=NetworkCatalog(paths), controls=ControlCatalog(paths))
+    stock = Stock(
+        catalog, table, networks=NetworkCatalog(paths), controls=ControlCatalog(paths), detectors=DetectorCatalog(paths)
+    )
     engine = DiffusersEngine(stock=stock, choice=choice, settings=store, paths=paths, options=options)
     return Bench(engine, store, paths)
 

@@ -30,6 +30,7 @@ from modules.contracts.request import GenerationRequest, OutputParams
 from modules.contracts.result import GenerationResult, Picture
 from modules.contracts.run import RunContext
 from modules.control.catalog import ControlCatalog
+from modules.detectors.catalog import DetectorCatalog
 from modules.support.bus import EventBus
 from modules.support.options import CORE_SETTINGS
 from modules.support.paths import Paths
@@ -55,7 +56,7 @@ def family(id: str = "sd15", **facts: Any) -> Family:
         "defaults": {"sampler": "DPM++ 2M", "scheduler": "Karras", "steps": 20, "cfg_scale": 7.0},
         "prediction": "epsilon",
         "capabilities": frozenset(
-            {"negative_prompt", "clip_skip", "hires", "tiling", "control"}
+            {"negative_prompt", "clip_skip", "hires", "tiling", "control", "inpaint"}
             | {"perturbed_attention", "skip_layers", "freeu", "fewer_tokens"}
         ),
     }
@@ -324,6 +325,7 @@ def fake_studio(folder: Path, engine: FakeEngine | None = None, *, ready: bool =
         queue=queue,
         pictures=pictures,
         controls=ControlCatalog(Paths(folder, folder / "models")),
+        detectors=DetectorCatalog(Paths(folder, folder / "models")),
         accounts=accounts,
         door=Door(accounts, auth),
         memory_report=nothing,

@@ -302,11 +302,13 @@ def test_what_a_model_cannot_do_is_not_offered_and_forgotten(room, monkeypatch):
     guidance, *inside = values[len(Handlers.FITTED) :]
     assert guidance["visible"] is False
     branches, freeu, thinning = [0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0], [0.0, 0]
+    detailer = ["", "", 0.3, 0, "", "", 0.4, 32, None]
     assert [update["value"] for update in inside] == [
         *(0.0, 1.0, "constant", 0.0, False, 0.0, 0.0, False),
         *branches,
         *freeu,
         *thinning,
+        *detailer,
     ]
     assert (negative["visible"], negative["value"]) == (False, "")
     assert (clip_skip["visible"], clip_skip["value"]) == (False, 1)

@@ -54,6 +54,8 @@ def test_values_land_in_the_right_fields():
             tone_brightness=0.2,
             tone_tint="#ff8000",
             reach_clamp=True,
+            regions_detector="Contrast",
+            detailer_strength=0.5,
             refiner_checkpoint="big",
             refiner_switch_at=0.7,
             hires_enabled=True,
@@ -71,6 +73,7 @@ def test_values_land_in_the_right_fields():
     assert request.handover == HandoverParams("DDIM", steps=20)
     assert request.refiner == RefinerParams("big", 0.7)
     assert (request.tone, request.reach.clamp) == (ToneParams(brightness=0.2, tint="#ff8000"), True)
+    assert (request.regions.detector, request.detailer.strength, request.detailer.steps) == ("Contrast", 0.5, None)
     assert (request.hires.enabled, request.hires.scale, request.model.checkpoint) == (True, 1.5, "big")
 
 

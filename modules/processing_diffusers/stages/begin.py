@@ -96,7 +96,7 @@ def gather_plan_material(plan: GenerationPlan, note: Callable[[str], None]) -> M
     if mask.size == images[0].size:
         mask = resize_picture(mask, target, mode)
     soft = soften_mask(mask, target, blur=_blur_of(request.inpaint), invert=request.inpaint.invert)
-    return _material(originals, soft, None, work, request.inpaint)
+    return cut_material(originals, soft, None, work, request.inpaint)
 
 
 def _cut_out(
@@ -114,11 +114,14 @@ def _cut_out(
     if box is None:
         note("The mask is all black, so nothing was repainted.")
     return _material(images, soft, box, work, inpaint)
+        job.strand.note("The mask is all black, so nothing was repainted.")
+    return cut_material(images, soft, box, work, inpaint)
 
 
-def _material(
+def cut_material(
     originals: Sequence[Image.Image], soft: Image.Image, box: Box | None, work: Size, inpaint: InpaintParams
 ) -> Material:
+    """Pictures under a soft mask of their size, cut to `box` if there is one, and brought to the work's size."""
     pieces = [image.crop(box) if box else image for image in originals]
     piece_mask = soft.crop(box) if box else soft
     images = [resize_picture(piece, work, "stretch") for piece in pieces]

@@ -67,7 +67,7 @@ def _larger(
     if upscaler.path is None:
         return [enlarge_image(image, size, upscaler.name) for image in images]
     wrap = job.plan.request.canvas.tiling
-    with job.upscalers.lease(upscaler) as network:
+    with job.tools.upscalers.lease(upscaler) as network:
         return [network.enlarge(job.port, image, size, job.strand.check, wrap=wrap) for image in images]
 
 

@@ -10,18 +10,14 @@ from PIL import Image
 from modules.contracts.infotext_fields import infotext_of
 from modules.contracts.plan import PicturePlan
 from modules.contracts.result import Picture
+from modules.processing_diffusers.detail_plan import describe_details
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.recipe import write_recipe
-from modules.processing_diffusers.stages.begin import Repaint
 
 
-def finish_picture(
-    job: Job, picture: PicturePlan, image: Image.Image, repaint: Repaint | None, version: str
-) -> Picture:
-    """Put a repainted part back into the whole, and write infotext and recipe."""
+def finish_picture(job: Job, picture: PicturePlan, image: Image.Image, version: str) -> Picture:
+    """Write infotext and recipe of a picture that is as it will be."""
     plan = job.plan
-    if repaint is not None:
-        image = repaint.put_back(image, picture.index % len(plan.batches[job.strand.batch]))
     model = job.identify()
     read = (picture.prompt, picture.negative, *(text for text in astuple(picture.words) if text))
     extra: dict[str, Any] = {**job.networks.hashes(picture, read)}
@@ -49,6 +45,8 @@ def finish_picture(
     recipe = {**recipe, "networks": job.networks.describe(picture, read)}
     if plan.controls:
         recipe = {**recipe, "control": job.controls.describe()}
+    if plan.details:
+        recipe = {**recipe, "details": describe_details([detail.wanted for detail in plan.details])}
     if refiner is not None and use is not None:
         told = {"name": refiner.name, "family": use.family.id, "sha256": refiner.sha256}
         recipe = {**recipe, "refiner": {**told, "at": use.at, "by_steps": use.by_steps}}
