@@ -27,6 +27,7 @@ FIELDS = {
     "ad_model_classes": "classes",
     "ad_confidence": "confidence",
     "ad_mask_k": "most",
+    "ad_mask_k_largest": "most",
     "ad_mask_filter_method": "order",
     "ad_mask_min_ratio": "min_ratio",
     "ad_mask_max_ratio": "max_ratio",

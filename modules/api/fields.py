@@ -15,10 +15,23 @@ from modules.contracts.request import parameters
 
 LATER = ("handover", "attention", "features", "refiner", "tone", "reach", "style", "cache")
 LATER = ("handover", "attention", "features", "refiner", "tone", "reach", "regions", "detailer")
+LATER = ("handover", "attention", "features", "refiner", "tone", "reach", "regions", "detailer", "tiles")
 """Groups that both routes fill."""
 GROUPS_OF = {
     "txt2img": ("prompt", "canvas", "seeds", "sampling", "guidance", "hires", "model", "output", *LATER),
-    "img2img": ("prompt", "canvas", "seeds", "sampling", "guidance", "image", "inpaint", "model", "output", *LATER),
+    "img2img": (
+        "prompt",
+        "canvas",
+        "seeds",
+        "sampling",
+        "guidance",
+        "image",
+        "inpaint",
+        "model",
+        "output",
+        *LATER,
+        "upscale",
+    ),
 }
 """Which groups of the request each route fills."""
 

@@ -23,7 +23,7 @@ from modules.contracts.accounts import Doorkeeper, Proof
 MAX_BODY = 64 * 1024 * 1024
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-JSON_ONLY = ("/sdapi/", "/internal/", "/api/", "/agent-scheduler/", "/controlnet/", "/v1/")
+JSON_ONLY = ("/sdapi/", "/internal/", "/api/", "/agent-scheduler/", "/controlnet/", "/adetailer/", "/v1/")
 LIVE = ("/ws/", "/socket.io/")
 """Connections that begin with reading, and are guarded like the WebSockets that they turn into."""
 UPLOADS = frozenset({"/v1/images/edits"})

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from modules.api.sd_upscale import SCRIPT
 from modules.contracts.errors import UnsupportedFeature
 
 router = APIRouter(tags=["not here yet"])
@@ -60,7 +61,7 @@ def interrogate(wanted: InterrogateRequest) -> None:
 @router.get("/sdapi/v1/scripts", response_model=ScriptsList)
 def scripts() -> ScriptsList:
     """Titles of always-on scripts. By the second one the client webuiapi knows that ControlNet is there."""
-    return ScriptsList(txt2img=list(SCRIPTS), img2img=list(SCRIPTS))
+    return ScriptsList(txt2img=list(SCRIPTS), img2img=[*SCRIPTS, SCRIPT])
 
 
 def _nothing() -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from modules.api.fields import LegacyField, fields_of
 from modules.api.intake import Intake
 from modules.api.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
 from modules.api.remarks import notes_of, refuse_absent
+from modules.api.sd_upscale import fill_script, is_sd_upscale, name_upscaler
 from modules.api.units import UnitIntake, legacy_units
 from modules.contracts.detailer import build_detail
 from modules.contracts.errors import InvalidRequest
@@ -46,7 +47,7 @@ def read_body(body: Values, mode: str, studio: Studio, intake: Intake, own: Valu
 
     `intake` takes the pictures in. `own` are settings that the caller has changed for their own calls.
     """
-    refuse_absent(body)
+    refuse_absent(body, mode)
     notes = notes_of(body, mode)
     overrides = _overrides(body)
     public = {**studio.settings.public(), **own}
@@ -67,6 +68,9 @@ def read_body(body: Values, mode: str, studio: Studio, intake: Intake, own: Valu
         _hires(groups, body, studio)
     else:
         _pictures(groups, body)
+        name_upscaler(groups["upscale"], studio.catalog)
+        if is_sd_upscale(body):
+            fill_script(groups, body, studio.catalog)
     if groups["output"].get("format") == "jpg":
         groups["output"]["format"] = "jpeg"
     if body.get("do_not_save_samples"):

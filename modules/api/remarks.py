@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from modules.api.details import is_detailer
+from modules.api.sd_upscale import is_sd_upscale
 from modules.api.units import is_control
 from modules.contracts.errors import InvalidRequest
 
@@ -21,11 +22,12 @@ def header_of(notes: Iterable[str]) -> dict[str, str]:
     return {HEADER: text.encode("unicode_escape").decode("ascii")} if text else {}
 
 
-def refuse_absent(body: Mapping[str, Any]) -> None:
+def refuse_absent(body: Mapping[str, Any], mode: str) -> None:
     """Raise `InvalidRequest` for a script, or another helper, that would have had something to do and is not here."""
     name = body.get("script_name")
-    if isinstance(name, str) and name.strip().casefold() not in ("", "none"):
-        raise InvalidRequest(f"Script '{name}' not found; this version has no scripts.")
+    there = mode == "img2img" and is_sd_upscale(body)
+    if isinstance(name, str) and name.strip().casefold() not in ("", "none") and not there:
+        raise InvalidRequest(f"Script '{name}' not found; this version has no scripts but 'SD upscale' of img2img.")
     always = body.get("alwayson_scripts") or {}
     if not isinstance(always, Mapping):
         raise InvalidRequest("alwayson_scripts has to be an object of titles and arguments.")

@@ -13,7 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from modules.api.messages import local_path
 
 DATA = (
-    *("/api/", "/sdapi/", "/internal/", "/agent-scheduler/", "/controlnet/", "/v1/", "/ws/", "/socket.io/"),
+    *("/api/", "/sdapi/", "/internal/", "/agent-scheduler/", "/controlnet/", "/adetailer/", "/v1/"),
+    *("/ws/", "/socket.io/"),
     *("/healthz", "/readyz", "/metrics", "/openapi.json"),
 )
 NOTHING = "default-src 'none'; frame-ancestors 'none'; sandbox"

@@ -18,6 +18,7 @@ from modules.api.enlarging import fill_enlarged, find_picture_upscaler
 from modules.api.fields import sound_text
 from modules.api.intake import Intake
 from modules.api.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
+from modules.api.sd_upscale import name_upscaler
 from modules.api.units import UnitCall, UnitIntake
 from modules.contracts.control import MOST_UNITS, build_unit, unit_parameters
 from modules.contracts.detailer import MOST_DETAILS, build_detail
@@ -196,6 +197,7 @@ def read_wanted(
     wanted_refiner = groups["refiner"]["checkpoint"]
     groups["refiner"]["checkpoint"] = find_checkpoint(studio.catalog, wanted_refiner) if wanted_refiner else None
     _look_up(groups["sampling"], studio)
+    name_upscaler(groups["upscale"], studio.catalog)
     first = groups["hires"].pop("first_pass")
     if first and not groups["hires"]["enabled"]:
         raise InvalidRequest("hires.first_pass stands for the first of two passes, and hires.enabled is false.")

@@ -7,6 +7,7 @@ import re
 from modules.contracts.enlarging import sizes_of
 from modules.contracts.request import GenerationRequest
 from modules.contracts.style import STATISTICS
+from modules.contracts.enlarging import png_size, sizes_of
 from modules.contracts.request import DetailerParams, GenerationRequest
 
 _AND = re.compile(r"\bAND\b")
@@ -27,13 +28,27 @@ def models_of(request: GenerationRequest) -> frozenset[str]:
 
 def is_sized(request: GenerationRequest) -> bool:
     """Whether the request itself says how large its pictures are, so that the model need not be asked."""
-    return request.enlarge is not None or bool(request.canvas.width and request.canvas.height)
+    return (
+        request.enlarge is not None
+        or _upscaled(request) is not None
+        or bool(request.canvas.width and request.canvas.height)
+    )
 
 
 def pixels_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> int:
     """Pixels of one picture of the first pass. `native` is what the model draws when it is left to it."""
-    canvas = request.canvas
+    canvas, upscaled = request.canvas, _upscaled(request)
+    if upscaled is not None:
+        return upscaled[0] * upscaled[1]
     return canvas.width * canvas.height if canvas.width and canvas.height else native
+
+
+def _upscaled(request: GenerationRequest) -> tuple[int, int] | None:
+    """The size to which SD upscale brings the picture; None without it, or where the picture's head does not tell."""
+    if request.image is None or not request.image.images or not request.upscale.acts:
+        return None
+    given = png_size(request.image.images[0])
+    return None if given is None else request.upscale.size_of(given)
 
 
 def largest_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> int:

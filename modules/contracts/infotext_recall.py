@@ -34,6 +34,7 @@ ALIASES = {
     "Subseed": "Variation seed",
     "Subseed strength": "Variation seed strength",
     "Guidance rescale": "CFG rescale",
+    "SD upscale overlap": "Tile overlap",
 }
 """Labels of other programs for what A1111 calls something else."""
 
@@ -44,6 +45,7 @@ _TEXTS = (
     "VAE",
     "Sampler",
     "Second sampler",
+    "SD upscale upscaler",
     "Hires upscaler",
     "Hires prompt",
     "Hires negative prompt",

@@ -16,6 +16,7 @@ from modules.contracts.networks import NetworkTag, NetworkUse
 from modules.contracts.refiner import RefinerUse
 from modules.contracts.request import GenerationRequest, Mode
 from modules.contracts.style import SHARED, STATISTICS
+from modules.contracts.tiles import TilePlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,8 @@ class PassPlan:
     run: int | None = None
     """Steps really run, counted from the end of the sampler's schedule; None is all of them."""
     upscaler: UpscalerEntry | None = None
-    """What brings the first pass to this size, for the second."""
+    """What brings the first pass to this size, for the second; for the first, what SD upscale makes the picture larger
+    by."""
     changes: tuple[Leg, ...] = ()
     """All parts of a pass in which something takes over; empty where one sampler draws it all."""
     controls: tuple[ControlUse, ...] = ()
@@ -115,11 +117,18 @@ class PassPlan:
     """The model that takes over. Where it does is known once the schedule stands."""
     style: StyleUse | None = None
     """How the style picture is used; said of the first pass, and true of both."""
+    tiles: TilePlan | None = None
+    """None is for a canvas that the denoiser sees whole."""
 
     @property
     def legs(self) -> tuple[Leg, ...]:
         """The parts of the pass in order, one at least."""
         return self.changes or (Leg(self.sampler, 0, self.steps),)
+
+    @property
+    def seen(self) -> tuple[int, int]:
+        """Width and height that a call of the denoiser has."""
+        return (self.width, self.height) if self.tiles is None else (self.tiles.width, self.tiles.height)
 
     @property
     def steps(self) -> int:

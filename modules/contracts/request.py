@@ -33,6 +33,9 @@ from modules.contracts.repainting import ImageParams as ImageParams
 from modules.contracts.repainting import InpaintParams as InpaintParams
 from modules.contracts.style import NO_STYLE
 from modules.contracts.style import StyleParams as StyleParams
+from modules.contracts.tiles import NO_SD_UPSCALE, WHOLE_CANVAS
+from modules.contracts.tiles import SdUpscaleParams as SdUpscaleParams
+from modules.contracts.tiles import TileParams as TileParams
 from modules.contracts.tone import PLAIN_REACH, PLAIN_TONE
 from modules.contracts.tone import ReachParams as ReachParams
 from modules.contracts.tone import ToneParams as ToneParams
@@ -315,6 +318,9 @@ class GenerationRequest:
         """Steps asked for of a pass, those of a second sampler among them."""
         return self.sampling.steps + self.handover.extra
 
+    tiles: TileParams = WHOLE_CANVAS
+    upscale: SdUpscaleParams = NO_SD_UPSCALE
+
     @property
     def details(self) -> tuple[Detail, ...]:
         """What is looked for and drawn once more, in order; those that are off are left out."""
@@ -354,6 +360,8 @@ GROUPS: dict[str, type] = {
     "cache": CacheParams,
     "regions": RegionParams,
     "detailer": DetailerParams,
+    "tiles": TileParams,
+    "upscale": SdUpscaleParams,
 }
 
 

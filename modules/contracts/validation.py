@@ -14,6 +14,7 @@ from modules.contracts.errors import InvalidRequest
 from modules.contracts.parameters import Declared
 from modules.contracts.request import GenerationRequest, parameters
 from modules.contracts.style import STATISTICS
+from modules.contracts.tiles import check_sd_upscale, check_tiles
 from modules.contracts.tone import check_tone
 
 MAX_PROMPT_CHARACTERS = 100_000
@@ -79,6 +80,8 @@ def _check_whole(request: GenerationRequest) -> None:
     _check_inside(request)
     check_tone(request.tone)
     _check_style(request)
+    check_tiles(request.tiles)
+    check_sd_upscale(request.upscale, picture=request.image is not None, mask=request.inpaint is not None)
     pictures = request.canvas.batch_size * request.canvas.batch_count
     if pictures > MAX_PICTURES:
         raise InvalidRequest(f"Batch size times batch count is {pictures}; at most {MAX_PICTURES} are allowed.")

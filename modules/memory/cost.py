@@ -90,6 +90,12 @@ class ModelFacts:
     quadratic: bool = False
     """`DeviceHandler.attention_is_quadratic`."""
 
+    @property
+    def apart(self) -> tuple[ModelFacts, ModelFacts]:
+        """The same as if there were nothing but the denoiser, and nothing but the VAE: for jobs in which the two do not
+        see pictures of one size."""
+        return replace(self, vae_width=0), replace(self, width=0, cells_per_token=1 << 60)
+
 
 def group_of(name: str) -> str | None:
     """The group of a component by its name in the pipeline; None for tokenizers, schedulers and the like.

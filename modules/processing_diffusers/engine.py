@@ -7,7 +7,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -29,10 +29,10 @@ from modules.contracts.result import GenerationResult
 from modules.contracts.run import RunContext
 from modules.device.attention import AUTOMATIC, check_attention
 from modules.device.select import DeviceChoice
-from modules.memory.cost import MODEL, SEQUENTIAL
+from modules.memory.cost import MODEL, SEQUENTIAL, ModelFacts
 from modules.memory.guard import attempt
 from modules.memory.measures import SharedMeasures, names_of
-from modules.memory.planner import plan_memory
+from modules.memory.planner import join_plans, plan_memory
 from modules.processing_diffusers.batch import draw_batches
 from modules.processing_diffusers.control_part import ControlShelf
 from modules.processing_diffusers.detector_part import DetectorShelf
@@ -249,7 +249,6 @@ class DiffusersEngine:
         )
         passes = (plan.first, plan.hires or plan.first, *(detail.paint for detail in plan.details))
         sizes = (*((item.width, item.height) for item in passes), *plan.encoded)
-        width, height = max(sizes, key=lambda size: size[0] * size[1])
         free, vram = handler.memory().free, self._options.device.vram
         if model.rests and vram == "normal":
             vram = "medvram"
@@ -257,7 +256,16 @@ class DiffusersEngine:
             # What is there of its weights now is not in the way: the plan counts them.
             free += model.bytes_on(handler.torch_device())
         pictures, joined = plan.request.canvas.batch_size, joined_rows(plan, facts.rows_per_picture)
-        found = plan_memory(model.bytes, width, height, pictures, free, vram, facts, joined)
+
+        def fit(sizes: Iterable[tuple[int, int]], facts: ModelFacts) -> MemoryPlan:
+            width, height = max(sizes, key=lambda size: size[0] * size[1])
+            return plan_memory(model.bytes, width, height, pictures, free, vram, facts, joined)
+
+        if all(item.tiles is None for item in passes):
+            found = fit(sizes, facts)
+        else:  # the denoiser sees a tile at a time, the VAE everything
+            drawing, seeing = facts.apart
+            found = join_plans(fit([item.seen for item in passes], drawing), fit(sizes, seeing))
         return replace(found, attention=plan.memory.attention)
 
     @contextlib.contextmanager

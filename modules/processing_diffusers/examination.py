@@ -21,6 +21,7 @@ from modules.processing_diffusers.control_plan import find_controls
 from modules.processing_diffusers.detail_plan import check_details
 from modules.processing_diffusers.plan import check_features, wanted_size
 from modules.processing_diffusers.sizes import Size, check_enlarged, check_megapixels, check_second_pass, fit_size
+from modules.processing_diffusers.tile_plan import find_sd_upscaler
 from modules.prompts.tags import take_tags
 
 OPEN = frozenset("{}|[]")
@@ -62,6 +63,7 @@ def examine_request(
         uses_of(plain, networks, str(settings["unknown_networks"]), notes)
     check_features(request, family, notes)
     find_refiner(request.refiner, catalog, model, family)
+    find_sd_upscaler(request, catalog)
     if controls is not None:
         find_controls(request, controls, family)
     if detectors is not None:

@@ -10,6 +10,7 @@ import torch
 from modules.contracts.control import ControlUnit
 from modules.networks.rows import ModuleShelf
 from modules.processing_diffusers.inside.speaking import RowSpeeches, Speech
+from modules.processing_diffusers.tiles import Window
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -35,6 +36,10 @@ class ImagePrompt:
             free=tuple(one[row] for one in self.free),
             region=None if self.region is None else self.region[row],
         )
+
+    def within(self, window: Window) -> ImagePrompt:
+        """For one tile of the canvas."""
+        return self if self.region is None else replace(self, region=window.cut(self.region))
 
     def says(self, picture: int, *, bound: bool) -> Speech:
         """What it says to one row."""

@@ -28,6 +28,7 @@ from modules.processing_diffusers.refining import plan_refiner
 from modules.processing_diffusers.sampling import count_steps, divide_pass, plan_hires_sampler, plan_sampler
 from modules.processing_diffusers.sizes import Size, check_megapixels, check_second_pass, fit_encoded, fit_size
 from modules.processing_diffusers.style_plan import find_style, style_units
+from modules.processing_diffusers.tile_plan import find_sd_upscaler, tile_pass
 from modules.prompts.composition import split_composition
 from modules.prompts.tags import take_tags
 from modules.prompts.words import Resolver, Sources
@@ -68,11 +69,15 @@ def resolve_request(
     limit = float(around.settings["max_megapixels"])
     check_megapixels(size, limit)
     first = _first_pass(request, family, size, around, notes)
+    first = replace(first, upscaler=find_sd_upscaler(request, around.catalog))
     hires = _hires_pass(request, family, first, around, notes)
     style = find_style(request, around.controls, family, notes)
     units = (*find_controls(request, around.controls, family), *style_units(request, style, family))
     first, hires = share_out(units, first, hires)
     first = replace(first, style=style, run=0 if style is not None and style.method == STATISTICS else first.run)
+    first = tile_pass(request, model, family, first)
+    hires = None if hires is None else tile_pass(request, model, family, hires, hires=True)
+    first, hires = share_out(find_controls(request, around.controls, family), first, hires)
     encoded = _encoded_sizes(request, family, limit, notes)
     batches = find_networks(plan_pictures(request, Resolver(request, around.words, notes)), around, notes)
     plan = GenerationPlan(
@@ -216,11 +221,15 @@ def reference_rows(plan: GenerationPlan) -> int:
 
 
 def wanted_size(request: GenerationRequest, model: ModelEntry, measure: Callable[[bytes], Measured]) -> Size | Measured:
-    """What was asked for; a missing side is the given picture's, or the model's native one.
+    """What was asked for; a missing side is the given picture's, or the model's native one. With SD upscale it is the
+    given picture's, made larger.
 
     `measure` gives the size of a picture; where it has none to give there is none.
     """
     width, height = request.canvas.width, request.canvas.height
+    if request.upscale.acts and request.image is not None:
+        found = measure(request.image.images[0])
+        return found if found is None else request.upscale.size_of(found)
     if width is not None and height is not None:
         return width, height
     native = model.native_size
@@ -235,7 +244,8 @@ def _encoded_sizes(
     request: GenerationRequest, family: Family, limit: float, notes: list[str]
 ) -> tuple[tuple[int, int], ...]:
     """Sizes at which given pictures go through the VAE when it is their latents that are resized."""
-    if request.image is None or request.inpaint is not None or request.image.resize_mode != "latent":
+    resized = request.image is not None and request.image.resize_mode == "latent" and not request.upscale.acts
+    if request.image is None or request.inpaint is not None or not resized:
         return ()
     names = ((f"Picture {number}", data) for number, data in enumerate(request.image.images, 1))
     given = [(name, decode_picture(data, name).size) for name, data in names]

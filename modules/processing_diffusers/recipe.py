@@ -71,7 +71,8 @@ def _settings_of(plan: GenerationPlan) -> Iterator[str]:
     yield from ("upcast_vae_on_nan", "enable_prompt_comments")
     if plan.request.image is not None:
         yield "img2img_fix_steps"
-    if plan.hires is not None and plan.hires.upscaler is not None and plan.hires.upscaler.path is not None:
+    upscalers = (one.upscaler for one in (plan.first, plan.hires) if one is not None)
+    if any(upscaler is not None and upscaler.path is not None for upscaler in upscalers):
         yield from ("ESRGAN_tile", "ESRGAN_tile_overlap")
 
 
@@ -86,6 +87,8 @@ def _describe_pass(plan: PassPlan) -> dict[str, Any]:
     }
     if plan.refiner is not None:
         described["refiner"] = plan.refiner.model.name
+    if plan.tiles is not None:
+        described["tiles"] = asdict(plan.tiles)
     if plan.changes:
         legs = [{"sampler": _describe_sampler(leg.sampler), "begin": leg.begin, "end": leg.end} for leg in plan.legs]
         described["legs"] = legs

@@ -21,6 +21,7 @@ from modules.processing_diffusers.inside.speaking import RowSpeeches
 from modules.processing_diffusers.multiplexer.picking import pick
 from modules.processing_diffusers.networks_part import Clock
 from modules.processing_diffusers.noise import make_generator
+from modules.processing_diffusers.tiles import Window
 
 STYLE, CONTENT = "style", "content"
 """What a reference is looked at for that is no unit's: its look alone, or the places of things in it."""
@@ -89,6 +90,16 @@ class Referring:
         kept = tuple(replace(one, latents=one.latents[rows]) for one in self.references)
         prompts = tuple(one.only(place) for one in self.prompts)
         return replace(self, seeds=self.seeds[rows], references=kept, prompts=prompts)
+
+    @property
+    def placed(self) -> bool:
+        """There is something to look at, or to listen to."""
+        return bool(self.references or self.prompts)
+
+    def within(self, window: Window, factor: int) -> Referring:
+        """For one tile of the canvas, which looks at the same part of each reference."""
+        kept = tuple(replace(one, latents=window.cut(one.latents)) for one in self.references)
+        return replace(self, references=kept, prompts=tuple(one.within(window) for one in self.prompts))
 
     def timed(self, clock: Clock) -> Referring:
         """The same, going by that clock."""

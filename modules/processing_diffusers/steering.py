@@ -17,6 +17,7 @@ from modules.processing_diffusers.control_part import ControlPart
 from modules.processing_diffusers.multiplexer.picking import pick
 from modules.processing_diffusers.multiplexer.stand_in import Port
 from modules.processing_diffusers.networks_part import Clock
+from modules.processing_diffusers.tiles import Window
 
 SOFT = 0.825
 """Each block further from the middle counts that much of the one before it, where words are to matter more."""
@@ -47,6 +48,11 @@ class SteeredUnit:
         """For one picture of the batch."""
         row = slice(place, place + 1)
         return replace(self, hint=self.hint[row], region=None if self.region is None else self.region[row])
+
+    def within(self, window: Window, factor: int) -> SteeredUnit:
+        """For one tile of the canvas."""
+        region = None if self.region is None else window.cut(self.region, factor)
+        return replace(self, hint=window.cut(self.hint, factor), region=region)
 
     def scales(self, count: int) -> list[float]:
         """By how much each of `count` blocks counts, the middle one last."""
@@ -84,6 +90,12 @@ class Steering:
     def only(self, place: int) -> Steering:
         """For one picture of the batch."""
         return replace(self, units=tuple(unit.only(place) for unit in self.units), features={})
+
+    def within(self, window: Window, factor: int) -> Steering:
+        """For one tile of the canvas."""
+        units = tuple(unit.within(window, factor) for unit in self.units)
+        patches = tuple(one for one in self.port.patches if not getattr(one, "whole", False))
+        return replace(self, units=units, features={}, port=replace(self.port, patches=patches))
 
     def timed(self, clock: Clock) -> Steering:
         """The same, going by that clock."""

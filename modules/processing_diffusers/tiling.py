@@ -14,6 +14,8 @@ class CircularPadding:
     """A patch of the multiplexer: holds for the calls that carry it only, so other lanes draw as ever meanwhile."""
 
     signature: Hashable = "circular-padding"
+    whole: bool = True
+    """It is for a picture that is seen whole, with all of its edges."""
 
     def __init__(self) -> None:
         self._found: weakref.WeakKeyDictionary[Any, list[Any]] = weakref.WeakKeyDictionary()

@@ -79,6 +79,7 @@ def build_page(studio: Studio) -> gr.Blocks:
                 parts.gallery = elements.gallery({"pictures": []})
             with gr.Column(elem_id="atelier_settings", min_width=0):
                 _settings(inputs, parts, table.aspects, facts)
+                _tiles(inputs)
                 _detailer(inputs, detector_choices(studio.detectors))
                 panel.build(facts)
                 style.build()
@@ -170,6 +171,17 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
         with gr.Row():
             inputs("hires.steps", elem_classes="slid")
             inputs("hires.denoising_strength", elem_classes="slid")
+
+
+def _tiles(inputs: Inputs) -> None:
+    with gr.Accordion("Tiles for large pictures", open=False, elem_id="txt2img_tiles"):
+        with gr.Row():
+            inputs("tiles.method")
+            inputs("tiles.passes")
+        with gr.Row():
+            inputs("tiles.width")
+            inputs("tiles.height")
+            inputs("tiles.overlap")
 
 
 def _detailer(inputs: Inputs, detectors: Choices) -> None:

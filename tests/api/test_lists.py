@@ -62,7 +62,8 @@ def test_what_is_not_here_is_an_empty_list(get, path):
 
 
 def test_what_is_not_here_in_other_shapes(get):
-    assert get("scripts") == {kind: ["controlnet", "controlnet m2m"] for kind in ("txt2img", "img2img")}
+    always = ["adetailer", "controlnet", "controlnet m2m"]
+    assert get("scripts") == {"txt2img": always, "img2img": [*always, "sd upscale"]}
     assert get("embeddings") == {"loaded": {}, "skipped": {}}
 
 

@@ -195,13 +195,21 @@ def test_scripts_and_units_that_are_not_here_are_refused_and_idle_ones_let_be(ap
     for more in (
         {"script_name": "X/Y/Z plot", "script_args": []},
         {"alwayson_scripts": {"roop": {"args": [True]}}},
-        # With a dictionary of its own: the client puts units into the default that all later calls share.
-        {"adetailer": [webuiapi.ADetailer(ad_model="face_yolov8n.pt")], "alwayson_scripts": {}},
     ):
         with pytest.raises(RuntimeError) as caught:
             api.txt2img(**more)
         assert caught.value.args[0] == 422
         assert "not found" in caught.value.args[1]
+
+
+def test_details(api, rig):
+    wanted = webuiapi.ADetailer(ad_model="Contrast", ad_prompt="a face", ad_use_steps=True, ad_steps=3)
+    # With a dictionary of its own: the client puts units into the default that all later calls share.
+    api.txt2img(prompt="a cat", adetailer=[wanted], alwayson_scripts={})
+    (asked,) = rig.asked.details
+    assert (asked.regions.detector, asked.detailer.prompt, asked.detailer.steps) == ("Contrast", "a face", 3)
+    with pytest.raises(RuntimeError, match="yolo export"):
+        api.txt2img(adetailer=[webuiapi.ADetailer(ad_model="face_yolov8n.pt")], alwayson_scripts={})
 
 
 def test_no_method_is_forgotten():

@@ -39,9 +39,12 @@ from modules.contracts.request import (
     RefinerParams,
     RegionParams,
     SamplingParams,
+    SdUpscaleParams,
     SeedParams,
+    TileParams,
     ToneParams,
 )
+from modules.contracts.tiles import TILE_METHODS, TILED_PASSES
 from modules.contracts.tone import TONE_MODES
 
 FAMILY = Family("sd15", "SD 1.5", "sd", {}, "unet", ("text_encoder",), 4, 8, 8, 512, {}, "epsilon")
@@ -247,6 +250,13 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
         regions=first.regions,
         detailer=first.detailer,
         further=tuple(details[1:]),
+        tiles=TileParams(
+            draw(st.sampled_from(TILE_METHODS)),
+            draw(st.none() | _sides),
+            overlap=draw(st.none() | st.integers(0, 2048)),
+            passes=draw(st.sampled_from(TILED_PASSES)) if hires.enabled and mode == "txt2img" else TILED_PASSES[0],
+        ),
+        upscale=SdUpscaleParams(draw(_names), draw(st.floats(1, 8))) if mode == "img2img" else SdUpscaleParams(),
         prompt=draw(_prompts()),
         canvas=CanvasParams(draw(_sides), draw(_sides), tiling=draw(st.booleans())),
         seeds=seeds,

@@ -55,6 +55,8 @@ def test_values_land_in_the_right_fields():
             tone_tint="#ff8000",
             reach_clamp=True,
             regions_detector="Contrast",
+            tiles_method="MultiDiffusion",
+            tiles_overlap=32,
             detailer_strength=0.5,
             refiner_checkpoint="big",
             refiner_switch_at=0.7,
@@ -73,6 +75,7 @@ def test_values_land_in_the_right_fields():
     assert request.handover == HandoverParams("DDIM", steps=20)
     assert request.refiner == RefinerParams("big", 0.7)
     assert (request.tone, request.reach.clamp) == (ToneParams(brightness=0.2, tint="#ff8000"), True)
+    assert (request.tiles.method, request.tiles.overlap, request.tiles.width) == ("MultiDiffusion", 32, None)
     assert (request.regions.detector, request.detailer.strength, request.detailer.steps) == ("Contrast", 0.5, None)
     assert (request.hires.enabled, request.hires.scale, request.model.checkpoint) == (True, 1.5, "big")
 

@@ -14,6 +14,7 @@ from modules.processing_diffusers.multiplexer.admission import Lane
 from modules.processing_diffusers.multiplexer.call import Patch, RowPatch, Target, by_rows, count_samples, is_batched
 from modules.processing_diffusers.multiplexer.core import Multiplexer
 from modules.processing_diffusers.multiplexer.picking import pick
+from modules.processing_diffusers.tiles import Beside, Tiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,22 @@ class Words(Protocol):
 class Side(Protocol):
     """Whoever stands beside a denoiser and adds to each of its calls."""
 
+    def within(self, window: Any, factor: int) -> Any:
+        """The same for one tile of the canvas, of `factor` pixels to a cell."""
+
     def residuals(self, given: Mapping[str, Any], rows: Sequence[int], total: int) -> dict[str, Any]:
         """Further arguments of a call; `rows` says which of the pipeline's `total` rows each sample is."""
 
 
 class Company(Protocol):
     """Whoever puts further samples beside those of a denoiser's call, for these to look at."""
+
+    @property
+    def placed(self) -> bool:
+        """What it puts there depends on the place on the canvas."""
+
+    def within(self, window: Any, factor: int) -> Any:
+        """The same for one tile of the canvas, of `factor` pixels to a cell."""
 
     def join(
         self, given: Mapping[str, Any], rows: Sequence[int], total: int
@@ -126,6 +137,8 @@ class StandIn:
         self._sparing: Callable[[], bool] | None = None
         self._wider: Wider | None = None
         self._pair: float | None = None
+        self._tiles: Tiles | None = None
+        self._cut: tuple[Beside, Beside] | None = None
         self.take: Callable[[dict[str, Any]], dict[str, Any]] = _as_they_are
         """Brings the pipeline's arguments to tensors with a row a sample."""
         self.give: Callable[[torch.Tensor], torch.Tensor] | None = None
@@ -167,14 +180,33 @@ class StandIn:
         return self._forward(arguments) if self._words is None else self._words.conduct(self._forward, arguments)
 
     def _forward(self, arguments: dict[str, Any]) -> Any:
+        if self._tiles is None:
+            return self._call(arguments, self._side, self._company)
+        tiles, count = self._tiles, count_samples(arguments)
+        if ROWS not in arguments:  # tiles of one row side by side are still that row
+            arguments = {**arguments, ROWS: torch.arange(count)}
+        placed = self._side is not None or (self._company is not None and self._company.placed)
+        side, company = self._cut = self._cut or (Beside(self._side), Beside(self._company))
+
+        def ask(given: dict[str, Any], window: Any) -> torch.Tensor:
+            if not placed:
+                answer: torch.Tensor = self._call(given, self._side, self._company)[0]
+                return answer
+            cut = (one.within(window, tiles.factor) for one in (side, company))
+            part: torch.Tensor = self._call(given, *cut)[0]
+            return part
+
+        return (tiles.paint(ask, arguments, 1 if placed else max(self._port.limit // count, 1)),)
+
+    def _call(self, arguments: dict[str, Any], side: Side | None, company: Company | None) -> Any:
         rows, kinds, patches = arguments.get(ROWS), arguments.get(KINDS), self._port.patches
         given = {key: self._down(key, value) for key, value in arguments.items() if key not in (ROWS, KINDS)}
         numbers = list(range(self._total)) if rows is None else rows.tolist()
         count, beside = len(numbers), list[int]()
-        if self._side is not None:
-            given |= self._side.residuals(given, numbers, self._total)
-        if self._company is not None:
-            given, beside, further = self._company.join(given, numbers, self._total)
+        if side is not None:
+            given |= side.residuals(given, numbers, self._total)
+        if company is not None:
+            given, beside, further = company.join(given, numbers, self._total)
             patches, numbers = (*patches, *further), [*numbers, *(numbers[place] for place in beside)]
         if rows is not None or beside:
             patches = tuple(one.chosen(numbers) if by_rows(one) else one for one in patches)
@@ -218,6 +250,18 @@ class StandIn:
             yield
         finally:
             self._company = before
+
+    @contextlib.contextmanager
+    def tiled_by(self, tiles: Tiles | None) -> Iterator[None]:
+        """Let the module see each canvas by these tiles for a while; None lets it see all of it at once."""
+        before = self._port, self._tiles
+        if tiles is not None:
+            patches = tuple(one for one in self._port.patches if not getattr(one, "whole", False))
+            self._port, self._tiles, self._cut = replace(self._port, patches=patches), tiles, None
+        try:
+            yield
+        finally:
+            (self._port, self._tiles), self._cut = before, None
 
     @contextlib.contextmanager
     def guided_by(

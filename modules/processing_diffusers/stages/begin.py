@@ -25,6 +25,7 @@ from modules.processing_diffusers.masks import (
 from modules.processing_diffusers.noise import draw_more, make_generator
 from modules.processing_diffusers.pictures import decode_mask, decode_picture, resize_picture
 from modules.processing_diffusers.sizes import Size
+from modules.processing_diffusers.stages.larger import upscale_given
 from modules.processing_diffusers.stages.prepare import Beginning, draw_beginning
 from modules.processing_diffusers.tensors import to_tensor
 
@@ -84,6 +85,8 @@ def gather_plan_material(plan: GenerationPlan, note: Callable[[str], None]) -> M
     images = [decode_picture(data, f"Picture {number}") for number, data in enumerate(params.images, 1)]
     work = (first.width, first.height)
     if request.inpaint is None:
+        if first.upscaler is not None:
+            return Material(upscale_given(job, images))
         if params.resize_mode == "latent":
             return Material(images)
         return Material([resize_picture(image, work, params.resize_mode) for image in images])
@@ -149,7 +152,7 @@ def begin_from_picture(job: Job, pictures: Sequence[PicturePlan], material: Mate
     params = request.image or ImageParams()
     beginning = draw_beginning(job, pictures, job.plan.first)
     device = beginning.noise.device
-    latents = _encode(job, pictures, material, params.resize_mode == "latent" and material.mask is None).to(device)
+    latents = _encode(job, pictures, material, bool(job.plan.encoded)).to(device)
     noise = beginning.noise * params.noise_multiplier
     beginning = replace(beginning, noise=noise, latents=latents, seen=look(job, pictures, material, job.plan.first))
     if material.mask is None or request.inpaint is None:

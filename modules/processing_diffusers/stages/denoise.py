@@ -23,6 +23,7 @@ from modules.processing_diffusers.refining import divide_leg
 from modules.processing_diffusers.stages.encode import Conditioning
 from modules.processing_diffusers.stages.inside import branches_of, cache_steps, change_rows, thin_out
 from modules.processing_diffusers.stages.prepare import Beginning
+from modules.processing_diffusers.stages.tile import cells_seen, tiles_of
 from modules.processing_diffusers.stages.tone import eta_of, prepare_toning, wants_toning
 from modules.processing_diffusers.tail import ScheduleTail, names_of_arguments
 from modules.sd_samplers.build import build_scheduler
@@ -129,6 +130,7 @@ def _walk(
         denoiser.paired_at(pair),
         denoiser.guided_by(*_guidance(job, pass_plan, beginning, watcher, branches)),
         denoiser.widened_by(branches or editing),
+        denoiser.tiled_by(tiles_of(job, pass_plan)),
         denoiser.worded_by(conditioning.conductor),
         denoiser.carrying(
             (
@@ -212,7 +214,7 @@ def _lay_schedule(
     scheduler = build_scheduler(leg.sampler, config, flow=family.prediction == "flow", sdxl=family.adapter == "sdxl")
     scheduler.bind_generators(list(beginning.generators))
     device, _ = model.place("denoiser")
-    cells = beginning.noise.shape[-2] * beginning.noise.shape[-1]
+    cells = cells_seen(job, pass_plan)
     return ScheduleTail(
         scheduler,
         leg.sampler.steps,

@@ -8,7 +8,6 @@ from dataclasses import replace
 import torch
 from PIL import Image
 
-from modules.contracts.catalog import UpscalerEntry
 from modules.contracts.plan import PassPlan, PicturePlan
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.noise import make_generator
@@ -16,9 +15,9 @@ from modules.processing_diffusers.pictures import decode_picture, resize_picture
 from modules.processing_diffusers.sizes import HiresSize, plan_hires
 from modules.processing_diffusers.stages.begin import begin_from_nothing
 from modules.processing_diffusers.stages.decode import decode_latents
+from modules.processing_diffusers.stages.larger import enlarge_images
 from modules.processing_diffusers.stages.prepare import Beginning
 from modules.processing_diffusers.tensors import to_tensor
-from modules.upscalers.image import enlarge_image
 from modules.upscalers.latent import enlarge_latents
 
 
@@ -40,7 +39,9 @@ def enlarge(job: Job, pictures: Sequence[PicturePlan], latents: torch.Tensor | N
         cells = (size.enlarged[1] // factor, size.enlarged[0] // factor)
         enlarged = _cut(enlarge_latents(latents, cells, upscaler.name), size, factor)
     else:
-        images = _larger(job, given if latents is None else decode_latents(job, latents), size.enlarged, upscaler)
+        images = enlarge_images(
+            job, given if latents is None else decode_latents(job, latents), size.enlarged, upscaler
+        )
         left, top = (size.enlarged[0] - size.final[0]) // 2, (size.enlarged[1] - size.final[1]) // 2
         cut = [image.crop((left, top, left + size.final[0], top + size.final[1])) for image in images]
         enlarged = _encode(job, pictures, cut)
@@ -58,17 +59,6 @@ def _encode(job: Job, pictures: Sequence[PicturePlan], images: Sequence[Image.Im
     """Their latents, each with a draw from the posterior of its own."""
     generators = [make_generator(picture.seed, "encode") for picture in pictures]
     return job.vae.encode(job.vae_port, to_tensor(list(images)), generators, note=job.strand.note)
-
-
-def _larger(
-    job: Job, images: Sequence[Image.Image], size: tuple[int, int], upscaler: UpscalerEntry
-) -> list[Image.Image]:
-    """The pictures at that size, by interpolation or by a network."""
-    if upscaler.path is None:
-        return [enlarge_image(image, size, upscaler.name) for image in images]
-    wrap = job.plan.request.canvas.tiling
-    with job.tools.upscalers.lease(upscaler) as network:
-        return [network.enlarge(job.port, image, size, job.strand.check, wrap=wrap) for image in images]
 
 
 def _cut(latents: torch.Tensor, size: HiresSize, factor: int) -> torch.Tensor:
