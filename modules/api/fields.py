@@ -13,9 +13,10 @@ from modules.contracts.errors import InvalidRequest
 from modules.contracts.parameters import Declared
 from modules.contracts.request import parameters
 
-LATER = ("handover", "attention", "features", "refiner", "tone", "reach", "style", "cache")
-LATER = ("handover", "attention", "features", "refiner", "tone", "reach", "regions", "detailer")
-LATER = ("handover", "attention", "features", "refiner", "tone", "reach", "regions", "detailer", "tiles")
+LATER = (
+    *("handover", "attention", "features", "refiner", "tone", "reach"),
+    *("style", "cache", "regions", "detailer", "tiles"),
+)
 """Groups that both routes fill."""
 GROUPS_OF = {
     "txt2img": ("prompt", "canvas", "seeds", "sampling", "guidance", "hires", "model", "output", *LATER),

@@ -94,7 +94,6 @@ def read_body(body: Values, mode: str, studio: Studio, intake: Intake, own: Valu
         asked = intake.fill_first(asked, body["firstpass_image"], "firstpass_image")
     if body.get("style_image"):
         asked = intake.fill_style(asked, body["style_image"], "style_image")
-    return Wish(units.fill(asked), answer, tuple(notes), body)
     return Wish(details.fill(units.fill(asked)), answer, tuple(notes), body)
 
 

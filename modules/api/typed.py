@@ -224,15 +224,14 @@ def read_wanted(
         asked = intake.fill_first(asked, first, "hires.first_pass")
     elif asked.enlarge is not None:
         return fill_enlarged(intake, _unstyled(asked, style), larger, "enlarge.images")
-    return units.fill(intake.fill_style(asked, style, "style.image") if style else asked)
+    asked = intake.fill_style(asked, style, "style.image") if style else asked
+    return details.fill(units.fill(asked))
 
 
 def _unstyled(asked: GenerationRequest, style: str | None) -> GenerationRequest:
     if style:
         raise InvalidRequest("A job that makes pictures larger gives them no style; leave style.image out.")
     return asked
-        return fill_enlarged(intake, asked, larger, "enlarge.images")
-    return details.fill(units.fill(asked))
 
 
 def _detail_calls(groups: dict[str, dict[str, Any]], wanted: JobWanted) -> list[DetailCall]:

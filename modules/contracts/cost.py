@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 
-from modules.contracts.enlarging import sizes_of
-from modules.contracts.request import GenerationRequest
-from modules.contracts.style import STATISTICS
 from modules.contracts.enlarging import png_size, sizes_of
 from modules.contracts.request import DetailerParams, GenerationRequest
+from modules.contracts.style import STATISTICS
 
 _AND = re.compile(r"\bAND\b")
 NATIVE_PIXELS = 512 * 512

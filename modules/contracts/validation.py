@@ -6,10 +6,9 @@ import math
 from typing import Any
 
 from modules.contracts.control import check_units, unit_parameters, value_of
-from modules.contracts.enlarging import EnlargeParams, check_enlarging
 from modules.contracts.detailer import MOST_DETAILS, check_detail, detail_parameters
 from modules.contracts.detailer import value_of as detail_value
-from modules.contracts.enlarging import check_enlarging
+from modules.contracts.enlarging import EnlargeParams, check_enlarging
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.parameters import Declared
 from modules.contracts.request import GenerationRequest, parameters

@@ -47,7 +47,7 @@ def groups(request):
 def test_every_field_of_a_group_is_declared_or_carries_what_comes_with_pictures():
     carried = {("image", "images"), ("inpaint", "mask"), ("inpaint", "latent_mask")}
     carried |= {("enlarge", "images"), ("enlarge", "infotexts"), ("control", "units"), ("style", "image")}
-    carried |= {("regions", "mask"), ("enlarge", "images"), ("enlarge", "infotexts"), ("control", "units")}
+    carried |= {("regions", "mask")}
     found = {item.path for item in parameters()} | carried
     request = GenerationRequest(image=ImageParams(), inpaint=InpaintParams(), enlarge=EnlargeParams())
     for name, group in groups(request):

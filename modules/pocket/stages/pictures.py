@@ -31,8 +31,8 @@ def picture_file(folder: Path) -> Path:
 def make_scenes(folder: Path, count: int, budget: Budget) -> bool:
     """Renders `count` pictures of the data set SEED into `folder`; False where the budget ended first (start again).
 
-    Scenes are not stored: they follow from SEED and the index. A finished file of the right length is left alone, unless
-    the world has changed since it was drawn: later stages know by the index what a picture shows.
+    Scenes are not stored: they follow from SEED and the index. A finished file of the right length is left alone,
+    unless the world has changed since it was drawn: later stages know by the index what a picture shows.
     The first sixty are also laid out on `folder`/scenes.png.
     """
     target = picture_file(folder)

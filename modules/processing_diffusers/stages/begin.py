@@ -65,7 +65,8 @@ class Material:
 
 def gather_material(job: Job) -> Material:
     """Decode and resize what the request brought. Raises `InvalidRequest` for pictures that cannot be read."""
-    material, plan = gather_plan_material(job.plan, job.strand.note), job.plan
+    plan = job.plan
+    material = gather_plan_material(plan, job.strand.note, lambda images: upscale_given(job, images))
     if plan.style is None:
         return material
     # Noise does not hide the palette of a picture, so it begins with that of the style: what Style Injection in
@@ -78,15 +79,19 @@ def gather_material(job: Job) -> Material:
     return replace(material, images=images)
 
 
-def gather_plan_material(plan: GenerationPlan, note: Callable[[str], None]) -> Material:
-    """The same for a plan alone; `note` tells the person something."""
+def gather_plan_material(
+    plan: GenerationPlan,
+    note: Callable[[str], None],
+    enlarge: Callable[[Sequence[Image.Image]], list[Image.Image]] | None = None,
+) -> Material:
+    """The same for a plan alone; `note` tells the person something, `enlarge` is what SD upscale begins with."""
     request, first = plan.request, plan.first
     params = request.image or ImageParams()
     images = [decode_picture(data, f"Picture {number}") for number, data in enumerate(params.images, 1)]
     work = (first.width, first.height)
     if request.inpaint is None:
-        if first.upscaler is not None:
-            return Material(upscale_given(job, images))
+        if first.upscaler is not None and enlarge is not None:
+            return Material(enlarge(images))
         if params.resize_mode == "latent":
             return Material(images)
         return Material([resize_picture(image, work, params.resize_mode) for image in images])
@@ -116,8 +121,6 @@ def _cut_out(
     box = find_region(soft, inpaint.padding, work[0] / work[1])
     if box is None:
         note("The mask is all black, so nothing was repainted.")
-    return _material(images, soft, box, work, inpaint)
-        job.strand.note("The mask is all black, so nothing was repainted.")
     return cut_material(images, soft, box, work, inpaint)
 
 
