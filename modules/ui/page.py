@@ -220,11 +220,11 @@ def _caches(inputs: Inputs) -> None:
     with gr.Accordion("Quicker steps", open=False, elem_id="txt2img_caches"):
         with gr.Row():
             inputs("cache.method")
-            inputs("cache.interval", elem_classes="slid")
+            inputs("cache.interval")
         with gr.Row():
-            inputs("cache.threshold", elem_classes="slid")
-            inputs("cache.depth", elem_classes="slid")
-            inputs("cache.order", elem_classes="slid")
+            inputs("cache.threshold")
+            inputs("cache.depth")
+            inputs("cache.order")
 
 
 def _guidance(inputs: Inputs, parts: _Controls, facts: ModelFacts) -> None:

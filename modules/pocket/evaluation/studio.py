@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from modules.contracts.control import ControlParams, ControlUnit
 from modules.contracts.request import (
     CanvasParams,
     GenerationRequest,
@@ -33,7 +34,8 @@ STEPS = 20
 
 @dataclass(frozen=True, slots=True)
 class StudioDraw:
-    """A `Draw` over an engine. An order with a control or an adapter raises ValueError: requests have no such field."""
+    """A `Draw` over an engine. Controls and adapters of an order are names in the studio's own lists; an adapter is a
+    LoRA, which stands in the prompt."""
 
     engine: Engine
     checkpoint: str | None = None
@@ -41,8 +43,6 @@ class StudioDraw:
 
     def __call__(self, order: Order) -> Pictures:
         """One picture for each prompt. Raises what the engine raises."""
-        if order.control or order.adapter:
-            raise ValueError(f"the studio draws text, pictures and masks; given {order.control or order.adapter!r}")
         return np.stack([self._draw(order, number) for number in range(len(order.prompts))])
 
     def _draw(self, order: Order, number: int) -> Picture:
@@ -51,14 +51,19 @@ class StudioDraw:
         return np.asarray(result.pictures[0].image.convert("RGB"), np.uint8)
 
     def _request(self, order: Order, number: int) -> GenerationRequest:
-        image = None
-        if order.images is not None:
+        image, words, control = None, order.prompts[number], ControlParams()
+        if order.adapter:
+            words = f"{words} <lora:{order.adapter}:{order.weight:g}>"
+        if order.control and order.images is not None:
+            unit = ControlUnit(True, model=order.control, weight=order.weight, image=_encode(order.images[number]))
+            control = ControlParams((unit,))
+        elif order.images is not None:
             image = ImageParams((_encode(order.images[number]),), denoising_strength=order.strength)
         inpaint = None
         if order.masks is not None:
             inpaint = InpaintParams(_encode(order.masks[number]), blur=0, only_masked=False)
         return GenerationRequest(
-            PromptParams(order.prompts[number], order.negative),
+            PromptParams(words, order.negative),
             CanvasParams(order.size, order.size),
             SeedParams(order.seeds[number]),
             SamplingParams(order.steps or STEPS, cfg_scale=order.guidance),
@@ -66,6 +71,7 @@ class StudioDraw:
             inpaint=inpaint,
             model=ModelParams(self.checkpoint),
             output=OutputParams(save=False),
+            control=control,
         )
 
 

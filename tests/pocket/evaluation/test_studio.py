@@ -6,7 +6,6 @@ import io
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from modules.pocket.evaluation.drawing import Manner, Order
@@ -66,6 +65,12 @@ def test_an_engine_that_gives_the_old_picture_back_is_told_by_the_property_of_in
     assert request.image.denoising_strength == 1.0
 
 
-def test_what_a_request_cannot_carry_is_refused():
-    with pytest.raises(ValueError, match="canny"):
-        StudioDraw(Engine())(Order(("a star",), (1,), control="canny"))
+def test_hints_reach_the_engine_as_units_and_adapters_as_words():
+    engine, hint = Engine(), np.full((1, 32, 32, 3), 9, np.uint8)
+    StudioDraw(engine)(Order(("a star",), (1,), images=hint, control="pocket-canny", weight=0.5))
+    StudioDraw(engine)(Order(("a star",), (1,), adapter="robot", weight=0.5))
+    drawn, worded = engine.requests
+    (unit,) = drawn.control.units
+    assert (drawn.mode, unit.model, unit.weight, unit.acts) == ("txt2img", "pocket-canny", 0.5, True)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(unit.image))), hint[0])
+    assert (worded.prompt.text, worded.control.units) == ("a star <lora:robot:0.5>", ())
