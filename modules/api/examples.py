@@ -272,6 +272,10 @@ ANSWERS: dict[str, tuple[Any, str]] = {
     },
     "get /agent-scheduler/v1/samplers": (["DPM++ 2M", "Euler a"], "Names of samplers."),
     "get /agent-scheduler/v1/sd-models": (["pocket"], "Titles of models."),
+    "get /adetailer/v1/schema": (
+        {"title": "ADetailerArgs", "type": "object", "properties": {"ad_model": {"type": "string"}}},
+        "A JSON schema of the fields.",
+    ),
     "get /internal/ping": ({}, "The server answers."),
 }
 """Answers that no model describes: an example, and what they are. By method and path."""

@@ -73,11 +73,10 @@ def resolve_request(
     hires = _hires_pass(request, family, first, around, notes)
     style = find_style(request, around.controls, family, notes)
     units = (*find_controls(request, around.controls, family), *style_units(request, style, family))
-    first, hires = share_out(units, first, hires)
     first = replace(first, style=style, run=0 if style is not None and style.method == STATISTICS else first.run)
     first = tile_pass(request, model, family, first)
     hires = None if hires is None else tile_pass(request, model, family, hires, hires=True)
-    first, hires = share_out(find_controls(request, around.controls, family), first, hires)
+    first, hires = share_out(units, first, hires)
     encoded = _encoded_sizes(request, family, limit, notes)
     batches = find_networks(plan_pictures(request, Resolver(request, around.words, notes)), around, notes)
     plan = GenerationPlan(

@@ -144,7 +144,7 @@ class Rig:
             close=self.close,
             start_engine=lambda: None,
             versions={"atelier": "0.1.0"},
-            controls=ControlCatalog(Paths(folder, folder)),
+            controls=ControlCatalog(Paths(folder, folder, folder)),
             detectors=DetectorCatalog(Paths(folder, folder)),
             prompts=PromptBook(Paths(folder, folder), self.catalog),
         )

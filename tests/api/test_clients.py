@@ -142,7 +142,7 @@ def test_scripts_that_are_asked_for_nothing_are_let_be(call, rig):
     "body",
     [
         {"script_name": "X/Y/Z plot"},
-        {"alwayson_scripts": {"ADetailer": {"args": [True, {"ad_model": "face"}]}}},
+        {"alwayson_scripts": {"Regional Prompter": {"args": [True]}}},
     ],
 )
 def test_scripts_that_are_not_here_are_named(client, body):

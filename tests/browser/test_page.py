@@ -65,7 +65,8 @@ def stage(theatre: Stage) -> Stage:
 def test_the_page_stands_without_complaint_and_asks_nobody_else(stage: Stage, visit: Open) -> None:
     seen = visit(stage.address)
     seen.page.wait_for_selector(".empty h2")
-    seen.page.wait_for_load_state("networkidle")
+    seen.page.wait_for_selector(".pill.ready")
+    seen.page.wait_for_load_state("load")
     assert seen.complaints == []
     assert seen.strangers() == []
     assert seen.page.locator(".pill.ready").inner_text() == "Ready"

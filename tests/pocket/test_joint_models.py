@@ -202,19 +202,19 @@ def test_the_third_encoder_says_nothing_and_counts_as_the_first_does(parts):
 
 
 def test_stages_say_what_is_missing(parts, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"turbo\.pt"):
+    with pytest.raises(FileNotFoundError, match=r"transformer\.pt"):
         export_transformer(tmp_path, tmp_path / "out")
     with pytest.raises(FileNotFoundError, match=r"latents-64\.pt"):
         train_transformer(parts, Budget(1), 60, replace(PLAN, total_steps=None, max_steps=1), tiny())
     assert not (tmp_path / "out").exists()
 
 
-def test_the_command_line_knows_both_stages_and_where_their_models_go(tmp_path):
+def test_the_command_line_knows_the_stage_and_where_its_model_goes(tmp_path):
     from modules.pocket.stages.joint_rows import folder_of, plan_for
     from modules.pocket.stages.table import STAGES, Run
 
     names = [stage.name for stage in STAGES]
-    assert names.index("latents") < names.index("transformer") < names.index("turbo")
+    assert names.index("latents") < names.index("transformer")
     assert folder_of(tmp_path / "pocket", "mmdit") == tmp_path / "pocket-mmdit"
     on_card = plan_for(Run(tmp_path, tmp_path / "pocket", Budget(1), 60, "cuda"))
     assert (on_card.device, on_card.batch, on_card.workers > 0) == ("cuda", 256, True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -346,4 +345,4 @@ def test_rows_beside_a_call_count_for_the_memory(studio):
     )
     assert (reference_rows(plain), reference_rows(wide)) == (0, 2)
     assert joined_rows(wide, 6) == 3 * joined_rows(plain, 2)
-    assert reference_rows(SimpleNamespace(first=wide.first, hires=plain.first)) == 2
+    assert reference_rows(replace(wide, hires=plain.first)) == 2

@@ -324,7 +324,7 @@ def fake_studio(folder: Path, engine: FakeEngine | None = None, *, ready: bool =
         catalog=FakeCatalog(),
         queue=queue,
         pictures=pictures,
-        controls=ControlCatalog(Paths(folder, folder / "models")),
+        controls=ControlCatalog(Paths(folder, folder / "models", folder)),
         detectors=DetectorCatalog(Paths(folder, folder / "models")),
         accounts=accounts,
         door=Door(accounts, auth),

@@ -76,7 +76,7 @@ def test_a_folder_is_replaced_whole_or_stays(tmp_path):
 
 def test_a_row_trains_and_exports_beside_the_base(tiny_base, tmp_path):
     names = [name for name, _, _ in ROWS]
-    assert len(set(names)) == len(names) == 9
+    assert len(set(names)) == len(names) == 10
     assert inpaint_folder(tmp_path / "pocket") == tmp_path / "pocket-inpaint"
     with pytest.raises(FileNotFoundError):
         run_control("canny", Run(tmp_path, tmp_path / "none", Budget(1), 60, "cpu"))
