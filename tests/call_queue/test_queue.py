@@ -368,10 +368,15 @@ def test_pictures_of_ended_jobs_are_let_go_of(queue, engine, monkeypatch):
     assert queue.get(ids[0]).state == "done"
 
 
-def test_handles_of_recent_jobs_can_be_had_again(queue, store):
+def test_handles_of_recent_jobs_can_be_had_again(queue):
     handle = queue.submit(wish(), "ann")
     handle.wait(10)
     assert queue.handle(handle.id).wait(0) is handle.wait(0)
+    assert queue.handle("nobody") is None
+
+
+def test_handles_of_jobs_that_an_earlier_process_ended_can_be_had_again(make_queue, store):
+    queue = make_queue()  # not started, so that nobody but this test takes a job
     store.add("ancient", "ann", wish())
     store.claim()
     store.finish("ancient", "done")
@@ -383,7 +388,6 @@ def test_handles_of_recent_jobs_can_be_had_again(queue, store):
     store.finish("broken", "failed", error=("out_of_memory", "Too large."))
     with pytest.raises(OutOfMemory, match="Too large"):
         queue.handle("broken").wait(0)
-    assert queue.handle("nobody") is None
     assert queue.progress("ancient").progress == 1.0
 
 
