@@ -35,6 +35,9 @@ class Layout(Protocol):
     def unpack(self, latents: torch.Tensor, height: int, width: int) -> torch.Tensor:
         """Back to (B, C, `height`, `width`)."""
 
+    def narrow(self, arguments: dict[str, Any], canvas: tuple[int, int], part: tuple[int, int]) -> dict[str, Any]:
+        """What says sizes and places on a canvas of (height, width) cells, as for a part of it."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Window:
@@ -141,7 +144,7 @@ class Tiles:
         """The arguments of one call for those tiles, side by side."""
         spread = list(range(count)) * len(group)
         found = {}
-        for name, value in arguments.items():
+        for name, value in self._layout.narrow(arguments, self.canvas, self.tile).items():
             parts = [self._part(name, value, window) for window in group]
             if isinstance(value, torch.Tensor) and parts[0] is not value and name != "img_ids":
                 found[name] = torch.cat(parts)

@@ -94,6 +94,11 @@ class FamilyAdapter(ABC):
         """The denoiser's arguments with what it sees beside what it draws, (rows, C, height, width) in cells."""
         raise UnsupportedFeature(f"{type(self).__name__} shows its denoiser nothing.")
 
+    def narrow(self, arguments: dict[str, Any], canvas: tuple[int, int], part: tuple[int, int]) -> dict[str, Any]:
+        """The denoiser's arguments for a canvas as for a part of it, where they say how large it is and where its
+        tokens stand; sizes are (height, width) in latent cells. What lies on the canvas is not cut here."""
+        return arguments
+
     def hear(self, encoder: Any, **arguments: Any) -> Any:
         """A text encoder's forward for a batch that may be of several jobs."""
         return encoder(**arguments)

@@ -6,10 +6,12 @@ place.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
+from diffusers.models.embeddings import get_2d_rotary_pos_embed
 
 from modules.contracts.errors import UnsupportedFeature
 from modules.processing_diffusers.families.base import Blank, Embedding, FamilyAdapter, stack
@@ -17,6 +19,10 @@ from modules.prompts.encoding import EncoderSpec, Reading
 
 CLIP_LENGTH, T5_LENGTH = 77, 256
 """Tokens of the one piece of each reader."""
+PIXELS = 8
+"""Along the side of a latent cell."""
+BASE = 512
+"""Pixels along the side of the picture on whose places all others' are laid."""
 
 
 class HunyuanDiTAdapter(FamilyAdapter):
@@ -59,6 +65,17 @@ class HunyuanDiTAdapter(FamilyAdapter):
         """The pipeline draws the size asked for."""
         return {"use_resolution_binning": False}
 
+    def narrow(self, arguments: dict[str, Any], canvas: tuple[int, int], part: tuple[int, int]) -> dict[str, Any]:
+        """Places as in a picture of the part's own size, which is what the model was trained to draw, and uncut."""
+        turns = arguments["image_rotary_emb"]
+        patch = math.isqrt(canvas[0] * canvas[1] // len(turns[0]))
+        found = {**arguments, "image_rotary_emb": places_of(part, patch, turns[0])}
+        sizes = arguments.get("image_meta_size")
+        if sizes is not None:
+            height, width = (side * PIXELS for side in part)
+            found["image_meta_size"] = torch.tensor([height, width, height, width, 0, 0]).to(sizes).expand_as(sizes)
+        return found
+
     def run(self, denoiser: Any, **arguments: Any) -> Any:
         """The forward without the second half of its channels, a learned variance that no sampler here uses.
 
@@ -71,3 +88,18 @@ class HunyuanDiTAdapter(FamilyAdapter):
     def give(self, answer: torch.Tensor) -> torch.Tensor:
         """The answer with another half for the pipeline to leave out."""
         return torch.cat([answer, answer], dim=1)
+
+
+def places_of(size: tuple[int, int], patch: int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosines and sines that tell where each token of a picture stands, (tokens, width) each as those of `like`;
+    `size` is (height, width) in cells, `patch` the cells along a token's side.
+
+    The longer side lies on that of the square the model knows, the shorter one in its middle.
+    """
+    tokens, base = [side // patch for side in size], BASE // PIXELS // patch
+    laid = [round(base * side / max(tokens)) for side in tokens]
+    begin = [round((base - side) / 2) for side in laid]
+    corners = (tuple(begin), tuple(map(sum, zip(begin, laid, strict=True))))
+    turns = get_2d_rotary_pos_embed(like.shape[-1], corners, tuple(tokens), device=like.device, output_type="pt")
+    cosines, sines = (part.to(like) for part in turns)
+    return cosines, sines

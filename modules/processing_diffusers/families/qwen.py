@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 
 from modules.processing_diffusers.families.base import Embedding, FamilyAdapter, stack
-from modules.processing_diffusers.families.flux import FluxAdapter
+from modules.processing_diffusers.families.flux import PATCH, FluxAdapter
 
 DESCRIBE = (
     "<|im_start|>system\nDescribe the image by detailing the color, shape, size, texture, quantity, text, spatial "
@@ -83,6 +83,11 @@ class QwenImageAdapter(FluxAdapter):
     def take(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Sizes of the pictures of one sample in place of a list of them for all, who are alike."""
         return {**arguments, "img_shapes": tuple(arguments["img_shapes"][0])}
+
+    def narrow(self, arguments: dict[str, Any], canvas: tuple[int, int], part: tuple[int, int]) -> dict[str, Any]:
+        """Sizes of the part."""
+        height, width = part
+        return {**arguments, "img_shapes": ((1, height // PATCH, width // PATCH),)}
 
     def run(self, denoiser: Any, **arguments: Any) -> Any:
         """The forward with a mask of truth values, and sizes for every sample."""
