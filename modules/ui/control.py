@@ -1,23 +1,16 @@
-"""ControlNet on the page: three units, the pictures that people gave them, and what preprocessors make of those.
-
-Pictures come as data URIs inside small calls and stay in memory here, by owner and open page; no file is taken.
-"""
+"""ControlNet on the page: three units, the pictures that people gave them, and what preprocessors make of those."""
 
 from __future__ import annotations
 
-import base64
 import io
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from modules.contracts.accounts import LOCAL
 from modules.contracts.control import NO_MODEL, ControlParams, ControlUnit, build_unit, unit_parameters, value_of
-from modules.contracts.errors import InvalidRequest, StudioError
+from modules.contracts.errors import StudioError
 from modules.contracts.infotext import parse
 from modules.contracts.infotext_recall import to_request
 from modules.contracts.request import GenerationRequest
@@ -25,6 +18,7 @@ from modules.support.studio import Studio
 from modules.ui.elements import control_picture
 from modules.ui.facts import Choices, ModelFacts, facts_of
 from modules.ui.form import coerce
+from modules.ui.given import Page, Pictures, data_uri, owner_of, page_of, take_pictures
 from modules.ui.inputs import make_input
 
 UNITS = 3
@@ -35,38 +29,6 @@ OFFERED = (
 )
 """Fields of a unit that the page has inputs for, in the order in which handlers get their values."""
 RULES = {item.path[-1]: item for item in unit_parameters()}
-HELD_BYTES = 128 << 20
-"""Of all pictures that open pages gave; the ones that were used longest ago go first."""
-MOST_PIXELS = 1 << 22
-SHOWN = 384
-"""Longest side of what the page shows of a picture, pixels."""
-Page = tuple[str, str]
-"""Owner and session: one open page."""
-
-
-class Pictures:
-    """What open pages gave their units. Safe from any thread; nothing is kept for good."""
-
-    def __init__(self) -> None:
-        self._held: OrderedDict[tuple[Page, int], bytes] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def put(self, page: Page, number: int, data: bytes) -> None:
-        """Keep the picture of a unit in place of the one before; empty data keeps none."""
-        with self._lock:
-            self._held.pop((page, number), None)
-            if data:
-                self._held[page, number] = data
-            while sum(map(len, self._held.values())) > HELD_BYTES:
-                self._held.popitem(last=False)
-
-    def get(self, page: Page, number: int) -> bytes:
-        """The picture of a unit; empty where there is none."""
-        with self._lock:
-            data = self._held.get((page, number), b"")
-            if data:
-                self._held.move_to_end((page, number))
-            return data
 
 
 class ControlPanel:
@@ -144,17 +106,10 @@ class ControlPanel:
         """Gradio reads from the words of a handler that it wants the event or the request."""
         shown, look = self._shown[number], self._looks[number]
 
-        def choose(event: gr.EventData, request: gr.Request) -> dict[str, Any]:
-            return self.choose(number, str(event.id), page_of(request))
-
-        def clear(request: gr.Request) -> dict[str, Any]:
-            return self.choose(number, "", page_of(request))
-
         def preview(request: gr.Request, *values: Any) -> dict[str, Any]:
             return self.preview(number, page_of(request), values)
 
-        shown.choose(choose, None, shown, **quiet)
-        shown.clear_picture(clear, None, shown, **quiet)
+        take_pictures(shown, self.pictures, number, quiet)
         look.click(preview, own, shown, **{**quiet, "preprocess": False})
 
     def compose(self, values: Sequence[Any], page: Page) -> ControlParams:
@@ -198,20 +153,6 @@ class ControlPanel:
             values += [*{**said, "model": names.get(unit.model, unit.model)}.values()]
         return values
 
-    def choose(self, number: int, text: str, page: Page) -> dict[str, Any]:
-        """Take the picture of a data URI for a unit, or with an empty text take it away; what the page then shows."""
-        if not text:
-            self.pictures.put(page, number, b"")
-            return {"picture": None, "map": None}
-        try:
-            image = read_data_uri(text)
-        except InvalidRequest as error:
-            raise gr.Error(error.message, print_exception=False) from error
-        buffer = io.BytesIO()
-        image.save(buffer, "PNG", compress_level=1)
-        self.pictures.put(page, number, buffer.getvalue())
-        return {"picture": data_uri(image), "map": None}
-
     def preview(self, number: int, page: Page, values: Sequence[Any]) -> dict[str, Any]:
         """What the preprocessor makes of the unit's picture, for the page to show."""
         try:
@@ -220,36 +161,3 @@ class ControlPanel:
         except StudioError as error:
             raise gr.Error(error.message, print_exception=False) from error
         return {"picture": data_uri(Image.open(io.BytesIO(unit.image))), "map": data_uri(found)}
-
-
-def owner_of(request: gr.Request) -> str:
-    """Whose jobs and pictures the page shows."""
-    return request.username or LOCAL.name
-
-
-def page_of(request: gr.Request) -> Page:
-    """Which open page asks."""
-    return owner_of(request), str(request.session_hash)
-
-
-def read_data_uri(text: str) -> Image.Image:
-    """The RGB picture of a data URI. Raises `InvalidRequest` for anything else, and for one that is too large."""
-    head, _, packed = text.partition(",")
-    if not head.startswith("data:image/") or not head.endswith(";base64"):
-        raise InvalidRequest("That is no picture; PNG, JPEG and WebP are understood.")
-    try:
-        image = Image.open(io.BytesIO(base64.b64decode(packed, validate=True)), formats=("PNG", "JPEG", "WEBP"))
-        if image.width * image.height > MOST_PIXELS:
-            raise InvalidRequest(f"The picture has {image.width} × {image.height} pixels; four million are taken.")
-        return image.convert("RGB")
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise InvalidRequest("That picture cannot be read; PNG, JPEG and WebP are understood.") from error
-
-
-def data_uri(image: Image.Image) -> str:
-    """A small copy of a picture for the page."""
-    small = image.convert("RGB")
-    small.thumbnail((SHOWN, SHOWN))
-    buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=85)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -20,10 +20,11 @@ from modules.support.preferences import Preferences
 from modules.support.studio import Studio
 from modules.ui import elements, form
 from modules.ui.allowance import left_line
-from modules.ui.control import ControlPanel, owner_of, page_of
+from modules.ui.control import ControlPanel
 from modules.ui.desk import Desk
 from modules.ui.enlarging import enlargement
 from modules.ui.facts import NO_MODEL, choices_of, facts_of, size_for, style_choices
+from modules.ui.given import owner_of, page_of
 from modules.ui.shelf import shelf
 from modules.ui.style import OFFERED, StylePanel
 from modules.ui.table import PageTable

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
-from modules.contracts.errors import InvalidRequest
 from modules.contracts.infotext import parse
 from modules.contracts.infotext_recall import to_request
 from modules.contracts.request import GenerationRequest, ImageParams, StyleParams, parameters
 from modules.support.studio import Studio
-from modules.ui.control import Page, Pictures, data_uri, owner_of, page_of, read_data_uri
 from modules.ui.elements import given_picture
 from modules.ui.facts import Choices
 from modules.ui.form import coerce
+from modules.ui.given import Page, Pictures, owner_of, take_pictures
 from modules.ui.inputs import make_input
 
 OFFERED = ("style.method", "style.strength", "style.content", "style.adapter", "image.denoising_strength")
@@ -65,36 +63,10 @@ class StylePanel:
     def connect(self, page: gr.Blocks, stage: Any, quiet: dict[str, Any]) -> None:
         """Say which handler each control calls. `quiet` are the arguments of every event."""
         for (number, _, _), shown in zip(PICTURES, self._shown, strict=True):
-            self._connect_picture(number, shown, quiet)
+            take_pictures(shown, self.pictures, number, quiet)
         stage.recall(self.recall, None, self.fields, **quiet)
         adapter = self.fields[OFFERED.index("style.adapter")]
         page.load(lambda: gr.update(choices=self._adapters()), None, adapter, **quiet)
-
-    def _connect_picture(self, number: int, shown: Any, quiet: dict[str, Any]) -> None:
-        """Gradio reads from the words of a handler that it wants the event or the request."""
-
-        def choose(event: gr.EventData, request: gr.Request) -> dict[str, Any]:
-            return self.choose(number, str(event.id), page_of(request))
-
-        def clear(request: gr.Request) -> dict[str, Any]:
-            return self.choose(number, "", page_of(request))
-
-        shown.choose(choose, None, shown, **quiet)
-        shown.clear_picture(clear, None, shown, **quiet)
-
-    def choose(self, number: int, text: str, page: Page) -> dict[str, Any]:
-        """Take the picture of a data URI, or with an empty text take it away; what the page then shows."""
-        if not text:
-            self.pictures.put(page, number, b"")
-            return {"picture": None, "map": None}
-        try:
-            image = read_data_uri(text)
-        except InvalidRequest as error:
-            raise gr.Error(error.message, print_exception=False) from error
-        buffer = io.BytesIO()
-        image.save(buffer, "PNG", compress_level=1)
-        self.pictures.put(page, number, buffer.getvalue())
-        return {"picture": data_uri(image), "map": None}
 
     def fill(self, asked: GenerationRequest, values: Sequence[Any], page: Page) -> GenerationRequest:
         """The request with the page's pictures and what the inputs say of them; without pictures as it is.

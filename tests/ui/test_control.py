@@ -16,10 +16,11 @@ from modules.contracts.control import CONTROL_MODES, ControlParams, ControlUnit,
 from modules.contracts.controls import ControlEntry
 from modules.contracts.errors import InvalidRequest
 from modules.support.paths import ROOT
-from modules.ui import control, form
-from modules.ui.control import OFFERED, RULES, UNITS, ControlPanel, Pictures, read_data_uri
+from modules.ui import form, given
+from modules.ui.control import OFFERED, RULES, UNITS, ControlPanel
 from modules.ui.desk import Desk
 from modules.ui.facts import ModelFacts, facts_of
+from modules.ui.given import Pictures, read_data_uri
 from modules.ui.handlers import Handlers
 from modules.ui.table import read_table
 from tests.ui.fakes import FakeEngine, fake_studio, family
@@ -90,7 +91,7 @@ def test_the_accordion_has_an_input_for_every_field(studio, panel):
 
 def test_a_picture_goes_into_the_job(studio, panel):
     handlers = Handlers(studio, Desk(studio), read_table(ROOT / "configs"), panel)
-    shown = panel.choose(1, data_uri(), ("local", "s"))
+    shown = panel.pictures.take(1, data_uri(), ("local", "s"))
     assert opened(shown["picture"]).size == (48, 32)
     assert shown["map"] is None
     given = values(
@@ -119,19 +120,19 @@ def test_a_picture_goes_into_the_job(studio, panel):
 
 
 def test_pictures_belong_to_one_page(panel):
-    panel.choose(0, data_uri(), PAGE)
+    panel.pictures.take(0, data_uri(), PAGE)
     on = values(enabled=True, model="edges")
     assert panel.compose([*on, *OFF, *OFF], PAGE).units[0].image
     for other in (("ada", "two"), ("bob", "one")):
         assert panel.compose([*on, *OFF, *OFF], other).units[0].image == b""
     assert panel.compose([*OFF, *on, *OFF], PAGE).units[1].image == b""
-    assert panel.choose(0, "", PAGE) == {"picture": None, "map": None}
+    assert panel.pictures.take(0, "", PAGE) == {"picture": None, "map": None}
     assert panel.compose([*on, *OFF, *OFF], PAGE).units[0].image == b""
     assert panel.compose([*OFF] * UNITS, PAGE) == ControlParams()
 
 
 def test_the_oldest_pictures_go_first(monkeypatch):
-    monkeypatch.setattr(control, "HELD_BYTES", 10)
+    monkeypatch.setattr(given, "HELD_BYTES", 10)
     held = Pictures()
     for number in range(3):
         held.put(PAGE, number, b"1234")
@@ -140,7 +141,7 @@ def test_the_oldest_pictures_go_first(monkeypatch):
 
 
 def test_the_preview_is_what_the_preprocessor_makes(panel):
-    panel.choose(0, data_uri(), PAGE)
+    panel.pictures.take(0, data_uri(), PAGE)
     shown = panel.preview(0, PAGE, values(module="canny", processor_res=96))
     found = np.asarray(opened(shown["map"]).convert("L"))
     assert found.shape == (96, 144)
@@ -162,7 +163,7 @@ def test_what_is_no_picture_is_said(panel):
         with pytest.raises(InvalidRequest):
             read_data_uri(text)
         with pytest.raises(gr.Error):
-            panel.choose(0, text, PAGE)
+            panel.pictures.take(0, text, PAGE)
     assert read_data_uri(data_uri(kind="JPEG")).size == (48, 32)
     with pytest.raises(InvalidRequest, match="Control weight is 'much'"):
         panel.compose([*values(enabled=True, weight="much"), *OFF, *OFF], PAGE)

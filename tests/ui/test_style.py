@@ -55,23 +55,23 @@ def test_without_pictures_the_request_stays_as_it_is(panel):
 
 
 def test_pictures_come_with_what_the_inputs_say_of_them(panel):
-    shown = panel.choose(STYLE, data_uri((48, 32)), PAGE)
+    shown = panel.pictures.take(STYLE, data_uri((48, 32)), PAGE)
     assert opened(shown["picture"]).size == (48, 32)
     made = panel.fill(ASKED, VALUES, PAGE)
     assert replace(made.style, image=b"") == StyleParams(SHARED, 0.8, 0.25)
     assert made.style.acts
     assert made.image is None
-    panel.choose(CONTENT, data_uri((64, 64)), PAGE)
+    panel.pictures.take(CONTENT, data_uri((64, 64)), PAGE)
     both = panel.fill(ASKED, VALUES, PAGE)
     assert both.image is not None
     assert both.image.denoising_strength == 0.6
     assert panel.fill(ASKED, VALUES, ("ada", "another")) == ASKED
-    panel.choose(STYLE, "", PAGE)
+    panel.pictures.take(STYLE, "", PAGE)
     assert not panel.fill(ASKED, VALUES, PAGE).style.acts
     with pytest.raises(InvalidRequest):
         panel.fill(ASKED, [SHARED, "much", 0.25, "", 0.6], PAGE)
     with pytest.raises(gr.Error):
-        panel.choose(STYLE, "data:text/plain;base64,eA==", PAGE)
+        panel.pictures.take(STYLE, "data:text/plain;base64,eA==", PAGE)
 
 
 def test_a_finished_picture_says_what_its_style_was(panel):
@@ -82,7 +82,7 @@ def test_a_finished_picture_says_what_its_style_was(panel):
 
 def test_the_page_sends_what_its_panels_say(studio, panel):
     handlers = Handlers(studio, Desk(studio), read_table(ROOT / "configs"), None, panel)
-    panel.choose(STYLE, data_uri(), PAGE)
+    panel.pictures.take(STYLE, data_uri(), PAGE)
     values = [form.defaults(facts_of(studio.catalog, None))[name] for name in form.NAMES]
     values[form.NAMES.index("prompt.text")] = "a circle"
     taken = []
