@@ -17,7 +17,7 @@ from modules.contracts.request import GenerationRequest
 from modules.contracts.result import GenerationResult, Picture
 from modules.outputs.metadata import encode
 
-PICTURES = ("init_images", "mask", "latent_mask", "firstpass_image", "detailer_mask")
+PICTURES = ("init_images", "mask", "latent_mask", "firstpass_image", "style_image", "detailer_mask")
 """Fields of bodies that hold some."""
 SHORT = 10
 """Digits of a hash that A1111 shows."""

@@ -20,6 +20,8 @@ from modules.api.jobs import CLEAN, REFUSED
 from modules.api.services import Owner, Person, Services
 from modules.api.typed import NOT_ASKED, JobWanted, read_wanted
 from modules.contracts.control import ControlUnit, unit_parameters, value_of
+from modules.contracts.detailer import GROUPS as DETAIL_GROUPS
+from modules.contracts.detailer import Detail
 from modules.contracts.enlarging import EnlargeParams
 from modules.contracts.errors import InvalidRequest, StudioError
 from modules.contracts.jobs import LONGEST_NAME, JobRecord
@@ -142,8 +144,7 @@ def wanted_of(asked: GenerationRequest) -> dict[str, Any]:
     for name, kind in GROUPS.items():
         group = getattr(asked, name)
         if group is not None:
-            items = (item for item in declared(kind, (name,)) if item.path not in NOT_ASKED)
-            body[name] = {item.path[1]: _plain(getattr(group, item.path[1])) for item in items}
+            body[name] = _group(name, kind, group)
     if asked.image is not None:
         body["image"]["images"] = [to_base64(data) for data in asked.image.images]
     if asked.inpaint is not None:
@@ -153,6 +154,8 @@ def wanted_of(asked: GenerationRequest) -> dict[str, Any]:
         body["enlarge"]["images"] = [to_base64(data) for data in _told(asked.enlarge)]
     body["hires"]["first_pass"] = to_base64(asked.first_pass) or None
     body["style"]["image"] = to_base64(asked.style.image) or None
+    body["regions"]["mask"] = to_base64(asked.regions.mask) or None
+    body["further"] = [_detail(detail) for detail in asked.further]
     body["control"] = {"units": [_unit(unit) for unit in asked.control.units]}
     return body
 
@@ -164,6 +167,20 @@ def _pictures_of(asked: GenerationRequest) -> Iterator[bytes]:
     yield from (asked.first_pass, asked.style.image)
     for unit in asked.control.units:
         yield from (unit.image, unit.mask)
+    for detail in asked.details:
+        yield detail.regions.mask
+
+
+def _group(name: str, kind: type, group: Any) -> dict[str, Any]:
+    """What is declared of a group and can be asked for."""
+    items = (item for item in declared(kind, (name,)) if item.path not in NOT_ASKED)
+    return {item.path[1]: _plain(getattr(group, item.path[1])) for item in items}
+
+
+def _detail(detail: Detail) -> dict[str, Any]:
+    body = {name: _group(name, kind, getattr(detail, name)) for name, kind in DETAIL_GROUPS}
+    body["regions"]["mask"] = to_base64(detail.regions.mask) or None
+    return body
 
 
 def _unit(unit: ControlUnit) -> dict[str, Any]:

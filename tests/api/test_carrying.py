@@ -21,6 +21,11 @@ WISHES = (
     {**PICTURES, "inpaint": {"mask": MASK, "latent_mask": MASK, "fill": "original"}, "output": {"format": "webp"}},
     {"hires": {"enabled": True, "scale": 1.5, "upscaler": "Lanczos", "first_pass": b64(picture())}},
     {"style": {"image": b64(picture()), "strength": 0.5, "content": 0.1}},
+    {
+        "regions": {"detector": "Mask", "mask": MASK, "confidence": 0.5},
+        "detailer": {"prompt": "an eye", "strength": 0.3},
+        "further": [{"regions": {"detector": "Colour", "classes": "red"}, "detailer": {"steps": 4}}],
+    },
     {"guidance": {"end": 0.6, "apg": True}, "attention": {"pag_scale": 2.0}, "canvas": {"tiling": True}},
     {"control": {"units": [{"enabled": False, "module": "canny", "weight": 0.7, "image": b64(picture())}]}, **PICTURES},
     {"enlarge": {"images": [b64(picture())], "upscaler": "Lanczos", "scale": 2.0}},

@@ -246,6 +246,14 @@ def test_image_to_image(call, rig):
     assert rig.asked.image.denoising_strength == 0.75
 
 
+@pytest.mark.parametrize("name", ["style_image", "detailer_mask"])
+def test_further_pictures_of_a_body_come_back_only_when_asked_for(call, name):
+    given = {name: b64(picture()), "steps": 1}
+    assert call("txt2img", **given)["parameters"][name] is None
+    given |= {"init_images": [b64(picture())], "include_init_images": True}
+    assert call("img2img", **given)["parameters"][name] == given[name]
+
+
 def test_inpainting(call, rig):
     call(
         "img2img",
