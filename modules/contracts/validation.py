@@ -115,6 +115,8 @@ def _check_enlarged(request: GenerationRequest, wish: EnlargeParams) -> None:
 def _check_style(request: GenerationRequest) -> None:
     if request.style.acts and request.style.method == STATISTICS and request.image is None:
         raise InvalidRequest("Style by statistics draws nothing, so it needs a picture to start from; give one.")
+    if request.style.acts and request.style.method == STATISTICS and request.details:
+        raise InvalidRequest("Style by statistics draws nothing; leave the detailer out, or ask for another method.")
 
 
 def _check_inside(request: GenerationRequest) -> None:

@@ -38,6 +38,8 @@ def find_style(request: GenerationRequest, controls: Controls, family: Family, n
                 "the style without drawing."
             )
         notes.append(f"{family.label} cannot look at a style picture while it draws; the style came by statistics.")
+        if request.details:
+            notes.append("Nothing was drawn, so the detailer was left out.")
         return StyleUse(STATISTICS)
     if not able:
         raise UnsupportedFeature(f"{family.label} takes a style by statistics only; {style.method!r} was asked for.")

@@ -11,6 +11,7 @@ from PIL import Image
 
 from modules.contracts.controls import ControlEntry, NoControls
 from modules.contracts.cost import work_of
+from modules.contracts.detailer import RegionParams
 from modules.contracts.errors import InvalidRequest, UnknownModel, UnsupportedFeature
 from modules.contracts.infotext import parse, to_request
 from modules.contracts.plan import StyleUse
@@ -97,6 +98,10 @@ def test_the_automatic_method_is_the_first_that_the_model_can_have(studio):
         resolve(ask(adapter="plain", model="tiny-sdxl"))
     with pytest.raises(InvalidRequest, match="needs a picture"):
         resolve(ask(STATISTICS, start=False))
+    details = {"regions": RegionParams(detector="Contrast")}
+    with pytest.raises(InvalidRequest, match="leave the detailer out"):
+        resolve(ask(STATISTICS, **details))
+    assert any("the detailer was left out" in note for note in resolve(ask(model="tiny-flux", **details)).notes)
     with pytest.raises(InvalidRequest, match="Style strength"):
         resolve(ask(strength=1.5))
 
