@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from modules.contracts.detailer import DetailerParams, RegionParams
 from modules.contracts.errors import UnsupportedFeature
 from modules.contracts.request import (
     CanvasParams,
@@ -16,6 +18,7 @@ from modules.contracts.request import (
     InpaintParams,
     PromptParams,
 )
+from modules.contracts.tiles import EVEN, TileParams
 from modules.sd_models.families import load_families
 from modules.support.paths import ROOT
 from tests.factories.families import BUILDERS
@@ -221,3 +224,28 @@ def test_models_that_want_a_picture_say_so(bench, family):
     assert bench.draw(request_for(family)).pictures[0].image.size == (64, 64)
     with pytest.raises(UnsupportedFeature, match="from a picture only"):
         bench.draw(request_for(family, image=None))
+
+
+@pytest.mark.parametrize("family", able("inpaint"))
+def test_a_detail_is_drawn_once_more_and_nothing_else_changes(bench, family):
+    seed = {"seed": 6, "image": ImageParams((encode(given()),), 0.9)}
+    plain = pixels(bench.draw(request_for(family, **seed)).pictures[0])
+    detail = {
+        "regions": RegionParams(detector="Mask", mask=encode(disc()), dilate=0),
+        "detailer": DetailerParams(strength=0.4, blur=0, width=64, height=64),
+    }
+    detailed = pixels(bench.draw(request_for(family, **seed, **detail)).pictures[0])
+    outside = np.asarray(disc()) == 0
+    assert np.array_equal(detailed[outside], plain[outside])
+    assert not np.array_equal(detailed, plain)
+
+
+@pytest.mark.parametrize("family", able("txt2img"))
+def test_a_canvas_can_be_drawn_by_tiles(bench, family):
+    wide = {"seed": 6, "canvas": CanvasParams(128, 64)}
+    whole = pixels(bench.draw(request_for(family, **wide)).pictures[0])
+    one = pixels(bench.draw(request_for(family, **wide, tiles=TileParams(EVEN, 128, 64))).pictures[0])
+    several = pixels(bench.draw(request_for(family, **wide, tiles=TileParams(EVEN, 64, 64, 32))).pictures[0])
+    assert np.array_equal(one, whole)
+    assert several.shape == whole.shape
+    assert not np.array_equal(several, whole)

@@ -72,7 +72,7 @@ def _repaint(
     part = _narrow(job, plan, words)
     inpaint = InpaintParams(fill="original", only_masked=wanted.only_masked)
     material = cut_material([image], soft, box if wanted.only_masked else None, work, inpaint)
-    conditioning = encode_pass(part, [words], plan.paint)
+    conditioning = encode_pass(part, [words], plan.paint, material.images)
     beginning = begin_from_picture(part, [words], material)
     (drawn,) = decode_latents(part, denoise(part, plan.paint, conditioning, beginning))
     assert material.repaint is not None  # there is a mask
