@@ -37,10 +37,14 @@ def folder_of(models: Path, kind: str) -> Path:
 
 
 def run_transformer(run: Run) -> Answer:
-    """Trains and exports `pocket-mmdit`."""
-    from modules.pocket.stages.transformer import export_transformer, train_transformer
+    """Trains and exports `pocket-mmdit`; the exported pocket model is its tutor, where it is there."""
+    from modules.pocket.stages.base import open_base
+    from modules.pocket.stages.transformer import TAUGHT, export_transformer, train_transformer
+    from modules.pocket.stages.tutor import Tutor
 
-    figures = train_transformer(run.work, run.budget, run.seconds, plan_for(run))
+    there = (run.models / "model_index.json").exists()
+    tutor = Tutor(open_base(run.models, run.device), TAUGHT) if there else None
+    figures = train_transformer(run.work, run.budget, run.seconds, plan_for(run), tutor=tutor)
     return True, {**figures, "bytes": export_transformer(run.work, folder_of(run.models, "mmdit"))}
 
 

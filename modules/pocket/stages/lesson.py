@@ -33,8 +33,9 @@ SHOWN = (
 )
 """Prompts of the sample sheets."""
 
-Loss = Callable[[torch.Tensor, Words, np.random.Generator], torch.Tensor]
-"""From clean latents, their words, and chance, to the loss; torch's generator is set from the step as well."""
+Loss = Callable[[torch.Tensor, torch.Tensor, Words, np.random.Generator], torch.Tensor]
+"""From clean latents, token numbers, the words made of these, and chance, to the loss; torch's generator is set from the
+step as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ class Lesson:
                 over = (loop.before + budget.spent) / total_seconds
                 done = over if plan.total_steps is None else step / plan.total_steps
                 latents, ids = (torch.from_numpy(each).to(plan.device) for each in supply.take(step, done))
-                value = loss(latents.float(), say(self.encoder, ids), np.random.default_rng([41, step]))
+                value = loss(latents.float(), ids, say(self.encoder, ids), np.random.default_rng([41, step]))
                 return value, {"cells": float(latents.shape[-1])}
 
             return loop.run(loss_of, budget, total_seconds, plan.max_steps)

@@ -1,7 +1,8 @@
 """Stage "transformer": pocket-mmdit, a small transformer in Stable Diffusion 3's layout (arXiv:2403.03206).
 
 Two streams of tokens, picture and words, meet in joint attention; queries and keys are normalised as in SD 3.5. It
-learns by flow matching on the cached latents of the pocket autoencoder, first at half the side, then at both.
+learns by flow matching on the cached latents of the pocket autoencoder, first at half the side, then at both; where the
+pocket model is there, from that as its tutor.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from modules.pocket.stages.lesson import Lesson, Plan, velocity_of
 from modules.pocket.stages.pictures import SIDE
 from modules.pocket.stages.scenery import Make, scene_batches
 from modules.pocket.stages.text import WIDTH
+from modules.pocket.stages.tutor import Tutor
 from modules.pocket.stages.words import Words
 from modules.training.journal import Budget, load_checkpoint
 
@@ -26,6 +28,8 @@ DROP = 0.1
 """Share of captions left empty."""
 RATES = (0.01, 1e-3)
 """Learning rates of Muon and Adam."""
+TAUGHT = 3.0
+"""Guidance that a tutor folds in."""
 STEPS = 20
 GUIDANCE = 2.5
 ABOUT = (
@@ -38,7 +42,7 @@ ABOUT = (
 
 
 def build_transformer(**changes: Any) -> Any:
-    """A fresh network for latents of SIDE pixels: six blocks 160 wide, 5.5 M parameters; `changes` to its config.
+    """A fresh network for latents of SIDE pixels: five blocks 160 wide, 4.5 M parameters; `changes` to its config.
 
     Modulation and the last layer start at zero (arXiv:2212.09748), so every block begins as doing nothing.
     """
@@ -49,7 +53,7 @@ def build_transformer(**changes: Any) -> Any:
         "patch_size": 2,
         "in_channels": 4,
         "out_channels": 4,
-        "num_layers": 6,
+        "num_layers": 5,
         "attention_head_dim": 32,
         "num_attention_heads": 5,
         "joint_attention_dim": 2 * WIDTH,
@@ -73,21 +77,24 @@ def train_transformer(
     plan: Plan | None = None,
     network: Any = None,
     makers: tuple[Make, Make] | None = None,
+    tutor: Tutor | None = None,
 ) -> dict[str, float]:
     """Trains until the budget or `plan.max_steps` end, resuming from `folder`/transformer.pt; gives the last figures.
 
     `total_seconds` is the whole training time over all resumptions. `network` and `makers` stand in for the family's
-    own. Raises FileNotFoundError where the stages "text" or "latents" have not been run.
+    own. What is learned is the velocity of each picture, or with a `tutor` what that says of the same latents.
+    Raises FileNotFoundError where the stages "text" or "latents" have not been run.
     """
     plan = plan or Plan()
     torch.manual_seed(0)
     lesson = Lesson(NAME, folder, network or build_transformer(), plan, RATES)
     lesson.show(even_times(STEPS), GUIDANCE)
 
-    def loss(clean: torch.Tensor, words: Words, lot: np.random.Generator) -> torch.Tensor:
+    def loss(clean: torch.Tensor, ids: torch.Tensor, words: Words, lot: np.random.Generator) -> torch.Tensor:
         times, noise = draw_times(lot, len(clean)).to(clean.device), torch.randn_like(clean)
-        said = velocity_of(lesson.loop.module, words)(mix(clean, noise, times), times)
-        return (said - (noise - clean)).square().mean()
+        seen = mix(clean, noise, times)
+        wanted = noise - clean if tutor is None else tutor.velocity(seen, times, ids)
+        return (velocity_of(lesson.loop.module, words)(seen, times) - wanted).square().mean()
 
     batches = makers or scene_batches(folder, plan.sides, plan.batch, DROP)
     return lesson.run(loss, batches, budget, total_seconds)
