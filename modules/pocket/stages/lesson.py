@@ -34,8 +34,8 @@ SHOWN = (
 """Prompts of the sample sheets."""
 
 Loss = Callable[[torch.Tensor, torch.Tensor, Words, np.random.Generator], torch.Tensor]
-"""From clean latents, token numbers, the words made of these, and chance, to the loss; torch's generator is set from the
-step as well."""
+"""From clean latents, token numbers, the words made of these, and chance, to the loss; torch's generator is set from
+the step as well."""
 
 
 @dataclass(frozen=True, slots=True)
