@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from modules.contracts.control import ControlUnit
 from modules.contracts.errors import UnknownModel
@@ -70,6 +70,8 @@ class PreprocessorEntry:
     """An image encoder looks at the picture, and the network is an IP-Adapter."""
     needs: str | None = None
     """What it lacks to work here, as one sentence; None for one that works."""
+    folder: Path | None = None
+    """The network that makes the map; None for one that needs none, or lacks it."""
 
 
 class Controls(Protocol):
@@ -87,6 +89,10 @@ class Controls(Protocol):
     def find_preprocessor(self, name: str) -> PreprocessorEntry:
         """The one of that name or alias. Raises `UnsupportedFeature` where it lacks something, `InvalidRequest` where
         there is none."""
+
+    def see(self, entry: PreprocessorEntry, image: Any) -> Any:
+        """The map that the entry's network makes of a picture, both uint8 arrays (H, W, 3). Blocks; raises
+        `BrokenModel`."""
 
     def detect(self, unit: ControlUnit) -> bytes:
         """What the unit's preprocessor makes of its picture, as PNG of the picture's size. Blocks; raises
@@ -114,6 +120,10 @@ class NoControls:
     def find_preprocessor(self, name: str) -> PreprocessorEntry:
         """Nothing is found."""
         raise UnknownModel(f"There is no preprocessor {name!r}; known are none.")
+
+    def see(self, entry: PreprocessorEntry, image: Any) -> Any:
+        """Nothing is found."""
+        raise UnknownModel(f"There is no preprocessor {entry.name!r}; known are none.")
 
     def detect(self, unit: ControlUnit) -> bytes:
         """Nothing is found."""

@@ -8,16 +8,24 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modules.contracts.control import ControlUnit
 from modules.contracts.controls import ControlEntry, PreprocessorEntry
 from modules.contracts.errors import BrokenModel, UnknownModel
 from modules.control import table
+from modules.control.annotators import equip
 from modules.control.encoders import find_encoder, is_encoder, say_missing
 from modules.control.inspection import inspect, short_hash
 from modules.sd_models.names import free_name, near_names
 from modules.sd_models.scan import PICKLES, find_files, signature
 from modules.support.paths import Paths
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from modules.control.preprocessors.networks import Annotators
 
 KIND, ADAPTERS, PROMPTERS = "controlnet", "t2i-adapter", "ip-adapter"
 """Kinds of files that are looked for."""
@@ -34,6 +42,8 @@ class ControlCatalog:
         self._known: dict[str, ControlEntry] = {}
         """By signature: a file that stayed as it was is not opened again."""
         self._entries: tuple[ControlEntry, ...] | None = None
+        self._preprocessors = table.ALL
+        self._annotators: Annotators | None = None
         self._due = False
         self._rested = 0.0
 
@@ -72,11 +82,21 @@ class ControlCatalog:
 
     def preprocessors(self) -> tuple[PreprocessorEntry, ...]:
         """All in display order, those that lack something included."""
-        return table.ALL
+        self.models()
+        return self._preprocessors
 
     def find_preprocessor(self, name: str) -> PreprocessorEntry:
         """The one of that name or alias. Raises `UnsupportedFeature` or `InvalidRequest`."""
-        return table.find_preprocessor(name)
+        return table.find_preprocessor(name, self.preprocessors())
+
+    def see(self, entry: PreprocessorEntry, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The map that the entry's network makes of a picture. Raises `BrokenModel`."""
+        from modules.control.preprocessors.networks import Annotators
+
+        with self._lock:
+            self._annotators = self._annotators or Annotators()
+        assert entry.folder is not None  # one without is not found
+        return self._annotators.see(entry.folder, image)
 
     def detect(self, unit: ControlUnit) -> bytes:
         """What the unit's preprocessor makes of its picture, as PNG, shuffled by the seed 0.
@@ -88,7 +108,7 @@ class ControlCatalog:
 
         entry = self.find_preprocessor(unit.module)
         buffer = io.BytesIO()
-        show(entry, unit).save(buffer, "PNG", compress_level=1)
+        show(entry, unit, self.see).save(buffer, "PNG", compress_level=1)
         return buffer.getvalue()
 
     def refresh(self) -> None:
@@ -98,6 +118,7 @@ class ControlCatalog:
         self.models()
 
     def _look(self) -> tuple[ControlEntry, ...]:
+        self._preprocessors = equip(table.ALL, self._paths.models, self._paths.hub)
         known, rows = {}, dict[str, ControlEntry]()
         for wanted, path in self._files():
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ from modules.control.preprocessors import lines, tones
 from modules.control.preprocessors.base import Numbers, Pixels, Preprocess
 
 Floats = NDArray[np.float32]
+See = Callable[[PreprocessorEntry, Pixels], Pixels]
+"""Makes a map by the network of an entry that has one."""
 HIDDEN = -1.0
 """Value of pixels that an inpaint ControlNet is to fill, as its authors trained it."""
 HALF = 127
@@ -46,7 +48,7 @@ FUNCTIONS: Mapping[str, Preprocess] = {
 """By the names of the table."""
 SEEDED = frozenset({"shuffle"})
 """Those whose map is another one for another seed."""
-HARD = frozenset({"canny", "scribble_xdog", "threshold", "segment_colors"})
+HARD = frozenset({"canny", "scribble_xdog", "threshold", "segment_colors", "seg_ufade20k"})
 """Those whose maps have a few colours only, which resizing must not mix."""
 
 
@@ -59,7 +61,9 @@ class Given:
     """(H, W), white where to act."""
 
 
-def make_map(entry: PreprocessorEntry, unit: ControlUnit, image: Pixels, target: Size | None, seed: int) -> Pixels:
+def make_map(
+    entry: PreprocessorEntry, unit: ControlUnit, image: Pixels, target: Size | None, seed: int, see: See
+) -> Pixels:
     """What the preprocessor makes of the picture, at the size at which it looked at it.
 
     `target` is the drawing's size, which pixel-perfect units go by; None is none. Numbers outside of what the
@@ -71,6 +75,8 @@ def make_map(entry: PreprocessorEntry, unit: ControlUnit, image: Pixels, target:
             height, width = image.shape[:2]
             wanted = perfect_side((width, height), target or (width, height), unit.resize_mode)
         image = scale_to(image, wanted)
+    if entry.folder is not None:
+        return see(entry, image)
     first, second = (*numbers_of(entry, unit), 0.0, 0.0)[:2]
     return FUNCTIONS[entry.name](image, Numbers(first, second, seed))
 
@@ -83,12 +89,12 @@ def numbers_of(entry: PreprocessorEntry, unit: ControlUnit) -> list[float]:
     ]
 
 
-def make_hint(entry: PreprocessorEntry, unit: ControlUnit, given: Given, size: Size, seed: int) -> Floats:
+def make_hint(entry: PreprocessorEntry, unit: ControlUnit, given: Given, size: Size, seed: int, see: See) -> Floats:
     """Shape (height, width, 3) of `size`, 0 to 1, and -1 where an inpaint ControlNet fills in.
 
     Raises `InvalidRequest` where the preprocessor wants a mask and there is none.
     """
-    found = make_map(entry, unit, given.image, size, seed)
+    found = make_map(entry, unit, given.image, size, seed, see)
     hint = fit(found, size, unit.resize_mode, hard=entry.name in HARD).astype(np.float32) / 255.0
     if entry.masked:
         if given.mask is None:

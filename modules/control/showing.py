@@ -11,16 +11,18 @@ from modules.contracts.control import ControlUnit
 from modules.contracts.controls import PreprocessorEntry
 from modules.contracts.errors import InvalidRequest
 from modules.control.geometry import resize
-from modules.control.hints import HALF, make_map
+from modules.control.hints import HALF, See, make_map
 from modules.control.preprocessors.base import Pixels
 
 
-def show(entry: PreprocessorEntry, unit: ControlUnit) -> Image.Image:
-    """The map of a unit whose picture and mask were decoded and encoded anew before. Raises `InvalidRequest` without a
-    picture, and without a mask where one is wanted."""
+def show(entry: PreprocessorEntry, unit: ControlUnit, see: See) -> Image.Image:
+    """The map of a unit whose picture and mask were decoded and encoded anew before; `see` looks with a network.
+
+    Raises `InvalidRequest` without a picture, and without a mask where one is wanted.
+    """
     if not unit.image:
         raise InvalidRequest("There is no picture for the preprocessor to look at; send one.")
-    found = make_map(entry, unit, pixels_of(Image.open(io.BytesIO(unit.image))), None, 0)
+    found = make_map(entry, unit, pixels_of(Image.open(io.BytesIO(unit.image))), None, 0, see)
     if entry.masked:
         if not unit.mask:
             raise InvalidRequest(f"The preprocessor {entry.name} wants a mask, white where to draw anew; send one.")

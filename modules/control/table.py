@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from modules.contracts.control import REFERENCE_ADAIN, REFERENCE_BOTH, REFERENCE_ONLY
 from modules.contracts.controls import PreprocessorEntry, Slider
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
+from modules.control.annotators import say_needs
 
 FIDELITY = Slider("Style Fidelity", 0.5, 0.0, 1.0, 0.01)
 """Share of the answer to the negative prompt that a reference leaves alone, in the mode `Balanced`."""
@@ -82,6 +85,18 @@ def _lacking(name: str, tag: str, needs: str, *aliases: str) -> PreprocessorEntr
     return PreprocessorEntry(name, name, (tag,), aliases, needs=f"The preprocessor {name} needs {needs}.")
 
 
+def _learned(name: str, tag: str, *aliases: str) -> PreprocessorEntry:
+    return PreprocessorEntry(name, name, (tag,), aliases, needs=say_needs(name))
+
+
+LEARNED = (
+    _learned("depth_midas", "Depth", "depth", "midas"),
+    _learned("depth_zoe", "Depth"),
+    _learned("depth_anything", "Depth"),
+    _learned("depth_anything_v2", "Depth"),
+    _learned("seg_ufade20k", "Segmentation", "segmentation"),
+)
+"""Those that work once their network is there."""
 _HED, _PIDI = "the network HED (ControlNetHED.pth, 29 MB)", "the network PiDiNet (table5_pidinet.pth, 3 MB)"
 _POSE = "the network OpenPose (body_pose_model.pth, 209 MB)"
 _HANDS = "the networks OpenPose for body, hand and face (209, 147 and 154 MB)"
@@ -102,12 +117,8 @@ MISSING = (
     _lacking("lineart_anime", "Lineart", "the network netG.pth (218 MB)"),
     _lacking("lineart_anime_denoise", "Lineart", "the network of MangaLineExtraction (134 MB)"),
     _lacking("mlsd", "MLSD", "the network M-LSD (mlsd_large_512_fp32.pth, 6 MB)", "mlsd_lines"),
-    _lacking("depth_midas", "Depth", "the network MiDaS (dpt_hybrid-midas-501f0c75.pt, 490 MB)", "depth", "midas"),
-    _lacking("depth_zoe", "Depth", "the network ZoeDepth (ZoeD_M12_N.pt, 1.4 GB)"),
     _lacking("depth_leres", "Depth", "the network LeReS (res101.pth, 530 MB)"),
     _lacking("depth_leres++", "Depth", "the networks LeReS and pix2pix (530 and 330 MB)", "depth_leres_boost"),
-    _lacking("depth_anything", "Depth", "the network Depth Anything (1.3 GB)"),
-    _lacking("depth_anything_v2", "Depth", "the network Depth Anything V2 (1.3 GB)"),
     _lacking("normal_bae", "NormalMap", "the network NormalBae (scannet.pt, 291 MB)"),
     _lacking("normal_midas", "NormalMap", "the network MiDaS (dpt_hybrid-midas-501f0c75.pt, 490 MB)", "normal_map"),
     _lacking("openpose", "OpenPose", _POSE),
@@ -118,7 +129,6 @@ MISSING = (
     _lacking("dw_openpose_full", "OpenPose", _DWPOSE),
     _lacking("seg_ofade20k", "Segmentation", f"{_ADE} (OneFormer, 906 MB)", "oneformer_ade20k"),
     _lacking("seg_ofcoco", "Segmentation", "the network OneFormer trained on COCO (906 MB)", "oneformer_coco"),
-    _lacking("seg_ufade20k", "Segmentation", f"{_ADE} (UniFormer, 508 MB)", "segmentation"),
     _lacking("inpaint_only", "Inpaint", "the result blended in while it is drawn; use inpaint from a picture instead"),
     _lacking("inpaint_only+lama", "Inpaint", "the network LaMa (204 MB)"),
     _lacking("tile_colorfix", "Tile", "colours corrected while it is drawn, which this version has not"),
@@ -129,22 +139,19 @@ MISSING = (
     _lacking("mediapipe_face", "OpenPose", "the networks of MediaPipe"),
 )
 """Names of the extension that clients may ask for."""
-ALL = (*WORKING, *MISSING)
+ALL = (*WORKING, *LEARNED, *MISSING)
 
 
-def find_preprocessor(name: str) -> PreprocessorEntry:
-    """The one of that name, label or alias, whatever its case; an empty name is `none`.
+def find_preprocessor(name: str, entries: Sequence[PreprocessorEntry] = ALL) -> PreprocessorEntry:
+    """The one of `entries` of that name, label or alias, whatever its case; an empty name is `none`.
 
     Raises `UnsupportedFeature` where it lacks something, `InvalidRequest` where there is none of that name.
     """
     wanted = name.strip().casefold() or "none"
-    for entry in ALL:
+    working = ", ".join(entry.name for entry in entries if entry.needs is None)
+    for entry in entries:
         if wanted in {word.casefold() for word in (entry.name, entry.label, *entry.aliases)}:
             if entry.needs is not None:
-                raise UnsupportedFeature(f"{entry.needs} Those that work here are {_listed()}.")
+                raise UnsupportedFeature(f"{entry.needs} Those that work here are {working}.")
             return entry
-    raise InvalidRequest(f"There is no preprocessor {name!r}; those that work here are {_listed()}.")
-
-
-def _listed() -> str:
-    return ", ".join(entry.name for entry in WORKING)
+    raise InvalidRequest(f"There is no preprocessor {name!r}; those that work here are {working}.")

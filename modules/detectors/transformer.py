@@ -2,56 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
-from modules.contracts.errors import BrokenModel
-from modules.contracts.plan import Placement
 from modules.detectors.base import Find, Pixels, Region, Wish, boxed
-from modules.sd_models.components import build_empty, fill, find_class, read_config
-from modules.sd_models.faults import blaming
-from modules.sd_models.folders import read_weights
-from modules.sd_models.tensors import read_tensors
+from modules.sd_models.vision import Look
 
 BOXES = frozenset({"YolosForObjectDetection", "DetrForObjectDetection"})
 SEGMENTS = frozenset({"SegformerForSemanticSegmentation"})
-MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's pictures, channel by channel, for folders that say nothing of it."""
-SIDE = 512
-"""Shorter side at which a picture is looked at where the folder says nothing."""
-MOST = 1333
-"""Longest side at which any picture is looked at."""
-STEP = 32
-"""Both sides are multiples of that many pixels."""
 NOTHING = frozenset({"no-object", "background", "n/a"})
 """Classes that stand for nothing in particular."""
 Call = Callable[..., Any]
-
-
-def load_network(folder: Path) -> Any:
-    """The network of a folder, on the CPU in fp32. Raises `BrokenModel`."""
-    with blaming(folder.name, "weights"):
-        config = json.loads((folder / "config.json").read_text("utf-8"))
-        kind = find_class(str(next(iter(config.get("architectures") or ()), "")))
-        tensors = read_tensors(read_weights(folder).files, Placement("cpu", "float32"))
-        network = build_empty(kind, read_config(kind, folder))
-        return fill(network, _renamed(network, tensors))
-
-
-def _renamed(network: Any, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors as this version of transformers calls them; files keep the names of the version that made them."""
-    from transformers.conversion_mapping import get_model_conversion_mapping
-    from transformers.core_model_loading import WeightRenaming, rename_source_key
-
-    changes = [change for change in get_model_conversion_mapping(network) if type(change) is WeightRenaming]
-    prefix, known = network.base_model_prefix, network.state_dict()
-    return {rename_source_key(name, changes, [], prefix, known)[0]: one for name, one in tensors.items()}
 
 
 def see_with(network: Any) -> Callable[..., tuple[torch.Tensor, ...]]:
@@ -69,10 +34,10 @@ def see_with(network: Any) -> Callable[..., tuple[torch.Tensor, ...]]:
 def make_finder(folder: Path, network: Any, call: Call) -> Find:
     """The detector; `call(pixels=...)` runs `see_with(network)`."""
     names = {int(number): str(name) for number, name in network.config.id2label.items()}
-    look, boxes = _looking(folder), type(network).__name__ in BOXES
+    look, boxes = Look.of(folder), type(network).__name__ in BOXES
 
     def find(image: Pixels, wish: Wish) -> list[Region]:
-        answer = call(pixels=_shown(image, look))
+        answer = call(pixels=look.show(image))
         rows = [one.detach().float().cpu() for one in answer]
         size = (image.shape[1], image.shape[0])
         return _boxes(rows[0][0], rows[1][0], size, names, wish) if boxes else _segments(rows[0], size, names, wish)
@@ -120,34 +85,3 @@ def _wanted(name: str, number: int, wish: Wish) -> bool:
     if not wish.classes:
         return name.casefold() not in NOTHING
     return name.casefold() in wish.classes or str(number) in wish.classes
-
-
-def _looking(folder: Path) -> dict[str, Any]:
-    """How the network was trained to see pictures, as its folder says."""
-    path = folder / "preprocessor_config.json"
-    try:
-        said = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    except (OSError, ValueError) as error:
-        raise BrokenModel(f"{folder.name}: preprocessor_config.json cannot be read: {error!s:.100}") from error
-    size = said.get("size") if isinstance(said, dict) else None
-    sides = size if isinstance(size, dict) else {"shortest_edge": size or SIDE}
-    return {"size": sides, "mean": said.get("image_mean") or MEAN, "spread": said.get("image_std") or SPREAD}
-
-
-def _shown(image: Pixels, look: Mapping[str, Any]) -> torch.Tensor:
-    """The picture as the network sees it, (1, 3, height, width)."""
-    height, width = image.shape[:2]
-    sides = look["size"]
-    if "height" in sides and "width" in sides:
-        seen = (int(sides["width"]), int(sides["height"]))
-    else:
-        short = float(sides.get("shortest_edge") or SIDE)
-        scale = min(short / min(height, width), float(sides.get("longest_edge") or MOST) / max(height, width))
-        seen = (_stepped(width * scale), _stepped(height * scale))
-    pixels = np.asarray(Image.fromarray(image).resize(seen, Image.Resampling.BILINEAR), np.float32) / 255
-    mean, spread = (torch.tensor(look[name]).reshape(1, 3, 1, 1) for name in ("mean", "spread"))
-    return (torch.from_numpy(pixels).permute(2, 0, 1)[None] - mean) / spread
-
-
-def _stepped(length: float) -> int:
-    return max(round(length / STEP), 1) * STEP

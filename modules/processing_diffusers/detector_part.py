@@ -16,7 +16,7 @@ from modules.contracts.errors import BrokenModel, UnknownModel
 from modules.detectors.base import Find, Pixels, Region, Shape, Wish, split_classes
 from modules.detectors.colours import find_colours, find_contrasts
 from modules.detectors.selection import select_masks
-from modules.detectors.transformer import load_network, make_finder, see_with
+from modules.detectors.transformer import make_finder, see_with
 from modules.detectors.yolo import load_yolo, load_yunet
 from modules.memory.residency import ModelPool
 from modules.processing_diffusers.multiplexer.call import Target
@@ -24,6 +24,7 @@ from modules.processing_diffusers.multiplexer.stand_in import Port
 from modules.processing_diffusers.pictures import decode_mask
 from modules.sd_models.components import size_of
 from modules.sd_models.scan import signature
+from modules.sd_models.vision import load_network
 
 POOL_BYTES = 2 << 30
 """Detectors that no job uses go when all together are larger."""

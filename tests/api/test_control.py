@@ -131,7 +131,7 @@ def test_detect(client, field):
     ("body", "words"),
     [
         ({"controlnet_module": "canny"}, "No image selected"),
-        ({"controlnet_module": "depth", "controlnet_images": [RED]}, "needs the network MiDaS"),
+        ({"controlnet_module": "depth", "controlnet_images": [RED]}, "needs a network such as Intel/dpt-hybrid-midas"),
         ({"controlnet_module": "cany", "controlnet_images": [RED]}, "no preprocessor 'cany'"),
         ({"controlnet_module": "inpaint", "controlnet_images": [RED]}, "0 masks came with 1 pictures"),
         ({"controlnet_images": ["!"]}, "controlnet_input_images[0]"),

@@ -159,7 +159,8 @@ def _saved(folder, network, size):
 def test_a_network_of_transformers_finds_boxes(tmp_path):
     from transformers import YolosConfig, YolosForObjectDetection
 
-    from modules.detectors.transformer import load_network, make_finder, see_with
+    from modules.detectors.transformer import make_finder, see_with
+    from modules.sd_models.vision import load_network
 
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
@@ -187,7 +188,8 @@ def test_a_network_of_transformers_finds_boxes(tmp_path):
 def test_a_segmenting_network_of_transformers_finds_classes(tmp_path):
     from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
-    from modules.detectors.transformer import load_network, make_finder, see_with
+    from modules.detectors.transformer import make_finder, see_with
+    from modules.sd_models.vision import load_network
 
     torch.manual_seed(0)
     config = SegformerConfig(

@@ -37,7 +37,8 @@ def _prepare(job: Job, use: ControlUse, count: int, material: Material | None, p
     entry = job.controls.catalog.find_preprocessor(use.module)
     size = (pass_plan.width, pass_plan.height)
     shown = [
-        make_hint(entry, use.unit, given, size, 0).transpose(2, 0, 1) for given in sources_of(use, entry, material)
+        make_hint(entry, use.unit, given, size, 0, job.controls.catalog.see).transpose(2, 0, 1)
+        for given in sources_of(use, entry, material)
     ]
     # The same draw from the posterior for every picture, so that one of a batch is what it would be alone.
     generators = [make_generator(0, "reference") for _ in shown]

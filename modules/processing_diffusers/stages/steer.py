@@ -13,7 +13,7 @@ from modules.contracts.control import ControlUnit
 from modules.contracts.controls import PreprocessorEntry
 from modules.contracts.plan import ControlUse, PassPlan, PicturePlan
 from modules.control.geometry import fit
-from modules.control.hints import SEEDED, Given, make_hint, region_of
+from modules.control.hints import SEEDED, Given, See, make_hint, region_of
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.pictures import decode_mask, decode_picture
 from modules.processing_diffusers.stages.begin import Material, Repaint
@@ -36,7 +36,7 @@ def prepare_steering(
         entry = job.controls.catalog.find_preprocessor(use.module)
         sources = list(sources_of(use, entry, material))
         drawn = [
-            _hint(use.unit, entry, sources[place % len(sources)], size, picture.seed)
+            _hint(use.unit, entry, sources[place % len(sources)], size, picture.seed, job.controls.catalog.see)
             for place, picture in enumerate(pictures[: _differing(entry, sources, pictures)])
         ]
         hints, regions = (torch.from_numpy(np.stack(column)).to(device) for column in zip(*drawn, strict=True))
@@ -59,10 +59,10 @@ def _differing(entry: PreprocessorEntry, sources: Sequence[Given], pictures: Seq
 
 
 def _hint(
-    unit: ControlUnit, entry: PreprocessorEntry, given: Given, size: tuple[int, int], seed: int
+    unit: ControlUnit, entry: PreprocessorEntry, given: Given, size: tuple[int, int], seed: int, see: See
 ) -> tuple[np.ndarray, np.ndarray]:
     """Hint (3, height, width) and region (1, height, width) as fp32."""
-    hint = np.ascontiguousarray(make_hint(entry, unit, given, size, seed).transpose(2, 0, 1))
+    hint = np.ascontiguousarray(make_hint(entry, unit, given, size, seed, see).transpose(2, 0, 1))
     return hint, region_of(given, size, unit.resize_mode)[None].astype(np.float32) / 255.0
 
 

@@ -1,0 +1,92 @@
+"""Maps that networks make: how near everything is, and what it is, coloured as segmentation ControlNets learned it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from modules.control.preprocessors.base import Pixels, as_rgb
+from modules.memory.residency import ModelPool
+from modules.sd_models.components import size_of
+from modules.sd_models.scan import signature
+from modules.sd_models.vision import Look, load_network
+
+POOL_BYTES = 2 << 30
+"""Networks that nobody looks with go when all together are larger."""
+KEPT = 2
+"""Networks that stay in memory."""
+NEAR, FAR = 2.0, 85.0
+"""Percentiles of distances that become white and black, as depth ControlNets were trained on metric depth."""
+PALETTE = np.frombuffer(
+    bytes.fromhex(
+        "787878 b47878 06e6e6 503232 04c803 787850 8c8c8c cc05ff e6e6e6 04fa07 e005ff ebff07 96053d 787846 08ff33 "
+        "ff0652 8fff8c ccff04 ff3307 cc4603 0066c8 3de6fa ff0633 0b66ff ff0747 ff09e0 0907e6 dcdcdc ff095c 7009ff "
+        "08ffd6 07ffe0 ffb806 0aff47 ff290a 07ffff e0ff08 6608ff ff3d06 ffc207 ff7a08 00ff14 ff0829 ff0599 0633ff "
+        "eb0cff a09614 00a3ff 8c8c8c fa0a0f 14ff00 1fff00 ff1f00 ffe000 99ff00 0000ff ff4700 00ebff 00adff 1f00ff "
+        "0bc8c8 ff5200 00fff5 003dff 00ff70 00ff85 ff0000 ffa300 ff6600 c2ff00 008fff 33ff00 0052ff 00ff29 00ffad "
+        "0a00ff adff00 00ff99 ff5c00 ff00ff ff00f5 ff0066 ffad00 ff0014 ffb8b8 001fff 00ff3d 0047ff ff00cc 00ffc2 "
+        "00ff52 000aff 0070ff 3300ff 00c2ff 007aff 00ffa3 ff9900 00ff0a ff7000 8fff00 5200ff a3ff00 ffeb00 08b8aa "
+        "8500ff 00ff5c b800ff ff001f 00b8ff 00d6ff ff0070 5cff00 00e0ff 70e0ff 46b8a0 a300ff 9900ff 47ff00 ff00a3 "
+        "ffcc00 ff008f 00ffeb 85ff00 ff00eb f500ff ff007a fff500 0abed4 d6ff00 00ccff 1400ff ffff00 0099ff 0029ff "
+        "00ffcc 2900ff 29ff00 ad00ff 00f5ff 4700ff 7a00ff 00ffb8 005cff b8ff00 0085ff ffd600 19c2c2 66ff00 5c00ff "
+    ),
+    np.uint8,
+).reshape(-1, 3)
+"""Colours of the 150 classes of ADE20K in order, (150, 3); two of them are alike there as well."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Loaded:
+    network: Any
+    look: Look
+
+
+class Annotators:
+    """The networks in memory, on the CPU in fp32. Safe from any thread."""
+
+    def __init__(self) -> None:
+        self._pool: ModelPool[str, _Loaded] = ModelPool(
+            budget=POOL_BYTES, limit=KEPT, size_of=lambda loaded: size_of({"annotator": loaded.network})
+        )
+
+    def see(self, folder: Path, image: Pixels) -> Pixels:
+        """The map that the folder's network makes, of the picture's size. Raises `BrokenModel`."""
+        with self._pool.lease(signature(folder)[0], lambda: _Loaded(load_network(folder), Look.of(folder))) as loaded:
+            with torch.no_grad():
+                said = loaded.network(pixel_values=loaded.look.show(image))
+            depth = getattr(said, "predicted_depth", None)
+            if depth is None:
+                return _colour(said.logits, image.shape[:2])
+            return as_rgb(_brighten(_grown(depth[:, None], image.shape[:2])[0, 0], is_metric(loaded.network.config)))
+
+    def empty(self) -> None:
+        """Let go of all that nobody looks with."""
+        self._pool.evict_all()
+
+
+def is_metric(config: Any) -> bool:
+    """Whether a depth network says distances; others say how near things are."""
+    return config.model_type == "zoedepth" or getattr(config, "depth_estimation_type", None) == "metric"
+
+
+def _grown(planes: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+    return torch.nn.functional.interpolate(planes.float(), size, mode="bilinear", align_corners=False)
+
+
+def _brighten(depth: torch.Tensor, metric: bool) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """What is near bright, 0 to 255; black where everything is equally far."""
+    plane = depth.numpy()
+    low, high = np.percentile(plane, (NEAR, FAR)) if metric else (plane.min(), plane.max())
+    if not high > low:
+        return np.zeros_like(plane)
+    share = np.clip((plane - low) / (high - low), 0, 1)
+    return np.asarray((1 - share if metric else share) * 255, np.float32)
+
+
+def _colour(logits: torch.Tensor, size: tuple[int, ...]) -> Pixels:
+    """Each pixel in the colour of its likeliest class."""
+    return np.asarray(PALETTE[_grown(logits, size)[0].argmax(0).numpy()])
