@@ -72,6 +72,8 @@ class PreprocessorEntry:
     """What it lacks to work here, as one sentence; None for one that works."""
     folder: Path | None = None
     """The network that makes the map; None for one that needs none, or lacks it."""
+    finder: Path | None = None
+    """The network that finds the people whom it looks at one by one; None where there is none."""
 
 
 class Controls(Protocol):

@@ -13,6 +13,10 @@ FOLDER = "annotators"
 """Below the models folder; what was fetched from the hub is looked at as well."""
 LABELS = 150
 """Classes of ADE20K, which segmentation ControlNets were trained on."""
+FINDERS = ("YolosForObjectDetection", "DetrForObjectDetection")
+DETECTORS = "detectors"
+"""Where those that find people may stand, too."""
+POSES = "openpose"
 PARTED = ("SegformerForSemanticSegmentation", "UperNetForSemanticSegmentation")
 
 
@@ -49,6 +53,7 @@ WANTED = {
     "depth_anything_v2": Wanted(
         ("DepthAnythingForDepthEstimation",), "depth-anything/Depth-Anything-V2-Small-hf", "99 MB", named="v2"
     ),
+    "openpose": Wanted(("VitPoseForPoseEstimation",), "usyd-community/vitpose-base-simple", "344 MB"),
     "seg_ufade20k": Wanted(PARTED, "nvidia/segformer-b0-finetuned-ade-512-512", "15 MB", labels=LABELS),
 }
 """By the names of the table."""
@@ -66,19 +71,35 @@ def say_needs(name: str) -> str:
 def equip(entries: Sequence[PreprocessorEntry], models: Path, hub: Path) -> tuple[PreprocessorEntry, ...]:
     """The entries, those with the network they need that have one; the installation's own before the hub's."""
     there = list(_folders(models, hub))
+    finders = (path for _, path, config in there if _finds_people(config))
+    finder = next(finders, None)
     found = []
     for entry in entries:
         wanted = WANTED.get(entry.name)
         folder = None
         if wanted is not None:
             folder = next((path for name, path, config in there if wanted.fits(name, config)), None)
-        found.append(entry if folder is None else replace(entry, folder=folder, needs=None))
+        if folder is None:
+            found.append(entry)
+        else:
+            found.append(replace(entry, folder=folder, needs=None, finder=finder if entry.name == POSES else None))
     return tuple(found)
+
+
+def _finds_people(config: dict[str, object]) -> bool:
+    kinds, names = config.get("architectures"), config.get("id2label")
+    return (
+        isinstance(kinds, list)
+        and bool(set(kinds) & set(FINDERS))
+        and isinstance(names, dict)
+        and "person" in {str(name).casefold() for name in names.values()}
+    )
 
 
 def _folders(models: Path, hub: Path) -> Iterator[tuple[str, Path, dict[str, object]]]:
     """Names, places and configs of all that may be one."""
     places = [(path.parent.name, path.parent) for path in sorted((models / FOLDER).glob("*/config.json"))]
+    places += [(path.parent.name, path.parent) for path in sorted((models / DETECTORS).glob("*/config.json"))]
     places += [(path.parents[2].name, path.parent) for path in sorted(hub.glob("models--*/snapshots/*/config.json"))]
     for name, folder in places:
         try:

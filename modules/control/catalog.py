@@ -96,7 +96,7 @@ class ControlCatalog:
         with self._lock:
             self._annotators = self._annotators or Annotators()
         assert entry.folder is not None  # one without is not found
-        return self._annotators.see(entry.folder, image)
+        return self._annotators.see(entry.folder, image, entry.finder)
 
     def detect(self, unit: ControlUnit) -> bytes:
         """What the unit's preprocessor makes of its picture, as PNG, shuffled by the seed 0.

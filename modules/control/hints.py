@@ -48,7 +48,7 @@ FUNCTIONS: Mapping[str, Preprocess] = {
 """By the names of the table."""
 SEEDED = frozenset({"shuffle"})
 """Those whose map is another one for another seed."""
-HARD = frozenset({"canny", "scribble_xdog", "threshold", "segment_colors", "seg_ufade20k"})
+HARD = frozenset({"canny", "scribble_xdog", "threshold", "segment_colors", "seg_ufade20k", "openpose"})
 """Those whose maps have a few colours only, which resizing must not mix."""
 
 

@@ -94,11 +94,11 @@ LEARNED = (
     _learned("depth_zoe", "Depth"),
     _learned("depth_anything", "Depth"),
     _learned("depth_anything_v2", "Depth"),
+    _learned("openpose", "OpenPose"),
     _learned("seg_ufade20k", "Segmentation", "segmentation"),
 )
 """Those that work once their network is there."""
 _HED, _PIDI = "the network HED (ControlNetHED.pth, 29 MB)", "the network PiDiNet (table5_pidinet.pth, 3 MB)"
-_POSE = "the network OpenPose (body_pose_model.pth, 209 MB)"
 _HANDS = "the networks OpenPose for body, hand and face (209, 147 and 154 MB)"
 _DWPOSE = "the networks DWPose (yolox_l.onnx, 217 MB, and dw-ll_ucoco_384.onnx, 134 MB)"
 _ADE = "a segmentation network trained on ADE20K"
@@ -121,7 +121,6 @@ MISSING = (
     _lacking("depth_leres++", "Depth", "the networks LeReS and pix2pix (530 and 330 MB)", "depth_leres_boost"),
     _lacking("normal_bae", "NormalMap", "the network NormalBae (scannet.pt, 291 MB)"),
     _lacking("normal_midas", "NormalMap", "the network MiDaS (dpt_hybrid-midas-501f0c75.pt, 490 MB)", "normal_map"),
-    _lacking("openpose", "OpenPose", _POSE),
     _lacking("openpose_hand", "OpenPose", _HANDS),
     _lacking("openpose_face", "OpenPose", _HANDS),
     _lacking("openpose_faceonly", "OpenPose", _HANDS),

@@ -50,6 +50,7 @@ CLASSES = {
     "DetrForObjectDetection": "transformers.models.detr.modeling_detr",
     "SegformerForSemanticSegmentation": "transformers.models.segformer.modeling_segformer",
     "UperNetForSemanticSegmentation": "transformers.models.upernet.modeling_upernet",
+    "VitPoseForPoseEstimation": "transformers.models.vitpose.modeling_vitpose",
     "DPTForDepthEstimation": "transformers.models.dpt.modeling_dpt",
     "ZoeDepthForDepthEstimation": "transformers.models.zoedepth.modeling_zoedepth",
     "DepthAnythingForDepthEstimation": "transformers.models.depth_anything.modeling_depth_anything",

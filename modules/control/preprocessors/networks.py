@@ -1,8 +1,10 @@
-"""Maps that networks make: how near everything is, and what it is, coloured as segmentation ControlNets learned it."""
+"""Maps that networks make: how near everything is, what it is in the colours of its kind, and how people stand."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import torch
 
 from modules.control.preprocessors.base import Pixels, as_rgb
+from modules.control.preprocessors.poses import Cutting, draw_figures, to_openpose
 from modules.memory.residency import ModelPool
 from modules.sd_models.components import size_of
 from modules.sd_models.scan import signature
@@ -17,10 +20,12 @@ from modules.sd_models.vision import Look, load_network
 
 POOL_BYTES = 2 << 30
 """Networks that nobody looks with go when all together are larger."""
-KEPT = 2
+KEPT = 3
 """Networks that stay in memory."""
 NEAR, FAR = 2.0, 85.0
 """Percentiles of distances that become white and black, as depth ControlNets were trained on metric depth."""
+PERSON, SURE = "person", 0.5
+"""Whom poses are of, and how sure a detector has to be."""
 PALETTE = np.frombuffer(
     bytes.fromhex(
         "787878 b47878 06e6e6 503232 04c803 787850 8c8c8c cc05ff e6e6e6 04fa07 e005ff ebff07 96053d 787846 08ff33 "
@@ -53,9 +58,15 @@ class Annotators:
             budget=POOL_BYTES, limit=KEPT, size_of=lambda loaded: size_of({"annotator": loaded.network})
         )
 
-    def see(self, folder: Path, image: Pixels) -> Pixels:
-        """The map that the folder's network makes, of the picture's size. Raises `BrokenModel`."""
-        with self._pool.lease(signature(folder)[0], lambda: _Loaded(load_network(folder), Look.of(folder))) as loaded:
+    def see(self, folder: Path, image: Pixels, finder: Path | None = None) -> Pixels:
+        """The map that the folder's network makes, of the picture's size. Raises `BrokenModel`.
+
+        A network of poses looks at each person whom the `finder`'s network finds; without one, at the picture as at one
+        person.
+        """
+        with self._lease(folder) as loaded:
+            if loaded.network.config.model_type == "vitpose":
+                return _draw_people(loaded, image, self._find_people(finder, image))
             with torch.no_grad():
                 said = loaded.network(pixel_values=loaded.look.show(image))
             depth = getattr(said, "predicted_depth", None)
@@ -63,9 +74,43 @@ class Annotators:
                 return _colour(said.logits, image.shape[:2])
             return as_rgb(_brighten(_grown(depth[:, None], image.shape[:2])[0, 0], is_metric(loaded.network.config)))
 
+    def _lease(self, folder: Path) -> contextlib.AbstractContextManager[_Loaded]:
+        return self._pool.lease(signature(folder)[0], lambda: _Loaded(load_network(folder), Look.of(folder)))
+
+    def _find_people(self, finder: Path | None, image: Pixels) -> list[list[float]]:
+        """Boxes (left, top, right, bottom) in pixels."""
+        height, width = image.shape[:2]
+        if finder is None:
+            return [[0, 0, width - 1, height - 1]]
+        with self._lease(finder) as loaded, torch.no_grad():
+            said = loaded.network(pixel_values=loaded.look.show(image))
+            names = {int(number): str(name).casefold() for number, name in loaded.network.config.id2label.items()}
+        scores, numbers = said.logits[0].softmax(-1)[:, :-1].max(-1)
+        found = []
+        for score, number, (x, y, across, down) in zip(scores, numbers, said.pred_boxes[0], strict=True):
+            if names.get(int(number)) == PERSON and score >= SURE:
+                sides = torch.stack([x - across / 2, y - down / 2, x + across / 2, y + down / 2])
+                found.append((sides * torch.tensor([width, height, width, height])).tolist())
+        return found
+
     def empty(self) -> None:
         """Let go of all that nobody looks with."""
         self._pool.evict_all()
+
+
+def _draw_people(loaded: _Loaded, image: Pixels, boxes: Sequence[Sequence[float]]) -> Pixels:
+    """The figure of each person on black."""
+    config, people = loaded.network.config, []
+    height, width = config.backbone_config.image_size
+    # Networks of several experts were trained on several data sets, of which COCO is the first.
+    experts = {"dataset_index": torch.zeros(1, dtype=torch.long)} if config.backbone_config.num_experts > 1 else {}
+    for box in boxes:
+        cutting = Cutting.of(box, width / height)
+        shown = replace(loaded.look, sides={"height": height, "width": width}, keeps_ratio=False)
+        with torch.no_grad():
+            said = loaded.network(pixel_values=shown.show(cutting.cut(image, (width, height))), **experts)
+        people.append(to_openpose(cutting.find_points(said.heatmaps[0].numpy())))
+    return draw_figures(people, image.shape[:2])
 
 
 def is_metric(config: Any) -> bool:
