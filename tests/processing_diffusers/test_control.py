@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from modules.contracts.control import CONTROL, HIGH_ONLY, LOW_ONLY, PROMPT, ControlParams, ControlUnit
+from modules.contracts.control import CONTROL, HIGH_ONLY, LOW_ONLY, PROMPT, ControlParams, ControlUnit, HintParams
 from modules.contracts.errors import BrokenModel, InvalidRequest, UnknownModel, UnsupportedFeature
 from modules.contracts.infotext import parse, to_request
 from modules.contracts.request import GenerationRequest, HiresParams, ImageParams, InpaintParams
-from tests.factories import controls
+from tests.factories import annotators, controls
 from tests.processing_diffusers.conftest import CLOSE, apart, ask, encode, held_back, in_threads, make_engine, speckled
 
 
@@ -55,6 +55,7 @@ def studio(tmp_path_factory, tiny_sd15_folder, tiny_sd15_inpaint_folder, tiny_sd
 
     control = controls.build_control(tiny_sd15_folder, seed=1)
     control.save_pretrained(nets / "tiny-control")
+    annotators.write(models / "annotators" / "tiny-depth", annotators.build_dpt())
     save_file(control.state_dict(), nets / "tiny-file.safetensors")
     controls.save_ldm(control, nets / "tiny-ldm.safetensors")
     controls.build_control(tiny_sd15_folder, seed=2).save_pretrained(nets / "tiny-other")
@@ -104,6 +105,14 @@ def test_file_folder_and_the_authors_own_names_are_the_same_network(draw):
     folder = draw(steered(unit()))
     assert apart(folder, draw(steered(unit("tiny-file")))) == 0
     assert apart(folder, draw(steered(unit("tiny-ldm")))) < CLOSE
+
+
+def test_a_map_that_a_network_made_steers_as_the_map_itself(studio, draw):
+    picture = unit(module="depth_midas", image=encode(speckled()), hint=HintParams(pixel_perfect=True))
+    shown = studio.engine.controls.controls.detect(picture)
+    seen = draw(steered(picture))
+    assert torch.equal(seen, draw(steered(unit(image=shown))))
+    assert apart(seen, draw(steered(unit(image=encode(speckled()))))) > CLOSE
 
 
 def test_units_add_up(draw):
@@ -353,7 +362,12 @@ def test_sdxl_and_the_conditions_of_a_union(draw):
         (unit(image=b"no picture"), None, InvalidRequest, "The picture of ControlNet unit 0"),
         (unit(weight=2.5), None, InvalidRequest, "allowed is 0 to 2"),
         (unit(guidance_start=0.6, guidance_end=0.6), None, InvalidRequest, "start before it ends"),
-        (unit(module="openpose"), None, UnsupportedFeature, "needs the network OpenPose"),
+        (
+            unit(module="openpose"),
+            None,
+            UnsupportedFeature,
+            "needs a network such as usyd-community/vitpose-base-simple",
+        ),
         (unit(module="canary"), None, InvalidRequest, "those that work here are none, canny"),
         (unit(module="inpaint"), None, InvalidRequest, "wants a mask"),
     ],
