@@ -68,7 +68,7 @@ def tiny_sana(folder: Path) -> Path:
             "transformer": SanaTransformer2DModel(
                 num_attention_heads=4,
                 attention_head_dim=8,
-                num_layers=1,
+                num_layers=2,
                 num_cross_attention_heads=2,
                 cross_attention_head_dim=16,
                 cross_attention_dim=32,

@@ -23,7 +23,7 @@ def tiny_qwen_image(folder: Path, *, pipeline: str = "QwenImagePipeline") -> Pat
             "text_encoder": seeing_reader(pieces),
             "tokenizer": ("transformers", "Qwen2Tokenizer"),
             "transformer": QwenImageTransformer2DModel(
-                num_layers=1,
+                num_layers=2,
                 attention_head_dim=16,
                 num_attention_heads=2,
                 joint_attention_dim=32,

@@ -15,7 +15,7 @@ from modules.contracts.cache import ABILITIES, AUTOMATIC, DEEP, FIRST_BLOCK, FOR
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.features import FeatureParams
 from modules.contracts.infotext import parse, to_request
-from modules.contracts.request import CacheParams, GenerationRequest, SamplingParams
+from modules.contracts.request import CacheParams, GenerationRequest, ImageParams, SamplingParams
 from modules.networks.rows import ModuleShelf
 from modules.processing_diffusers.inside.block_cache import FirstBlock, TaylorSeer, find_blocks
 from modules.processing_diffusers.inside.deep_cache import DeepCache, find_skipped
@@ -24,11 +24,14 @@ from modules.processing_diffusers.networks_part import Clock
 from modules.sd_models.families import load_families
 from modules.support.paths import ROOT
 from tests.factories.families import BUILDERS
-from tests.processing_diffusers.conftest import CLOSE, apart, ask, in_threads, make_engine
+from tests.processing_diffusers.conftest import CLOSE, apart, ask, encode, in_threads, make_engine, speckled
 
 FAMILIES = {family.id: family for family in load_families(ROOT / "configs" / "families.json")}
-TRANSFORMERS = ("sd3", "flux", "chroma", "pixart", "z-image", "lumina2")
 UNETS = ("sd15", "sdxl")
+ALIKE = frozenset({"flux-schnell", "qwen-image-edit-plus"})
+TRANSFORMERS = tuple(
+    sorted(name for name, row in FAMILIES.items() if "taylor_seer" in row.capabilities and name not in ALIKE)
+)
 SEEN = 1e-6
 
 
@@ -40,6 +43,8 @@ def cached(method, **values):
 def wish(model, method=None, *, steps=4, **groups):
     """A request of some steps, with that cache or none."""
     cache = CacheParams() if method is None else method
+    if "txt2img" not in FAMILIES[model].capabilities:
+        groups.setdefault("image", ImageParams((encode(speckled()),), 0.9))
     return ask(model=model, sampler=None, steps=steps, cache=cache, **groups)
 
 

@@ -19,7 +19,7 @@ import torch
 
 from modules.processing_diffusers.inside.step_cache import Forward, computed_by
 
-LISTS = ("transformer_blocks", "single_transformer_blocks", "layers")
+LISTS = ("joint_transformer_blocks", "transformer_blocks", "single_transformer_blocks", "layers", "blocks")
 """What transformers call their blocks, in the order in which they are called."""
 WORDS = "encoder_hidden_states"
 Pair = tuple[torch.Tensor, torch.Tensor | None]
