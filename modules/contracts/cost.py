@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+from modules.contracts.detailer import PROMPT, Detail
 from modules.contracts.enlarging import png_size, sizes_of
-from modules.contracts.request import DetailerParams, GenerationRequest
+from modules.contracts.request import GenerationRequest
 from modules.contracts.style import STATISTICS
+from modules.contracts.work_beside import networks_share, regions_of, rows_beside
 
 _AND = re.compile(r"\bAND\b")
 NATIVE_PIXELS = 512 * 512
@@ -69,13 +71,16 @@ def pictures_of(request: GenerationRequest) -> int:
 def work_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> float:
     """The size of a job in megapixel-steps over all of its pictures, both passes of a hires one included.
 
-    Two rows of a model call count as one, so that a picture of plain guidance has its own size. Making pictures larger
-    counts as one step at the size that comes out, for each upscaler. A detail counts with one region a picture.
+    Two rows of a model call count as one, so that a picture of plain guidance has its own size; what ControlNets,
+    references, image prompts, networks and a style add to a call counts in rows as well (`rows_beside`). Making
+    pictures larger counts as one step at the size that comes out, for each upscaler. A detail counts with the regions
+    that may be expected (`regions_of`), which neither ControlNets nor references see.
     """
     if request.enlarge is not None:
         made = sum(size.whole[0] * size.whole[1] for size in sizes_of(request.enlarge))
         return made * len(request.enlarge.shares) / 1e6
     hires = request.hires
+    bound, free = rows_of(request)
     pixels, steps = float(pixels_of(request, native)), float(request.steps)
     if request.first_pass:
         steps = 0.0
@@ -83,19 +88,23 @@ def work_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> float:
         steps = 1.0  # nothing is drawn; looking at all pixels is not nothing
     elif request.image is not None:
         steps = share_run(request.steps, request.style.anew(request.image.denoising_strength))
-    total = pixels * steps
+    total = pixels * steps * (bound + free + rows_beside(request, bound, free, hires=False))
     if hires.enabled and hires.denoising_strength > 0:  # its schedule is made longer, so that all its steps are run
         larger = float(hires.resize_width * hires.resize_height) or pixels * hires.scale**2
-        total += larger * (hires.steps or request.steps)
-    total += sum(_detail_work(request, detail.detailer, native) for detail in request.details)
-    return total * rows_of(request) / 2 * pictures_of(request) / 1e6
+        total += (
+            larger * (hires.steps or request.steps) * (bound + free + rows_beside(request, bound, free, hires=True))
+        )
+    total += sum(_detail_work(request, detail, native) for detail in request.details) * (bound + free)
+    return total / 2 * pictures_of(request) / 1e6
 
 
-def _detail_work(request: GenerationRequest, detailer: DetailerParams, native: int) -> float:
-    """Pixel-steps of a detail with one region: how many there are is known once the picture is there."""
-    side = native**0.5
+def _detail_work(request: GenerationRequest, detail: Detail, native: int) -> float:
+    """Pixel-steps of a detail, with what networks of its words add."""
+    side, detailer = native**0.5, detail.detailer
     pixels = (detailer.width or side) * (detailer.height or side)
-    return pixels * share_run(detailer.steps or request.steps, detailer.strength)
+    text = detailer.prompt.replace(PROMPT, request.prompt.text) or request.prompt.text
+    each = pixels * share_run(detailer.steps or request.steps, detailer.strength) * (1 + networks_share(text))
+    return regions_of(detail) * each
 
 
 def share_run(steps: int, strength: float) -> int:
@@ -103,8 +112,9 @@ def share_run(steps: int, strength: float) -> int:
     return int(min(strength, 0.999) * steps) + 1 if strength > 0 else 0
 
 
-def rows_of(request: GenerationRequest) -> float:
-    """How many rows a picture has in a model call, on average over the steps: two where nothing special is asked for.
+def rows_of(request: GenerationRequest) -> tuple[float, float]:
+    """How many rows a picture has in a model call, on average over the steps: those of its prompts, and those without;
+    one and one where nothing special is asked for.
 
     A prompt that joins n of them with `AND` has n + 1. Perp-Neg adds one where there is a negative prompt, each branch
     of guidance one a prompt. Outside the window of guidance there is only the prompt.
@@ -117,4 +127,4 @@ def rows_of(request: GenerationRequest) -> float:
     inside = min(max(guidance.end - guidance.start, 0.0), 1.0)
     # What AND joins is mixed round the unguided answer at every step.
     unguided = inside * (1 + across) if count == 1 else 1 + inside * across
-    return count * (1 + request.attention.rows()) + unguided
+    return count * (1 + request.attention.rows()), unguided

@@ -23,6 +23,8 @@ MASK = "Mask"
 """The detector that takes a mask which came with the request."""
 COLOUR = "Colour"
 """The detector that needs to be told a colour."""
+PROMPT, PART, SKIP = "[PROMPT]", "[SEP]", "[SKIP]"
+"""ADetailer's words: the picture's own prompt, the end of a region's prompt, a region that is left as it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,21 @@
 
 The model of the peak, in bytes:
 
-    weights(measures) + max(denoise(rows), decode(pictures))
-    denoise = rows · tokens · width · bytes · DENOISER_LIVE
+    beside + weights(measures) + max(denoise(rows), decode(pictures))
+    denoise = rows · tokens · width · bytes · (DENOISER_LIVE + what ControlNets and adapters hand in)
               + rows · heads · tokens² · bytes · SCORES, where attention is quadratic (one head under attention_slicing)
     decode  = pictures · pixels · vae width · vae bytes · VAE_LIVE
               + pictures · cells² · vae bytes · SCORES, where attention is quadratic
               (one picture under vae_slicing, at most one tile under vae_tiling)
 
 `weights` is everything that sits on the device at once: all parts, all but the text encoders, the largest part
-(model_offload) or one leaf (sequential_offload). The two LIVE constants say how many full-size activations are alive
+(model_offload) or one leaf (sequential_offload). `beside` is the weights of ControlNets, adapters, image encoders,
+networks and detectors, which no measure moves. The two LIVE constants say how many full-size activations are alive
 together, and SCORES how many score matrices. They were counted on the real architectures with tensors that have shapes
 but no memory (SD 1.5: 26.0 in the denoiser at every size and batch, SD 3: 18.0, SDXL: 15.8; decoder 6.0, encoder 5.0;
-four score matrices). What a device adds (workspace of its convolutions, fragmentation) is still to be measured there.
+four score matrices). In the same way were counted the tensors that a ControlNet hands to a UNet: 5.1 for SD 1.5 and
+SDXL; 2.1 and 0.6 more are alive inside the UNet with them than without. What a device adds (workspace of its
+convolutions, fragmentation) is still to be measured there.
 """
 
 from __future__ import annotations
@@ -26,6 +29,11 @@ from modules.support.latent_shape import factor_of, width_of
 
 DENOISER_LIVE = 26
 VAE_LIVE = 6
+STEERED_LIVE = 12
+"""With ControlNets: what one hands in (5.1) as its lane holds it, once more in a call merged of several lanes, and what
+the denoiser makes of it (2.1). What several say is added up before."""
+ADAPTED_LIVE = 4
+"""With T2I-Adapters: 1.8 for each, held as above."""
 SCORES = 4
 LEAF_BYTES = 64 << 20
 """Room for the largest layer that sequential offload brings to the device, where it was not measured."""
@@ -38,6 +46,21 @@ SEQUENTIAL = "sequential_offload"
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """What a job has beside its model."""
+
+    weights: int = 0
+    """Bytes on the device of ControlNets, adapters, networks and the like, under any measure."""
+    there: int = 0
+    """Bytes of them that are on the device already."""
+    live: int = 0
+    """Full-size activations of each row that they hand to the denoiser."""
+
+
+NOTHING = Beside()
+
+
+@dataclass(frozen=True, slots=True)
 class ModelBytes:
     """Bytes of the weights of each group, in the precision they are computed in."""
 
@@ -46,10 +69,11 @@ class ModelBytes:
     vae: int = 0
     layer: int = LEAF_BYTES
     """What the largest layer holds by itself."""
+    beside: Beside = NOTHING
 
     @property
     def total(self) -> int:
-        """All groups."""
+        """All groups of the model itself."""
         return self.denoiser + self.text_encoder + self.vae
 
     @classmethod
@@ -61,7 +85,7 @@ class ModelBytes:
             if group is not None and hasattr(module, "parameters"):
                 sizes[group] += tensor_bytes(module)
                 layer = max(layer, *(tensor_bytes(part, recurse=False) for part in module.modules()))
-        return cls(**sizes, layer=layer)
+        return cls(sizes["denoiser"], sizes["text_encoder"], sizes["vae"], layer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +146,7 @@ def predict(
     """The peak in bytes under these measures; see the formula at the top of the file."""
     width, height = pixels
     cells = -(-width // facts.latent_factor) * -(-height // facts.latent_factor)
-    denoise = _denoise(cells, rows, ATTENTION in measures, facts)
+    denoise = _denoise(cells, rows, ATTENTION in measures, facts, model.beside.live)
     area = width * height
     if TILING in measures:
         area = min(area, facts.vae_tile**2)
@@ -131,17 +155,18 @@ def predict(
     decode = together * area * facts.vae_width * facts.vae_bytes * VAE_LIVE
     if facts.quadratic:
         decode += together * cells * cells * facts.vae_bytes * SCORES
+    beside = model.beside.weights
     if SEQUENTIAL in measures:
-        return min(model.layer, model.total) + max(denoise, decode)
+        return beside + min(model.layer, model.total) + max(denoise, decode)
     if MODEL in measures:
-        return max(model.text_encoder, model.denoiser + denoise, model.vae + decode)
-    weights = model.total - (model.text_encoder if TEXT in measures else 0)
+        return beside + max(model.text_encoder, model.denoiser + denoise, model.vae + decode)
+    weights = beside + model.total - (model.text_encoder if TEXT in measures else 0)
     return weights + max(denoise, decode)
 
 
-def _denoise(cells: int, rows: int, sliced: bool, facts: ModelFacts) -> int:
+def _denoise(cells: int, rows: int, sliced: bool, facts: ModelFacts, more: int) -> int:
     tokens = -(-cells // facts.cells_per_token)
-    total = rows * tokens * facts.width * facts.bytes * DENOISER_LIVE
+    total = rows * tokens * facts.width * facts.bytes * (DENOISER_LIVE + more)
     if facts.quadratic:
         total += (1 if sliced else rows * facts.heads) * tokens * tokens * facts.bytes * SCORES
     return total

@@ -25,6 +25,9 @@ CONVOLUTIONS = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d
 class Change(ABC):
     """One network's part in one layer. Used by the thread that runs forwards, and by baking."""
 
+    _placed: tuple[Any, Any] | None = None
+    """What stands where the layer computes, behind its device and type; None until the layer was asked."""
+
     @abstractmethod
     def difference(self, layer: Any) -> Pair:
         """What is added to weight and bias at weight 1, in fp32, in their shapes."""
@@ -38,6 +41,16 @@ class Change(ABC):
     def bytes(self) -> int:
         """Size of what it holds."""
 
+    @property
+    @abstractmethod
+    def beside_layer(self) -> int:
+        """Of it, what stands where the layer computes once that was asked."""
+
+    @property
+    def placed(self) -> bool:
+        """The layer was asked."""
+        return self._placed is not None
+
 
 class LowRank(Change):
     """Two or three small matrices, answered one after the other: rank (in + out) instead of in x out operations."""
@@ -47,7 +60,6 @@ class LowRank(Change):
     ) -> None:
         """As `modules.networks.methods.lora` takes them, to be multiplied by `scale`."""
         self._up, self._down, self._mid, self._bias, self._scale = up, down, mid, bias, scale
-        self._placed: tuple[Any, tuple[Tensor | None, ...]] | None = None
 
     def difference(self, layer: Any) -> Pair:
         """The product of the matrices."""
@@ -88,7 +100,12 @@ class LowRank(Change):
     @property
     def bytes(self) -> int:
         """Of the matrices, which stand in main memory and on the device."""
-        return 2 * sum(one.numel() * one.element_size() for one in (self._up, self._down, self._mid) if one is not None)
+        return 2 * self.beside_layer
+
+    @property
+    def beside_layer(self) -> int:
+        """Of the matrices, once."""
+        return sum(one.numel() * one.element_size() for one in (self._up, self._down, self._mid) if one is not None)
 
 
 class Dense(Change):
@@ -97,7 +114,6 @@ class Dense(Change):
     def __init__(self, make: Callable[[Any], Pair], size: int) -> None:
         """`make` gives the differences for a layer; `size` is their bytes in fp32."""
         self._make, self._size = make, size
-        self._placed: tuple[Any, Pair] | None = None
 
     def difference(self, layer: Any) -> Pair:
         """As `make` says, in the layer's shape."""
@@ -121,6 +137,11 @@ class Dense(Change):
     @property
     def bytes(self) -> int:
         """Of the differences, once they are there."""
+        return self._size
+
+    @property
+    def beside_layer(self) -> int:
+        """All of it."""
         return self._size
 
 

@@ -41,6 +41,11 @@ class LoadedNetwork:
         """Memory that it takes at most."""
         return sum(change.bytes for layers in self.changes.values() for change in layers.values())
 
+    def weights_beside(self) -> tuple[int, int]:
+        """Bytes that stand beside the model's layers once all were asked, and those of them that do now."""
+        changes = [change for layers in self.changes.values() for change in layers.values()]
+        return sum(one.beside_layer for one in changes), sum(one.beside_layer for one in changes if one.placed)
+
 
 def read_file(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     """All tensors, on the CPU in their own types, and the metadata. Raises `BrokenModel`."""

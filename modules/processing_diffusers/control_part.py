@@ -148,6 +148,15 @@ class JobControls:
     """The IP-Adapters, by number of the unit."""
     catalog: Controls
 
+    @property
+    def size_bytes(self) -> int:
+        """Of all networks and image encoders, each once."""
+        sizes = {id(part): part.loaded.size_bytes for part in self.parts.values()}
+        for part in self.prompts.values():
+            sizes[id(part.prompter)] = size_of({"adapter": part.prompter})
+            sizes[id(part.encoder)] = part.encoder.size_bytes
+        return sum(sizes.values())
+
     def acting(self, pass_plan: PassPlan) -> Iterator[tuple[ControlUse, ControlPart]]:
         """Those that steer that pass by a network."""
         for use in pass_plan.controls:

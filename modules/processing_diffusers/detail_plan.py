@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from modules.contracts.catalog import Family, ModelEntry
-from modules.contracts.detailer import Detail, DetailerParams
+from modules.contracts.detailer import PART, PROMPT, SKIP, Detail, DetailerParams
 from modules.contracts.detectors import Detectors
 from modules.contracts.errors import UnsupportedFeature
 from modules.contracts.plan import DetailPlan, PassPlan, PicturePlan
@@ -16,8 +16,6 @@ from modules.processing_diffusers.sizes import Size, check_megapixels, fit_size
 from modules.prompts.words import Resolver, Sources
 from modules.sd_samplers.table import SamplerTable
 
-PROMPT, PART, SKIP = "[PROMPT]", "[SEP]", "[SKIP]"
-"""ADetailer's words: the picture's own prompt, the end of a region's prompt, a region that is left as it is."""
 Pictures = tuple[PicturePlan, ...]
 
 

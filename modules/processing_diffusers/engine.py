@@ -29,11 +29,12 @@ from modules.contracts.result import GenerationResult
 from modules.contracts.run import RunContext
 from modules.device.attention import AUTOMATIC, check_attention
 from modules.device.select import DeviceChoice
-from modules.memory.cost import MODEL, SEQUENTIAL, ModelFacts
+from modules.memory.cost import MODEL, SEQUENTIAL, Beside, ModelFacts
 from modules.memory.guard import attempt
 from modules.memory.measures import SharedMeasures, names_of
 from modules.memory.planner import join_plans, plan_memory
 from modules.processing_diffusers.batch import draw_batches
+from modules.processing_diffusers.beside import count_beside
 from modules.processing_diffusers.control_part import ControlShelf
 from modules.processing_diffusers.detector_part import DetectorShelf
 from modules.processing_diffusers.enlarging import Enlarger
@@ -187,10 +188,11 @@ class DiffusersEngine:
             model = stack.enter_context(self.storehouse.lease(plan.model, plan.family, loading))
             controls = stack.enter_context(self.controls.lease(plan, model))
             refiner = stack.enter_context(lease_refiner(plan, self.storehouse, loading))
-            memory = self._fit(run, memory, model, refiner)
+            networks = stack.enter_context(self.networks.lease(plan, model.fittings))
+            beside = count_beside(plan, controls, networks, accelerator=self._choice.handler.accelerator)
+            memory = self._fit(run, memory, model, refiner, beside)
             run.plan = plan = replace(plan, memory=memory)
             vae = stack.enter_context(self.storehouse.lease_vae(plan.vae, model))
-            networks = stack.enter_context(self.networks.lease(plan, model.fittings))
             components = model.away_from_cpu({**model.loaded.components, "vae": vae.module}, self._choice)
             if refiner is not None:
                 components |= name_apart(refiner.away_from_cpu(refiner.loaded.components, self._choice))
@@ -218,13 +220,19 @@ class DiffusersEngine:
             )
             draw_batches(job, self._version, self._options.run.lanes, self._one_thread)
 
-    def _fit(self, run: Run, memory: MemoryPlan, model: DrawingModel, refiner: DrawingModel | None) -> MemoryPlan:
+    def _fit(
+        self, run: Run, memory: MemoryPlan, model: DrawingModel, refiner: DrawingModel | None, beside: Beside
+    ) -> MemoryPlan:
         """`memory`, or measures from what the loaded models say of themselves; notes which of them rest."""
         plan, both = run.plan, [one for one in (model, refiner) if one is not None]
         rests = any(one.rests for one in both)
         if plan.memory.predicted_peak is None or (rests and not OFFLOADING.intersection(memory.measures)):
             # Nothing was known of the model until now, or it was loaded anew and rests where it did not before.
-            memory = plan_both(plan, model, refiner, self._plan_memory, self._choice.handler.torch_device())
+
+            def plan_one(plan: GenerationPlan, model: DrawingModel) -> MemoryPlan:
+                return self._plan_memory(plan, model, beside)
+
+            memory = plan_both(plan, model, refiner, plan_one, self._choice.handler.torch_device())
         for one in both:
             if one.resting is not None and self._options.device.vram == "normal":
                 run.note(one.resting)
@@ -236,8 +244,9 @@ class DiffusersEngine:
             run.plan = replace(run.plan, model=self._catalog.wait(run.plan.model, seconds))
         return run.plan.model
 
-    def _plan_memory(self, plan: GenerationPlan, model: DrawingModel) -> MemoryPlan:
-        """Measures for the largest pass or encoding of the plan, from what the loaded model says of itself."""
+    def _plan_memory(self, plan: GenerationPlan, model: DrawingModel, beside: Beside) -> MemoryPlan:
+        """Measures for the largest pass or encoding of the plan, from what the loaded model says of itself and from
+        what stands beside it."""
         handler = self._choice.handler
         rows = 1 + int(model.adapter.is_guided(plan.first.cfg_scale)) + branch_rows(plan)
         facts = replace(
@@ -253,13 +262,14 @@ class DiffusersEngine:
         if model.rests and vram == "normal":
             vram = "medvram"
         if free is not None:
-            # What is there of its weights now is not in the way: the plan counts them.
-            free += model.bytes_on(handler.torch_device())
+            # What is there of its weights now, and beside it, is not in the way: the plan counts them.
+            free += model.bytes_on(handler.torch_device()) + beside.there
+        weights = replace(model.bytes, beside=beside)
         pictures, joined = plan.request.canvas.batch_size, joined_rows(plan, facts.rows_per_picture)
 
         def fit(sizes: Iterable[tuple[int, int]], facts: ModelFacts) -> MemoryPlan:
             width, height = max(sizes, key=lambda size: size[0] * size[1])
-            return plan_memory(model.bytes, width, height, pictures, free, vram, facts, joined)
+            return plan_memory(weights, width, height, pictures, free, vram, facts, joined)
 
         if all(item.tiles is None for item in passes):
             found = fit(sizes, facts)

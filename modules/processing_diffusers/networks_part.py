@@ -89,6 +89,11 @@ class JobNetworks:
         with self._lock:
             return tuple(self._misfits.values())
 
+    def weights(self) -> tuple[int, int]:
+        """Bytes of all networks beside the model's layers, and those of them that are there already."""
+        found = [network.weights_beside() for network in self._loaded.values()]
+        return sum(whole for whole, _ in found), sum(there for _, there in found)
+
     def beside_denoiser(self, pictures: Sequence[PicturePlan], clock: Clock, *, hires: bool) -> RowNetworks:
         """The patch that every call of the denoiser carries, for these pictures in this order."""
 

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.contracts.plan import MemoryPlan
-from modules.memory.cost import MODEL, SEQUENTIAL, ModelBytes, ModelFacts, facts_of, group_of, predict
+from modules.memory.cost import (
+    MODEL,
+    SEQUENTIAL,
+    STEERED_LIVE,
+    Beside,
+    ModelBytes,
+    ModelFacts,
+    facts_of,
+    group_of,
+    predict,
+)
 from modules.memory.planner import (
     ACCELERATOR_LADDER,
     CPU_LADDER,
@@ -49,6 +61,22 @@ def test_less_and_less_memory_takes_more_and_more_measures():
     assert rungs == sorted(rungs)
     assert rungs[0] == 0
     assert rungs[-1] == len(ACCELERATOR_LADDER) - 1
+
+
+def test_what_stands_beside_a_model_counts_under_every_plan():
+    steered = replace(SD15, beside=Beside(700 * MIB, live=STEERED_LIVE))
+    heavier = replace(SD15, beside=Beside(700 * MIB))
+    for rung in ACCELERATOR_LADDER:
+        plain, heavy, whole = (predict(one, rung, (512, 512), 1, 2, ModelFacts()) for one in (SD15, heavier, steered))
+        assert heavy == plain + 700 * MIB
+        assert whole >= heavy
+    handed = 2 * 64 * 64 * 320 * 2 * STEERED_LIVE
+    assert predict(steered, (), (512, 512), 1, 2, ModelFacts(vae_width=0)) == handed + predict(
+        heavier, (), (512, 512), 1, 2, ModelFacts(vae_width=0)
+    )
+    tight = 3000 * MIB
+    assert plan_memory(SD15, 512, 512, 1, tight).measures == ()
+    assert plan_memory(steered, 512, 512, 1, tight).measures != ()
 
 
 def test_medvram_and_lowvram_are_the_least_that_is_done():

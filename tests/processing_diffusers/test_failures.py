@@ -71,7 +71,7 @@ def test_a_job_that_does_not_fit_is_tried_once_more_with_a_cheaper_plan(bench, p
 def test_the_second_try_saves_more_than_the_first(bench, parts, monkeypatch):
     """The first try plans anew once the model is there, and the cheaper plan starts from that one."""
     tight = MemoryPlan(("attention_slicing", "vae_slicing"), 1, 4)
-    monkeypatch.setattr(bench.engine, "_plan_memory", lambda plan, model: tight)
+    monkeypatch.setattr(bench.engine, "_plan_memory", lambda plan, model, beside: tight)
     failures = [True]
 
     def fault(rows):
