@@ -37,6 +37,7 @@ from modules.api import (
     prompts,
     scheduler,
     scheduler_book,
+    scripts,
     session,
     settings,
     status,
@@ -56,7 +57,7 @@ from modules.support.preferences import Preferences
 from modules.support.studio import Studio
 
 ROOMS = (
-    *(generation, progress, options, lists, networks, prompts, png_info, extras, internal, legacy, openai),
+    *(generation, progress, options, lists, networks, prompts, png_info, extras, internal, legacy, scripts, openai),
     *(scheduler_book, scheduler, carrying),
     *(jobs, job_control, events, pictures, verify, people, credits, catalogue, settings, inside, control, detailer),
     docs,

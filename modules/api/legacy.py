@@ -10,7 +10,6 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from modules.api.sd_upscale import SCRIPT
 from modules.contracts.errors import UnsupportedFeature
 
 router = APIRouter(tags=["not here yet"])
@@ -19,10 +18,8 @@ EMPTY_LISTS = (
     "hypernetworks",
     "face-restorers",
     "realesrgan-models",
-    "script-info",
     "extensions",
 )
-SCRIPTS = ("adetailer", "controlnet", "controlnet m2m")
 UNMADE = {
     "create/embedding": "Creating an embedding",
     "create/hypernetwork": "Creating a hypernetwork",
@@ -37,13 +34,6 @@ class CreateResponse(BaseModel):
     info: str
 
 
-class ScriptsList(BaseModel):
-    """Titles of scripts, lower case."""
-
-    txt2img: list[str] = []
-    img2img: list[str] = []
-
-
 class InterrogateRequest(BaseModel):
     """A picture to be described."""
 
@@ -56,12 +46,6 @@ class InterrogateRequest(BaseModel):
 def interrogate(wanted: InterrogateRequest) -> None:
     """Describing a picture is not available in this version: answers 422."""
     raise UnsupportedFeature("Describing a picture is not available in this version.")
-
-
-@router.get("/sdapi/v1/scripts", response_model=ScriptsList)
-def scripts() -> ScriptsList:
-    """Titles of always-on scripts. By the second one the client webuiapi knows that ControlNet is there."""
-    return ScriptsList(txt2img=list(SCRIPTS), img2img=[*SCRIPTS, SCRIPT])
 
 
 def _nothing() -> list[dict[str, Any]]:

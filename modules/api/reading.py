@@ -13,6 +13,7 @@ from modules.api.intake import Intake
 from modules.api.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
 from modules.api.remarks import notes_of, refuse_absent
 from modules.api.sd_upscale import fill_script, is_sd_upscale, name_upscaler
+from modules.api.tiled import fill_tiled
 from modules.api.units import UnitIntake, legacy_units
 from modules.contracts.detailer import build_detail
 from modules.contracts.errors import InvalidRequest
@@ -71,6 +72,7 @@ def read_body(body: Values, mode: str, studio: Studio, intake: Intake, own: Valu
         name_upscaler(groups["upscale"], studio.catalog)
         if is_sd_upscale(body):
             fill_script(groups, body, studio.catalog)
+    fill_tiled(groups, body, mode, studio.catalog, notes)
     if groups["output"].get("format") == "jpg":
         groups["output"]["format"] = "jpeg"
     if body.get("do_not_save_samples"):

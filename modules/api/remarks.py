@@ -7,6 +7,7 @@ from typing import Any
 
 from modules.api.details import is_detailer
 from modules.api.sd_upscale import is_sd_upscale
+from modules.api.tiled import is_tiled
 from modules.api.units import is_control
 from modules.contracts.errors import InvalidRequest
 
@@ -32,11 +33,11 @@ def refuse_absent(body: Mapping[str, Any], mode: str) -> None:
     if not isinstance(always, Mapping):
         raise InvalidRequest("alwayson_scripts has to be an object of titles and arguments.")
     for title, entry in always.items():
-        if is_control(title) or is_detailer(title):
+        if is_control(title) or is_detailer(title) or is_tiled(title):
             continue
         arguments = entry.get("args") if isinstance(entry, Mapping) else entry
         if _wants(arguments):
-            raise InvalidRequest(f"Script '{title}' not found; this version has no always-on scripts.")
+            raise InvalidRequest(f"Script '{title}' not found; this version has no such always-on script.")
 
 
 def _wants(arguments: Any) -> bool:

@@ -66,6 +66,13 @@ class TileParams:
         legacy="tile_passes",
         infotext="Tiled passes",
     )
+    vae: bool = param(
+        False,
+        "VAE in tiles",
+        help="Pictures are encoded and decoded in overlapping tiles, also where memory would do without.",
+        legacy="tiled_vae",
+        infotext="Tiled VAE",
+    )
 
     @property
     def acts(self) -> bool:

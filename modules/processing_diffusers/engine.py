@@ -29,7 +29,7 @@ from modules.contracts.result import GenerationResult
 from modules.contracts.run import RunContext
 from modules.device.attention import AUTOMATIC, check_attention
 from modules.device.select import DeviceChoice
-from modules.memory.cost import MODEL, SEQUENTIAL, Beside, ModelFacts
+from modules.memory.cost import MODEL, SEQUENTIAL, TILING, Beside, ModelFacts
 from modules.memory.guard import attempt
 from modules.memory.measures import SharedMeasures, names_of
 from modules.memory.planner import join_plans, plan_memory
@@ -276,6 +276,8 @@ class DiffusersEngine:
         else:  # the denoiser sees a tile at a time, the VAE everything
             drawing, seeing = facts.apart
             found = join_plans(fit([item.seen for item in passes], drawing), fit(sizes, seeing))
+        if plan.request.tiles.vae:
+            found = join_plans(found, MemoryPlan((TILING,), None, found.max_batch))
         return replace(found, attention=plan.memory.attention)
 
     @contextlib.contextmanager

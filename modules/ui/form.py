@@ -71,6 +71,7 @@ ELEM_IDS: dict[str, str] = {
     "tiles.height": "txt2img_tile_height",
     "tiles.overlap": "txt2img_tile_overlap",
     "tiles.passes": "txt2img_tile_passes",
+    "tiles.vae": "txt2img_tiled_vae",
     "regions.detector": "txt2img_detailer_model",
     "regions.classes": "txt2img_detailer_classes",
     "regions.confidence": "txt2img_detailer_confidence",

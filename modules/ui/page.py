@@ -182,6 +182,7 @@ def _tiles(inputs: Inputs) -> None:
             inputs("tiles.width")
             inputs("tiles.height")
             inputs("tiles.overlap")
+        inputs("tiles.vae")
 
 
 def _detailer(inputs: Inputs, detectors: Choices) -> None:

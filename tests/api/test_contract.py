@@ -43,7 +43,7 @@ get memory: ram cuda
 post unload-checkpoint:
 post reload-checkpoint:
 get scripts: txt2img img2img
-get script-info:
+get script-info: name is_alwayson is_img2img args
 get extensions:
 post server-kill:
 post server-restart:

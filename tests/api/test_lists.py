@@ -55,14 +55,14 @@ def test_memory(get):
 
 @pytest.mark.parametrize(
     "path",
-    "hypernetworks face-restorers realesrgan-models script-info extensions".split(),  # noqa: SIM905
+    "hypernetworks face-restorers realesrgan-models extensions".split(),  # noqa: SIM905
 )
 def test_what_is_not_here_is_an_empty_list(get, path):
     assert get(path) == []
 
 
 def test_what_is_not_here_in_other_shapes(get):
-    always = ["adetailer", "controlnet", "controlnet m2m"]
+    always = ["adetailer", "controlnet", "tiled diffusion", "tiled vae", "controlnet m2m"]
     assert get("scripts") == {"txt2img": always, "img2img": [*always, "sd upscale"]}
     assert get("embeddings") == {"loaded": {}, "skipped": {}}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ from modules.processing_diffusers.families.flux import FluxAdapter
 from modules.processing_diffusers.multiplexer.core import Multiplexer
 from modules.processing_diffusers.tiles import Grid, Tiles, places_along
 from tests.factories.pocket import make_pocket_engine
-from tests.processing_diffusers.conftest import FAMILIES, ask, encode, link_models, make_engine, pixels, speckled
+from tests.processing_diffusers.conftest import FAMILIES, apart, ask, encode, link_models, make_engine, pixels, speckled
 
 EVERY = (*FAMILIES, "chroma", "pixart", "zimage", "lumina2")
 
@@ -321,3 +322,13 @@ def test_memory_is_planned_for_a_tile_and_for_the_picture_apart():
     assert both.max_batch > 2
     assert "vae_tiling" in both.measures
     assert both.predicted_peak < whole.predicted_peak
+
+
+def test_the_vae_goes_in_tiles_where_that_is_asked_for(bench, exact):
+    request = ask(size=128, steps=1)
+    whole = exact(bench.draw(request))
+    result = bench.draw(replace(request, tiles=TileParams(vae=True)))
+    assert "vae_tiling" in result.pictures[0].recipe["memory"]["measures"]
+    assert "Tiled VAE: True" in result.pictures[0].infotext
+    assert apart(exact(result), whole) > 1e-3
+    assert apart(exact(bench.draw(request)), whole) == 0  # nothing of it stays

@@ -1,0 +1,68 @@
+"""`/sdapi/v1/scripts` and `script-info`: the scripts of A1111 and its extensions that bodies may name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from modules.api.sd_upscale import OVERLAP, SCALE, SCRIPT
+from modules.api.tiled import ARGUMENTS, Argument, describe_arguments
+
+router = APIRouter(prefix="/sdapi/v1", tags=["catalogue"])
+WEBUIAPIS = "controlnet m2m"
+"""Cannot be chosen: by it the client webuiapi knows that ControlNet is there."""
+ALWAYS_ON = ("adetailer", "controlnet", *ARGUMENTS)
+UPSCALE_ARGUMENTS = (
+    Argument("info", ""),
+    Argument("tile overlap", OVERLAP, 0, 256, 16),
+    Argument("upscaler", "None"),
+    Argument("scale factor", SCALE, 1, 8, 0.05),
+)
+
+
+class ScriptsList(BaseModel):
+    """Titles of scripts, lower case."""
+
+    txt2img: list[str] = []
+    img2img: list[str] = []
+
+
+class ScriptArgument(BaseModel):
+    """One argument in its place."""
+
+    label: str = Field(examples=["tile width"])
+    value: Any = Field(description="What is taken where nothing is said.", examples=[96])
+    minimum: float | None = Field(examples=[16])
+    maximum: float | None = Field(examples=[256])
+    step: float | None = Field(examples=[16])
+    choices: list[str] | None = Field(examples=[None])
+
+
+class ScriptRow(BaseModel):
+    """One script of one of the two tabs. Those whose arguments are objects list none."""
+
+    name: str = Field(examples=["tiled diffusion"])
+    is_alwayson: bool = Field(examples=[True])
+    is_img2img: bool = Field(examples=[False])
+    args: list[ScriptArgument]
+
+
+@router.get("/scripts")
+def scripts() -> ScriptsList:
+    """Titles of scripts, those that are always on first."""
+    return ScriptsList(txt2img=[*ALWAYS_ON, WEBUIAPIS], img2img=[*ALWAYS_ON, WEBUIAPIS, SCRIPT])
+
+
+@router.get("/script-info")
+def script_info() -> list[ScriptRow]:
+    """The same with arguments in their order, once for each tab."""
+    rows = [
+        {"name": name, "is_alwayson": True, "is_img2img": tab, "args": describe_arguments(ARGUMENTS.get(name, ()))}
+        for tab in (False, True)
+        for name in ALWAYS_ON
+    ]
+    asked = describe_arguments(UPSCALE_ARGUMENTS)
+    rows.append({"name": SCRIPT, "is_alwayson": False, "is_img2img": True, "args": asked})
+    return [ScriptRow.model_validate(row) for row in rows]
