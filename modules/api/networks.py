@@ -61,7 +61,9 @@ class NetworkRow(BaseModel):
     name: str = Field(examples=["watercolour"])
     kind: Kind = Field(examples=["lora"])
     alias: str = Field(description="What its maker called it; prompts may, too.", examples=["Watercolour v2"])
-    methods: list[str] = Field(description="LoRA, LoHa, LoKr, OFT, IA3, Full, DoRA.", examples=[["LoRA"]])
+    methods: list[str] = Field(
+        description="LoRA, LoHa, LoKr, OFT, BOFT, GLoRA, IA3, Full, DoRA; Textual inversion.", examples=[["LoRA"]]
+    )
     base: str | None = Field(description="Id of the family that it was made for, if that is known.", examples=["sdxl"])
     size: int | None = Field(description="Rank, or number of vectors.", examples=[16])
     words: list[WordRow] = Field(description="Trigger words, the most frequent first.")

@@ -17,6 +17,8 @@ from modules.networks.places import Place
 Tensors = Mapping[str, Tensor]
 """What a file holds for one layer, by the words of `modules.networks.parameters`."""
 
+GENERALISED = frozenset({"a1", "a2", "b1", "b2"})
+"""What GLoRA has of a layer; `bm` beside it where a kernel is in the middle."""
 NUMBERS = ("alpha", "on_input")
 """Single numbers, which stay where Python can read them."""
 
@@ -102,12 +104,12 @@ def _difference(tensors: Tensors, layer: Any, place: Place, reading: Reading) ->
     """Differences of weight and bias over all outputs of the file's layer."""
     there = {name: tensor if name in NUMBERS else tensor.to(layer.weight.device) for name, tensor in tensors.items()}
     base = layer.weight
-    if "oft_blocks" in there or "oft_r" in there:
+    if "oft_blocks" in there or "oft_r" in there or "boft_R" in there:
         return _turned(there, base, reading), None
     if "ia3_l" in there or "on_input" in there:
         return _factors(there, layer)
     bias = next((there[name].float() for name in ("diff_b", "b_norm") if name in there), None)
-    weight = _product(there, reading)
+    weight = _generalised(there, base, place, reading) if there.keys() >= GENERALISED else _product(there, reading)
     if weight is None:
         if bias is None:
             raise BrokenModel(f"no method has the tensors {', '.join(sorted(tensors))}")
@@ -117,15 +119,56 @@ def _difference(tensors: Tensors, layer: Any, place: Place, reading: Reading) ->
     return weight, bias
 
 
+def _generalised(there: Tensors, base: Tensor, place: Place, reading: Reading) -> Tensor:
+    """GLoRA over all outputs of the file's layer.
+
+    Of each pair LyCORIS first kept what comes first under 1, and since 2024 under 2; shapes tell which of them it is,
+    and where they do not the later one is taken.
+    """
+    first, second, up, down = (there[name] for name in ("a1", "a2", "b1", "b2"))
+    if min(tensor.ndim for tensor in (first, second, up, down)) < 2:
+        raise BrokenModel("GLoRA has matrices with one axis")
+    inputs, whole = base.shape[1], base.flatten(1).shape[1]
+    kernel = 1 if "bm" not in there else there["bm"].flatten(2).shape[2]
+
+    def stands(outer: Tensor, inner: Tensor, after: Tensor, before: Tensor) -> bool:
+        rank = inner.shape[0]
+        square = tuple(outer.flatten(1).shape) == (inputs, rank) and tuple(inner.flatten(1).shape) == (rank, inputs)
+        return square and after.flatten(1).shape[1] == before.shape[0] and before.flatten(1).shape[1] * kernel == whole
+
+    if not stands(first, second, up, down):
+        first, second, up, down = second, first, down, up
+        if not stands(first, second, up, down):
+            raise BrokenModel(f"matrices of GLoRA do not fit weights of shape {tuple(base.shape)}")
+    cut = slice(None) if reading.rank is None else slice(reading.rank)
+    mid = there["bm"][cut, cut] if "bm" in there else None
+    added = methods.lora(up[:, cut], down[cut], mid)
+    added = added.reshape(added.shape[0], *base.shape[1:])
+    turned = methods.glora(base, first.flatten(1)[:, cut], second[cut])
+    if place.swapped:
+        turned = torch.cat([*reversed(turned.chunk(2))])
+    if place.outputs is not None:
+        turned, own = torch.zeros_like(added), turned
+        turned[place.outputs[0] : place.outputs[1]] = own
+    if turned.shape != added.shape:
+        raise BrokenModel(f"GLoRA for {added.shape[0]} outputs does not fit weights of shape {tuple(base.shape)}")
+    return (turned + added) * reading.scale(there, second.shape[0])
+
+
 def _turned(there: Tensors, base: Tensor, reading: Reading) -> Tensor:
     if "oft_r" in there:
         return methods.oft_of_inputs(base, there["oft_r"], 5 if reading.neumann else None)
+    if "boft_R" in there:
+        if there["boft_R"].ndim != 4:
+            raise BrokenModel(f"BOFT blocks have the shape {tuple(there['boft_R'].shape)}; four axes are known")
+        return methods.boft_of_inputs(base, there["boft_R"], there.get("boft_s"))
     blocks = there["oft_blocks"]
-    if blocks.ndim != 3:
-        raise BrokenModel(f"OFT blocks have the shape {tuple(blocks.shape)}; three axes are known")
+    if blocks.ndim not in (3, 4):
+        raise BrokenModel(f"OFT blocks have the shape {tuple(blocks.shape)}; three or four axes are known")
     # Trainers keep the constraint for one output in `alpha`.
     limit = float(there["alpha"]) * base.shape[0] if "alpha" in there else 0.0
-    return methods.oft(base, blocks, limit, there.get("rescale"))
+    turn = methods.oft if blocks.ndim == 3 else methods.boft
+    return turn(base, blocks, limit, there.get("rescale"))
 
 
 def _product(there: Tensors, reading: Reading) -> Tensor | None:

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 FOLDERS: Mapping[NetworkKind, str] = {"lora": "lora", "embedding": "embeddings"}
 REST_SECONDS = 2.0
 """From one look at the folders to the next that somebody asks for, or as long as the last one took, if that is more."""
-FORMAT = 1
+FORMAT = 2
 """Counts up when what is kept of a header changes."""
 BLOCK = 1 << 20
 

@@ -12,11 +12,14 @@ from collections.abc import Mapping
 
 from modules.contracts.networks import NetworkFacts, NetworkKind
 from modules.networks.parameters import METHODS, split_key
+from modules.networks.vector_files import bundles_of
 
 MAX_WORDS = 200
 """Trigger words that are kept."""
 MAX_METADATA = 4000
 """Characters of one value of the metadata that are handed out."""
+STAGED = 4
+"""Axes of the blocks of a butterfly."""
 Shapes = Mapping[str, tuple[int, ...]]
 
 ARCHITECTURES = (
@@ -44,13 +47,20 @@ def facts_of(kind: NetworkKind, shapes: Shapes, metadata: Mapping[str, str]) -> 
         first = next(iter(shapes.values()))
         vectors = first[0] if len(first) > 1 else 1
         return NetworkFacts(("Textual inversion",), base_of_vectors(shapes), vectors, first[-1], (), short)
-    base, words = base_of(shapes, metadata), words_of(metadata)
-    return NetworkFacts(methods_of(shapes), base, rank_of(shapes), None, words, short)
+    base, bundled = base_of(shapes, metadata), bundles_of(shapes)
+    words = (*((name, 0) for name in bundled), *words_of(metadata))[:MAX_WORDS]
+    methods = methods_of(shapes) + (("Textual inversion",) if bundled else ())
+    return NetworkFacts(methods, base, rank_of(shapes), None, words, short)
 
 
 def methods_of(shapes: Shapes) -> tuple[str, ...]:
     """Names of the methods that a file's tensors belong to, in the order of the table."""
-    found = {METHODS[part[1]] for part in map(split_key, shapes) if part and part[1] in METHODS}
+    found = set()
+    for name, shape in shapes.items():
+        part = split_key(name)
+        if part and part[1] in METHODS:
+            # A butterfly is OFT in several stages, under the same name.
+            found.add("BOFT" if part[1] == "oft_blocks" and len(shape) == STAGED else METHODS[part[1]])
     return tuple(name for name in dict.fromkeys(METHODS.values()) if name in found)
 
 
@@ -61,6 +71,8 @@ def rank_of(shapes: Shapes) -> int | None:
         part = split_key(name)
         if part and part[1] in ("down", "hada_w1_b", "lokr_w1_b", "lokr_w2_b") and shape:
             ranks[shape[0]] += 1
+        elif part and part[1] == "a1" and len(shape) > 1:
+            ranks[min(shape[:2])] += 1
     return ranks.most_common(1)[0][0] if ranks else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from modules.networks.building import Reading, build_change
 from modules.networks.changes import Change
 from modules.networks.parameters import PEFT_CONFIG, group_by_layer
 from modules.networks.places import LayerIndex
+from modules.networks.vector_files import BUNDLE, bundles_of
 from modules.sd_models.header import read_header, read_json
 
 PEFT_METADATA = "lora_adapter_metadata"
@@ -31,6 +32,8 @@ class LoadedNetwork:
     entry: NetworkEntry
     changes: Mapping[str, Mapping[str, Change]]
     """By component and path of the layer."""
+    words: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    """Embeddings that come along in the file, by word, each as a file of its own would hold it."""
     strange: tuple[str, ...] = ()
     """Names in the file that mean nothing for this model."""
     identity: Hashable = None
@@ -68,7 +71,8 @@ def load_network(
     layer has another size there.
     """
     tensors, metadata = read_file(entry.path)
-    layers, strange = group_by_layer(tensors)
+    words = bundles_of(tensors)
+    layers, strange = group_by_layer({name: one for name, one in tensors.items() if not name.startswith(BUNDLE)})
     index, config = LayerIndex(denoiser, parts), PeftConfig.of(entry.path, metadata)
     modules = {part: dict(module.named_modules()) for part, module in parts.items()}
     changes: dict[str, dict[str, Change]] = {}
@@ -86,7 +90,7 @@ def load_network(
     if not changes:
         made_for = f" It was made for {entry.facts.base}." if entry.facts.base else ""
         raise UnsupportedFeature(f"No layer of the network {entry.name} is in {model}.{made_for}")
-    return LoadedNetwork(entry, changes, tuple(strange), (state_of(entry.path), rank))
+    return LoadedNetwork(entry, changes, words, tuple(strange), (state_of(entry.path), rank))
 
 
 def state_of(path: Path) -> tuple[str, int]:

@@ -102,6 +102,64 @@ def oft_of_inputs(weight: Tensor, vectors: Tensor, terms: int | None = 5) -> Ten
     return (turned - plain).reshape(weight.shape)
 
 
+def boft(weight: Tensor, blocks: Tensor, limit: float = 0.0, rescale: Tensor | None = None) -> Tensor:
+    """What BOFT adds (arXiv:2311.06243, section 4): the outputs turned by a product of sparse orthogonal matrices, in
+    the pattern of a fast Fourier transform, minus the weight.
+
+    `blocks` is (stages, count, n, n) with count * n = out. In stage i a block takes outputs that stand n / 2 * 2^i
+    apart, two by two, as LyCORIS' files are meant. `limit` and `rescale` are those of `oft`.
+    """
+    plain = weight.float()
+    stages, count, size, _ = blocks.shape
+    outputs = plain.shape[0]
+    if count * size != outputs or size % 2 or outputs % (size << (stages - 1)):
+        raise BrokenModel(f"BOFT of {stages} x {count} blocks of {size} does not fit a layer with {outputs} outputs.")
+    turned = plain.flatten(1)
+    for stage, turn in enumerate(rotate(blocks, limit)):
+        apart = (size // 2) << stage
+        beside = turned.reshape(-1, 2, apart, turned.shape[1]).transpose(1, 2).reshape(count, size, -1)
+        turned = (turn @ beside).reshape(-1, apart, 2, turned.shape[1]).transpose(1, 2).reshape(outputs, -1)
+    turned = turned.reshape(plain.shape)
+    if rescale is not None:
+        turned = turned * rescale.float().reshape(-1, *[1] * (plain.ndim - 1))
+    return turned - plain
+
+
+def boft_of_inputs(weight: Tensor, blocks: Tensor, rescale: Tensor | None = None) -> Tensor:
+    """What PEFT's BOFT adds: the inputs of the weight turned by such a product, minus the weight.
+
+    `blocks` is (stages, count, n, n) with count * n the inputs, free matrices whose skew parts are halved. In stage i a
+    block takes two runs of n / 2 inputs that stand 2^i runs apart. `rescale` multiplies each output.
+    """
+    plain = weight.float().flatten(1)
+    stages, count, size, _ = blocks.shape
+    inputs = plain.shape[1]
+    if count * size != inputs or (size % 2 and stages > 1) or inputs % (size << (stages - 1)):
+        raise BrokenModel(f"BOFT of {stages} x {count} blocks of {size} does not fit a layer with {inputs} inputs.")
+    turned = plain.T
+    runs = (2, size // 2) if stages > 1 else (1, size)
+    for stage, turn in enumerate(rotate(blocks.float() / -2)):
+        beside = turned.reshape(-1, runs[0], 1 << stage, runs[1], turned.shape[1]).transpose(1, 2)
+        moved = turn @ beside.reshape(count, size, -1)
+        turned = moved.reshape(-1, 1 << stage, *runs, turned.shape[1]).transpose(1, 2).reshape(inputs, -1)
+    found = turned.T
+    if rescale is not None:
+        if rescale.numel() != plain.shape[0]:
+            raise BrokenModel(f"BOFT has {rescale.numel()} factors for a layer with {plain.shape[0]} outputs.")
+        found = found * rescale.float().reshape(-1, 1)
+    return (found - plain).reshape(weight.shape)
+
+
+def glora(weight: Tensor, outer: Tensor, inner: Tensor) -> Tensor:
+    """The part of GLoRA that is of the weight itself: W A of W + W A + B (arXiv:2306.07967, equation 10), unscaled.
+
+    A is `outer` (in, rank) times `inner` (rank, in). B is a plain LoRA; biases and prompts of the paper are not in
+    files.
+    """
+    turn = outer.float().flatten(1) @ inner.float().flatten(1)
+    return torch.einsum("oi...,ij->oj...", weight.float(), turn)
+
+
 def dora(weight: Tensor, change: Tensor, magnitude: Tensor) -> Tensor:
     """What DoRA adds (arXiv:2402.09353, equation 5): the changed weight brought to learnt norms, minus the weight.
 

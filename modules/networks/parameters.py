@@ -16,7 +16,19 @@ Value = TypeVar("Value")
 _PLAIN = (
     *("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2"),
     *("lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2"),
-    *("oft_blocks", "rescale", "on_input", "diff", "diff_b", "w_norm", "b_norm", "alpha", "dora_scale"),
+    *(
+        "boft_R",
+        "boft_s",
+        "oft_blocks",
+        "rescale",
+        "on_input",
+        "diff",
+        "diff_b",
+        "w_norm",
+        "b_norm",
+        "alpha",
+        "dora_scale",
+    ),
 )
 ENDINGS: tuple[tuple[str, str], ...] = (
     (r"lora_linear_layer\.up\.weight", "up"),
@@ -33,6 +45,7 @@ ENDINGS: tuple[tuple[str, str], ...] = (
     (r"oft_R(?:\.default)?\.weight", "oft_r"),
     (r"ia3_l(?:\.default)?", "ia3_l"),
     *((rf"{name}(?:\.default)?", name) for name in _PLAIN),
+    *((rf"{name}\.weight", name) for name in ("a1", "a2", "b1", "b2", "bm")),
     (r"weight", "weight"),
 )
 """Ends of names and what they mean, tried in this order."""
@@ -45,6 +58,8 @@ METHODS: Mapping[str, str] = MappingProxyType(
         "hada_w1_a": "LoHa",
         **dict.fromkeys(("lokr_w1", "lokr_w1_a"), "LoKr"),
         **dict.fromkeys(("oft_blocks", "oft_r"), "OFT"),
+        "boft_R": "BOFT",
+        "a1": "GLoRA",
         **dict.fromkeys(("on_input", "ia3_l"), "IA3"),
         **dict.fromkeys(("diff", "diff_b", "w_norm", "b_norm"), "Full"),
         "dora_scale": "DoRA",

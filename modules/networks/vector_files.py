@@ -6,8 +6,9 @@ encoders, `clip_l` and `clip_g`. Everything but `read_vectors` works on shapes a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from modules.contracts.errors import UnsupportedFeature
 from modules.contracts.networks import NetworkEntry
@@ -20,6 +21,10 @@ A1111 = "emb_params"
 PAIR = {"clip_l": "text_encoder", "clip_g": "text_encoder_2"}
 """Sets of vectors of a file for SDXL, and the encoder that each is for."""
 MOST_VECTORS = 1024
+BUNDLE = "bundle_emb."
+"""Begins the names of what a LoRA's file holds of embeddings that belong to it."""
+_BUNDLED = re.compile(r"bundle_emb\.(?P<word>.+?)\.(?:string_to_param\.\*|(?P<set>emb_params|clip_l|clip_g))")
+Value = TypeVar("Value")
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -52,12 +57,33 @@ def read_vectors(entry: NetworkEntry, widths: Mapping[str, int]) -> dict[str, Te
     from modules.networks.loading import read_file
 
     tensors, _ = read_file(entry.path)
-    if not fits({name: tuple(tensor.shape) for name, tensor in tensors.items()}, widths):
-        raise UnsupportedFeature(f"The embedding {entry.name} has not the width of this model's text encoders.")
+    return vectors_by_encoder(entry.name, tensors, widths)
+
+
+def bundles_of(values: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
+    """Embeddings that a LoRA's file brings along, by word, each as a file of its own would hold it.
+
+    Names are `bundle_emb.WORD.` and what A1111 calls the vectors (`string_to_param.*`, `emb_params`), or one set for
+    each encoder of SDXL (`clip_l`, `clip_g`). Whatever else stands there says nothing of vectors and is left out.
+    """
+    found: dict[str, dict[str, Value]] = {}
+    for name, value in values.items():
+        part = _BUNDLED.fullmatch(name)
+        if part is not None and part["word"].strip():
+            found.setdefault(part["word"].strip(), {})[part["set"] or A1111] = value
+    return found
+
+
+def vectors_by_encoder(name: str, tensors: Mapping[str, Tensor], widths: Mapping[str, int]) -> dict[str, Tensor]:
+    """Vectors (count, width) by encoder, of one embedding's tensors. Raises `UnsupportedFeature` for misfits."""
+    if not is_embedding({key: tuple(tensor.shape) for key, tensor in tensors.items()}):
+        raise UnsupportedFeature(f"The embedding {name} is no rows of vectors.")
+    if not fits({key: tuple(tensor.shape) for key, tensor in tensors.items()}, widths):
+        raise UnsupportedFeature(f"The embedding {name} has not the width of this model's text encoders.")
     found: dict[str, Tensor] = _by_encoder(tensors, widths)
     rows = {part: tensor.reshape(-1, tensor.shape[-1]) for part, tensor in found.items() if part in widths}
     if len({tensor.shape[0] for tensor in rows.values()}) > 1:
-        raise UnsupportedFeature(f"The embedding {entry.name} has not the same number of vectors for each encoder.")
+        raise UnsupportedFeature(f"The embedding {name} has not the same number of vectors for each encoder.")
     return rows
 
 

@@ -27,6 +27,8 @@ class Word:
     entry: NetworkEntry
     spellings: tuple[str, ...]
     numbers: tuple[int, ...]
+    bundle: str = ""
+    """The network in whose file it came; empty for an embedding of its own."""
 
 
 class Vocabulary:
@@ -38,8 +40,9 @@ class Vocabulary:
         self._tables: dict[str, list[Tensor]] = {}
         self._next = -1
 
-    def learn(self, key: Hashable, entry: NetworkEntry, vectors: Mapping[str, Tensor]) -> Word:
-        """The word of an embedding; `key` tells one state of its file from another. `vectors` are by encoder."""
+    def learn(self, key: Hashable, entry: NetworkEntry, vectors: Mapping[str, Tensor], bundle: str = "") -> Word:
+        """The word of an embedding; `key` tells one state of its file from another. `vectors` are by encoder, `bundle`
+        is the name of the network in whose file it came."""
         with self._lock:
             found = self._known.get(key)
             if found is None:
@@ -49,7 +52,7 @@ class Vocabulary:
                 for part, rows in vectors.items():
                     self._tables.setdefault(part, []).extend(rows.float().unbind())
                 spellings = tuple(dict.fromkeys((entry.name, entry.alias)))
-                found = self._known[key] = Word(entry, spellings, numbers)
+                found = self._known[key] = Word(entry, spellings, numbers, bundle)
             return found
 
     def knows(self, key: Hashable) -> Word | None:

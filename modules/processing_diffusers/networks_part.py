@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from modules.contracts.errors import BrokenModel, UnsupportedFeature
@@ -15,7 +15,7 @@ from modules.memory.residency import ModelPool
 from modules.networks.fittings import Fittings
 from modules.networks.loading import LoadedNetwork, load_network, state_of
 from modules.networks.rows import RowNetworks, Sample, Share
-from modules.networks.vector_files import read_vectors
+from modules.networks.vector_files import read_vectors, vectors_by_encoder
 from modules.networks.words import Word, WordTokenizer, WordVectors, pattern_of
 from modules.support.settings import Settings
 
@@ -80,7 +80,7 @@ class JobNetworks:
     def __init__(self, networks: Networks, fittings: Fittings, loaded: Mapping[Hashable, LoadedNetwork]) -> None:
         self._networks, self._fittings, self._loaded = networks, fittings, loaded
         self._lock = threading.Lock()
-        self._words: dict[str, tuple[Word, ...]] = {}
+        self._words: dict[Hashable, tuple[Word, ...]] = {}
         self._misfits: dict[str, str] = {}
 
     @property
@@ -112,18 +112,19 @@ class JobNetworks:
         shares = (Share(self._loaded[_key(use)], use.text * (use.blocks[0] if use.blocks else 1.0)) for use in uses)
         return tuple(share for share in shares if share.weight != 0 and _reads(share.network, self._fittings))
 
-    def groups(self, texts: Sequence[T], words_of: Callable[[T], str]) -> list[list[T]]:
-        """The texts apart by the new words that they have, so that each group may be read in one way."""
+    def groups(self, texts: Sequence[T], words_of: Callable[[T], str], uses: Sequence[NetworkUse]) -> list[list[T]]:
+        """The texts apart by the new words that they have, so that each group may be read in one way; `uses` are the
+        networks that stand beside them."""
         found: dict[Hashable, list[T]] = {}
         for text in texts:
-            found.setdefault(self.words_in(words_of(text)), []).append(text)
+            found.setdefault(self.words_in(words_of(text), uses), []).append(text)
         return list(found.values())
 
     @contextlib.contextmanager
     def reading(self, pipeline: Any, texts: Sequence[str], uses: Sequence[NetworkUse]) -> Iterator[None]:
         """Until the block ends, the pipeline's tokenizers know the new words of `texts`, and its text encoders have
         the networks of `uses`."""
-        words = tuple(dict.fromkeys(word for text in texts for word in self.words_in(text)))
+        words = tuple(dict.fromkeys(word for text in texts for word in self.words_in(text, uses)))
         sample = self._reading(uses)
         with contextlib.ExitStack() as stack:
             for name, shelf in self._fittings.shelves.items():
@@ -139,18 +140,45 @@ class JobNetworks:
                     stack.enter_context(_speaking(pipeline, name.replace("text_encoder", "tokenizer"), words))
             yield
 
-    def words_in(self, text: str) -> tuple[Word, ...]:
-        """The embeddings that a text names, each learnt by the model's encoders. Those that do not fit are noted."""
-        with self._lock:
-            if text not in self._words:
-                self._words[text] = tuple(self._find_words(text))
-            return self._words[text]
+    def words_in(self, text: str, uses: Sequence[NetworkUse]) -> tuple[Word, ...]:
+        """The embeddings that a text names, each learnt by the model's encoders. Those that do not fit are noted.
 
-    def _find_words(self, text: str) -> Iterator[Word]:
+        Those that come with a network are known where that is used, and go before others of their name.
+        """
+        loaded = tuple(dict.fromkeys(self._loaded[_key(use)] for use in uses))
+        key = (text, tuple(network.identity for network in loaded if network.words))
+        with self._lock:
+            if key not in self._words:
+                bundled = tuple(self._find_bundled(text, loaded))
+                taken = {spelling.casefold() for word in bundled for spelling in word.spellings}
+                self._words[key] = (*bundled, *self._find_words(text, taken))
+            return self._words[key]
+
+    def _find_bundled(self, text: str, loaded: Sequence[LoadedNetwork]) -> Iterator[Word]:
+        found: set[str] = set()
+        for network in loaded if text and self._fittings.widths else ():
+            for name, tensors in network.words.items():
+                if name.casefold() in found or pattern_of((name,)).search(text) is None:
+                    continue
+                found.add(name.casefold())
+                key, vocabulary = (network.identity, name), self._fittings.vocabulary
+                try:
+                    vectors = vectors_by_encoder(name, tensors, self._fittings.widths)
+                except UnsupportedFeature as error:
+                    self._misfits[f"{network.entry.name}/{name}"] = (
+                        f"{error.message.rstrip('.')}; its name was read as plain words."
+                    )
+                    continue
+                entry = replace(network.entry, name=name, alias=name, kind="embedding")
+                yield vocabulary.knows(key) or vocabulary.learn(key, entry, vectors, network.entry.name)
+
+    def _find_words(self, text: str, taken: Collection[str]) -> Iterator[Word]:
         folded = text.casefold()
         for entry in self._networks.list("embedding") if folded and self._fittings.widths else ():
             spellings = (entry.name, entry.alias)
             if entry.problem is not None or not any(one.casefold() in folded for one in spellings):
+                continue
+            if any(one.casefold() in taken for one in spellings):
                 continue
             if pattern_of(spellings).search(text) is None or entry.name in self._misfits:
                 continue
@@ -163,8 +191,10 @@ class JobNetworks:
 
     def hashes(self, picture: PicturePlan, texts: Sequence[str]) -> dict[str, str]:
         """`Lora hashes` and `TI hashes` of a picture, as A1111 writes them; `texts` is all that was read for it."""
-        networks = [use.entry for use in (*picture.uses, *picture.hires_uses)]
-        words = [word.entry for text in texts for word in self.words_in(text)]
+        uses = (*picture.uses, *picture.hires_uses)
+        networks = [use.entry for use in uses]
+        # What comes with a network is told by that one's hash.
+        words = [word.entry for text in texts for word in self.words_in(text, uses) if not word.bundle]
         found = {"Lora hashes": self._list(networks), "TI hashes": self._list(words)}
         return {key: value for key, value in found.items() if value}
 
@@ -195,7 +225,11 @@ class JobNetworks:
                     ],
                 }
             )
-        for word in dict.fromkeys(word for text in texts for word in self.words_in(text)):
+        uses = (*picture.uses, *picture.hires_uses)
+        for word in dict.fromkeys(word for text in texts for word in self.words_in(text, uses)):
+            if word.bundle:
+                rows.append({"name": word.entry.name, "kind": word.entry.kind, "bundled_in": word.bundle})
+                continue
             sha256 = self._networks.wait(word.entry, HASH_SECONDS).sha256
             rows.append({"name": word.entry.name, "kind": word.entry.kind, "sha256": sha256})
         return rows

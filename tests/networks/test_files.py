@@ -11,7 +11,7 @@ from torch import nn
 from modules.networks.header import alias_of, base_of, base_of_vectors, facts_of, words_of
 from modules.networks.parameters import group_by_layer, split_key
 from modules.networks.places import LayerIndex
-from modules.networks.vector_files import fits, is_embedding, word_of
+from modules.networks.vector_files import bundles_of, fits, is_embedding, word_of
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,9 @@ from modules.networks.vector_files import fits, is_embedding, word_of
         ("x.lokr_w2", "x", "lokr_w2"),
         ("x.oft_R.weight", "x", "oft_r"),
         ("x.diff_b", "x", "diff_b"),
+        ("base_model.model.fc.boft_R", "base_model.model.fc", "boft_R"),
+        ("lycoris_x.a1.weight", "lycoris_x", "a1"),
+        ("lycoris_x.bm.weight", "lycoris_x", "bm"),
     ],
 )
 def test_every_way_of_naming_is_read(key, layer, meaning):
@@ -207,3 +210,29 @@ def test_layouts_of_embeddings():
     assert fits({"clip_l": (2, 768), "clip_g": (2, 1280)}, pair)
     assert not fits({"emb_params": (2, 768)}, pair)
     assert fits({"emb_params": (2, 768)}, {"text_encoder": 768})
+
+
+def test_a_header_tells_butterflies_and_generalised_pairs_and_what_comes_along():
+    shapes = {
+        "lycoris_x.oft_blocks": (2, 4, 8, 8),
+        "lycoris_y.a1.weight": (32, 6),
+        "bundle_emb.v1.5 cat.string_to_param.*": (2, 768),
+    }
+    facts = facts_of("lora", shapes, {"modelspec.trigger_phrase": "dog"})
+    assert facts.methods == ("BOFT", "GLoRA", "Textual inversion")
+    assert (facts.size, facts.words) == (6, (("v1.5 cat", 0), ("dog", 1)))
+    assert facts_of("lora", {"x.oft_blocks": (4, 8, 8)}, {}).methods == ("OFT",)
+
+
+def test_bundled_embeddings_are_told_apart_by_word():
+    given = {
+        "bundle_emb.a.b.string_to_param.*": 1,
+        "bundle_emb.a.b.string_to_token.*": 2,
+        "bundle_emb.c.clip_l": 3,
+        "bundle_emb.c.clip_g": 4,
+        "bundle_emb.d.emb_params": 5,
+        "bundle_emb. .emb_params": 6,
+        "bundle_emb.e.step": 7,
+        "lora_unet_x.alpha": 8,
+    }
+    assert bundles_of(given) == {"a.b": {"emb_params": 1}, "c": {"clip_l": 3, "clip_g": 4}, "d": {"emb_params": 5}}

@@ -120,6 +120,48 @@ def plain_oft(t, layer):
     return by_numbers(layer.weight.shape, number)
 
 
+def plain_butterfly(t, layer):
+    """The product of all stages as one matrix, each written out in full: block b of stage i has the outputs of one
+    group of n * 2^i, those at k and at k + n / 2 * 2^i side by side."""
+    blocks = t["oft_blocks"]
+    stages, _, size, _ = blocks.shape
+    free = blocks - blocks.transpose(-1, -2)
+    most = float(t["alpha"]) * OUT
+    shrink = most / float(free.norm()) if 0 < most < float(free.norm()) else 1.0
+    whole = torch.eye(OUT, dtype=torch.float64)
+    for stage in range(stages):
+        apart = size // 2 * 2**stage
+        places = [
+            group + half * apart + k for group in range(0, OUT, 2 * apart) for k in range(apart) for half in (0, 1)
+        ]
+        full = torch.zeros(OUT, OUT, dtype=torch.float64)
+        for number, block in enumerate(blocks[stage]):
+            own = places[number * size : (number + 1) * size]
+            full[torch.tensor(own)[:, None], torch.tensor(own)] = plain_turn(block, shrink)
+        whole = full @ whole
+    torch.testing.assert_close(whole @ whole.T, torch.eye(OUT, dtype=torch.float64))  # it only turns
+    weight = layer.weight.double().flatten(1)
+    turned = (whole @ weight) * t.get("rescale", torch.ones(OUT, 1)).double()
+    return (turned - weight).float().reshape(layer.weight.shape)
+
+
+def plain_generalised(t, layer):
+    """W A + B by its definition, A of a1 and a2, B of b1 and b2, in the order of later files."""
+    scale = float(t["alpha"]) / RANK
+    a1, a2, b1 = (t[name].flatten(1) for name in ("a1", "a2", "b1"))
+
+    def number(o, i, *rest):
+        own = sum(float(layer.weight[(o, j, *rest)] * a1[j, r] * a2[r, i]) for j in range(IN) for r in range(RANK))
+        if "bm" in t:
+            b2 = t["b2"].flatten(1)
+            return scale * (
+                own + sum(float(b1[o, r] * t["bm"][(r, s, *rest)] * b2[s, i]) for r in range(RANK) for s in range(RANK))
+            )
+        return scale * (own + sum(float(b1[o, r] * t["b2"][(r, i, *rest)]) for r in range(RANK)))
+
+    return by_numbers(layer.weight.shape, number)
+
+
 def plain_dora(t, layer):
     moved = layer.weight + plain_lora(t, layer)
     magnitude = t["dora_scale"]
@@ -146,6 +188,7 @@ def plain_ia3(t, layer):
 
 
 ALPHA = {"alpha": torch.tensor(2.0)}
+GENERALISED = {"a1": lot(IN, RANK), "a2": lot(RANK, IN), "b1": lot(OUT, RANK), "b2": lot(RANK, IN), **ALPHA}
 CASES = {
     "lora": (linear, plain_lora, {"up": lot(OUT, RANK), "down": lot(RANK, IN), **ALPHA}),
     "lora-conv": (convolution, plain_lora, {"up": lot(OUT, RANK, 1, 1), "down": lot(RANK, IN, SIDE, SIDE), **ALPHA}),
@@ -181,6 +224,25 @@ CASES = {
         linear,
         plain_oft,
         {"oft_blocks": lot(2, 4, 4), "rescale": lot(OUT, 1), "alpha": torch.tensor(0.0)},
+    ),
+    "boft": (linear, plain_butterfly, {"oft_blocks": lot(2, 2, 4, 4), "alpha": torch.tensor(0.0)}),
+    "boft-small": (linear, plain_butterfly, {"oft_blocks": lot(3, 4, 2, 2), "alpha": torch.tensor(0.0)}),
+    "boft-bound": (convolution, plain_butterfly, {"oft_blocks": lot(2, 4, 2, 2), "alpha": torch.tensor(0.02)}),
+    "boft-rescaled": (
+        linear,
+        plain_butterfly,
+        {"oft_blocks": lot(1, 2, 4, 4), "rescale": lot(OUT, 1), "alpha": torch.tensor(0.0)},
+    ),
+    "glora": (linear, plain_generalised, GENERALISED),
+    "glora-conv": (convolution, plain_generalised, {**GENERALISED, "b2": lot(RANK, IN, SIDE, SIDE)}),
+    "glora-mid": (
+        convolution,
+        plain_generalised,
+        {
+            **{name: tensor[..., None, None] for name, tensor in GENERALISED.items() if name != "alpha"},
+            "bm": lot(RANK, RANK, SIDE, SIDE),
+            **ALPHA,
+        },
     ),
     "dora": (
         linear,
@@ -220,6 +282,46 @@ def test_difference_and_answer_are_what_the_definition_says(name):
     torch.testing.assert_close(layer(given), output, rtol=0, atol=0)
 
 
+def test_early_files_of_generalised_pairs_mean_the_same():
+    layer = linear()
+    turned = {name: GENERALISED[other] for name, other in (("a1", "a2"), ("a2", "a1"), ("b1", "b2"), ("b2", "b1"))}
+    early, _ = build_change({**turned, **ALPHA}, layer, HERE, Reading()).difference(layer)
+    later, _ = build_change(GENERALISED, layer, HERE, Reading()).difference(layer)
+    torch.testing.assert_close(early, later)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_generalised_pairs_of_a_fused_layer_are_cut_to_each_part(swapped):
+    whole = linear()
+    wanted, _ = build_change(GENERALISED, whole, HERE, Reading()).difference(whole)
+    for begin, end in ((0, 4), (4, 8)):
+        order = [*range(begin + 2, end), *range(begin, begin + 2)] if swapped else [*range(begin, end)]
+        part = nn.Linear(IN, end - begin).requires_grad_(False)
+        part.weight.copy_(whole.weight[order])
+        place = Place("unet", "layer", outputs=(begin, end), swapped=swapped)
+        found, _ = build_change(GENERALISED, part, place, Reading()).difference(part)
+        torch.testing.assert_close(found, wanted[order])
+
+
+@pytest.mark.parametrize("convolved", [False, True])
+def test_butterflies_of_peft_on_inputs_are_products_of_its_own_permutations(convolved):
+    from peft.tuners.boft.layer import BOFTLayer
+
+    layer = nn.Conv2d(4, OUT, 2).requires_grad_(False) if convolved else nn.Linear(16, OUT).requires_grad_(False)
+    blocks, factors = lot(3, 4, 4, 4), lot(1, OUT) if convolved else lot(OUT, 1)
+    change = build_change({"boft_R": blocks, "boft_s": factors}, layer, HERE, Reading())
+    whole = torch.eye(16, dtype=torch.float64)
+    for stage in range(3):
+        order = BOFTLayer.block_butterfly_perm(None, 16, 4 // 2**stage, 2, 2)
+        move = torch.eye(16, dtype=torch.float64)[order]
+        turns = [plain_turn(-block / 2, 1.0) for block in blocks[stage]]
+        whole = move @ torch.block_diag(*turns) @ move.T @ whole
+    plain = layer.weight.double().flatten(1)
+    wanted = (whole @ plain.T).T * factors.double().reshape(-1, 1) - plain
+    found, _ = change.difference(layer)
+    torch.testing.assert_close(found, wanted.float().reshape(layer.weight.shape), rtol=1e-4, atol=1e-4)
+
+
 def test_a_rank_cut_takes_the_first_components():
     layer, tensors = linear(), CASES["lora"][2]
     cut, _ = build_change(tensors, layer, HERE, Reading(rank=2)).difference(layer)
@@ -250,6 +352,16 @@ def test_norms_and_tables_change_like_their_weights(layer):
         {"up": lot(OUT, RANK), "down": lot(RANK, IN + 1)},
         {"up": lot(OUT, RANK + 1), "down": lot(RANK, IN)},
         {"oft_blocks": lot(3, 3, 3)},
+        {"oft_blocks": lot(2, 2, 2, 4, 4)},
+        {"oft_blocks": lot(4, 4, 2, 2)},
+        {"oft_blocks": lot(2, 3, 4, 4)},
+        {"boft_R": lot(2, 3, 4, 4)},
+        {"boft_R": lot(1, 3, 4, 4), "boft_s": lot(OUT + 1, 1)},
+        {"boft_R": lot(3, 4, 4)},
+        {**GENERALISED, "a1": lot(IN + 1, RANK)},
+        {**GENERALISED, "b1": lot(OUT, RANK + 1)},
+        {**GENERALISED, "b1": lot(OUT + 1, RANK)},
+        {**GENERALISED, "a2": lot(RANK)},
         {"weight": lot(OUT + 1), "on_input": torch.tensor(0)},
         {"diff": lot(OUT, IN + 1)},
         {"up": lot(OUT, RANK), "down": lot(RANK, IN), "dora_scale": lot(OUT + 1)},
@@ -262,7 +374,7 @@ def test_what_does_not_fit_is_refused_before_it_is_computed(tensors):
 
 
 def peft_configs():
-    from peft import IA3Config, LoHaConfig, LoKrConfig, LoraConfig, OFTConfig
+    from peft import BOFTConfig, IA3Config, LoHaConfig, LoKrConfig, LoraConfig, OFTConfig
 
     inside = {"target_modules": ["fc"], "init_weights": False}
     return {
@@ -271,6 +383,7 @@ def peft_configs():
         "dora": LoraConfig(r=4, lora_alpha=6, use_dora=True, target_modules=["fc"], init_lora_weights=False),
         "loha": LoHaConfig(r=4, alpha=6, **inside),
         "lokr": LoKrConfig(r=2, alpha=6, **inside),
+        "boft": BOFTConfig(boft_block_size=4, boft_n_butterfly_factor=1, **inside),
         "oft": OFTConfig(oft_block_size=4, r=0, **inside),
         "ia3": IA3Config(target_modules=["fc"], feedforward_modules=[]),
         "ia3-input": IA3Config(target_modules=["fc"], feedforward_modules=["fc"]),
@@ -278,7 +391,7 @@ def peft_configs():
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", ["lora", "rslora", "dora", "loha", "lokr", "oft", "ia3", "ia3-input"])
+@pytest.mark.parametrize("name", ["lora", "rslora", "dora", "loha", "lokr", "boft", "oft", "ia3", "ia3-input"])
 def test_files_of_peft_answer_as_peft_does(name, tmp_path):
     from peft import get_peft_model
 

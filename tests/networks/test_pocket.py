@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from modules.contracts.errors import InvalidRequest, UnknownModel, UnsupportedFeature
-from modules.contracts.request import CanvasParams
+from modules.contracts.request import CanvasParams, PromptParams
 from modules.contracts.run import RunContext
 from modules.networks.catalog import hash_network
 from tests.factories.pocket import make_pocket_engine
@@ -49,10 +49,31 @@ def engine(tmp_path_factory):
     for name, text in (("azure", "blue"), ("bluecircle", "blue circle")):
         ids = tokenizer(text, add_special_tokens=False).input_ids
         save_file({"emb_params": table[ids].clone()}, str(words / f"{name}.safetensors"))
+    save_kinds(lora, parts[0], table[tokenizer("blue", add_special_tokens=False).input_ids].clone())
     save_file({"clip_l": torch.zeros(1, 768), "clip_g": torch.zeros(1, 1280)}, str(words / "large.safetensors"))
     made = make_pocket_engine(folder)
     yield made
     made.close()
+
+
+def save_kinds(lora, unet, blue):
+    """A butterfly, generalised pairs, and a LoRA of nothing with a word that means blue."""
+    layers = {path: layer for path, layer in unet.named_modules() if path.endswith(("attn2.to_k", "attn2.to_v"))}
+    noise = torch.Generator().manual_seed(5)
+    turning, pairs = {}, {}
+    for path, layer in layers.items():
+        name, (outputs, inputs) = "lycoris_" + path.replace(".", "_"), layer.weight.shape
+        turning[f"{name}.oft_blocks"] = torch.randn(2, outputs // 16, 16, 16, generator=noise)
+        turning[f"{name}.alpha"] = torch.tensor(0.0)
+        for word, shape in (("a1", (inputs, 2)), ("a2", (2, inputs)), ("b1", (outputs, 2)), ("b2", (2, inputs))):
+            pairs[f"{name}.{word}.weight"] = torch.randn(shape, generator=noise) * 0.2
+    save_file(turning, str(lora / "turning.safetensors"))
+    save_file(pairs, str(lora / "pairs.safetensors"))
+    path, layer = next(iter(layers.items()))
+    name, (outputs, inputs) = "lora_unet_" + path.replace(".", "_"), layer.weight.shape
+    idle = {f"{name}.lora_up.weight": torch.zeros(outputs, 1), f"{name}.lora_down.weight": torch.zeros(1, inputs)}
+    words = {"bundle_emb.skytone.string_to_param.*": blue, "bundle_emb.vast.clip_l": torch.zeros(1, 768)}
+    save_file({**idle, **words}, str(lora / "bringing.safetensors"))
 
 
 def strange():
@@ -60,6 +81,8 @@ def strange():
 
 
 def draw(engine, prompt, seed=3, **more):
+    if isinstance(prompt, PromptParams):
+        more["prompt"] = prompt
     request = ask(prompt, seed=seed, steps=STEPS, size=128, sampler="Euler", cfg=4.0, **more)
     return engine.generate(request, RunContext("job", previews=False))
 
@@ -238,3 +261,40 @@ def test_weights_are_what_they_were_after_random_networks(engine):
         tags = "".join(f"<lora:{lot.choice(['bluer', 'greener', 'reader'])}:{lot.normal():.3f}>" for _ in range(2))
         engine.generate(ask(CIRCLE + tags, steps=1, size=64), RunContext("job", previews=False))
     assert weights_hash(engine) == before
+
+
+@pytest.mark.parametrize("name", ["turning", "pairs"])
+def test_every_kind_leaves_the_weights_as_they_were(engine, plain, name):
+    before = weights_hash(engine)
+    changed = draw(engine, f"{CIRCLE} <lora:{name}:1>")
+    assert np.abs(pixels(changed) - pixels(plain)).max() > 10
+    assert same(draw(engine, CIRCLE), plain)
+    assert weights_hash(engine) == before
+
+
+def test_an_embedding_that_comes_with_a_network_counts_where_that_is_used(engine):
+    words = "a {} circle on a white background"
+    tag = "<lora:bringing:1>"
+    meant, plain = draw(engine, words.format("blue")), draw(engine, words.format("skytone"))
+    found = draw(engine, words.format("SkyTone") + tag)
+    assert np.abs(pixels(found) - pixels(meant)).max() <= 1
+    assert not same(plain, meant)
+    assert same(draw(engine, words.format("skytone")), plain)  # and not where it is not
+    assert "TI hashes" not in found.pictures[0].infotext
+    told = found.pictures[0].recipe["networks"]
+    assert {"name": "skytone", "kind": "embedding", "bundled_in": "bringing"} in told
+    against = [
+        draw(engine, PromptParams(CIRCLE + also, negative)) for also, negative in ((tag, "skytone"), ("", "blue"))
+    ]
+    assert np.abs(pixels(against[0]) - pixels(against[1])).max() <= 1
+
+
+def test_one_that_does_not_fit_is_read_as_plain_words_and_noted(engine):
+    result = draw(engine, "a vast circle <lora:bringing:1>")
+    assert any("vast" in note and "read as plain words" in note for note in result.notes)
+
+
+def test_a_list_shows_the_words_that_come_along(engine):
+    entry = engine.networks.networks.find("lora", "bringing")
+    assert entry.facts.words[:2] == (("skytone", 0), ("vast", 0))
+    assert entry.facts.methods == ("LoRA", "Textual inversion")

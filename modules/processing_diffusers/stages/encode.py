@@ -163,7 +163,7 @@ def _encode_all(
     for reader, found in wanted.items():
         known[reader] = {}
         picture = None if reader.shown is None else shown[reader.shown]
-        for texts in job.networks.groups(list(found), " ".join):
+        for texts in job.networks.groups(list(found), " ".join, reader.uses):
             with job.networks.reading(job.pipeline, [" ".join(each) for each in texts], reader.uses):
                 known[reader].update(encode_texts(job, texts, picture))
     for note in job.networks.notes:
