@@ -229,11 +229,11 @@ def _belongs(entry: ControlEntry, tag: str, modules: list[PreprocessorEntry]) ->
     prompts = any(module.encoder for module in modules)
     if prompts or entry.kind == "ip_adapter":
         return prompts and entry.kind == "ip_adapter"
-    return any(word in entry.title.casefold() for word in _words(tag))
+    return entry.kind == "union" or any(word in entry.title.casefold() for word in _words(tag))
 
 
 def _words(tag: str) -> tuple[str, ...]:
-    """What stands in the names of models of a kind; a union ControlNet is of every kind."""
+    """What stands in the names of models of a kind; what is called a union is of every kind, as a union is."""
     own = tag.casefold()
     return (own, own.replace("segmentation", "seg"), "union")
 

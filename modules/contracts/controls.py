@@ -21,7 +21,8 @@ class ControlEntry:
     path: Path
     kind: ControlKind | None
     base: str | None = None
-    """Which models it was made for, by the widths of their text: `sd15`, `sd2`, `sdxl`; None when nothing tells."""
+    """Which models it was made for: `sd15`, `sd2` and `sdxl` by the widths of their text, `sd3`, `flux` and `qwen` by
+    their transformers; None when nothing tells."""
     short_hash: str = ""
     """Eight hex digits that A1111 knows model files by, of 64 KiB in their middle."""
     size_bytes: int = 0
@@ -56,7 +57,7 @@ class PreprocessorEntry:
     """As sd-webui-controlnet calls it."""
     label: str
     tags: tuple[str, ...] = ()
-    """Control types that it belongs to, such as `Canny`."""
+    """Control types that it belongs to, such as `Canny`; of several the last says most."""
     aliases: tuple[str, ...] = ()
     sliders: tuple[Slider, ...] = ()
     """Thresholds A and B, as far as it has them."""
@@ -150,3 +151,16 @@ TAGS: Mapping[str, int] = {
     "Inpaint": 7,
 }
 """Which condition of a union ControlNet each control type is (ControlNet++, ProMax included)."""
+FLUX_TAGS: Mapping[str, int] = {
+    "Canny": 0,
+    "Lineart": 0,
+    "Scribble": 0,
+    "SoftEdge": 0,
+    "MLSD": 0,
+    "Tile": 1,
+    "Depth": 2,
+    "Blur": 3,
+    "OpenPose": 4,
+    "Recolor": 5,
+}
+"""The same for Flux (InstantX' and Shakker's unions); all that is drawn lines is the first."""

@@ -19,11 +19,37 @@ CLASSES: Mapping[str, ControlKind] = {
     "ControlNetModel": "controlnet",
     "ControlNetUnionModel": "union",
     "T2IAdapter": "t2i_adapter",
+    "SD3ControlNetModel": "controlnet",
+    "FluxControlNetModel": "controlnet",
+    "QwenImageControlNetModel": "controlnet",
 }
+TRANSFORMERS: Mapping[str, str] = {
+    "SD3ControlNetModel": "sd3",
+    "FluxControlNetModel": "flux",
+    "QwenImageControlNetModel": "qwen",
+}
+"""Those that stand beside a transformer, and which models they are for."""
+MODES = "controlnet_mode_embedder.weight"
+"""What a Flux ControlNet for several conditions has."""
+TELLING: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("SD3ControlNetModel", "ldm", ("pos_embed_input.proj.weight", "transformer_blocks.0.attn.qkv.weight")),
+    ("SD3ControlNetModel", "diffusers", ("pos_embed_input.proj.weight", "controlnet_blocks.0.weight")),
+    ("QwenImageControlNetModel", "diffusers", ("controlnet_x_embedder.weight", "txt_norm.weight")),
+    ("FluxControlNetModel", "diffusers", ("controlnet_x_embedder.weight", "x_embedder.weight")),
+    ("FluxControlNetModel", "ldm", ("pos_embed_input.weight", "double_blocks.0.img_attn.norm.key_norm.scale")),
+)
+"""Names that tell one beside a transformer: of diffusers, of Stability's files for SD 3.5, of XLabs' for Flux."""
 PREFIXES = ("control_model.", "controlnet.", "adapter.", "")
 BASES: Mapping[int, str] = {768: "sd15", 1024: "sd2", 2048: "sdxl"}
 """Which models there are by the width of the text that they read."""
-NAMES: Mapping[str, str] = {"sd15": "Stable Diffusion 1.5", "sd2": "Stable Diffusion 2", "sdxl": "Stable Diffusion XL"}
+NAMES: Mapping[str, str] = {
+    "sd15": "Stable Diffusion 1.5",
+    "sd2": "Stable Diffusion 2",
+    "sdxl": "Stable Diffusion XL",
+    "sd3": "Stable Diffusion 3",
+    "flux": "Flux.1",
+    "qwen": "Qwen-Image",
+}
 HASH_AT, HASH_BYTES = 0x100000, 0x10000
 
 
@@ -39,15 +65,25 @@ class Found:
     """What stands before the names."""
     wish: tuple[str, int] | None = None
     """Of an IP-Adapter, what it reads of an image encoder."""
+    made: str = ""
+    """The class of one that stands beside a transformer."""
+
+    @property
+    def class_name(self) -> str:
+        """The class that it is loaded as; empty for an IP-Adapter."""
+        return self.made or next((name for name, kind in CLASSES.items() if kind == self.kind), "")
 
 
 def inspect(path: Path) -> Found:
     """What lies at `path`. Raises `BrokenModel` for what is nothing of the kind, `OSError` for what cannot be read."""
     if path.is_dir():
-        kind = CLASSES.get(str(read_json(path / CONFIG).get("_class_name")))
-        if kind is None:
+        made = str(read_json(path / CONFIG).get("_class_name"))
+        if made not in CLASSES:
             raise BrokenModel(f"{path.name} is none of {', '.join(CLASSES)} by its {CONFIG}.")
-        return Found(kind, _base(read_weights(path).shapes), "diffusers")
+        shapes = read_weights(path).shapes
+        if made in TRANSFORMERS:
+            return _beside_transformer(shapes, made, "diffusers", "")
+        return Found(CLASSES[made], _base(shapes), "diffusers")
     header: Header = read_header(path)
     if is_adapter(header.shapes):
         return Found("ip_adapter", BASES.get(text_width(header.shapes)), "diffusers", wish=wish_of(header.shapes))
@@ -62,6 +98,9 @@ def inspect(path: Path) -> Found:
 
 
 def _of_names(names: Shapes, prefix: str) -> Found | None:
+    for made, naming, telling in TELLING:
+        if all(name in names for name in telling):
+            return _beside_transformer(names, made, naming, prefix)
     if "controlnet_cond_embedding.conv_in.weight" in names:
         union = "task_embedding" in names
         return Found("union" if union else "controlnet", _base(names), "diffusers", prefix)
@@ -72,6 +111,14 @@ def _of_names(names: Shapes, prefix: str) -> Found | None:
     if "conv_in.weight" in names and "body.0.block1.weight" in names:
         return Found("t2i_adapter", None, "ldm", prefix)
     return None
+
+
+def _beside_transformer(names: Shapes, made: str, naming: str, prefix: str) -> Found:
+    """Raises `BrokenModel` for one of Flux that sees more than a picture, as diffusers has no such class."""
+    inputs, looks = (names.get(name, ()) for name in ("x_embedder.weight", "controlnet_x_embedder.weight"))
+    if made == "FluxControlNetModel" and inputs[1:] != looks[1:]:
+        raise BrokenModel("This ControlNet for Flux.1 sees a mask beside the picture; such ones are not read.")
+    return Found("union" if MODES in names else "controlnet", TRANSFORMERS[made], naming, prefix, made=made)
 
 
 def _base(shapes: Shapes) -> str | None:

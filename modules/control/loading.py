@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +12,8 @@ import torch
 from modules.contracts.controls import ControlEntry, ControlKind
 from modules.contracts.errors import BrokenModel, UnsupportedFeature
 from modules.contracts.plan import Placement
-from modules.control.inspection import CLASSES, NAMES, Found, inspect
+from modules.control.inspection import NAMES, TRANSFORMERS, Found, inspect
+from modules.control.transformer_nets import differing_from, read_dimensions, rename_net
 from modules.sd_models import dimensions
 from modules.sd_models.components import build_empty, fill, find_class, read_config, size_of
 from modules.sd_models.faults import blaming
@@ -26,6 +28,9 @@ DIMENSIONS: Mapping[tuple[str, str], Callable[[dimensions.Shapes], dict[str, Any
     ("union", "diffusers"): dimensions.controlnet_diffusers,
     ("t2i_adapter", "diffusers"): dimensions.t2i_adapter,
 }
+CANNY = 1
+"""How Stability's files say that they were trained on lines."""
+PURPOSE = "control_type"
 SHAPING = ("block_out_channels", "layers_per_block", "cross_attention_dim", "addition_embed_type")
 """What a ControlNet has to share with the UNet that it steers."""
 
@@ -38,20 +43,41 @@ class LoadedControl:
     kind: ControlKind
     module: Any
     size_bytes: int
+    purpose: int | None = None
+    """Of Stability's files for SD 3.5, what they were trained on; None where nothing says."""
+
+    @property
+    def beside(self) -> str | None:
+        """Which models' transformer it stands beside: `sd3`, `flux` or `qwen`; None for those beside a UNet."""
+        return TRANSFORMERS.get(type(self.module).__name__)
+
+    @property
+    def glaring(self) -> bool:
+        """It was trained on lines that are drawn 128 times as bright as white, as Stability's canny network was."""
+        if self.beside != "sd3" or self.module.config["use_pos_embed"]:
+            return False
+        return "canny" in self.entry.name.casefold() if self.purpose is None else self.purpose == CANNY
 
 
 def load_control(entry: ControlEntry, placement: Placement) -> LoadedControl:
     """Load the weights onto a device. Raises `BrokenModel`; running out of memory passes through."""
     with blaming(entry.name, "weights"):
         found = inspect(entry.path)
-        kind = find_class(next(name for name, kind in CLASSES.items() if kind == found.kind))
+        kind = find_class(found.class_name)
         if entry.path.is_dir():
             model = build_empty(kind, read_config(kind, entry.path))
             tensors = read_tensors(read_weights(entry.path).files, placement)
         else:
             model, tensors = _read_file(entry, kind, found, placement)
         module = fill(model, tensors)
-    return LoadedControl(entry, found.kind, module, size_of({"control": module}))
+        purpose = None if entry.path.is_dir() else _purpose_of(entry.path, placement)
+    return LoadedControl(entry, found.kind, module, size_of({"control": module}), purpose)
+
+
+def _purpose_of(path: Path, placement: Placement) -> int | None:
+    """What a file says that it was trained on; None where it says nothing."""
+    said = read_tensors((path,), placement, rename=lambda name: PURPOSE if name == PURPOSE else None).get(PURPOSE)
+    return None if said is None or said.numel() != 1 else round(float(said))
 
 
 def _read_file(entry: ControlEntry, kind: Any, found: Found, placement: Placement) -> tuple[Any, Tensors]:
@@ -63,6 +89,9 @@ def _read_file(entry: ControlEntry, kind: Any, found: Found, placement: Placemen
 
     names = {short: shape for name, shape in header.shapes.items() if (short := rename(name)) is not None}
     tensors = read_tensors((entry.path,), placement, rename=rename)
+    if found.made:
+        config = read_dimensions(found.made, found.naming, names)
+        return build_empty(kind, config), rename_net(found.made, tensors) if found.naming == "ldm" else tensors
     if found.kind == "t2i_adapter":
         if found.naming == "ldm":
             names, tensors = _nested(names), _nested(tensors)
@@ -106,17 +135,19 @@ def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
 def check_fit(control: LoadedControl, denoiser: Any, model: str) -> None:
     """Raise `UnsupportedFeature` for a network that was made for other models than that denoiser's."""
     mine, its = control.module.config, denoiser.config
-    if control.kind == "t2i_adapter":
-        channels = tuple(its["block_out_channels"])
-        fits = tuple(mine["channels"]) in (channels, channels[:3], (*channels, channels[-1]))
-        differing = [] if fits else ["block_out_channels"]
+    differing: list[tuple[str, Any, Any]] = []
+    if control.beside is not None:
+        differing = differing_from(mine, control.beside, denoiser)
+    elif control.kind == "t2i_adapter":
+        channels = tuple(its.get("block_out_channels", ()))
+        if not channels or tuple(mine["channels"]) not in (channels, channels[:3], (*channels, channels[-1])):
+            differing = [("channels", tuple(mine["channels"]), channels or None)]
     else:
-        differing = [name for name in SHAPING if _plain(mine.get(name)) != _plain(its.get(name))]
+        pairs = ((name, _plain(mine.get(name)), _plain(its.get(name))) for name in SHAPING)
+        differing = [pair for pair in pairs if pair[1] != pair[2]]
     if differing:
         made_for = f" It was made for {NAMES[control.entry.base]}." if control.entry.base else ""
-        said = ", ".join(
-            f"{name} {_plain(mine.get(name))!s} instead of {_plain(its.get(name))!s}" for name in differing
-        )
+        said = ", ".join(f"{name} {own!s} instead of {other!s}" for name, own, other in differing)
         raise UnsupportedFeature(f"The ControlNet {control.entry.name} does not fit {model}: it has {said}.{made_for}")
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modules.contracts.control import MOST_UNITS
-from modules.contracts.controls import TAGS, ControlEntry, Controls
+from modules.contracts.controls import FLUX_TAGS, TAGS, ControlEntry, Controls
 from modules.contracts.errors import UnknownModel, UnsupportedFeature
 from modules.contracts.plan import ControlUse, GenerationPlan, PassPlan
 from modules.control.image_prompt import ImagePrompter, check_layers, load_encoder, load_prompter, see_with
@@ -123,7 +124,11 @@ class ControlShelf:
 
         def load() -> ControlPart:
             loaded = load_control(entry, placement)
-            return ControlPart(loaded, target_of(loaded.module, "control", stepped=loaded.kind != "t2i_adapter"))
+            plain = target_of(loaded.module, "control", stepped=loaded.kind != "t2i_adapter")
+            if loaded.beside is None:
+                return ControlPart(loaded, plain)
+            # It is called as the transformer is, whose adapter knows how.
+            return ControlPart(loaded, replace(plain, function=functools.partial(model.adapter.run, loaded.module)))
 
         try:
             sign, _ = signature(entry.path)
@@ -176,14 +181,16 @@ class JobControls:
     def condition_of(self, use: ControlUse) -> int:
         """Which condition of a union ControlNet the unit's preprocessor makes; raises `UnsupportedFeature` where the
         network has none such."""
-        there = self.parts[use.number].config["num_control_type"]
+        part = self.parts[use.number]
+        flux = part.loaded.beside == "flux"
+        there, known = (part.config["num_mode"], FLUX_TAGS) if flux else (part.config["num_control_type"], TAGS)
         # What comes ready made is told by nothing; most of it is drawn lines.
         tags = self.catalog.find_preprocessor(use.module).tags or ("Canny",)
-        found = next((TAGS[tag] for tag in tags if tag in TAGS), there)
+        found = next((known[tag] for tag in reversed(tags) if tag in known), there)
         if found >= there:
-            name = self.parts[use.number].loaded.entry.name
+            name = part.loaded.entry.name
             raise UnsupportedFeature(f"The union ControlNet {name} has no condition for the preprocessor {use.module}.")
-        return found
+        return int(found)
 
     def describe(self) -> list[dict[str, Any]]:
         """For the recipe: every unit with all that it was used with, its picture left out."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from modules.contracts.catalog import Family
-from modules.contracts.control import NO_MODULE, ControlUnit
+from modules.contracts.control import BALANCED, CONTROL, NO_MODULE, PROMPT, ControlUnit
 from modules.contracts.controls import ControlEntry, Controls, PreprocessorEntry
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
 from modules.contracts.plan import ControlUse, PassPlan
@@ -14,12 +14,17 @@ from modules.contracts.request import GenerationRequest
 from modules.control.inspection import NAMES
 
 CAPABILITY = "control"
+LOOKING = "references"
+"""What models can that look at pictures while they draw: references, IP-Adapters, styles."""
 
 
-def find_controls(request: GenerationRequest, controls: Controls, family: Family) -> tuple[ControlUse, ...]:
+def find_controls(
+    request: GenerationRequest, controls: Controls, family: Family, notes: list[str]
+) -> tuple[ControlUse, ...]:
     """Every unit that is on, with the network, where it has one, and the preprocessor that it names.
 
-    Raises `UnknownModel`, `BrokenModel`, `UnsupportedFeature` for networks of other models, or `InvalidRequest`.
+    Notes what has no meaning for the model and is left out. Raises `UnknownModel`, `BrokenModel`, `UnsupportedFeature`
+    for networks of other models, or `InvalidRequest`.
     """
     found = []
     for number, unit in enumerate(request.control.units):
@@ -29,6 +34,8 @@ def find_controls(request: GenerationRequest, controls: Controls, family: Family
             raise UnsupportedFeature(f"{family.label} cannot be steered by ControlNets in this version.")
         module = controls.find_preprocessor(unit.module)
         entry = controls.find_model(unit.model) if module.network else None
+        if LOOKING not in family.capabilities:
+            _check_beside_transformer(number, unit, entry, family)
         if entry is not None and entry.base is not None and entry.base != family.id.partition("-")[0]:
             kind = "The IP-Adapter" if entry.wish else "The ControlNet"
             raise UnsupportedFeature(
@@ -39,8 +46,39 @@ def find_controls(request: GenerationRequest, controls: Controls, family: Family
             raise InvalidRequest(
                 f"ControlNet unit {number}: the preprocessor {module.name} wants a mask, white where to draw anew."
             )
+        _note_mode(number, unit, entry, family, notes)
         found.append(ControlUse(number, unit, entry, module.name))
     return tuple(found)
+
+
+def _check_beside_transformer(number: int, unit: ControlUnit, entry: ControlEntry | None, family: Family) -> None:
+    """Raise `UnsupportedFeature` for what only a UNet can be steered by; networks for other models are told later."""
+    if entry is None:
+        raise UnsupportedFeature(
+            f"ControlNet unit {number}: {family.label} cannot look at references while it draws; {unit.module} is for "
+            "SD 1.x, 2.x and SDXL."
+        )
+    kinds = {"ip_adapter": "IP-Adapter", "t2i_adapter": "T2I-Adapter"}
+    if entry.kind in kinds and entry.base is None:
+        raise UnsupportedFeature(
+            f"The {kinds[entry.kind]} {entry.name} cannot steer {family.label}; it is for SD 1.x, 2.x or SDXL."
+        )
+
+
+def _note_mode(number: int, unit: ControlUnit, entry: ControlEntry | None, family: Family, notes: list[str]) -> None:
+    """Say what a control mode does not do beside a transformer."""
+    if LOOKING in family.capabilities or entry is None or not unit.acts:
+        return
+    if unit.control_mode == PROMPT:
+        notes.append(
+            f"ControlNet unit {number}: {PROMPT!r} weighs the blocks of a UNet; {family.label} has none, so it was "
+            f"taken for {BALANCED!r}."
+        )
+    if unit.control_mode == CONTROL and "negative_prompt" not in family.capabilities:
+        notes.append(
+            f"ControlNet unit {number}: {CONTROL!r} acts through the negative prompt; {family.label} takes none, so it "
+            f"was taken for {BALANCED!r}."
+        )
 
 
 def _check_encoder(number: int, unit: ControlUnit, entry: ControlEntry | None, module: PreprocessorEntry) -> None:

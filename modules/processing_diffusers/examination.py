@@ -65,7 +65,7 @@ def examine_request(
     find_refiner(request.refiner, catalog, model, family)
     find_sd_upscaler(request, catalog)
     if controls is not None:
-        find_controls(request, controls, family)
+        find_controls(request, controls, family, notes)
     if detectors is not None:
         check_details(request, model, family, detectors)
     wanted = wanted_size(request, model, _size_of)

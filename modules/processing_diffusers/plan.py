@@ -72,7 +72,7 @@ def resolve_request(
     first = replace(first, upscaler=find_sd_upscaler(request, around.catalog))
     hires = _hires_pass(request, family, first, around, notes)
     style = find_style(request, around.controls, family, notes)
-    units = (*find_controls(request, around.controls, family), *style_units(request, style, family))
+    units = (*find_controls(request, around.controls, family, notes), *style_units(request, style, family))
     first = replace(first, style=style, run=0 if style is not None and style.method == STATISTICS else first.run)
     first = tile_pass(request, model, family, first)
     hires = None if hires is None else tile_pass(request, model, family, hires, hires=True)

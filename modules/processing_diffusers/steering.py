@@ -14,9 +14,10 @@ import torch
 
 from modules.contracts.control import BALANCED, CONTROL, ControlUnit
 from modules.processing_diffusers.control_part import ControlPart
-from modules.processing_diffusers.multiplexer.picking import pick
+from modules.processing_diffusers.control_question import Question
 from modules.processing_diffusers.multiplexer.stand_in import Port
 from modules.processing_diffusers.networks_part import Clock
+from modules.processing_diffusers.steering_tokens import TokenUnit
 from modules.processing_diffusers.tiles import Window
 
 SOFT = 0.825
@@ -74,12 +75,35 @@ class SteeredUnit:
             found.append(block)
         return found
 
+    def answer(self, question: Question) -> list[torch.Tensor]:
+        """What a ControlNet says of the chosen rows of a call: one tensor for each block, the middle one last."""
+        config = self.part.config
+        sizes = () if config["addition_embed_type"] is None else ("added_cond_kwargs",)
+        arguments = question.pick("sample", "timestep", "encoder_hidden_states", *sizes)
+        # A denoiser for inpainting sees mask and masked picture behind the latents.
+        arguments["sample"] = arguments["sample"][:, : config["in_channels"]]
+        hint = self.hint[question.pictures].to(question.dtype)
+        if self.part.loaded.kind == "union":
+            types = torch.zeros(
+                len(question.chosen), config["num_control_type"], device=hint.device, dtype=question.dtype
+            )
+            types[:, self.condition] = 1.0
+            more: dict[str, Any] = {
+                "controlnet_cond": [hint],
+                "control_type": types,
+                "control_type_idx": [self.condition],
+            }
+        else:
+            more = {"controlnet_cond": hint}
+        down, middle = question.port.call(self.part.target, **arguments, **more, return_dict=False)
+        return [*down, middle]
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Steering:
     """All units of one pass of one lane. `clock` says how far the pass has come."""
 
-    units: tuple[SteeredUnit, ...]
+    units: tuple[SteeredUnit | TokenUnit, ...]
     port: Port
     dtype: torch.dtype
     """What the networks compute in."""
@@ -119,49 +143,27 @@ class Steering:
             if not chosen:
                 continue
             pictures = torch.tensor([rows[number] % count for number in chosen], device=unit.hint.device)
-            adapter = unit.part.loaded.kind == "t2i_adapter"
-            if adapter:
-                blocks = [block[pictures] for block in self._features(place)]
-            else:
-                blocks = self._ask(unit, given, chosen, len(rows), pictures)
-            found = _spread(unit.scaled(blocks, pictures), chosen, len(rows))
-            key = "down_intrablock_additional_residuals" if adapter else "down_block_additional_residuals"
-            known = sums.get(key)
-            sums[key] = found if known is None else [a + b for a, b in zip(known, found, strict=True)]
+            question = Question(given, chosen, len(rows), pictures, self.port, self.dtype)
+            said = unit.say(question) if isinstance(unit, TokenUnit) else self._ask(place, unit, question)
+            for key, found in said.items():
+                known, more = sums.get(key), question.spread(found)
+                sums[key] = more if known is None else [a + b for a, b in zip(known, more, strict=True)]
         extra: dict[str, Any] = dict(sums)
         if "down_block_additional_residuals" in sums:
             *down, middle = sums["down_block_additional_residuals"]
             extra |= {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
         return extra
 
-    def _ask(
-        self, unit: SteeredUnit, given: Mapping[str, Any], chosen: Sequence[int], count: int, pictures: torch.Tensor
-    ) -> list[torch.Tensor]:
-        """What a ControlNet says of the chosen rows of a call: one tensor for each block, the middle one last."""
-        config = unit.part.config
-        sizes = () if config["addition_embed_type"] is None else ("added_cond_kwargs",)
-        names = ("sample", "timestep", "encoder_hidden_states", *sizes)
-        arguments = {name: pick(given[name], chosen, count, name) for name in names}
-        # A denoiser for inpainting sees mask and masked picture behind the latents.
-        arguments["sample"] = arguments["sample"][:, : config["in_channels"]]
-        hint = unit.hint[pictures].to(self.dtype)
-        if unit.part.loaded.kind == "union":
-            types = torch.zeros(len(chosen), config["num_control_type"], device=hint.device, dtype=self.dtype)
-            types[:, unit.condition] = 1.0
-            more: dict[str, Any] = {
-                "controlnet_cond": [hint],
-                "control_type": types,
-                "control_type_idx": [unit.condition],
-            }
-        else:
-            more = {"controlnet_cond": hint}
-        down, middle = self.port.call(unit.part.target, **arguments, **more, return_dict=False)
-        return [*down, middle]
+    def _ask(self, place: int, unit: SteeredUnit, question: Question) -> dict[str, list[torch.Tensor]]:
+        """What the unit at that place says beside a UNet."""
+        if unit.part.loaded.kind == "t2i_adapter":
+            blocks = [block[question.pictures] for block in self._features(place, unit)]
+            return {"down_intrablock_additional_residuals": unit.scaled(blocks, question.pictures)}
+        return {"down_block_additional_residuals": unit.scaled(unit.answer(question), question.pictures)}
 
-    def _features(self, place: int) -> list[torch.Tensor]:
+    def _features(self, place: int, unit: SteeredUnit) -> list[torch.Tensor]:
         """What an adapter says of the pictures' hints."""
         if place not in self.features:
-            unit = self.units[place]
             config, hint = unit.part.config, unit.hint.clamp(min=0)
             if config["in_channels"] == 1:
                 hint = hint.mean(dim=1, keepdim=True)
@@ -169,15 +171,3 @@ class Steering:
             hint = torch.nn.functional.pad(hint, (0, width, 0, height), mode="replicate").to(self.dtype)
             self.features[place] = list(self.port.call(unit.part.target, x=hint))
         return self.features[place]
-
-
-def _spread(blocks: Sequence[torch.Tensor], chosen: Sequence[int], count: int) -> list[torch.Tensor]:
-    """The blocks with rows of nothing where none was asked for."""
-    if len(chosen) == count:
-        return list(blocks)
-    spread = []
-    for block in blocks:
-        whole = block.new_zeros(count, *block.shape[1:])
-        whole[torch.tensor(chosen, device=block.device)] = block
-        spread.append(whole)
-    return spread

@@ -10,7 +10,7 @@ from modules.contracts.plan import ControlUse, StyleUse
 from modules.contracts.request import GenerationRequest
 from modules.contracts.style import AUTOMATIC, PROMPTED, SHARED, STATISTICS
 from modules.control.inspection import NAMES
-from modules.processing_diffusers.control_plan import CAPABILITY
+from modules.processing_diffusers.control_plan import LOOKING
 
 NUMBER = MOST_UNITS
 """Of the unit that an IP-Adapter's style picture is, behind all that a request can have."""
@@ -30,7 +30,7 @@ def find_style(request: GenerationRequest, controls: Controls, family: Family, n
         return None
     if style.method == STATISTICS:
         return StyleUse(STATISTICS)
-    able = CAPABILITY in family.capabilities
+    able = LOOKING in family.capabilities
     if style.method == AUTOMATIC and not able:
         if request.image is None:
             raise UnsupportedFeature(

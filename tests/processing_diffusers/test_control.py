@@ -38,7 +38,7 @@ def steered(*units, **groups):
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory, tiny_sd15_folder, tiny_sd15_inpaint_folder, tiny_sdxl_folder, tiny_flux_folder):
+def studio(tmp_path_factory, tiny_sd15_folder, tiny_sd15_inpaint_folder, tiny_sdxl_folder, request):
     """An engine with ControlNets of several kinds and models that they fit and do not fit."""
     models = tmp_path_factory.mktemp("control-models")
     nets = models / "controlnet"
@@ -48,7 +48,7 @@ def studio(tmp_path_factory, tiny_sd15_folder, tiny_sd15_inpaint_folder, tiny_sd
         ("sd15", tiny_sd15_folder),
         ("sd15-inpaint", tiny_sd15_inpaint_folder),
         ("sdxl", tiny_sdxl_folder),
-        ("flux", tiny_flux_folder),
+        *((name, request.getfixturevalue(f"tiny_{name}_folder")) for name in ("flux", "chroma")),
     ):
         (models / "checkpoints" / f"tiny-{name}").symlink_to(made)
     from safetensors.torch import save_file
@@ -356,7 +356,8 @@ def test_sdxl_and_the_conditions_of_a_union(draw):
         (unit("tiny-xl"), None, UnsupportedFeature, "made for Stable Diffusion XL"),
         (unit("tiny-control"), "tiny-sdxl", UnsupportedFeature, "made for Stable Diffusion 1.5"),
         (unit("tiny-adapter"), "tiny-sdxl", UnsupportedFeature, "does not fit"),
-        (unit(), "tiny-flux", UnsupportedFeature, "cannot be steered"),
+        (unit(), "tiny-flux", UnsupportedFeature, "made for Stable Diffusion 1.5"),
+        (unit(), "tiny-chroma", UnsupportedFeature, "cannot be steered"),
         (unit("None"), None, InvalidRequest, "has no model"),
         (unit(image=b""), None, InvalidRequest, "has no picture"),
         (unit(image=b"no picture"), None, InvalidRequest, "The picture of ControlNet unit 0"),

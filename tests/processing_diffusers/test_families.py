@@ -56,6 +56,7 @@ TESTED_BY = {
     "first_block_cache": "test_step_cache.py",
     "taylor_seer": "test_step_cache.py",
     "control": "test_control.py",
+    "references": "test_references.py",
     "optional_t5": "../sd_models/test_loader.py",
 }
 """Which file holds each word of a row to what it says."""

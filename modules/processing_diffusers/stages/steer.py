@@ -17,7 +17,9 @@ from modules.control.hints import SEEDED, Given, See, make_hint, region_of
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.pictures import decode_mask, decode_picture
 from modules.processing_diffusers.stages.begin import Material, Repaint
+from modules.processing_diffusers.stages.steer_tokens import Maps, prepare_tokens, settle
 from modules.processing_diffusers.steering import SteeredUnit, Steering
+from modules.processing_diffusers.steering_tokens import TokenUnit
 
 
 def prepare_steering(
@@ -31,7 +33,7 @@ def prepare_steering(
     if not acting:
         return None
     device, dtype = job.model.place("denoiser")
-    size, units = (pass_plan.width, pass_plan.height), []
+    size, units, tokens = (pass_plan.width, pass_plan.height), list[SteeredUnit](), list[TokenUnit]()
     for use, part in acting:
         entry = job.controls.catalog.find_preprocessor(use.module)
         sources = list(sources_of(use, entry, material))
@@ -40,17 +42,21 @@ def prepare_steering(
             for place, picture in enumerate(pictures[: _differing(entry, sources, pictures)])
         ]
         hints, regions = (torch.from_numpy(np.stack(column)).to(device) for column in zip(*drawn, strict=True))
-        hints, regions = (column.expand(len(pictures), -1, -1, -1) for column in (hints, regions))
+        regions = regions.expand(len(pictures), -1, -1, -1)
+        region = None if entry.masked or not use.unit.mask else regions
+        if part.loaded.beside is not None:
+            tokens.append(prepare_tokens(job, use, part, Maps(hints, region), len(pictures)))
+            continue
         units.append(
             SteeredUnit(
                 use.unit,
                 part,
-                hints,
-                None if entry.masked or not use.unit.mask else regions,
+                hints.expand(len(pictures), -1, -1, -1),
+                region,
                 job.controls.condition_of(use) if part.loaded.kind == "union" else 0,
             )
         )
-    return Steering(tuple(units), job.port, dtype)
+    return Steering((*units, *settle(tokens)), job.port, dtype)
 
 
 def _differing(entry: PreprocessorEntry, sources: Sequence[Given], pictures: Sequence[PicturePlan]) -> int:
