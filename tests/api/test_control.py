@@ -100,17 +100,18 @@ def test_models_show_by_title_and_kind(make_rig, tmp_path):
     rig.studio.controls.models = lambda: (
         ControlEntry("sd15_canny", tmp_path, "controlnet", "sd15", "d14c016b"),
         ControlEntry("union", tmp_path, "union", "sdxl"),
+        ControlEntry("all_in_one", tmp_path, "union", "flux"),
         ControlEntry("sd15_plus", tmp_path, "ip_adapter", "sd15"),
         ControlEntry("torn", tmp_path, None, problem="torn is torn."),
     )
     client = rig.client()
     assert client.get("/controlnet/model_list?update=false").json()["model_list"] == [
-        "None", "sd15_canny [d14c016b]", "union", "sd15_plus"
+        "None", "sd15_canny [d14c016b]", "union", "all_in_one", "sd15_plus"
     ]  # fmt: skip
     types = client.get("/controlnet/control_types").json()["control_types"]
-    assert types["Canny"]["model_list"] == ["None", "sd15_canny [d14c016b]", "union"]
+    assert types["Canny"]["model_list"] == ["None", "sd15_canny [d14c016b]", "union", "all_in_one"]
     assert types["Canny"]["default_model"] == "sd15_canny [d14c016b]"
-    assert types["Tile"]["model_list"] == ["None", "union"]
+    assert types["Tile"]["model_list"] == ["None", "union", "all_in_one"]
     assert types["IP-Adapter"]["model_list"] == ["None", "sd15_plus"]
     assert types["Reference"]["model_list"] == ["None"]
 

@@ -313,7 +313,7 @@ def test_repainting_looks_under_the_mask_only(studio):
 @pytest.mark.parametrize(
     ("asked", "model", "error", "words"),
     [
-        (unit(), "tiny-flux", UnsupportedFeature, "cannot be steered"),
+        (unit(), "tiny-flux", UnsupportedFeature, "cannot look at references"),
         (unit(image=b""), None, InvalidRequest, "has no picture"),
         (unit(image=b"no picture"), None, InvalidRequest, "The picture of ControlNet unit 0"),
         (unit(mask=ONE), None, InvalidRequest, "takes no mask"),
