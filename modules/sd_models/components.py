@@ -62,6 +62,8 @@ CLASSES = {
     "Qwen3Model": "transformers.models.qwen3.modeling_qwen3",
     "Qwen2_5_VLModel": "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl",
     "Gemma2Model": "transformers.models.gemma2.modeling_gemma2",
+    "MistralModel": "transformers.models.mistral.modeling_mistral",
+    "TokenizersBackend": "transformers.tokenization_utils_tokenizers",
     "GemmaTokenizer": "transformers.models.gemma.tokenization_gemma",
     "Qwen2Tokenizer": "transformers.models.qwen2.tokenization_qwen2",
 }
@@ -75,10 +77,16 @@ SAME = {
     "Qwen2_5_VLForConditionalGeneration": "Qwen2_5_VLModel",
     "GemmaTokenizerFast": "GemmaTokenizer",
     "Gemma2ForCausalLM": "Gemma2Model",
+    "Mistral3ForConditionalGeneration": "MistralModel",
+    "PixtralProcessor": "TokenizersBackend",
+    "PreTrainedTokenizerFast": "TokenizersBackend",
 }
-"""Names that other files use for what is one class here: of older versions, or with a head that no denoiser asks."""
-LEVELS = ("text_model.", "model.", "language_model.", "bert.")
+"""Names that other files use for what is one class here: of older versions, or with a head or eyes that no denoiser
+asks."""
+LEVELS = ("text_model.", "model.", "language_model.", "model.", "bert.")
 """What stands before a text encoder's names in some versions, the outermost first."""
+LAST = {"MistralModel": "norm"}
+"""The end of a language model that may be missing from a file that was cut to the layers somebody reads."""
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 """How diffusers named the attention of autoencoders before 0.12."""
 
@@ -222,6 +230,14 @@ def _count_positions(model: Any) -> None:
         ids = getattr(module, "position_ids", None)
         if isinstance(ids, torch.Tensor) and ids.is_meta:
             module.position_ids = torch.arange(ids.shape[-1], device=device).expand(ids.shape)
+
+
+def cut_end(model: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+    """The empty model without the end that `tensors` lack, where it may: what its last layer says is its answer."""
+    end = LAST.get(type(model).__name__)
+    if end is not None and f"{end}.weight" not in match_names(model, tensors):
+        setattr(model, end, torch.nn.Identity())
+    return model
 
 
 def size_of(components: Mapping[str, Any]) -> int:

@@ -14,6 +14,8 @@ BERT_HEAD = 64
 """Width of one attention head in every BERT."""
 QWEN_HEAD = 128
 """Width of one attention head in every Qwen2.5-VL."""
+MISTRAL_HEAD = 128
+"""Width of one attention head in every Mistral Small 3, whose heads together are narrower than the model."""
 
 
 def film_vae(shapes: Shapes) -> dict[str, Any]:
@@ -58,6 +60,20 @@ def qwen2_vl(shapes: Shapes) -> dict[str, Any]:
             # Every eighth layer looks at the whole picture, the others at windows of it.
             "fullatt_block_indexes": [layer for layer in range(depth) if layer % 8 == 7],
         },
+    }
+
+
+def mistral(shapes: Shapes) -> dict[str, Any]:
+    """Config of the language model of Mistral Small 3; the recipe says what all sizes share."""
+    words, width = shapes["embed_tokens.weight"]
+    return {
+        "vocab_size": words,
+        "hidden_size": width,
+        "intermediate_size": shapes["layers.0.mlp.gate_proj.weight"][0],
+        "num_hidden_layers": count(shapes, r"layers\.(\d+)\."),
+        "num_attention_heads": shapes["layers.0.self_attn.q_proj.weight"][0] // MISTRAL_HEAD,
+        "num_key_value_heads": shapes["layers.0.self_attn.k_proj.weight"][0] // MISTRAL_HEAD,
+        "head_dim": MISTRAL_HEAD,
     }
 
 

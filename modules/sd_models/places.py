@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Naming = Literal["ldm", "diffusers", "clip", "open_clip", "t5", "qwen3", "qwen2_vl", "gemma2", "bert", "wan"]
+Naming = Literal["ldm", "diffusers", "clip", "open_clip", "t5", "qwen3", "qwen2_vl", "gemma2", "mistral", "bert", "wan"]
 PREFIXES: dict[str, tuple[str, ...]] = {
     "vae": ("first_stage_model.", "vae."),
     "text_encoder": (
@@ -18,6 +18,7 @@ PREFIXES: dict[str, tuple[str, ...]] = {
         "text_encoders.qwen3_4b.transformer.model.",
         "text_encoders.gemma2_2b.transformer.model.",
         "text_encoders.qwen25_7b.transformer.",
+        "text_encoders.mistral3_24b.transformer.model.",
         "text_encoders.pile_t5xl.transformer.",
         "text_encoders.hydit_clip.transformer.bert.",
         "text_encoder.",
@@ -44,6 +45,7 @@ READERS: dict[str, dict[str, Naming]] = {
     "z-image": {"text_encoder": "qwen3"},
     "lumina2": {"text_encoder": "gemma2"},
     "hunyuan-dit": {"text_encoder": "bert", "text_encoder_2": "t5"},
+    "flux2": {"text_encoder": "mistral"},
     "flux2-klein": {"text_encoder": "qwen3"},
     "auraflow": {"text_encoder": "t5"},
     "sana": {"text_encoder": "gemma2"},
@@ -82,6 +84,11 @@ def naming_of(names: Iterable[str]) -> Naming | None:
         return "gemma2"
     if {"embed_tokens.weight", "layers.0.self_attn.q_norm.weight"} <= known:
         return "qwen3"
+    # Qwen2 has a bias where it asks and is otherwise named alike.
+    if {"embed_tokens.weight", "layers.0.self_attn.q_proj.weight"} <= known and (
+        "layers.0.self_attn.q_proj.bias" not in known
+    ):
+        return "mistral"
     if known & {"text_model.embeddings.token_embedding.weight", "embeddings.token_embedding.weight"}:
         return "clip"
     return None

@@ -15,7 +15,15 @@ from modules.contracts.catalog import Family, ModelEntry
 from modules.contracts.errors import BrokenModel
 from modules.contracts.plan import Placement
 from modules.sd_models import dimensions, original_names, part_dimensions, transformer_dimensions
-from modules.sd_models.components import build_empty, fill, find_class, find_scheduler, is_transformers, read_config
+from modules.sd_models.components import (
+    build_empty,
+    cut_end,
+    fill,
+    find_class,
+    find_scheduler,
+    is_transformers,
+    read_config,
+)
 from modules.sd_models.faults import blaming
 from modules.sd_models.header import read_json
 from modules.sd_models.sources import CONFIGS, Shapes, Source, Sources
@@ -53,6 +61,7 @@ DIMENSIONS: dict[tuple[str, str], Callable[[Shapes], dict[str, Any]]] = {
     ("UMT5EncoderModel", "t5"): dimensions.t5,
     ("Qwen3Model", "qwen3"): dimensions.qwen3,
     ("Gemma2Model", "gemma2"): dimensions.gemma2,
+    ("MistralModel", "mistral"): part_dimensions.mistral,
     ("Qwen2_5_VLModel", "qwen2_vl"): part_dimensions.qwen2_vl,
 }
 """How the config of a class is read off shapes in a naming."""
@@ -141,7 +150,8 @@ def load_weights(
         keep_float32=kept_in_float32(kind, where),
         advance=advance,
     )
-    return fill(model, translate(row["class"], source.naming, tensors, config))
+    named = translate(row["class"], source.naming, tensors, config)
+    return fill(cut_end(model, named), named)
 
 
 def _config(kind: Any, part: str, row: Mapping[str, Any], source: Source, family: str) -> dict[str, Any]:

@@ -34,6 +34,7 @@ WIDTHS = {
     "z-image": {"text_encoder": 2560},
     "lumina2": {"text_encoder": 2304},
     "hunyuan-dit": {"text_encoder": 1024, "text_encoder_2": 2048},
+    "flux2": {"text_encoder": 5120},
     "flux2-klein": {"text_encoder": 2560},
     "auraflow": {"text_encoder": 2048},
     "sana": {"text_encoder": 2304},
@@ -55,6 +56,11 @@ EMBEDDINGS = (
     "model.language_model.embed_tokens.weight",
     "language_model.embed_tokens.weight",
 )
+BARE = (
+    *("", "first_stage_model.", "vae.", "transformer.", "text_model.", "model.", "bert."),
+    *("language_model.model.", "model.language_model."),
+)
+"""Levels above the names of files that are one part alone."""
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -159,7 +165,7 @@ class Sources:
 
     def _bare(self, header: Header) -> Source | None:
         """A file that is one part alone, with or without a level above its names."""
-        for prefix in ("", "first_stage_model.", "vae.", "transformer.", "text_model.", "model.", "bert."):
+        for prefix in BARE:
             naming = naming_of(below(header.tensors, prefix))
             if naming is not None:
                 return Source(header, prefix, naming)

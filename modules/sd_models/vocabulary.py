@@ -1,5 +1,5 @@
-"""Tokenizers for models that bring none: CLIP's own vocabulary ships with the program, those of T5, Qwen and Gemma have
-to be put in place."""
+"""Tokenizers for models that bring none: CLIP's own vocabulary ships with the program, those of
+other readers have to be put in place."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ SHARED = {
     "BertTokenizer": ("HunyuanDiT's BERT", "hunyuan-bert-tokenizer", ("tokenizer.json", "vocab.txt")),
     "LlamaTokenizer": ("Pile-T5", "pile-t5-tokenizer", ("tokenizer.json",)),
     "GemmaTokenizer": ("Gemma", "gemma-tokenizer", ("tokenizer.json",)),
+    "TokenizersBackend": ("Mistral Small 3", "mistral-tokenizer", ("tokenizer.json",)),
 }
 """Tokenizers put in place for all models: what they are called, their folder, and the files of which it has one."""
 FILES = {
@@ -25,6 +26,7 @@ FILES = {
     "T5Tokenizer": (("tokenizer.json",), ("spiece.model",)),
     "Qwen2Tokenizer": (("tokenizer.json",), ("vocab.json", "merges.txt")),
     "GemmaTokenizer": (("tokenizer.json",),),
+    "TokenizersBackend": (("tokenizer.json",),),
     "BertTokenizer": (("tokenizer.json",), ("vocab.txt",)),
     "LlamaTokenizer": (("tokenizer.json",), ("tokenizer.model",)),
 }

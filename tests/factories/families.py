@@ -29,6 +29,7 @@ BUILDERS: Mapping[str, Callable[[Path], Path]] = MappingProxyType(
         "z-image": transformers.tiny_z_image,
         "lumina2": transformers.tiny_lumina2,
         "hunyuan-dit": hunyuan.tiny_hunyuan_dit,
+        "flux2": flux2.tiny_flux2,
         "flux2-klein": flux2.tiny_flux2_klein,
         "auraflow": flow_models.tiny_auraflow,
         "sana": flow_models.tiny_sana,

@@ -173,6 +173,18 @@ def tiny_sana_file(tiny_models, tiny_sana_folder) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_flux2_folder(tiny_models) -> Path:
+    """Flux.2 dev as a diffusers folder."""
+    return flux2.tiny_flux2(tiny_models / "tiny-flux2")
+
+
+@pytest.fixture(scope="session")
+def tiny_flux2_file(tiny_models, tiny_flux2_folder) -> Path:
+    """Flux.2 dev's transformer as a single file; its sidecar folder holds VAE and text encoder."""
+    return single_file(tiny_flux2_folder, tiny_models / "tiny-flux2-file.safetensors", "flux2")
+
+
+@pytest.fixture(scope="session")
 def tiny_flux2klein_folder(tiny_models) -> Path:
     """Flux.2 Klein as a diffusers folder."""
     return flux2.tiny_flux2_klein(tiny_models / "tiny-flux2-klein")

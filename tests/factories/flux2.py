@@ -1,4 +1,4 @@
-"""A tiny random Flux.2 Klein as a diffusers folder, and its transformer in the naming of the original code."""
+"""Tiny random Flux.2 dev and Klein as diffusers folders, and their transformer in the naming of the original code."""
 
 from __future__ import annotations
 
@@ -9,44 +9,89 @@ from typing import Any
 
 from tests.factories import parts
 from tests.factories.models import save
-from tests.factories.words import save_qwen_tokenizer
+from tests.factories.words import save_mistral_processor, save_qwen_tokenizer
+
+
+def tiny_flux2(folder: Path) -> Path:
+    """Flux.2 dev: three layers of Mistral, whose eyes are there, too, and guidance as an input."""
+    from transformers import Mistral3Config, Mistral3ForConditionalGeneration
+
+    pieces = save_mistral_processor(folder / "tokenizer")
+    with parts.seeded(18):
+        config = Mistral3Config(
+            text_config={
+                **LANGUAGE,
+                "model_type": "mistral",
+                "vocab_size": pieces,
+                "head_dim": 128,
+                "rms_norm_eps": 1e-5,
+                "sliding_window": None,
+                "rope_parameters": {"rope_type": "default", "rope_theta": 1000000000.0},
+            },
+            vision_config={
+                "model_type": "pixtral",
+                "hidden_size": 16,
+                "intermediate_size": 16,
+                "num_hidden_layers": 1,
+                "num_attention_heads": 2,
+                "head_dim": 8,
+                "image_size": 32,
+                "patch_size": 8,
+            },
+            image_token_index=pieces - 1,
+        )
+        components = {
+            "text_encoder": Mistral3ForConditionalGeneration(config).eval(),
+            "tokenizer": ("transformers", "PixtralProcessor"),
+            **_drawing_parts(guidance=True),
+        }
+    return save(folder, "Flux2Pipeline", components, fp16=False, shard=None)
 
 
 def tiny_flux2_klein(folder: Path) -> Path:
-    """Flux.2 Klein: three layers of a language model, an autoencoder that evens its latents out."""
-    from diffusers.models.transformers.transformer_flux2 import Flux2Transformer2DModel
+    """Flux.2 Klein: three layers of Qwen3."""
     from transformers import Qwen3Config, Qwen3Model
 
     pieces = save_qwen_tokenizer(folder / "tokenizer")
     with parts.seeded(17):
-        config = Qwen3Config(
-            vocab_size=pieces,
-            hidden_size=16,
-            intermediate_size=16,
-            num_hidden_layers=4,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            head_dim=8,
-            max_position_embeddings=1024,
-        )
         components = {
-            "text_encoder": Qwen3Model(config).eval(),
+            "text_encoder": Qwen3Model(Qwen3Config(**LANGUAGE, vocab_size=pieces)).eval(),
             "tokenizer": ("transformers", "Qwen2TokenizerFast"),
-            "transformer": Flux2Transformer2DModel(
-                num_layers=1,
-                num_single_layers=1,
-                attention_head_dim=8,
-                num_attention_heads=4,
-                joint_attention_dim=48,
-                axes_dims_rope=(2, 2, 2, 2),
-                timestep_guidance_channels=32,
-                guidance_embeds=False,
-            ).eval(),
-            "vae": even_vae(),
-            "scheduler": parts.flow_scheduler(3.0, dynamic=True),
+            **_drawing_parts(guidance=False),
             "is_distilled": True,
         }
     return save(folder, "Flux2KleinPipeline", components, fp16=False, shard=None)
+
+
+LANGUAGE = {
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 8,
+    "max_position_embeddings": 1024,
+}
+"""Sizes of the tiny language models."""
+
+
+def _drawing_parts(*, guidance: bool) -> dict[str, Any]:
+    from diffusers.models.transformers.transformer_flux2 import Flux2Transformer2DModel
+
+    return {
+        "transformer": Flux2Transformer2DModel(
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=8,
+            num_attention_heads=4,
+            joint_attention_dim=48,
+            axes_dims_rope=(2, 2, 2, 2),
+            timestep_guidance_channels=32,
+            guidance_embeds=guidance,
+        ).eval(),
+        "vae": even_vae(),
+        "scheduler": parts.flow_scheduler(3.0, dynamic=True),
+    }
 
 
 def even_vae() -> Any:

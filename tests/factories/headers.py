@@ -144,6 +144,21 @@ HUNYUAN_DIT_DIFFUSERS = {
     "blocks.0.attn1.to_q.weight": (1408, 1408),
     "time_extra_emb.pooler.positional_embedding": (257, 2048),
 }
+FLUX2 = {
+    "img_in.weight": (6144, 128),
+    "txt_in.weight": (6144, 15360),
+    "guidance_in.in_layer.weight": (6144, 256),
+    "double_stream_modulation_img.lin.weight": (36864, 6144),
+    "single_stream_modulation.lin.weight": (18432, 6144),
+    "double_blocks.0.img_attn.norm.key_norm.scale": (128,),
+}
+FLUX2_DIFFUSERS = {
+    "x_embedder.weight": (6144, 128),
+    "context_embedder.weight": (6144, 15360),
+    "time_guidance_embed.guidance_embedder.linear_1.weight": (6144, 256),
+    "double_stream_modulation_img.linear.weight": (36864, 6144),
+    "single_transformer_blocks.0.attn.to_qkv_mlp_proj.weight": (55296, 6144),
+}
 FLUX2_KLEIN = {
     "img_in.weight": (3072, 128),
     "txt_in.weight": (3072, 7680),

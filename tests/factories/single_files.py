@@ -114,7 +114,7 @@ def _hunyuan_dit(source: Path) -> dict[str, Any]:
     return hunyuan.hunyuan_dit(weights_of(source / "transformer"))
 
 
-def _flux2_klein(source: Path) -> dict[str, Any]:
+def _flux2(source: Path) -> dict[str, Any]:
     """The transformer alone."""
     return flux2.flux2(weights_of(source / "transformer"))
 
@@ -145,7 +145,8 @@ WRITERS = {
     "z-image": _z_image,
     "lumina2": _lumina2,
     "hunyuan-dit": _hunyuan_dit,
-    "flux2-klein": _flux2_klein,
+    "flux2": _flux2,
+    "flux2-klein": _flux2,
     "auraflow": _auraflow,
     "sana": _sana,
     "qwen-image": _qwen_image,
@@ -157,6 +158,7 @@ BESIDE = {
     "z-image": ("vae", "text_encoder"),
     "lumina2": ("vae", "text_encoder"),
     "hunyuan-dit": ("vae", "text_encoder", "text_encoder_2"),
+    "flux2": ("vae", "text_encoder"),
     "flux2-klein": ("vae", "text_encoder"),
     "auraflow": ("vae", "text_encoder"),
     "sana": ("vae", "text_encoder"),

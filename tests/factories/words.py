@@ -88,3 +88,43 @@ def save_gemma_tokenizer(folder: Path) -> int:
     pieces = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *letters)
     GemmaTokenizer(vocab={piece: index for index, piece in enumerate(pieces)}, merges=[]).save_pretrained(folder)
     return len(pieces)
+
+
+MISTRAL = ("<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "<pad>")
+PICTURES = ("[IMG_BREAK]", "[IMG_END]", "[IMG]")
+TALK = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{% set mark = 'INST' if message['role'] == 'user' else 'SYSTEM_PROMPT' %}"
+    "{{ '[' + mark + ']' }}{% for block in message['content'] %}{{ block['text'] }}{% endfor %}{{ '[/' + mark + ']' }}"
+    "{% endfor %}"
+)
+"""How Mistral's chat template lays out what a system and a user say, of texts alone."""
+
+
+def save_mistral_processor(folder: Path) -> int:
+    """Write a processor in Mistral Small 3's manner in which every byte is a token; returns the size of its
+    vocabulary. Texts are filled up on the left."""
+    from tokenizers import Tokenizer
+    from tokenizers.decoders import ByteLevel as Bytes
+    from tokenizers.models import BPE
+    from tokenizers.pre_tokenizers import ByteLevel
+    from tokenizers.processors import TemplateProcessing
+    from transformers import PixtralImageProcessor, PixtralProcessor, PreTrainedTokenizerFast
+
+    special = (*MISTRAL, *PICTURES)
+    vocabulary = {piece: index for index, piece in enumerate((*special[:-1], *byte_characters(), special[-1]))}
+    core = Tokenizer(BPE(vocab=vocabulary, merges=[]))
+    core.pre_tokenizer, core.decoder = ByteLevel(add_prefix_space=False), Bytes()
+    core.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", vocabulary["<s>"])])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
+        padding_side="left",
+        additional_special_tokens=[piece for piece in special if piece.startswith("[")],
+    )
+    processor = PixtralProcessor(PixtralImageProcessor(), tokenizer, patch_size=8, chat_template=TALK)
+    processor.save_pretrained(folder)
+    return len(vocabulary)

@@ -143,7 +143,7 @@ def test_edits_at_once_are_those_alone(editor, exact):
     draw_together(editor, exact, requests)
 
 
-SHOWN = ["flux-kontext", "flux2-klein", "qwen-image-edit", "qwen-image-edit-plus"]
+SHOWN = ["flux-kontext", "flux2", "flux2-klein", "qwen-image-edit", "qwen-image-edit-plus"]
 """Families that are shown the picture as further tokens."""
 
 

@@ -249,6 +249,26 @@ def test_bert():
     assert derived == {key: getattr(config, key) for key in derived}
 
 
+def test_mistral():
+    from transformers import MistralConfig, MistralModel
+
+    config = MistralConfig(
+        vocab_size=1310,
+        hidden_size=5120,
+        intermediate_size=3276,
+        num_hidden_layers=2,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        head_dim=128,
+    )
+    with torch.device("meta"):
+        shapes = shapes_of(MistralModel(config).state_dict())
+    assert naming_of(shapes) == "mistral"
+    assert naming_of({*shapes, "layers.0.self_attn.q_proj.bias"}) is None  # Qwen2
+    derived = part_dimensions.mistral(shapes)
+    assert derived == {key: getattr(config, key) for key in derived}
+
+
 def test_autoencoders_for_films():
     from diffusers.models.autoencoders.autoencoder_kl_qwenimage import AutoencoderKLQwenImage
 

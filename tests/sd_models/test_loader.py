@@ -70,6 +70,7 @@ def assert_same_weights(first, second):
         "qwenimage",
         "auraflow",
         "sana",
+        "flux2",
         "flux2klein",
         "hunyuandit",
     ],
@@ -83,8 +84,8 @@ def test_a_folder_gives_what_the_library_gives(name, request):
     theirs = DiffusionPipeline.from_pretrained(folder)
     for part, module in modules_of(ours).items():
         whole = getattr(theirs, part)
-        if type(whole).__name__ in SAME:  # it has a head that no denoiser asks
-            whole = whole.model
+        if type(whole).__name__ in SAME:  # it has a head or eyes that no denoiser asks
+            whole = next(inner for inner in whole.modules() if type(inner) is type(module))
         expected = whole.state_dict()
         assert all(torch.equal(value, expected[key]) for key, value in module.state_dict().items()), part
         computed = dict(whole.named_buffers())
@@ -93,7 +94,7 @@ def test_a_folder_gives_what_the_library_gives(name, request):
         key for key, value in theirs.components.items() if value is not None and key != "safety_checker"
     }
     text = ours.components["tokenizer"]("a red circle").input_ids
-    assert text == theirs.tokenizer("a red circle").input_ids
+    assert text == getattr(theirs.tokenizer, "tokenizer", theirs.tokenizer)("a red circle").input_ids
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,7 @@ def test_a_folder_gives_what_the_library_gives(name, request):
         "qwenimage",
         "auraflow",
         "sana",
+        "flux2",
     ],
 )
 def test_a_single_file_is_the_folder_it_was_made_of(name, request):
@@ -407,6 +409,28 @@ def test_a_language_model_is_found_among_the_shared_ones(tmp_path, tiny_zimage_f
     loaded = load_model(entry, FAMILIES["z-image"], everywhere()).components["text_encoder"].state_dict()
     theirs = load(tiny_zimage_folder).components["text_encoder"].state_dict()
     assert all(torch.equal(value, theirs[name]) for name, value in loaded.items())
+
+
+def test_a_language_model_cut_to_the_layers_that_are_read_says_the_same(tmp_path, tiny_flux2_folder, monkeypatch):
+    """The files of Mistral that Flux.2 is shared with end behind the last of the three layers, without a norm."""
+    from safetensors.torch import save_file
+
+    from modules.processing_diffusers.families.flux2 import Flux2Adapter
+    from modules.sd_models import sources
+
+    file = single_file(tiny_flux2_folder, tmp_path / "checkpoints" / "flux2.safetensors", "flux2")
+    shutil.rmtree(sidecar_of(file) / "text_encoder")
+    shared = tmp_path / "text-encoders"
+    shared.mkdir()
+    whole = load(tiny_flux2_folder).components["text_encoder"]
+    kept = {f"model.{name}": value for name, value in whole.state_dict().items() if "layers.3." not in name}
+    del kept["model.norm.weight"]
+    save_file({**kept, "tekken_model": torch.zeros(8, dtype=torch.uint8)}, shared / "mistral.safetensors")
+    monkeypatch.setitem(sources.WIDTHS, "flux2", {"text_encoder": 16})
+    cut = load(file).components["text_encoder"]
+    assert len(cut.layers) == 3
+    ids = torch.tensor([[1, 20, 30, 40]])
+    assert torch.equal(Flux2Adapter().hear(cut, input_ids=ids)[0], Flux2Adapter().hear(whole, input_ids=ids)[0])
 
 
 def test_shared_text_encoders_are_known_by_their_shapes(tmp_path, tiny_sdxl_folder):

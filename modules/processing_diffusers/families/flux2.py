@@ -1,6 +1,7 @@
-"""Flux.2 Klein: Qwen3 reads the prompt, three of its layers side by side; a picture may be shown as further tokens.
+"""Flux.2: a language model reads the prompt, three of its layers side by side; pictures may be shown as further tokens.
 
-Latents are the autoencoder's with two by two cells put into one, so a cell is 16 pixels and a token.
+Mistral Small 3 reads for dev, Qwen3 for Klein. Latents are the autoencoder's with two by two cells put into one, so a
+cell is 16 pixels and a token.
 """
 
 from __future__ import annotations
@@ -15,23 +16,29 @@ from modules.processing_diffusers.families.base import Embedding, stack
 from modules.processing_diffusers.families.flux_shown import FluxKontextAdapter
 from modules.processing_diffusers.families.shift import measured_shift_for
 
-QUESTION = "<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+ASK_MISTRAL = (
+    "[SYSTEM_PROMPT]You are an AI that reasons about image descriptions. You give structured responses focusing on "
+    "object relationships, object\nattribution and actions without speculation.[/SYSTEM_PROMPT][INST]{text}[/INST]"
+)
+"""How Mistral is asked to read a description, in the words of training, behind the token that begins a text."""
+ASK_QWEN = "<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 """How Qwen3 is asked something that it is not to think about."""
+PICTURE = "[IMG]"
+"""Stands for a picture where Mistral is asked; prompts have none."""
 LONGEST = 512
 """Tokens of the question with what fills it up, which the denoiser sees, too."""
 LAYERS = 4
 """The denoiser was trained on the states after one, two and three of this many parts of the language model."""
 
 
-class Flux2KleinAdapter(FluxKontextAdapter):
-    """Talks to `Flux2Pipeline`, which gives its latents as it draws them; distilled models want a CFG scale of 1."""
+class Flux2Adapter(FluxKontextAdapter):
+    """Talks to `Flux2Pipeline`, which gives its latents as it draws them. The CFG scale is the distilled guidance."""
 
     encoders = ()
-    paired: ClassVar[bool] = True
     plane: ClassVar[int] = 10
 
     def pipeline_name(self, family: Family) -> str:
-        """That of the larger model: Klein's own gives what its decoder wants in place of latents."""
+        """That of dev for Klein, too, whose own gives what its decoder wants in place of latents."""
         return "Flux2Pipeline"
 
     def embed(self, pipeline: Any, texts: Sequence[str], clip_skip: int) -> list[Embedding]:
@@ -40,21 +47,23 @@ class Flux2KleinAdapter(FluxKontextAdapter):
 
     def _read(self, pipeline: Any, text: str) -> Embedding:
         encoder = pipeline.text_encoder
-        read = pipeline.tokenizer(
-            QUESTION.format(text=text),
-            padding="max_length",
-            truncation=True,
-            max_length=LONGEST,
-            return_tensors="pt",
-        )
+        read = self.ask(pipeline.tokenizer, text, padding="max_length", truncation=True, max_length=LONGEST)
         ids, mask = (read[name].to(encoder.device) for name in ("input_ids", "attention_mask"))
         return {"embeds": encoder(input_ids=ids, attention_mask=mask)[0][0]}
 
+    def ask(self, tokenizer: Any, text: str, **wishes: Any) -> Any:
+        """Tokens of what the language model is asked about the text, and the mask of what fills them up."""
+        question = tokenizer.bos_token + ASK_MISTRAL.format(text=text.replace(PICTURE, ""))
+        return tokenizer(question, add_special_tokens=False, return_tensors="pt", **wishes)
+
     def hear(self, encoder: Any, **arguments: Any) -> Any:
-        """Those of the layers that the denoiser sees, side by side."""
+        """Those of the layers that the denoiser sees, side by side.
+
+        Of a language model without its last norm there is not more than they need, so the last one is the third.
+        """
         states = encoder(**arguments, output_hidden_states=True, use_cache=False).hidden_states
-        count = len(states) - 1
-        return (torch.cat([states[count * part // LAYERS] for part in range(1, LAYERS)], dim=-1),)
+        count, parts = len(states) - 1, LAYERS - isinstance(encoder.norm, torch.nn.Identity)
+        return (torch.cat([states[count * part // parts] for part in range(1, LAYERS)], dim=-1),)
 
     def words(self, embeddings: Sequence[Embedding]) -> dict[str, Any]:
         """Embeddings, and the words' places: the last of four numbers counts them."""
@@ -64,12 +73,8 @@ class Flux2KleinAdapter(FluxKontextAdapter):
         return {"encoder_hidden_states": hidden, "txt_ids": places}
 
     def condition(self, positive: Sequence[Embedding], negative: Sequence[Embedding] | None) -> dict[str, Any]:
-        """Embeddings of what is wanted; what is not goes by `words`."""
+        """Embeddings of what is wanted."""
         return {"prompt_embeds": stack(positive, "embeds")}
-
-    def is_guided(self, scale: float) -> bool:
-        """Where the model is not distilled there is a negative prompt."""
-        return scale > 1
 
     def dress(self, pipeline: Any) -> dict[str, Any]:
         """The pipeline takes latents as they are laid out here, and says where each token stands."""
@@ -101,3 +106,17 @@ class Flux2KleinAdapter(FluxKontextAdapter):
     def schedule_arguments(self, config: Mapping[str, Any], cells: int, steps: int) -> dict[str, Any]:
         """`mu` for the size and the number of steps."""
         return {"mu": measured_shift_for(cells, steps)}
+
+
+class Flux2KleinAdapter(Flux2Adapter):
+    """Talks to the same pipeline, left unguided; distilled models want a CFG scale of 1."""
+
+    paired: ClassVar[bool] = True
+
+    def ask(self, tokenizer: Any, text: str, **wishes: Any) -> Any:
+        """Tokens of what Qwen3 is asked, and the mask of what fills them up."""
+        return tokenizer(ASK_QWEN.format(text=text), return_tensors="pt", **wishes)
+
+    def is_guided(self, scale: float) -> bool:
+        """Where the model is not distilled there is a negative prompt."""
+        return scale > 1

@@ -11,7 +11,7 @@ from modules.processing_diffusers.families.aura import AuraFlowAdapter
 from modules.processing_diffusers.families.base import FamilyAdapter
 from modules.processing_diffusers.families.chroma import ChromaAdapter
 from modules.processing_diffusers.families.flux import FluxAdapter
-from modules.processing_diffusers.families.flux2 import Flux2KleinAdapter
+from modules.processing_diffusers.families.flux2 import Flux2Adapter, Flux2KleinAdapter
 from modules.processing_diffusers.families.flux_shown import FluxFillAdapter, FluxKontextAdapter
 from modules.processing_diffusers.families.hunyuan import HunyuanDiTAdapter
 from modules.processing_diffusers.families.lumina import LuminaAdapter
@@ -37,6 +37,7 @@ ADAPTERS: Mapping[str, FamilyAdapter] = MappingProxyType(
         "zimage": ZImageAdapter(),
         "lumina": LuminaAdapter(),
         "hunyuan": HunyuanDiTAdapter(),
+        "flux2": Flux2Adapter(),
         "flux2-klein": Flux2KleinAdapter(),
         "aura": AuraFlowAdapter(),
         "sana": SanaAdapter(),
