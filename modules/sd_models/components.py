@@ -63,6 +63,8 @@ CLASSES = {
     "Qwen2_5_VLModel": "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl",
     "Gemma2Model": "transformers.models.gemma2.modeling_gemma2",
     "MistralModel": "transformers.models.mistral.modeling_mistral",
+    "ChatGLMModel": "diffusers.pipelines.kolors.text_encoder",
+    "ChatGLMTokenizer": "diffusers.pipelines.kolors.tokenizer",
     "TokenizersBackend": "transformers.tokenization_utils_tokenizers",
     "GemmaTokenizer": "transformers.models.gemma.tokenization_gemma",
     "Qwen2Tokenizer": "transformers.models.qwen2.tokenization_qwen2",
@@ -87,6 +89,8 @@ LEVELS = ("text_model.", "model.", "language_model.", "model.", "bert.")
 """What stands before a text encoder's names in some versions, the outermost first."""
 LAST = {"MistralModel": "norm"}
 """The end of a language model that may be missing from a file that was cut to the layers somebody reads."""
+EMPTY = {"ChatGLMModel": {"empty_init": False}}
+"""What classes are told that would make room for their weights elsewhere than on the device in force."""
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 """How diffusers named the attention of autoencoders before 0.12."""
 
@@ -110,8 +114,8 @@ def find_scheduler(name: str) -> Any:
 
 
 def is_transformers(kind: Any) -> bool:
-    """Whether a class of the table is one of transformers rather than diffusers."""
-    return str(kind.__module__).startswith("transformers.")
+    """Whether a class of the table is built as those of transformers rather than as those of diffusers."""
+    return str(kind.__module__).startswith("transformers.") or kind.__name__ in EMPTY
 
 
 def build_empty(kind: Any, config: Any) -> Any:
@@ -121,7 +125,7 @@ def build_empty(kind: Any, config: Any) -> Any:
     """
 
     def build() -> Any:
-        return kind(config) if is_transformers(kind) else kind.from_config(config)
+        return kind(config, **EMPTY.get(kind.__name__, {})) if is_transformers(kind) else kind.from_config(config)
 
     with torch.device("meta"):
         model = build()

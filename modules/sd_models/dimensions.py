@@ -55,6 +55,7 @@ def unet_diffusers(shapes: Shapes) -> dict[str, Any]:
         "in_channels": shapes["conv_in.weight"][1],
         "out_channels": shapes["conv_out.weight"][0],
         **_size_conditioning(shapes.get("add_embedding.linear_1.weight")),
+        **_narrowing(shapes.get("encoder_hid_proj.weight")),
     }
 
 
@@ -136,6 +137,11 @@ def _size_conditioning(shape: tuple[int, ...] | None) -> dict[str, Any]:
         "addition_time_embed_dim": 256,
         "projection_class_embeddings_input_dim": shape[1],
     }
+
+
+def _narrowing(shape: tuple[int, ...] | None) -> dict[str, Any]:
+    """Of what reads the prompt, where that is wider than what the layers look at."""
+    return {} if shape is None else {"encoder_hid_dim_type": "text_proj", "encoder_hid_dim": shape[1]}
 
 
 def vae(shapes: Shapes) -> dict[str, Any]:

@@ -17,6 +17,9 @@ QWEN_HEAD = 128
 MISTRAL_HEAD = 128
 """Width of one attention head in every Mistral Small 3, whose heads together are narrower than the model."""
 
+CHATGLM_HEAD = 128
+"""Width of one attention head in ChatGLM3."""
+
 
 def film_vae(shapes: Shapes) -> dict[str, Any]:
     """Config of an autoencoder for films in diffusers naming or in Wan's; all have the same levels."""
@@ -74,6 +77,24 @@ def mistral(shapes: Shapes) -> dict[str, Any]:
         "num_attention_heads": shapes["layers.0.self_attn.q_proj.weight"][0] // MISTRAL_HEAD,
         "num_key_value_heads": shapes["layers.0.self_attn.k_proj.weight"][0] // MISTRAL_HEAD,
         "head_dim": MISTRAL_HEAD,
+    }
+
+
+def chatglm(shapes: Shapes) -> dict[str, Any]:
+    """Config of ChatGLM3; the recipe says what all sizes share."""
+    words, width = shapes["embedding.word_embeddings.weight"]
+    asked = "encoder.layers.0.self_attention.query_key_value"
+    heads = shapes["encoder.layers.0.self_attention.dense.weight"][1] // CHATGLM_HEAD
+    return {
+        "padded_vocab_size": words,
+        "hidden_size": width,
+        "ffn_hidden_size": shapes["encoder.layers.0.mlp.dense_4h_to_h.weight"][1],
+        "num_layers": count(shapes, r"encoder\.layers\.(\d+)\."),
+        "kv_channels": CHATGLM_HEAD,
+        "num_attention_heads": heads,
+        "multi_query_attention": True,
+        "multi_query_group_num": (shapes[f"{asked}.weight"][0] // CHATGLM_HEAD - heads) // 2,
+        "add_qkv_bias": f"{asked}.bias" in shapes,
     }
 
 

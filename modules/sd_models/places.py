@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Naming = Literal["ldm", "diffusers", "clip", "open_clip", "t5", "qwen3", "qwen2_vl", "gemma2", "mistral", "bert", "wan"]
+Naming = Literal[
+    "ldm", "diffusers", "clip", "open_clip", "t5", "qwen3", "qwen2_vl", "gemma2", "mistral", "bert", "chatglm", "wan"
+]
 PREFIXES: dict[str, tuple[str, ...]] = {
     "vae": ("first_stage_model.", "vae."),
     "text_encoder": (
@@ -47,6 +49,7 @@ READERS: dict[str, dict[str, Naming]] = {
     "hunyuan-dit": {"text_encoder": "bert", "text_encoder_2": "t5"},
     "flux2": {"text_encoder": "mistral"},
     "flux2-klein": {"text_encoder": "qwen3"},
+    "kolors": {"text_encoder": "chatglm"},
     "auraflow": {"text_encoder": "t5"},
     "sana": {"text_encoder": "gemma2"},
     "qwen-image": {"text_encoder": "qwen2_vl"},
@@ -76,6 +79,8 @@ def naming_of(names: Iterable[str]) -> Naming | None:
         return "open_clip"
     if known & {"visual.patch_embed.proj.weight", "model.visual.patch_embed.proj.weight"}:
         return "qwen2_vl"
+    if "embedding.word_embeddings.weight" in known:
+        return "chatglm"
     if "embeddings.word_embeddings.weight" in known:
         return "bert"
     if "shared.weight" in known or "encoder.embed_tokens.weight" in known:
@@ -94,11 +99,16 @@ def naming_of(names: Iterable[str]) -> Naming | None:
     return None
 
 
+def readers_of(part: str, family: str) -> tuple[str, ...]:
+    """The namings that a text encoder of that family may be in."""
+    reader = READERS.get(family, {}).get(part)
+    return CLIPS if reader is None else (reader,)
+
+
 def locate(names: Iterable[str], part: str, family: str) -> Place | None:
     """Where the names have that part of a model of that family."""
     names = tuple(names)
-    reader = READERS.get(family, {}).get(part)
-    wanted = CLIPS if reader is None else (reader,)
+    wanted = readers_of(part, family)
     for prefix in PREFIXES[part]:
         below = [name[len(prefix) :] for name in names if name.startswith(prefix)]
         naming = naming_of(below) if below else None

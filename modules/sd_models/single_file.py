@@ -61,6 +61,7 @@ DIMENSIONS: dict[tuple[str, str], Callable[[Shapes], dict[str, Any]]] = {
     ("UMT5EncoderModel", "t5"): dimensions.t5,
     ("Qwen3Model", "qwen3"): dimensions.qwen3,
     ("Gemma2Model", "gemma2"): dimensions.gemma2,
+    ("ChatGLMModel", "chatglm"): part_dimensions.chatglm,
     ("MistralModel", "mistral"): part_dimensions.mistral,
     ("Qwen2_5_VLModel", "qwen2_vl"): part_dimensions.qwen2_vl,
 }

@@ -16,7 +16,7 @@ from modules.contracts.errors import BrokenModel
 from modules.sd_models.detect import DENOISER_ROOTS, below
 from modules.sd_models.folders import find_weights, read_weights
 from modules.sd_models.header import SIDECAR, Header, read_header, read_json
-from modules.sd_models.places import locate, naming_of
+from modules.sd_models.places import locate, naming_of, readers_of
 from modules.support.paths import ROOT
 
 CONFIGS = ROOT / "configs" / "model-configs"
@@ -36,6 +36,7 @@ WIDTHS = {
     "hunyuan-dit": {"text_encoder": 1024, "text_encoder_2": 2048},
     "flux2": {"text_encoder": 5120},
     "flux2-klein": {"text_encoder": 2560},
+    "kolors": {"text_encoder": 4096},
     "auraflow": {"text_encoder": 2048},
     "sana": {"text_encoder": 2304},
     "qwen-image": {"text_encoder": 3584},
@@ -52,6 +53,7 @@ EMBEDDINGS = (
     "encoder.embed_tokens.weight",
     "embed_tokens.weight",
     "embeddings.word_embeddings.weight",
+    "embedding.word_embeddings.weight",
     "model.embed_tokens.weight",
     "model.language_model.embed_tokens.weight",
     "language_model.embed_tokens.weight",
@@ -153,13 +155,14 @@ class Sources:
         width = WIDTHS.get(self.family, {}).get(part)
         if width is None:
             return None
+        readers = readers_of(part, self.family)
         for folder in self.folders:
             for file in sorted(folder.glob("*.safetensors")):
                 try:
                     source = self._bare(read_header(file))
                 except BrokenModel:
                     continue  # the catalogue reports it; here another file may do
-                if source is not None and _width(source.shapes) == width:
+                if source is not None and source.naming in readers and _width(source.shapes) == width:
                     return source
         return None
 

@@ -21,6 +21,7 @@ from modules.sd_vae.load import load_vae, read_shapes
 STEMS = {
     "sd": "taesd",
     "sdxl": "taesdxl",
+    "kolors": "taesdxl",
     "sd3": "taesd3",
     "flux": "taef1",
     "chroma": "taef1",

@@ -70,6 +70,7 @@ def test_a_failed_installation_is_one_sentence(monkeypatch, capsys):
         (["models"], ()),
         (["test"], ("test",)),
         (["--extra", "quant"], ("quant",)),
+        (["--extra", "kolors"], ("kolors",)),
         (["--extra", "upscale", "--extra", "quant"], ("upscale", "quant")),
     ],
 )

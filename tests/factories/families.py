@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from tests.factories import flow_models, flux2, hunyuan, models, qwen, transformers
+from tests.factories import flow_models, flux2, hunyuan, kolors, models, qwen, transformers
 
 BUILDERS: Mapping[str, Callable[[Path], Path]] = MappingProxyType(
     {
@@ -19,6 +19,7 @@ BUILDERS: Mapping[str, Callable[[Path], Path]] = MappingProxyType(
         "sdxl": models.tiny_sdxl,
         "sdxl-inpaint": partial(models.tiny_sdxl, in_channels=9),
         "sdxl-refiner": models.tiny_sdxl_refiner,
+        "kolors": kolors.tiny_kolors,
         "sd3": models.tiny_sd3,
         "flux": models.tiny_flux,
         "flux-schnell": partial(models.tiny_flux, guidance=False),

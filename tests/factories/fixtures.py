@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.factories import flow_models, flux2, hunyuan, models, qwen, transformers
+from tests.factories import flow_models, flux2, hunyuan, kolors, models, qwen, transformers
 from tests.factories.single_files import single_file
 
 
@@ -194,6 +194,18 @@ def tiny_flux2klein_folder(tiny_models) -> Path:
 def tiny_flux2klein_file(tiny_models, tiny_flux2klein_folder) -> Path:
     """Flux.2's transformer as a single file; its sidecar folder holds VAE and text encoder."""
     return single_file(tiny_flux2klein_folder, tiny_models / "tiny-flux2-klein-file.safetensors", "flux2-klein")
+
+
+@pytest.fixture(scope="session")
+def tiny_kolors_folder(tiny_models) -> Path:
+    """Kolors as a diffusers folder."""
+    return kolors.tiny_kolors(tiny_models / "tiny-kolors")
+
+
+@pytest.fixture(scope="session")
+def tiny_kolors_file(tiny_models, tiny_kolors_folder) -> Path:
+    """Kolors' UNet as a single file; its sidecar folder holds VAE and text encoder."""
+    return single_file(tiny_kolors_folder, tiny_models / "tiny-kolors-file.safetensors", "kolors")
 
 
 @pytest.fixture(scope="session")

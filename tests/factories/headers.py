@@ -144,6 +144,12 @@ HUNYUAN_DIT_DIFFUSERS = {
     "blocks.0.attn1.to_q.weight": (1408, 1408),
     "time_extra_emb.pooler.positional_embedding": (257, 2048),
 }
+KOLORS_DIFFUSERS = {
+    "conv_in.weight": (320, 4, 3, 3),
+    "encoder_hid_proj.weight": (2048, 4096),
+    "add_embedding.linear_1.weight": (1280, 5632),
+    "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight": (1280, 2048),
+}
 FLUX2 = {
     "img_in.weight": (6144, 128),
     "txt_in.weight": (6144, 15360),

@@ -27,7 +27,9 @@ def save(folder: Path, pipeline: str, components: dict[str, Any], *, fp16: bool,
         if part is None or isinstance(part, bool | tuple):
             index[name] = list(part) if isinstance(part, tuple) else part
             continue
-        library = "transformers" if type(part).__module__.startswith("transformers") else "diffusers"
+        home = type(part).__module__.split(".")
+        # Classes that belong to one pipeline are named by it.
+        library = home[2] if home[1] == "pipelines" else home[0]
         index[name] = [library, type(part).__name__]
         options: dict[str, Any] = {}
         if hasattr(part, "parameters"):

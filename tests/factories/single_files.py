@@ -134,6 +134,11 @@ def _qwen_image(source: Path) -> dict[str, Any]:
     return weights_of(source / "transformer")
 
 
+def _kolors(source: Path) -> dict[str, Any]:
+    """The UNet alone, which is shared in the naming of diffusers."""
+    return weights_of(source / "unet")
+
+
 WRITERS = {
     "sd15": _sd15,
     "sd2": _sd2,
@@ -145,6 +150,7 @@ WRITERS = {
     "z-image": _z_image,
     "lumina2": _lumina2,
     "hunyuan-dit": _hunyuan_dit,
+    "kolors": _kolors,
     "flux2": _flux2,
     "flux2-klein": _flux2,
     "auraflow": _auraflow,
@@ -158,6 +164,7 @@ BESIDE = {
     "z-image": ("vae", "text_encoder"),
     "lumina2": ("vae", "text_encoder"),
     "hunyuan-dit": ("vae", "text_encoder", "text_encoder_2"),
+    "kolors": ("vae", "text_encoder"),
     "flux2": ("vae", "text_encoder"),
     "flux2-klein": ("vae", "text_encoder"),
     "auraflow": ("vae", "text_encoder"),
@@ -184,7 +191,8 @@ def single_file(
     weights = {name: value.contiguous() for name, value in WRITERS[layout](source).items()}
     target.parent.mkdir(parents=True, exist_ok=True)
     save_file(weights, target, metadata={"format": "pt", **(metadata or {})})
-    wanted = ("*/*.json", "*/*.txt") if configs else ("tokenizer*/*.json", "tokenizer*/*.txt")
+    kinds = ("json", "txt", "model")
+    wanted = [f"{'*' if configs else 'tokenizer*'}/*.{kind}" for kind in kinds]
     for pattern in wanted:
         for file in source.glob(pattern):
             copy = sidecar_of(target) / file.relative_to(source)

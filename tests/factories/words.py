@@ -90,6 +90,32 @@ def save_gemma_tokenizer(folder: Path) -> int:
     return len(pieces)
 
 
+def save_chatglm_tokenizer(folder: Path) -> int:
+    """Train a vocabulary of the words here and their letters by sentencepiece; returns how many tokens ChatGLM's
+    tokenizer makes of it."""
+    import io
+
+    from diffusers.pipelines.kolors.tokenizer import ChatGLMTokenizer
+    from sentencepiece import SentencePieceTrainer
+
+    trained = io.BytesIO()
+    SentencePieceTrainer.train(
+        sentence_iterator=iter([*WORDS, "".join(map(chr, range(33, 127)))] * 3),
+        model_writer=trained,
+        model_type="bpe",
+        vocab_size=160,
+        character_coverage=1.0,
+        num_threads=1,
+        minloglevel=2,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "tokenizer.model"
+    file.write_bytes(trained.getvalue())
+    tokenizer = ChatGLMTokenizer(str(file))
+    tokenizer.save_pretrained(folder)
+    return int(tokenizer.vocab_size)
+
+
 MISTRAL = ("<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "<pad>")
 PICTURES = ("[IMG_BREAK]", "[IMG_END]", "[IMG]")
 TALK = (

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from diffusers import Flux2Pipeline
+from diffusers import Flux2Pipeline, KolorsPipeline
 from transformers import Mistral3ForConditionalGeneration, PixtralProcessor
 
 from modules.processing_diffusers.families.flux2 import Flux2Adapter
+from modules.processing_diffusers.families.kolors import KolorsAdapter
 from modules.sd_models.components import find_class
 from modules.sd_models.vocabulary import read_tokenizer
 
@@ -46,3 +47,17 @@ def test_mistral_is_asked_as_flux2_was_trained(tiny_flux2_folder, text):
     (ours,) = adapter.embed(parts, [text], 1)
     assert torch.isfinite(theirs).all()
     assert torch.equal(ours["embeds"], theirs[0])
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_chatglm_reads_as_for_kolors(tiny_kolors_folder, text):
+    pipeline = KolorsPipeline.from_pretrained(tiny_kolors_folder)
+    with torch.no_grad():
+        words, _, whole, _ = pipeline.encode_prompt(text, do_classifier_free_guidance=False)
+    adapter = KolorsAdapter()
+    tokenizer = read_tokenizer("ChatGLMTokenizer", tiny_kolors_folder / "tokenizer")
+    parts = SimpleNamespace(tokenizer=tokenizer, text_encoder=Direct(adapter, pipeline.text_encoder))
+    (ours,) = adapter.embed(parts, [text], 1)
+    assert torch.isfinite(words).all()
+    assert torch.equal(ours["embeds"], words[0])
+    assert torch.equal(ours["pooled"], whole[0])

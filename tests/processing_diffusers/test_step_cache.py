@@ -27,7 +27,7 @@ from tests.factories.families import BUILDERS
 from tests.processing_diffusers.conftest import CLOSE, apart, ask, encode, in_threads, make_engine, speckled
 
 FAMILIES = {family.id: family for family in load_families(ROOT / "configs" / "families.json")}
-UNETS = ("sd15", "sdxl")
+UNETS = ("sd15", "sdxl", "kolors")
 ALIKE = frozenset({"flux-schnell", "qwen-image-edit-plus"})
 TRANSFORMERS = tuple(
     sorted(name for name, row in FAMILIES.items() if "taylor_seer" in row.capabilities and name not in ALIKE)

@@ -269,6 +269,26 @@ def test_mistral():
     assert derived == {key: getattr(config, key) for key in derived}
 
 
+def test_kolors():
+    """Its UNet is shared in the naming of diffusers, its reader in that of its authors, a level deeper."""
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    from diffusers.pipelines.kolors.text_encoder import ChatGLMConfig, ChatGLMModel
+
+    wide = {"encoder_hid_dim_type": "text_proj", "encoder_hid_dim": 4096}
+    config = {**UNETS["sdxl"], **wide, "projection_class_embeddings_input_dim": 5632}
+    shapes = shapes_of(empty(UNet2DConditionModel, config).state_dict())
+    derived = dimensions.unet_diffusers(shapes)
+    assert {key: derived[key] for key in wide} == wide
+    assert shapes_of(empty(UNet2DConditionModel, derived).state_dict()) == shapes
+    grouped = {"multi_query_attention": True, "multi_query_group_num": 2, "add_qkv_bias": True}
+    words = ChatGLMConfig(num_layers=2, original_rope=True, **grouped)
+    with torch.device("meta"):
+        shapes = shapes_of(ChatGLMModel(words, empty_init=False).state_dict())
+    assert naming_of(shapes) == "chatglm"
+    derived = part_dimensions.chatglm(shapes)
+    assert derived == {key: getattr(words, key) for key in derived}
+
+
 def test_autoencoders_for_films():
     from diffusers.models.autoencoders.autoencoder_kl_qwenimage import AutoencoderKLQwenImage
 

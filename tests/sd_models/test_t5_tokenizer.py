@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from modules.contracts.errors import BrokenModel
+from modules.contracts.errors import BrokenModel, UnsupportedFeature
 from tests.factories import models
 from tests.factories.single_files import single_file
 from tests.processing_diffusers.conftest import ask, make_engine, pixels
@@ -21,13 +21,17 @@ from tests.sd_models.test_loader import load
         ("chroma", "tokenizer", "t5-tokenizer"),
         ("z-image", "tokenizer", "qwen-tokenizer"),
         ("lumina2", "tokenizer", "gemma-tokenizer"),
+        ("flux2", "tokenizer", "mistral-tokenizer"),
+        ("kolors", "tokenizer", "chatglm-tokenizer"),
     ],
 )
 def test_the_error_says_which_file_goes_where(family, part, place, request, tmp_path):
     folder = request.getfixturevalue(f"tiny_{family.replace('-', '')}_folder")
     file = single_file(folder, tmp_path / "models" / "checkpoints" / "mine.safetensors", family)
     shutil.rmtree(file.with_suffix(".config") / part)
-    with pytest.raises(BrokenModel, match=f"tokenizer.json.*text-encoders/{place}.*mine.config/{part}") as caught:
+    with pytest.raises(
+        BrokenModel, match=f"tokenizer.(json|model).*text-encoders/{place}.*mine.config/{part}"
+    ) as caught:
         load(file)
     assert str(tmp_path) not in caught.value.message
     # What the sentence says, done: the model opens.
@@ -52,3 +56,9 @@ def test_sd3_draws_without_t5_from_a_folder_and_from_a_file(tmp_path):
     assert drawn[0].image.size == (64, 64)
     assert pixels(drawn[0]).std() > 0
     assert abs(pixels(drawn[0]) - pixels(drawn[1])).max() <= 1
+
+
+def test_a_package_that_a_tokenizer_needs_is_named_with_the_command_that_gets_it(tiny_kolors_folder, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UnsupportedFeature, match="ChatGLM3.*sentencepiece.*python launch.py --extra kolors"):
+        load(tiny_kolors_folder)

@@ -14,6 +14,7 @@ from modules.processing_diffusers.families.flux import FluxAdapter
 from modules.processing_diffusers.families.flux2 import Flux2Adapter, Flux2KleinAdapter
 from modules.processing_diffusers.families.flux_shown import FluxFillAdapter, FluxKontextAdapter
 from modules.processing_diffusers.families.hunyuan import HunyuanDiTAdapter
+from modules.processing_diffusers.families.kolors import KolorsAdapter
 from modules.processing_diffusers.families.lumina import LuminaAdapter
 from modules.processing_diffusers.families.pixart import PixArtAdapter
 from modules.processing_diffusers.families.qwen import QwenImageAdapter
@@ -28,6 +29,7 @@ ADAPTERS: Mapping[str, FamilyAdapter] = MappingProxyType(
     {
         "sd": SdAdapter(),
         "sdxl": SdxlAdapter(),
+        "kolors": KolorsAdapter(),
         "sd3": Sd3Adapter(),
         "flux": FluxAdapter(),
         "flux-kontext": FluxKontextAdapter(),
