@@ -57,7 +57,7 @@ def test_lists(client, rig):
     assert [row["name"] for row in modules["module_detail"]["canny"]["sliders"]] == [
         "Preprocessor Resolution", "Low Threshold", "High Threshold"
     ]  # fmt: skip
-    assert "needs the network" in modules["missing"]["openpose"]
+    assert "models pull usyd-community/vitpose-base-simple" in modules["missing"]["openpose"]
     assert "openpose" not in modules["module_list"]
     labels = client.get("/controlnet/module_list?alias_names=true").json()["module_list"]
     assert "invert (from white bg & black line)" in labels
