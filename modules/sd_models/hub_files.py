@@ -20,6 +20,11 @@ PICKLED = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 VARIANT = re.compile(r"\.(fp16|bf16|fp32|non_ema|ema)(?=[.-])")
 SMALL_FIRST = ("fp16", "bf16", "", "fp32")
 FULL_FIRST = ("", "fp32", "fp16", "bf16")
+CONFIG = "config.json"
+NETWORK = re.compile(
+    r"(model|diffusion_pytorch_model)(\.(fp16|bf16|fp32))?(-\d+-of-\d+)?\.safetensors(\.index(\.(fp16|bf16|fp32))?\.json)?"
+)
+"""Weights of a network that its config.json describes."""
 MAX_SUPPORT_BYTES = 64_000_000
 
 
@@ -72,12 +77,27 @@ def choose(files: Sequence[HubFile], *, allow: Sequence[str] = (), full_precisio
     if any(file.name == INDEX for file in safe):
         return _of_folders(files, safe, SMALL_FIRST if not full_precision else FULL_FIRST)
     weights = [file for file in safe if "/" not in file.name and file.name.endswith(".safetensors")]
+    if any(file.name == CONFIG for file in safe):
+        network = [file for file in safe if "/" not in file.name and NETWORK.fullmatch(file.name)]
+        if network:
+            return _of_network(safe, _one_precision(network, SMALL_FIRST if not full_precision else FULL_FIRST))
     if not weights:
         raise BrokenModel("The repository holds neither a diffusers model nor a .safetensors file.")
     if len(weights) > 1:
         names = ", ".join(file.name for file in weights[:10])
         raise InvalidRequest(f"The repository holds several models; choose with --file one of {names}.")
     return tuple(weights)
+
+
+def _of_network(safe: Sequence[HubFile], weights: Sequence[HubFile]) -> tuple[HubFile, ...]:
+    """A network by itself, such as a ControlNet or one that looks at pictures: weights and what lies beside them."""
+    support = [
+        file
+        for file in safe
+        if "/" not in file.name and file.size <= MAX_SUPPORT_BYTES and any(map(file.name.endswith, _endings()))
+    ]
+    beside = [file for file in support if file.name != CONFIG and not NETWORK.fullmatch(file.name)]
+    return (*weights, *beside, *(file for file in support if file.name == CONFIG))
 
 
 def _of_folders(files: Sequence[HubFile], safe: Sequence[HubFile], order: tuple[str, ...]) -> tuple[HubFile, ...]:

@@ -248,3 +248,24 @@ def test_single_files_are_chosen_when_that_is_clear(hub, server):
         choose(files("a.ckpt"), allow=["*.ckpt"])
     server.files = {"m.safetensors": b"weights"}
     assert hub.download(hub.plan_download("owner/model")).read_bytes() == b"weights"
+
+
+def test_a_network_comes_with_what_lies_beside_it_and_its_config_last():
+    beside = ("config.json", "preprocessor_config.json", "vocab.txt")
+    found = choose(
+        files("config.json", "model.safetensors", *beside[1:], "pytorch_model.bin", "README.md", "onnx/a.json")
+    )
+    assert {file.name for file in found} == {"model.safetensors", *beside}
+    assert found[-1].name == "config.json"  # without it a folder is nothing, so half a download is never taken for it
+    shards = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json")
+    assert chosen("config.json", *shards, "extra.safetensors") == {"config.json", *shards}
+    control = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors")
+    assert chosen("config.json", *control) == {"config.json", control[1]}
+    assert chosen("config.json", *control, full_precision=True) == {"config.json", control[0]}
+    assert chosen("config.json", "special.safetensors") == {"special.safetensors"}
+
+
+def test_a_network_that_was_fetched_is_its_folder(hub, server):
+    server.files = {"config.json": b"{}", "model.safetensors": b"weights"}
+    folder = hub.download(hub.plan_download("owner/model"))
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
