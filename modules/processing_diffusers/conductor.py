@@ -17,6 +17,7 @@ from modules.processing_diffusers.guidance_methods import along_with
 from modules.processing_diffusers.multiplexer.call import count_samples
 from modules.processing_diffusers.multiplexer.picking import pick
 from modules.processing_diffusers.multiplexer.stand_in import KINDS, UNSEEN
+from modules.prompts.encoding import common_length
 from modules.prompts.timeline import said_at
 
 
@@ -150,7 +151,7 @@ class Conductor:
         """Rows that go in one call, and the length that their texts get in it."""
         left = list(range(len(rows)))
         while left:
-            length = max(_length(rows[place].embedding) for place in left)
+            length = _shared(self._adapter, [rows[place].embedding for place in left])
             fits = [place for place in left if self._adapter.lengthen(rows[place].embedding, length) is not None]
             yield fits, length
             left = [place for place in left if place not in fits]
@@ -178,10 +179,16 @@ def _mix(answers: Sequence[torch.Tensor], mixture: _Mixture) -> torch.Tensor:
 
 def even_lengths(adapter: FamilyAdapter, embeddings: Sequence[Embedding]) -> list[Embedding] | None:
     """The embeddings brought to one length without changing what they say; None where that cannot be."""
-    length = max(_length(embedding) for embedding in embeddings)
+    length = _shared(adapter, embeddings)
     even = [adapter.lengthen(embedding, length) for embedding in embeddings]
     found = [embedding for embedding in even if embedding is not None]
     return found if len(found) == len(even) else None
+
+
+def _shared(adapter: FamilyAdapter, embeddings: Sequence[Embedding]) -> int:
+    """The length that texts are brought to: that of the longest, or where they may be repeated what all of them fit."""
+    lengths = {_length(embedding) for embedding in embeddings}
+    return (common_length(lengths) if adapter.repeats else None) or max(lengths)
 
 
 def _length(embedding: Embedding) -> int:

@@ -124,10 +124,14 @@ class ControlShelf:
 
         def load() -> ControlPart:
             loaded = load_control(entry, placement)
-            plain = target_of(loaded.module, "control", stepped=loaded.kind != "t2i_adapter")
-            if loaded.beside is None:
-                return ControlPart(loaded, plain)
+            if loaded.kind == "t2i_adapter":
+                return ControlPart(loaded, target_of(loaded.module, "control"))
+            if loaded.beside is None:  # those of UNets read the text as these do
+                return ControlPart(
+                    loaded, target_of(loaded.module, "control", stepped=True, repeated="encoder_hidden_states")
+                )
             # It is called as the transformer is, whose adapter knows how.
+            plain = target_of(loaded.module, "control", stepped=True)
             return ControlPart(loaded, replace(plain, function=functools.partial(model.adapter.run, loaded.module)))
 
         try:

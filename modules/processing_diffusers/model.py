@@ -50,7 +50,8 @@ class DrawingModel:
         self.placement = placement
         self.adapter: FamilyAdapter = adapter_of(loaded.family)
         parts = loaded.components
-        plain = target_of(parts[self.family.denoiser], self.family.denoiser, stepped=True)
+        text = "encoder_hidden_states" if self.adapter.repeats else ""
+        plain = target_of(parts[self.family.denoiser], self.family.denoiser, stepped=True, repeated=text)
         self.denoiser: Target = replace(plain, function=functools.partial(self.adapter.run, plain.module))
         self.text_encoders: dict[str, Target] = {
             name: self._reader(target_of(parts[name], name))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -16,6 +17,8 @@ from modules.prompts.weighting import weigh
 
 AT_ONCE = 4096
 """Tokens in one call of an encoder."""
+MOST_REPEATED = 2
+"""How many times as long as the longest text repeated ones may become so that they stand side by side."""
 COMMAS = (",</w>", ",", "▁,")
 """How vocabularies write a comma that ends a word, best first."""
 
@@ -184,6 +187,13 @@ def repeat_to(tensor: torch.Tensor, length: int) -> torch.Tensor:
     stand beside a longer one without a mask.
     """
     return tensor if tensor.shape[0] == length else tensor.repeat(length // tensor.shape[0], 1)
+
+
+def common_length(lengths: Collection[int]) -> int | None:
+    """The length to which texts of these lengths are repeated so that all stand side by side: their least common
+    multiple. None where that is more than `MOST_REPEATED` times the longest of them, as repeating costs arithmetic."""
+    found = math.lcm(*lengths)
+    return found if found <= MOST_REPEATED * max(lengths) else None
 
 
 def even_out(readings: Sequence[Reading], blank: Callable[[int], Reading]) -> list[torch.Tensor]:

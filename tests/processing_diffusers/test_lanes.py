@@ -130,3 +130,15 @@ def test_lanes_leave_no_threads_behind(bench):
     before = threading.active_count()
     in_threads([lambda s=seed: bench.draw(ask(seed=s)) for seed in range(4)])
     assert threading.active_count() <= before
+
+
+def test_jobs_with_long_and_short_prompts_draw_in_one_call(bench, exact):
+    words = "a red circle on a blue square under a green star, "
+    requests = [ask(words * count, seed=count, steps=3) for count in (1, 8, 16)]
+    figures = bench.engine.multiplexer.figures
+    figures.reset()
+    with held_back(bench.engine.multiplexer, {"unet"}, len(requests)):
+        together = in_threads([lambda r=request: bench.draw(r) for request in requests])
+    assert figures.report()["targets"]["unet"]["mean_lanes"] > 1.5
+    for request, result in zip(requests, together, strict=True):
+        torch.testing.assert_close(exact(bench.draw(request)), exact(result), rtol=0, atol=CLOSE)

@@ -11,7 +11,7 @@ import weakref
 import pytest
 import torch
 
-from modules.processing_diffusers.multiplexer.call import Target
+from modules.processing_diffusers.multiplexer.call import Call, Target
 from modules.processing_diffusers.multiplexer.core import Multiplexer
 from modules.processing_diffusers.multiplexer.stand_in import Port, StandIn, target_of
 from modules.support.log import about, subject
@@ -354,3 +354,56 @@ def test_what_a_forward_logs_belongs_to_the_jobs_that_asked_for_it(multiplexer, 
     said = [record.getMessage() for record in caplog.records if record.name == "library"]
     assert said[:2] == ["{}", "{'job_ids': 'a b'}"]
     assert sorted(said[2:]) == ["{'job_id': 'a'}", "{'job_id': 'b'}"]
+
+
+class Reader(torch.nn.Module):
+    """Looks at a text by attention, and remembers how long each call's text was."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, sample, encoder_hidden_states=None):
+        self.seen.append(tuple(encoder_hidden_states.shape[:2]))
+        text = encoder_hidden_states
+        return (torch.nn.functional.scaled_dot_product_attention(sample, text, text),)
+
+
+def test_calls_with_texts_of_unequal_length_become_one_forward_where_repeating_says_the_same(multiplexer):
+    module, arguments = Reader(), []
+    target = target_of(module, "reader", stepped=True, repeated="encoder_hidden_states")
+    line = multiplexer._line
+    for tokens in (4, 6, 12, 4, 25):
+        random = torch.Generator().manual_seed(tokens + len(arguments))
+        text = torch.randn(2, tokens, 4, generator=random)
+        arguments.append({"sample": torch.randn(2, 5, 4, generator=random), "encoder_hidden_states": text})
+    alone = [module(**each)[0] for each in arguments]
+    module.seen.clear()
+    choose, together = line.choose, threading.Event()
+
+    def choose_late(*given, **named):
+        if len(line) == len(arguments):
+            together.set()
+        return choose(*given, **named) if together.is_set() else ([], 0.02)
+
+    def call(each):
+        with multiplexer.lane() as lane:
+            return multiplexer.call(lane, target, each, limit=16)[0]
+
+    line.choose = choose_late
+    results = in_threads([lambda each=each: call(each) for each in arguments])
+    for found, wanted in zip(results, alone, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+    assert sorted(module.seen) == [(2, 25), (8, 12)]  # 300 tokens for all would be too many
+
+
+def test_texts_of_unequal_length_stay_apart_elsewhere(multiplexer):
+    module = Reader()
+    with multiplexer.lane() as lane:
+        keys = set()
+        for repeated in ("", "encoder_hidden_states"):
+            target = target_of(module, "reader", repeated=repeated)
+            for tokens in (3, 6):
+                arguments = {"sample": torch.zeros(1, 2, 4), "encoder_hidden_states": torch.zeros(1, tokens, 4)}
+                keys.add(Call(target, arguments, lane=lane, limit=4).key[1:])
+    assert len(keys) == 3

@@ -234,18 +234,19 @@ def test_a_conductor_cuts_its_calls_and_keeps_rows_apart():
 def test_lengths_are_evened_out_where_that_changes_nothing():
     adapter = SdAdapter()
     assert [one["embeds"].shape[0] for one in even_lengths(adapter, [embedding(1, 3), embedding(2, 6)])] == [6, 6]
-    assert even_lengths(adapter, [embedding(1, 4), embedding(2, 6)]) is None
+    assert [one["embeds"].shape[0] for one in even_lengths(adapter, [embedding(1, 4), embedding(2, 6)])] == [12, 12]
+    assert even_lengths(adapter, [embedding(1, 4), embedding(2, 5)]) is None
     shapes = []
 
     def call(arguments):
         shapes.append(tuple(arguments["encoder_hidden_states"].shape))
         return answer_by_words(arguments)
 
-    roles = [Role((Voice(((9, embedding(5, 4)),)),), Voice(((9, embedding(7, 6)),)))]
+    roles = [Role((Voice(((9, embedding(5, 4)),)),), Voice(((9, embedding(7, 7)),)))]
     conductor = Conductor(adapter, roles, 8)
     (found,) = conductor.conduct(call, {"sample": torch.zeros(2, 1), "encoder_hidden_states": None})
     assert found.flatten().tolist() == [7, 5]
-    assert shapes == [(1, 6, 2), (1, 4, 2)]
+    assert shapes == [(1, 7, 2), (1, 4, 2)]
 
 
 def test_joined_prompts_are_counted_in_the_plan_and_in_what_it_will_need(bench, monkeypatch):

@@ -78,13 +78,16 @@ class Target:
     """Names of positional arguments."""
     stepped: bool = False
     """A job calls it once a step, so that jobs that step together call it together."""
+    repeated: str = ""
+    """Name of an argument (samples, tokens, width) that says the same when all of its tokens are there several times,
+    so that calls with texts of unequal length may be merged; empty for none."""
 
 
 class Call:
     """A forward that a lane waits for. Filled in by the executor thread."""
 
     __slots__ = (
-        *("arguments", "context", "done", "error", "key", "lane"),
+        *("arguments", "context", "done", "error", "key", "lane", "length"),
         *("limit", "patches", "result", "samples", "target"),
     )
 
@@ -104,13 +107,23 @@ class Call:
         self.samples = count_samples(arguments)
         self.arguments = {name: _spread(name, value, self.samples) for name, value in arguments.items()}
         signatures = tuple(patch.signature for patch in patches)
-        described = describe(self.arguments, self.samples, lane.digests)
-        self.key: Hashable = (id(target), signatures, described)
+        self.length = _tokens(self.arguments.get(target.repeated), self.samples)
+        """Tokens of the argument that may be repeated; 0 where there is none."""
+        told = {name: value[:, :0] if self._repeats(name) else value for name, value in self.arguments.items()}
+        self.key: Hashable = (id(target), signatures, describe(told, self.samples, lane.digests))
         # Of the lane's thread: what is logged while the call runs belongs to its job.
         self.context = contextvars.copy_context()
         self.done = threading.Event()
         self.result: Any = None
         self.error: BaseException | None = None
+
+    def argument(self, name: str, length: int) -> Any:
+        """An argument, texts repeated to `length` tokens, which is a multiple of the call's own."""
+        value = self.arguments[name]
+        return value.repeat(1, length // self.length, 1) if self._repeats(name) and length != self.length else value
+
+    def _repeats(self, name: str) -> bool:
+        return self.length > 0 and name == self.target.repeated
 
 
 def count_samples(arguments: Mapping[str, Any]) -> int:
@@ -132,6 +145,11 @@ def _spread(name: str, value: Any, samples: int) -> Any:
         return value
     tensor = torch.as_tensor(value).to(torch.float32)
     return tensor.reshape(-1).expand(samples) if tensor.numel() == 1 else tensor
+
+
+def _tokens(value: Any, samples: int) -> int:
+    text = isinstance(value, torch.Tensor) and value.ndim == 3 and value.shape[0] == samples
+    return int(value.shape[1]) if text else 0
 
 
 class Digests:

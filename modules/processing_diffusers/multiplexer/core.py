@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 import time
 import traceback
@@ -206,8 +207,8 @@ class Multiplexer:
                     stack.enter_context(patch.applied(target.module))
             if len(group) == 1:
                 return [target.function(**group[0].arguments)]
-            names = group[0].arguments
-            merged = {name: merge([call.arguments[name] for call in group], samples, name) for name in names}
+            names, length = group[0].arguments, math.lcm(*(call.length for call in group))
+            merged = {name: merge([call.argument(name, length) for call in group], samples, name) for name in names}
             return split(target.function(**merged), samples)
 
     def _recover(self, group: list[Call], too_much: bool, words: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Hashable, Iterator
 
 from modules.processing_diffusers.multiplexer.admission import Admission, Lane, Times
 from modules.processing_diffusers.multiplexer.call import Call
+from modules.prompts.encoding import common_length
 
 
 class Line:
@@ -80,11 +81,15 @@ class Line:
         """The call at `place` and all later ones that fit beside it."""
         oldest = self._calls[place]
         group, samples, limit = [oldest], oldest.samples, oldest.limit
+        lengths = {oldest.length}
         for call in self._calls[place + 1 :]:
             limit_then = min(limit, call.limit)
-            if call.key == oldest.key and samples + call.samples <= limit_then:
+            if call.key != oldest.key or samples + call.samples > limit_then:
+                continue
+            if call.length in lengths or common_length({*lengths, call.length}) is not None:
                 group.append(call)
                 samples, limit = samples + call.samples, limit_then
+                lengths.add(call.length)
         return group
 
     def _take(self, group: list[Call]) -> None:

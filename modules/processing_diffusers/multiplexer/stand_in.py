@@ -40,11 +40,14 @@ class Port:
         self.multiplexer.leave(self.lane)
 
 
-def target_of(module: Any, name: str, *, stepped: bool = False) -> Target:
-    """A target for a module's forward. Make one per loaded module: calls of different targets are never merged."""
+def target_of(module: Any, name: str, *, stepped: bool = False, repeated: str = "") -> Target:
+    """A target for a module's forward. Make one per loaded module: calls of different targets are never merged.
+
+    `stepped` and `repeated` are those of `Target`.
+    """
     forward = inspect.signature(type(module).forward).parameters
     positions = tuple(key for key in forward if key != "self")
-    return Target(name, module, module, positions, stepped)
+    return Target(name, module, module, positions, stepped, repeated)
 
 
 class Words(Protocol):
