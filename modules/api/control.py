@@ -15,7 +15,7 @@ from modules.api.intake import Intake
 from modules.api.jobs import REFUSED
 from modules.api.services import Member, Owner, Services
 from modules.contracts.control import MOST_UNITS, NO_MODEL, NO_MODULE, build_unit
-from modules.contracts.controls import ControlEntry, PreprocessorEntry
+from modules.contracts.controls import PROMPTING, ControlEntry, PreprocessorEntry
 from modules.contracts.errors import InvalidRequest
 from modules.support.studio import Studio
 
@@ -223,12 +223,13 @@ def _type_of(tag: str, working: list[PreprocessorEntry], models: list[ControlEnt
 
 
 def _belongs(entry: ControlEntry, tag: str, modules: list[PreprocessorEntry]) -> bool:
-    """Whether a model is of the kind of these preprocessors: IP-Adapters go by what they are, others by their names."""
+    """Whether a model is of the kind of these preprocessors: image prompts and unions go by what they are, others by
+    their names."""
     if not any(module.network for module in modules):
         return False
     prompts = any(module.encoder for module in modules)
-    if prompts or entry.kind == "ip_adapter":
-        return prompts and entry.kind == "ip_adapter"
+    if prompts or entry.kind in PROMPTING:
+        return prompts and entry.kind in PROMPTING
     return entry.kind == "union" or any(word in entry.title.casefold() for word in _words(tag))
 
 

@@ -10,7 +10,9 @@ from typing import Any, Literal, Protocol
 from modules.contracts.control import ControlUnit
 from modules.contracts.errors import UnknownModel
 
-ControlKind = Literal["controlnet", "union", "t2i_adapter", "ip_adapter"]
+ControlKind = Literal["controlnet", "union", "t2i_adapter", "ip_adapter", "redux"]
+PROMPTING: frozenset[ControlKind] = frozenset({"ip_adapter", "redux"})
+"""Kinds that make a prompt of a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +30,9 @@ class ControlEntry:
     size_bytes: int = 0
     problem: str | None = None
     wish: tuple[str, int] | None = None
-    """Of an IP-Adapter, what it reads of an image encoder: an entry of the encoder's config, and its number."""
+    """Of an image prompt, what it reads of an image encoder: an entry of the encoder's config, and its number."""
     encoder: Path | None = None
-    """Of an IP-Adapter, the folder of the encoder that it is used with."""
+    """Of an image prompt, the folder of the encoder that it is used with."""
 
     @property
     def title(self) -> str:

@@ -1,4 +1,4 @@
-"""Image encoders for IP-Adapters: which there are, and which one an adapter reads. Light: no torch."""
+"""Image encoders for IP-Adapters and Redux: which there are, and which one an adapter reads. Light: no torch."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ BESIDE = "image_encoder"
 CONFIG = "config.json"
 Wish = tuple[str, int]
 """What an adapter reads: the entry of an encoder's config, and its number."""
+SIGLIP = "SigLIP's hidden_size"
+"""What stands for the width of an encoder of the other family, which Redux reads."""
 Shapes = Mapping[str, tuple[int, ...]]
 PROJECTION, LAYERS = "image_proj.", "ip_adapter."
 KEY = re.compile(r"ip_adapter\.(\d+)\.to_k_ip\.weight")
@@ -27,6 +29,7 @@ USUAL: Mapping[Wish, str] = {
     ("hidden_size", 1664): "CLIP ViT-bigG/14 (3.7 GB)",
     ("projection_dim", 768): "CLIP ViT-L/14 (1.2 GB)",
     ("hidden_size", 1024): "CLIP ViT-L/14 (1.2 GB)",
+    (SIGLIP, 1152): "SigLIP so400m/14 at 384 pixels (0.9 GB)",
 }
 """Those that published adapters were made with."""
 
@@ -34,6 +37,16 @@ USUAL: Mapping[Wish, str] = {
 def is_adapter(shapes: Shapes) -> bool:
     """Whether a file with these tensors is an IP-Adapter."""
     return any(KEY.fullmatch(name) for name in shapes) and any(name.startswith(PROJECTION) for name in shapes)
+
+
+def is_redux(shapes: Shapes) -> bool:
+    """Whether a file with these tensors is a Redux."""
+    return "redux_up.weight" in shapes and "redux_down.weight" in shapes
+
+
+def wish_of_redux(shapes: Shapes) -> Wish:
+    """What a Redux reads of an image encoder."""
+    return SIGLIP, shapes["redux_up.weight"][1]
 
 
 def text_width(shapes: Shapes) -> int:
@@ -69,9 +82,9 @@ def find_encoder(adapter: Path, wish: Wish, models: Path) -> Path | None:
 
 def say_missing(adapter: str, wish: Wish) -> str:
     """What lacks, as a sentence."""
-    usual = USUAL.get(wish, "one")
+    kind, usual = "Redux" if wish[0] == SIGLIP else "IP-Adapter", USUAL.get(wish, "one")
     return (
-        f"The IP-Adapter {adapter} needs an image encoder whose {wish[0]} is {wish[1]}, {usual}: put its folder, with "
+        f"The {kind} {adapter} needs an image encoder whose {wish[0]} is {wish[1]}, {usual}: put its folder, with "
         f"{CONFIG} and model.safetensors, beside it as {BESIDE} or into models/{FOLDERS[0]}."
     )
 
@@ -85,13 +98,15 @@ def _folders(adapter: Path, models: Path) -> Iterator[Path]:
 
 
 def _config(folder: Path) -> dict[str, object]:
-    """The config of an encoder; empty for anything else."""
+    """The config of an encoder, of a SigLIP its width alone; empty for anything else."""
     if not (folder / CONFIG).is_file():
         return {}
     try:
         config = read_json(folder / CONFIG)
     except (BrokenModel, OSError):
         return {}
+    if config.get("model_type") == "siglip_vision_model":
+        return {SIGLIP: config.get("hidden_size")}
     vision = "CLIPVisionModelWithProjection" in (config.get("architectures") or ())
     return config if vision or config.get("model_type") == "clip_vision_model" else {}
 

@@ -13,10 +13,11 @@ from PIL import Image
 
 from modules.contracts.errors import BrokenModel, UnsupportedFeature
 from modules.contracts.plan import Placement
-from modules.control.encoders import KEY, LAYERS, PROJECTION, Wish, wish_of
+from modules.control.encoders import CONFIG, KEY, LAYERS, PROJECTION, Wish, wish_of
 from modules.sd_models.components import build_empty, fill, find_class, read_config
 from modules.sd_models.faults import blaming
 from modules.sd_models.folders import read_weights
+from modules.sd_models.header import read_json
 from modules.sd_models.tensors import read_tensors
 
 MEAN, SPREAD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -67,9 +68,10 @@ def load_prompter(path: Path, placement: Placement) -> ImagePrompter:
 
 
 def load_encoder(folder: Path, placement: Placement) -> Any:
-    """Load an image encoder onto a device. Raises `BrokenModel`."""
+    """Load an image encoder onto a device, CLIP's or SigLIP's by its config. Raises `BrokenModel`."""
     with blaming(folder.name, "weights"):
-        kind = find_class("CLIPVisionModelWithProjection")
+        siglip = read_json(folder / CONFIG).get("model_type") == "siglip_vision_model"
+        kind = find_class("SiglipVisionModel" if siglip else "CLIPVisionModelWithProjection")
         return fill(build_empty(kind, read_config(kind, folder)), read_tensors(read_weights(folder).files, placement))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modules.contracts.controls import ControlKind
 from modules.contracts.errors import BrokenModel
-from modules.control.encoders import is_adapter, text_width, wish_of
+from modules.control.encoders import is_adapter, is_redux, text_width, wish_of, wish_of_redux
 from modules.sd_models.folders import read_weights
 from modules.sd_models.header import Header, read_header, read_json
 
@@ -22,6 +22,7 @@ CLASSES: Mapping[str, ControlKind] = {
     "SD3ControlNetModel": "controlnet",
     "FluxControlNetModel": "controlnet",
     "QwenImageControlNetModel": "controlnet",
+    "ReduxImageEncoder": "redux",
 }
 TRANSFORMERS: Mapping[str, str] = {
     "SD3ControlNetModel": "sd3",
@@ -64,7 +65,7 @@ class Found:
     prefix: str = ""
     """What stands before the names."""
     wish: tuple[str, int] | None = None
-    """Of an IP-Adapter, what it reads of an image encoder."""
+    """Of an image prompt, what it reads of an image encoder."""
     made: str = ""
     """The class of one that stands beside a transformer."""
 
@@ -83,8 +84,12 @@ def inspect(path: Path) -> Found:
         shapes = read_weights(path).shapes
         if made in TRANSFORMERS:
             return _beside_transformer(shapes, made, "diffusers", "")
+        if is_redux(shapes):
+            return Found("redux", "flux", "diffusers", wish=wish_of_redux(shapes))
         return Found(CLASSES[made], _base(shapes), "diffusers")
     header: Header = read_header(path)
+    if is_redux(header.shapes):
+        return Found("redux", "flux", "diffusers", wish=wish_of_redux(header.shapes))
     if is_adapter(header.shapes):
         return Found("ip_adapter", BASES.get(text_width(header.shapes)), "diffusers", wish=wish_of(header.shapes))
     for prefix in PREFIXES:
@@ -93,7 +98,8 @@ def inspect(path: Path) -> Found:
         if found is not None:
             return found
     raise BrokenModel(
-        f"{path.name} is no ControlNet, T2I-Adapter or IP-Adapter that this version knows: no tensor has a name of one."
+        f"{path.name} is no ControlNet, T2I-Adapter, IP-Adapter or Redux that this version knows: no tensor has a name "
+        "of one."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from modules.contracts.errors import UnknownModel, UnsupportedFeature
 from modules.contracts.plan import ControlUse, GenerationPlan, PassPlan
 from modules.control.image_prompt import ImagePrompter, check_layers, load_encoder, load_prompter, see_with
 from modules.control.loading import LoadedControl, check_fit, load_control
+from modules.control.redux import check_words, load_redux, see_parts_with, speak_with
 from modules.memory.residency import ModelPool
 from modules.processing_diffusers.inside.speaking import find_cross_attentions
 from modules.processing_diffusers.model import DrawingModel
@@ -60,6 +61,15 @@ class PromptPart:
     encoder: EncoderPart
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class WordsPart:
+    """One loaded Redux with the encoder that looks for it."""
+
+    module: Any
+    target: Target
+    encoder: EncoderPart
+
+
 class ControlShelf:
     """Leases ControlNets and adapters. Safe from several lanes."""
 
@@ -71,6 +81,9 @@ class ControlShelf:
         self._prompters: ModelPool[object, ImagePrompter] = ModelPool(
             budget=POOL_BYTES, limit=KEPT, size_of=lambda part: size_of({"adapter": part})
         )
+        self._reduxes: ModelPool[object, Any] = ModelPool(
+            budget=POOL_BYTES, limit=KEPT, size_of=lambda part: size_of({"redux": part})
+        )
         self._encoders: ModelPool[object, EncoderPart] = ModelPool(
             budget=POOL_BYTES, limit=KEPT, size_of=lambda part: part.size_bytes
         )
@@ -81,43 +94,67 @@ class ControlShelf:
         with contextlib.ExitStack() as stack:
             parts: dict[int, ControlPart] = {}
             prompts: dict[int, PromptPart] = {}
+            words: dict[int, WordsPart] = {}
             for use in plan.controls:
                 if not use.unit.acts or use.entry is None:
                     continue
                 if use.entry.kind == "ip_adapter":
                     prompts[use.number] = self._lease_prompter(use.entry, model, plan.model.name, stack)
+                elif use.entry.kind == "redux":
+                    words[use.number] = self._lease_words(use.entry, model, plan.model.name, stack)
                 else:
                     parts[use.number] = stack.enter_context(self._lease_one(use.entry, model))
                     check_fit(parts[use.number].loaded, model.loaded.components[model.family.denoiser], plan.model.name)
-            yield JobControls(plan, parts, prompts, self.controls)
+            yield JobControls(plan, parts, prompts, words, self.controls)
 
     def _lease_prompter(
         self, entry: ControlEntry, model: DrawingModel, name: str, stack: contextlib.ExitStack
     ) -> PromptPart:
         """An IP-Adapter that fits the model, and its encoder, until the stack ends."""
-        placement, folder = model.placement["denoiser"], entry.encoder
-        assert folder is not None  # one without is not found
-        key = (placement.device, placement.dtype)
-
-        def look() -> EncoderPart:
-            module = load_encoder(folder, placement)
-            target = Target("image_encoder", see_with(module), module, ("pixels",))
-            return EncoderPart(module, target, size_of({"encoder": module}))
+        placement = model.placement["denoiser"]
 
         def read() -> ImagePrompter:
             with blaming(entry.name, "weights"):
                 return load_prompter(entry.path, placement)
 
-        try:
-            signs = signature(entry.path)[0], signature(folder)[0]
-        except OSError:
-            raise UnknownModel(f"The IP-Adapter {entry.name} or its encoder is not there any more.") from None
-        encoder = stack.enter_context(self._encoders.lease((signs[1], *key), look, expected=0))
-        prompter = stack.enter_context(self._prompters.lease((signs[0], *key), read, expected=entry.size_bytes))
+        key, encoder = self._lease_encoder(entry, model, see_with, stack)
+        prompter = stack.enter_context(self._prompters.lease(key, read, expected=entry.size_bytes))
         shelf = model.fittings.shelves[model.fittings.denoiser]
         attentions = [shelf.layers[path] for path in find_cross_attentions(shelf)]
         check_layers(prompter, attentions, entry.name, name)
         return PromptPart(prompter, Target("image_prompt", prompter, prompter, ("seen",)), encoder)
+
+    def _lease_words(
+        self, entry: ControlEntry, model: DrawingModel, name: str, stack: contextlib.ExitStack
+    ) -> WordsPart:
+        """A Redux that fits the model, and its encoder, until the stack ends."""
+        placement = model.placement["denoiser"]
+        key, encoder = self._lease_encoder(entry, model, see_parts_with, stack)
+        module = stack.enter_context(
+            self._reduxes.lease(key, lambda: load_redux(entry, placement), expected=entry.size_bytes)
+        )
+        check_words(module, model.loaded.components[model.family.denoiser], entry.name, name)
+        return WordsPart(module, Target("image_prompt", speak_with(module), module, ("seen",)), encoder)
+
+    def _lease_encoder(
+        self, entry: ControlEntry, model: DrawingModel, see: Callable[[Any], Any], stack: contextlib.ExitStack
+    ) -> tuple[object, EncoderPart]:
+        """The encoder of an image prompt until the stack ends, with the key under which the prompt itself is kept;
+        `see` makes the function by which it looks."""
+        placement, folder = model.placement["denoiser"], entry.encoder
+        assert folder is not None  # one without is not found
+
+        def look() -> EncoderPart:
+            module = load_encoder(folder, placement)
+            target = Target("image_encoder", see(module), module, ("pixels",))
+            return EncoderPart(module, target, size_of({"encoder": module}))
+
+        try:
+            own, encoder = signature(entry.path)[0], signature(folder)[0]
+        except OSError:
+            raise UnknownModel(f"The image prompt {entry.name} or its encoder is not there any more.") from None
+        key = (placement.device, placement.dtype)
+        return (own, *key), stack.enter_context(self._encoders.lease((encoder, *key), look, expected=0))
 
     def _lease_one(self, entry: ControlEntry, model: DrawingModel) -> contextlib.AbstractContextManager[ControlPart]:
         placement = model.placement["denoiser"]
@@ -142,7 +179,7 @@ class ControlShelf:
 
     def empty(self) -> None:
         """Let go of all networks that no job uses."""
-        for pool in (self._pool, self._prompters, self._encoders):
+        for pool in (self._pool, self._prompters, self._reduxes, self._encoders):
             pool.evict_all()
 
 
@@ -155,6 +192,8 @@ class JobControls:
     """By number of the unit."""
     prompts: Mapping[int, PromptPart]
     """The IP-Adapters, by number of the unit."""
+    words: Mapping[int, WordsPart]
+    """The Reduxes, by number of the unit."""
     catalog: Controls
 
     @property
@@ -177,6 +216,12 @@ class JobControls:
         for use in pass_plan.controls:
             if use.number in self.prompts:
                 yield use, self.prompts[use.number]
+
+    def wording(self, pass_plan: PassPlan) -> Iterator[tuple[ControlUse, WordsPart]]:
+        """The Reduxes of that pass."""
+        for use in pass_plan.controls:
+            if use.number in self.words:
+                yield use, self.words[use.number]
 
     def references(self, pass_plan: PassPlan) -> Iterator[ControlUse]:
         """Those whose pictures are looked at in that pass."""

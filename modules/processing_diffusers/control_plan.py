@@ -7,13 +7,15 @@ from dataclasses import replace
 
 from modules.contracts.catalog import Family
 from modules.contracts.control import BALANCED, CONTROL, NO_MODULE, PROMPT, ControlUnit
-from modules.contracts.controls import ControlEntry, Controls, PreprocessorEntry
+from modules.contracts.controls import PROMPTING, ControlEntry, Controls, PreprocessorEntry
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
 from modules.contracts.plan import ControlUse, PassPlan
 from modules.contracts.request import GenerationRequest
 from modules.control.inspection import NAMES
 
 CAPABILITY = "control"
+PLAINLY = {"ip_adapter": "The IP-Adapter", "redux": "The Redux"}
+"""What image prompts are called."""
 LOOKING = "references"
 """What models can that look at pictures while they draw: references, IP-Adapters, styles."""
 
@@ -37,7 +39,7 @@ def find_controls(
         if LOOKING not in family.capabilities:
             _check_beside_transformer(number, unit, entry, family)
         if entry is not None and entry.base is not None and entry.base != family.id.partition("-")[0]:
-            kind = "The IP-Adapter" if entry.wish else "The ControlNet"
+            kind = PLAINLY.get(entry.kind or "", "The ControlNet")
             raise UnsupportedFeature(
                 f"{kind} {entry.name} was made for {NAMES[entry.base]}; the model is of {family.label}."
             )
@@ -67,7 +69,7 @@ def _check_beside_transformer(number: int, unit: ControlUnit, entry: ControlEntr
 
 def _note_mode(number: int, unit: ControlUnit, entry: ControlEntry | None, family: Family, notes: list[str]) -> None:
     """Say what a control mode does not do beside a transformer."""
-    if LOOKING in family.capabilities or entry is None or not unit.acts:
+    if LOOKING in family.capabilities or entry is None or entry.kind in PROMPTING or not unit.acts:
         return
     if unit.control_mode == PROMPT:
         notes.append(
@@ -83,10 +85,15 @@ def _note_mode(number: int, unit: ControlUnit, entry: ControlEntry | None, famil
 
 def _check_encoder(number: int, unit: ControlUnit, entry: ControlEntry | None, module: PreprocessorEntry) -> None:
     """Raise `InvalidRequest` where an IP-Adapter has no picture of its own, or what is for it is asked of others."""
-    speaks = entry is not None and entry.kind == "ip_adapter"
+    speaks = entry is not None and entry.kind in PROMPTING
+    if entry is not None and entry.kind == "redux" and (unit.mask or unit.hint.blocks):
+        raise InvalidRequest(
+            f"ControlNet unit {number}: a Redux stands among the words and takes neither mask nor blocks; leave them "
+            "out."
+        )
     if speaks and not module.encoder and module.name != NO_MODULE:
         raise InvalidRequest(
-            f"ControlNet unit {number}: the IP-Adapter {unit.model} looks at the picture itself; its preprocessor is "
+            f"ControlNet unit {number}: {unit.model} looks at the picture itself; its preprocessor is "
             f"ip-adapter-auto, not {module.name}."
         )
     if module.encoder and not speaks:

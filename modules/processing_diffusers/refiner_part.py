@@ -11,6 +11,7 @@ from modules.contracts.catalog import ModelEntry
 from modules.contracts.errors import UnsupportedFeature
 from modules.contracts.plan import GenerationPlan, MemoryPlan
 from modules.control.loading import check_fit
+from modules.control.redux import check_words
 from modules.memory.planner import join_plans
 from modules.processing_diffusers.control_part import JobControls
 from modules.processing_diffusers.model import DrawingModel
@@ -84,6 +85,8 @@ def _fits(controls: JobControls, model: DrawingModel) -> bool:
     try:
         for part in controls.parts.values():
             check_fit(part.loaded, denoiser, model.loaded.entry.name)
+        for words in controls.words.values():
+            check_words(words.module, denoiser, "", model.loaded.entry.name)
     except UnsupportedFeature:
         return False
     return "control" in model.family.capabilities

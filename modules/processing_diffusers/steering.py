@@ -15,6 +15,7 @@ import torch
 from modules.contracts.control import BALANCED, CONTROL, ControlUnit
 from modules.processing_diffusers.control_part import ControlPart
 from modules.processing_diffusers.control_question import Question
+from modules.processing_diffusers.image_words import ImageWords, add_words
 from modules.processing_diffusers.multiplexer.stand_in import Port
 from modules.processing_diffusers.networks_part import Clock
 from modules.processing_diffusers.steering_tokens import TokenUnit
@@ -107,13 +108,16 @@ class Steering:
     port: Port
     dtype: torch.dtype
     """What the networks compute in."""
+    words: tuple[ImageWords, ...] = ()
+    """Pictures that stand among the words of every call."""
     clock: Clock = field(default_factory=lambda: Clock(1))
     features: dict[int, list[torch.Tensor]] = field(default_factory=dict)
     """What each adapter says of its hint, by place of its unit; it is asked once a pass."""
 
     def only(self, place: int) -> Steering:
         """For one picture of the batch."""
-        return replace(self, units=tuple(unit.only(place) for unit in self.units), features={})
+        words = tuple(one.only(place) for one in self.words)
+        return replace(self, units=tuple(unit.only(place) for unit in self.units), words=words, features={})
 
     def within(self, window: Window, factor: int) -> Steering:
         """For one tile of the canvas."""
@@ -132,6 +136,8 @@ class Steering:
         last.
         """
         done = self.clock.done / max(self.clock.steps, 1)
+        worded = add_words(given, self.words, rows, done)
+        given = {**given, **worded}
         sums: dict[str, list[torch.Tensor]] = {}
         for place, unit in enumerate(self.units):
             if not unit.unit.guidance_start <= done < unit.unit.guidance_end:
@@ -148,7 +154,7 @@ class Steering:
             for key, found in said.items():
                 known, more = sums.get(key), question.spread(found)
                 sums[key] = more if known is None else [a + b for a, b in zip(known, more, strict=True)]
-        extra: dict[str, Any] = dict(sums)
+        extra: dict[str, Any] = {**worded, **sums}
         if "down_block_additional_residuals" in sums:
             *down, middle = sums["down_block_additional_residuals"]
             extra |= {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}

@@ -36,6 +36,7 @@ CLASSES = {
     "FluxControlNetModel": "diffusers.models.controlnets.controlnet_flux",
     "QwenImageControlNetModel": "diffusers.models.controlnets.controlnet_qwenimage",
     "T2IAdapter": "diffusers.models.adapter",
+    "ReduxImageEncoder": "diffusers.pipelines.flux.modeling_flux",
     "AutoencoderKL": "diffusers.models.autoencoders.autoencoder_kl",
     "AutoencoderKLQwenImage": "diffusers.models.autoencoders.autoencoder_kl_qwenimage",
     "AutoencoderKLFlux2": "diffusers.models.autoencoders.autoencoder_kl_flux2",
@@ -43,6 +44,7 @@ CLASSES = {
     "AutoencoderTiny": "diffusers.models.autoencoders.autoencoder_tiny",
     "CLIPTextModel": "transformers.models.clip.modeling_clip",
     "CLIPVisionModelWithProjection": "transformers.models.clip.modeling_clip",
+    "SiglipVisionModel": "transformers.models.siglip.modeling_siglip",
     "CLIPTextModelWithProjection": "transformers.models.clip.modeling_clip",
     "T5EncoderModel": "transformers.models.t5.modeling_t5",
     "UMT5EncoderModel": "transformers.models.umt5.modeling_umt5",
@@ -85,8 +87,8 @@ SAME = {
 }
 """Names that other files use for what is one class here: of older versions, or with a head or eyes that no denoiser
 asks."""
-LEVELS = ("text_model.", "model.", "language_model.", "model.", "bert.")
-"""What stands before a text encoder's names in some versions, the outermost first."""
+LEVELS = ("text_model.", "vision_model.", "model.", "language_model.", "model.", "bert.")
+"""What stands before an encoder's names in some versions, the outermost first."""
 LAST = {"MistralModel": "norm"}
 """The end of a language model that may be missing from a file that was cut to the layers somebody reads."""
 EMPTY = {"ChatGLMModel": {"empty_init": False}}

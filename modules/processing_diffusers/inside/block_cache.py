@@ -151,10 +151,11 @@ class FirstBlock:
     def _first(self, block: Any, known: FirstBlockKnown, whole: bool, original: Forward) -> Forward:
         def forward(*given: Any, **named: Any) -> Any:
             output = original(*given, **named)
-            known.begun = cells, _ = parts_of(output)
+            known.begun = cells, words = parts_of(output)
             added = cells - _Given.of(block, given, named).cells
             known.rows = list(range(len(cells)))
-            if known.head is None or known.cells is None or known.head.shape != added.shape:
+            other = known.words is not None and words is not None and known.words.shape != words.shape
+            if known.head is None or known.cells is None or known.head.shape != added.shape or other:
                 known.head = added
                 return output
             if not whole:
@@ -277,9 +278,15 @@ class TaylorSeer:
     def _learn(self, known: ForecastKnown, answer: Pair) -> None:
         """The series anew: divided differences of this full call and the ones before it."""
         found, before = [answer], known.factors
+        if before and _sizes(before[0]) != _sizes(answer):
+            before = []  # there are more words now, or fewer, as with pictures among them for a part of the steps
         for order in range(min(self._order, len(before))):
             found.append(_difference(found[order], before[order], known.since))
         known.factors = found
+
+
+def _sizes(pair: Pair) -> list[torch.Size | None]:
+    return [None if one is None else one.shape for one in pair]
 
 
 def _difference(now: Pair, before: Pair, calls: int) -> Pair:

@@ -13,8 +13,8 @@ from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.noise import make_generator
 from modules.processing_diffusers.referring import Reference, Referring, fidelity_of
 from modules.processing_diffusers.stages.begin import Material
+from modules.processing_diffusers.stages.sources import sources_of
 from modules.processing_diffusers.stages.speak import prepare_speeches
-from modules.processing_diffusers.stages.steer import sources_of
 from modules.processing_diffusers.stages.style import prepare_styles
 
 

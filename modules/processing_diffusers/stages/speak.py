@@ -16,7 +16,7 @@ from modules.processing_diffusers.inside.speaking import find_cross_attentions
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.pictures import decode_mask, decode_picture
 from modules.processing_diffusers.stages.begin import Material
-from modules.processing_diffusers.stages.steer import sources_of
+from modules.processing_diffusers.stages.sources import sources_of
 from modules.processing_diffusers.style_plan import NUMBER
 
 
