@@ -40,6 +40,8 @@ class Family:
     """The denoiser takes the latents of the picture it is to change as extra channels, beside those it draws."""
     seen_tokens: bool = False
     """The denoiser takes the picture it is to change as further tokens behind those it draws."""
+    unshifted: bool = False
+    """Latents are scaled alone, also where the config of the autoencoder has a shift for another family's."""
     capabilities: frozenset[str] = frozenset()
     """Words such as `negative_prompt`, `clip_skip`, `cfg_rescale`, `tiling`, `img2img`, `inpaint`, `hires`."""
 

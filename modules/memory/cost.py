@@ -21,6 +21,7 @@ convolutions, fragmentation) is still to be measured there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -195,6 +196,9 @@ def _denoiser_shape(config: Any, heads: int) -> tuple[int, int, int]:
     if getattr(config, "dim", None):
         # Z-Image names its width; its patches are all of one size, by which their list begins.
         return int(config.dim), int(config.n_heads), int(config.all_patch_size[0]) ** 2
+    if getattr(config, "model_dim", None):  # Kandinsky: a head has the numbers of all axes, a patch one of time
+        heads = int(config.model_dim) // sum(config.axes_dims)
+        return int(config.model_dim), heads, math.prod(config.patch_size)
     heads = getattr(config, "num_attention_heads", None) or heads
     size = getattr(config, "attention_head_dim", None) or 64
     # Flux packs two by two cells into its channels and says patch_size 1; a cell of Flux.2 is packed already.

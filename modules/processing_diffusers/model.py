@@ -50,6 +50,7 @@ class DrawingModel:
         self.placement = placement
         self.adapter: FamilyAdapter = adapter_of(loaded.family)
         parts = loaded.components
+        self.adapter.prepare(parts[self.family.denoiser])
         text = "encoder_hidden_states" if self.adapter.repeats else ""
         plain = target_of(parts[self.family.denoiser], self.family.denoiser, stepped=True, repeated=text)
         self.denoiser: Target = replace(plain, function=functools.partial(self.adapter.run, plain.module))

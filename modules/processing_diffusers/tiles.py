@@ -20,6 +20,8 @@ from modules.processing_diffusers.multiplexer.picking import pick
 
 VARIANCE = 0.01
 """Of the Gaussian along each axis, in units of the tile's side: that of the method's authors."""
+CELLS = 4
+"""Axes of latents that are laid out as (B, C, height, width)."""
 TEXT_SIZES = (5, 6)
 """Numbers in SDXL's row of sizes, with or without a score at its end."""
 Ask = Callable[[dict[str, Any], Any], torch.Tensor]
@@ -128,8 +130,8 @@ class Tiles:
             self._check()
             group = self.windows[begin : begin + most]
             answer = ask(self._cut(arguments, group, count), group[0] if len(group) == 1 else None)
-            tiles = answer if answer.ndim > 3 else self._layout.unpack(answer, *self.tile)
-            packed = answer.ndim <= 3
+            tiles = answer if answer.ndim == CELLS else self._layout.unpack(answer, *self.tile)
+            packed = answer.ndim != CELLS
             if sums is None:
                 sums = tiles.new_zeros(count, *tiles.shape[1:-2], *self.canvas)
             weight = self.weight.to(tiles.device)
@@ -161,14 +163,14 @@ class Tiles:
             return value
         if name == "time_ids" and value.shape[-1] in TEXT_SIZES:
             return self._sizes(value)
+        if name == "hidden_states" and value.ndim != CELLS:
+            return self._layout.pack(window.cut(self._layout.unpack(value, height, width)))
         if value.ndim > 3 and tuple(value.shape[-2:]) == self.canvas:
             return window.cut(value)
         if name == "img_ids":
             side = self._side(value.shape[0])
             grid = value.reshape(height // side, width // side, -1)
             return grid[: self.tile[0] // side, : self.tile[1] // side].reshape(-1, value.shape[-1])
-        if name == "hidden_states" and value.ndim == 3:
-            return self._layout.pack(window.cut(self._layout.unpack(value, height, width)))
         return value
 
     def _side(self, tokens: int) -> int:

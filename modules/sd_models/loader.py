@@ -69,6 +69,8 @@ def load_model(
     missing = [name for name in (family.denoiser, "vae") if name not in components]
     if missing:
         raise BrokenModel(f"{entry.name} lacks {' and '.join(missing)}.")
+    if family.unshifted:
+        components["vae"].register_to_config(shift_factor=None)
     with blaming(entry.name, "tokenizer"):
         check_words(components)
     return LoadedModel(entry, family.drawn_with(entry), components, size_of(components), options)

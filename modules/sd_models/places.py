@@ -50,6 +50,7 @@ READERS: dict[str, dict[str, Naming]] = {
     "flux2": {"text_encoder": "mistral"},
     "flux2-klein": {"text_encoder": "qwen3"},
     "kolors": {"text_encoder": "chatglm"},
+    "kandinsky5": {"text_encoder": "qwen2_vl"},
     "auraflow": {"text_encoder": "t5"},
     "sana": {"text_encoder": "gemma2"},
     "qwen-image": {"text_encoder": "qwen2_vl"},

@@ -43,6 +43,7 @@ DIMENSIONS: dict[tuple[str, str], Callable[[Shapes], dict[str, Any]]] = {
     ("Lumina2Transformer2DModel", "ldm"): dimensions.lumina2,
     ("HunyuanDiT2DModel", "ldm"): transformer_dimensions.hunyuan_dit,
     ("Flux2Transformer2DModel", "ldm"): transformer_dimensions.flux2,
+    ("Kandinsky5Transformer3DModel", "diffusers"): transformer_dimensions.kandinsky5,
     ("AuraFlowTransformer2DModel", "ldm"): transformer_dimensions.auraflow,
     ("SanaTransformer2DModel", "ldm"): transformer_dimensions.sana,
     ("QwenImageTransformer2DModel", "diffusers"): transformer_dimensions.qwen_image,

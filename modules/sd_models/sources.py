@@ -37,6 +37,7 @@ WIDTHS = {
     "flux2": {"text_encoder": 5120},
     "flux2-klein": {"text_encoder": 2560},
     "kolors": {"text_encoder": 4096},
+    "kandinsky5": {"text_encoder": 3584, "text_encoder_2": 768},
     "auraflow": {"text_encoder": 2048},
     "sana": {"text_encoder": 2304},
     "qwen-image": {"text_encoder": 3584},
@@ -63,6 +64,8 @@ BARE = (
     *("language_model.model.", "model.language_model."),
 )
 """Levels above the names of files that are one part alone."""
+PLAIN_MARKS = ("conv_in.weight", "transformer_blocks.", "visual_transformer_blocks.", "layers.")
+"""Beginnings of names that every denoiser in the naming of diffusers has one of."""
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -134,7 +137,7 @@ class Sources:
         }
         for naming, roots in DENOISER_ROOTS.items():
             for root in roots:
-                begins = marks.get(naming, ("conv_in.weight", "transformer_blocks.", "layers."))
+                begins = marks.get(naming, PLAIN_MARKS)
                 if any(name.startswith(tuple(root + mark for mark in begins)) for name in names):
                     return Source(self._header, root, naming, self.config_folder(part))
         return None

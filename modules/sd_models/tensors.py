@@ -85,7 +85,9 @@ def group_of(part: str) -> str:
 
 
 def kept_in_float32(kind: Any, placement: Placement) -> tuple[str, ...]:
-    """Words in the names of weights that a class wants in 32 bits when it is loaded in 16 (fp16 overflows there)."""
-    if placement.dtype != "float16":
+    """Words in the names of weights that a class wants in 32 bits when it is loaded in 16: those of transformers, in
+    fp16 alone, as they overflow there; those of diffusers, in bf16, too."""
+    short = ("float16", "bfloat16") if str(kind.__module__).startswith("diffusers.") else ("float16",)
+    if placement.dtype not in short:
         return ()
     return tuple(getattr(kind, "_keep_in_fp32_modules", None) or ())

@@ -5,6 +5,7 @@ What shapes cannot tell, such as the axes of positions, is a fixed share of what
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -86,6 +87,26 @@ def flux2(shapes: Shapes) -> dict[str, Any]:
         "mlp_ratio": shapes["single_blocks.0.linear2.weight"][1] / inner - 1,
         "axes_dims_rope": (head // 4,) * 4,
         "guidance_embeds": "guidance_in.in_layer.weight" in shapes,
+    }
+
+
+def kandinsky5(shapes: Shapes) -> dict[str, Any]:
+    """Config of Kandinsky 5's transformer, which has one naming; the recipe says how a place is told."""
+    inner, seen = shapes["visual_embeddings.in_layer.weight"]
+    patch = (1, 2, 2)
+    channels = shapes["out_layer.out_layer.weight"][0] // math.prod(patch)
+    return {
+        "in_visual_dim": channels,
+        "out_visual_dim": channels,
+        "visual_cond": seen // math.prod(patch) > channels,
+        "patch_size": patch,
+        "in_text_dim": shapes["text_embeddings.in_layer.weight"][1],
+        "in_text_dim2": shapes["pooled_text_embeddings.in_layer.weight"][1],
+        "time_dim": shapes["time_embeddings.out_layer.weight"][0],
+        "model_dim": inner,
+        "ff_dim": shapes["visual_transformer_blocks.0.feed_forward.in_layer.weight"][0],
+        "num_text_blocks": count(shapes, r"text_transformer_blocks\.(\d+)\."),
+        "num_visual_blocks": count(shapes, r"visual_transformer_blocks\.(\d+)\."),
     }
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from tests.factories import flow_models, flux2, hunyuan, kolors, models, qwen, transformers
+from tests.factories import flow_models, flux2, hunyuan, kandinsky, kolors, models, qwen, transformers
 
 BUILDERS: Mapping[str, Callable[[Path], Path]] = MappingProxyType(
     {
@@ -32,6 +32,7 @@ BUILDERS: Mapping[str, Callable[[Path], Path]] = MappingProxyType(
         "hunyuan-dit": hunyuan.tiny_hunyuan_dit,
         "flux2": flux2.tiny_flux2,
         "flux2-klein": flux2.tiny_flux2_klein,
+        "kandinsky5": kandinsky.tiny_kandinsky5,
         "auraflow": flow_models.tiny_auraflow,
         "sana": flow_models.tiny_sana,
         "qwen-image": qwen.tiny_qwen_image,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.factories import flow_models, flux2, hunyuan, kolors, models, qwen, transformers
+from tests.factories import flow_models, flux2, hunyuan, kandinsky, kolors, models, qwen, transformers
 from tests.factories.single_files import single_file
 
 
@@ -206,6 +206,18 @@ def tiny_kolors_folder(tiny_models) -> Path:
 def tiny_kolors_file(tiny_models, tiny_kolors_folder) -> Path:
     """Kolors' UNet as a single file; its sidecar folder holds VAE and text encoder."""
     return single_file(tiny_kolors_folder, tiny_models / "tiny-kolors-file.safetensors", "kolors")
+
+
+@pytest.fixture(scope="session")
+def tiny_kandinsky5_folder(tiny_models) -> Path:
+    """Kandinsky 5 as a diffusers folder."""
+    return kandinsky.tiny_kandinsky5(tiny_models / "tiny-kandinsky5")
+
+
+@pytest.fixture(scope="session")
+def tiny_kandinsky5_file(tiny_models, tiny_kandinsky5_folder) -> Path:
+    """Kandinsky 5's transformer as a single file; its sidecar folder holds VAE and text encoders."""
+    return single_file(tiny_kandinsky5_folder, tiny_models / "tiny-kandinsky5-file.safetensors", "kandinsky5")
 
 
 @pytest.fixture(scope="session")

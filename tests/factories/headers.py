@@ -144,6 +144,13 @@ HUNYUAN_DIT_DIFFUSERS = {
     "blocks.0.attn1.to_q.weight": (1408, 1408),
     "time_extra_emb.pooler.positional_embedding": (257, 2048),
 }
+KANDINSKY5 = {
+    "visual_embeddings.in_layer.weight": (2560, 64),
+    "pooled_text_embeddings.in_layer.weight": (512, 768),
+    "text_transformer_blocks.0.text_modulation.out_layer.weight": (15360, 512),
+    "visual_transformer_blocks.0.cross_attention.key_norm.weight": (128,),
+    "out_layer.out_layer.weight": (64, 2560),
+}
 KOLORS_DIFFUSERS = {
     "conv_in.weight": (320, 4, 3, 3),
     "encoder_hid_proj.weight": (2048, 4096),

@@ -134,6 +134,11 @@ def _qwen_image(source: Path) -> dict[str, Any]:
     return weights_of(source / "transformer")
 
 
+def _kandinsky5(source: Path) -> dict[str, Any]:
+    """The transformer alone, which has one naming only."""
+    return weights_of(source / "transformer")
+
+
 def _kolors(source: Path) -> dict[str, Any]:
     """The UNet alone, which is shared in the naming of diffusers."""
     return weights_of(source / "unet")
@@ -150,6 +155,7 @@ WRITERS = {
     "z-image": _z_image,
     "lumina2": _lumina2,
     "hunyuan-dit": _hunyuan_dit,
+    "kandinsky5": _kandinsky5,
     "kolors": _kolors,
     "flux2": _flux2,
     "flux2-klein": _flux2,
@@ -164,6 +170,7 @@ BESIDE = {
     "z-image": ("vae", "text_encoder"),
     "lumina2": ("vae", "text_encoder"),
     "hunyuan-dit": ("vae", "text_encoder", "text_encoder_2"),
+    "kandinsky5": ("vae", "text_encoder", "text_encoder_2"),
     "kolors": ("vae", "text_encoder"),
     "flux2": ("vae", "text_encoder"),
     "flux2-klein": ("vae", "text_encoder"),

@@ -80,6 +80,16 @@ def save_qwen_tokenizer(folder: Path) -> int:
     return len(vocabulary)
 
 
+def save_qwen_processor(folder: Path) -> int:
+    """Write that tokenizer as part of a processor, which sees pictures, too; returns the size of its vocabulary."""
+    from transformers import Qwen2Tokenizer, Qwen2VLImageProcessor, Qwen2VLProcessor, Qwen2VLVideoProcessor
+
+    pieces = save_qwen_tokenizer(folder)
+    tokenizer = Qwen2Tokenizer.from_pretrained(folder)
+    Qwen2VLProcessor(Qwen2VLImageProcessor(), tokenizer, Qwen2VLVideoProcessor()).save_pretrained(folder)
+    return pieces
+
+
 def save_gemma_tokenizer(folder: Path) -> int:
     """Write a tokenizer in Gemma's manner in which every letter is a token; returns the size of its vocabulary."""
     from transformers import GemmaTokenizer

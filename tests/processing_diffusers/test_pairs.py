@@ -14,18 +14,21 @@ from tests.factories import parts, transformers
 from tests.factories.families import BUILDERS
 from tests.processing_diffusers.conftest import CLOSE, ask, encode, in_threads, make_engine, speckled
 
-PAIRED = ["chroma", "pixart", "z-image", "lumina2", "qwen-image", "sana", "flux2-klein", "hunyuan-dit"]
+PAIRED = ["chroma", "pixart", "z-image", "lumina2", "qwen-image", "sana", "flux2-klein", "hunyuan-dit", "kandinsky5"]
 LAYERS = {
     "chroma": ("transformer_blocks.0.attn.to_q", 32),
     "pixart": ("transformer_blocks.0.attn1.to_q", 32),
     "z-image": ("layers.0.attention.to_q", 32),
     "lumina2": ("layers.0.attn.to_q", 36),
+    "kandinsky5": ("visual_transformer_blocks.0.self_attention.to_query", 32),
     "hunyuan-dit": ("blocks.0.attn1.to_v", 32),
     "flux2-klein": ("transformer_blocks.0.attn.to_q", 32),
     "sana": ("transformer_blocks.0.attn1.to_q", 32),
     "qwen-image": ("transformer_blocks.0.attn.to_q", 32),
 }
 """A layer of each that a LoRA changes, as diffusers names it, and its width."""
+WHOLE = ("zimage", "lumina", "qwen", "sana", "flux2-klein", "kandinsky")
+"""Adapters whose language models read a prompt as a whole."""
 LONG = "a red circle and a blue square on a green background, " * 12
 
 
@@ -123,9 +126,7 @@ def test_weights_and_schedules_of_guidance_count(pairs, exact, family):
     ]
     changed = [float((drawn[0] - other).abs().max()) for other in drawn[1:]]
     assert min(changed[1:]) > 1e-5, changed
-    weighted = bool(
-        pairs.engine._catalog.family(family).adapter not in ("zimage", "lumina", "qwen", "sana", "flux2-klein")
-    )
+    weighted = bool(pairs.engine._catalog.family(family).adapter not in WHOLE)
     assert (changed[0] > 1e-5) == weighted
     notes = pairs.draw(ask("a (red:1.9) circle", model=family, steps=1)).notes
     assert any("weights" in note for note in notes) != weighted

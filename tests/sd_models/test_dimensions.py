@@ -224,6 +224,17 @@ def test_flux2():
         assert shapes_of(original_names.flux2(original)) == shapes_of(model.state_dict())
 
 
+def test_kandinsky5():
+    from diffusers.models.transformers.transformer_kandinsky import Kandinsky5Transformer3DModel
+
+    published = {"in_visual_dim": 16, "out_visual_dim": 16, "model_dim": 2560, "ff_dim": 10240, "num_visual_blocks": 2}
+    with torch.device("meta"):
+        for wide in (False, True):
+            model = Kandinsky5Transformer3DModel(**published, visual_cond=wide, axes_dims=(32, 48, 48))
+            derived = transformer_dimensions.kandinsky5(shapes_of(model.state_dict()))
+            assert derived == {key: model.config[key] for key in derived}
+
+
 @pytest.mark.parametrize("styled", [True, False])
 def test_hunyuan_dit(styled):
     from diffusers.models.transformers.hunyuan_transformer_2d import HunyuanDiT2DModel

@@ -70,6 +70,7 @@ def assert_same_weights(first, second):
         "qwenimage",
         "auraflow",
         "sana",
+        "kandinsky5",
         "kolors",
         "flux2",
         "flux2klein",
@@ -116,6 +117,7 @@ def test_a_folder_gives_what_the_library_gives(name, request):
         "sana",
         "flux2",
         "kolors",
+        "kandinsky5",
     ],
 )
 def test_a_single_file_is_the_folder_it_was_made_of(name, request):

@@ -68,6 +68,10 @@ class FamilyAdapter(ABC):
         """Arguments that set the guidance."""
         return {"guidance_scale": 1.0 if self.paired else scale}
 
+    def prepare(self, denoiser: Any) -> None:
+        """Change once, when the model is opened, how its denoiser computes what it computes for everybody."""
+        return
+
     def take(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The pipeline's arguments of its denoiser as tensors with a row a sample, where it gives other things."""
         return arguments

@@ -14,6 +14,7 @@ from modules.processing_diffusers.families.flux import FluxAdapter
 from modules.processing_diffusers.families.flux2 import Flux2Adapter, Flux2KleinAdapter
 from modules.processing_diffusers.families.flux_shown import FluxFillAdapter, FluxKontextAdapter
 from modules.processing_diffusers.families.hunyuan import HunyuanDiTAdapter
+from modules.processing_diffusers.families.kandinsky import KandinskyAdapter
 from modules.processing_diffusers.families.kolors import KolorsAdapter
 from modules.processing_diffusers.families.lumina import LuminaAdapter
 from modules.processing_diffusers.families.pixart import PixArtAdapter
@@ -41,6 +42,7 @@ ADAPTERS: Mapping[str, FamilyAdapter] = MappingProxyType(
         "hunyuan": HunyuanDiTAdapter(),
         "flux2": Flux2Adapter(),
         "flux2-klein": Flux2KleinAdapter(),
+        "kandinsky": KandinskyAdapter(),
         "aura": AuraFlowAdapter(),
         "sana": SanaAdapter(),
         "qwen": QwenImageAdapter(),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from diffusers.models.modeling_outputs import Transformer2DModelOutput
 
 from modules.processing_diffusers.multiplexer.admission import Lane
 from modules.processing_diffusers.multiplexer.call import Patch, RowPatch, Target, by_rows, count_samples, is_batched
@@ -174,7 +175,11 @@ class StandIn:
         if self._pair is not None:
             free, bound = output[0].chunk(2)
             output = (self.mix(free, bound, self._pair),)
-        return output if self.give is None else (self.give(output[0]), *output[1:])
+        found = output if self.give is None else (self.give(output[0]), *output[1:])
+        # Some pipelines ask for an object and read its `sample`.
+        if named.get("return_dict") is True and type(found) is tuple:
+            return Transformer2DModelOutput(sample=found[0])
+        return found
 
     def _widen(self, arguments: dict[str, Any]) -> Any:
         return self._ask(arguments) if self._wider is None else self._wider.ask(self._ask, arguments)
