@@ -113,3 +113,5 @@ def test_latents_are_not_shifted(studio):
     with studio.engine.storehouse.lease(entry, family, lambda share, part: None) as model:
         assert model.vae.module.config.shift_factor is None
         assert model.vae.module.config.scaling_factor == pytest.approx(0.3611)
+        # What memory is planned with.
+        assert (model.facts.width, model.facts.heads, model.facts.cells_per_token) == (32, 2, 4)

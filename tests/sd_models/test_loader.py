@@ -13,7 +13,7 @@ import torch
 from modules.contracts.catalog import ModelEntry
 from modules.contracts.errors import BrokenModel
 from modules.contracts.plan import Placement
-from modules.sd_models.components import SAME
+from modules.sd_models.components import SAME, match_names
 from modules.sd_models.detect import Recognised, inspect_file
 from modules.sd_models.families import load_families, load_rules
 from modules.sd_models.folders import inspect_folder
@@ -436,6 +436,15 @@ def test_a_language_model_cut_to_the_layers_that_are_read_says_the_same(tmp_path
     assert len(cut.layers) == 3
     ids = torch.tensor([[1, 20, 30, 40]])
     assert torch.equal(Flux2Adapter().hear(cut, input_ids=ids)[0], Flux2Adapter().hear(whole, input_ids=ids)[0])
+
+
+@pytest.mark.parametrize("level", ["", "model.", "model.language_model.", "language_model.model."])
+def test_a_language_model_is_known_under_the_levels_of_any_version(tiny_flux2_folder, level):
+    """Beside its eyes, whose names are no names of its own."""
+    encoder = load(tiny_flux2_folder).components["text_encoder"]
+    named = {f"{level}{name}": value for name, value in encoder.state_dict().items()}
+    eyes = {"model.vision_tower.patch_conv.weight": torch.zeros(1), "lm_head.weight": torch.zeros(1)}
+    assert match_names(encoder, {**named, **eyes}).keys() == encoder.state_dict().keys()
 
 
 def test_shared_text_encoders_are_known_by_their_shapes(tmp_path, tiny_sdxl_folder):
