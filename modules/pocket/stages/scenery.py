@@ -22,7 +22,7 @@ from modules.training.journal import load_checkpoint
 Arrays = tuple[NDArray[np.generic], ...]
 Make = Callable[[int], Arrays]
 """From the number of a batch to latents (n, 4, h, w) and token numbers (n, length)."""
-COARSE = 0.7
+COARSE = 0.5
 """Share of the training in which only the smallest side is seen: composition is learned there at a quarter of the
 cost."""
 LARGE = 0.75
