@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def open_subject(family: Family, manner: Manner, device: str, batch: int) -> tuple[Subject, str]:
     """(the family opened with diffusers, the name of the model's sampler)."""
-    from modules.pocket.evaluation.known import TRACES, open_learned
+    from modules.pocket.evaluation.known import PALETTES, TRACES, open_learned
     from modules.pocket.evaluation.pipelines import (
         PipelineDraw,
         open_controls,
@@ -85,7 +85,9 @@ def open_subject(family: Family, manner: Manner, device: str, batch: int) -> tup
     defaults = read_defaults(family.model)
     pipeline = open_pipeline(family.model, device)
     sampler = put_sampler(pipeline, defaults)
-    draw = PipelineDraw(pipeline, defaults, open_controls(family.controls, device), family.adapters, batch)
+    draw = PipelineDraw(
+        pipeline, defaults, open_controls({**family.controls, **family.palettes}, device), family.adapters, batch
+    )
     subject = Subject(
         draw,
         defaults.guidance if manner.guidance is None else manner.guidance,
@@ -93,6 +95,7 @@ def open_subject(family: Family, manner: Manner, device: str, batch: int) -> tup
         inpaint=member(family.inpaint),
         turbo=member(family.turbo),
         controls={name: TRACES[name] for name in family.controls},
+        palettes={name: PALETTES[name] for name in family.palettes},
         learned=[open_learned(name) for name in family.adapters],
     )
     return subject, sampler

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modules.pocket.evaluation.known import SUBJECTS, TRACES
+from modules.pocket.evaluation.known import PALETTES, SUBJECTS, TRACES
 from modules.pocket.evaluation.pipelines import Adapter
 
 _BESIDE = ("controlnet", "lora", "embeddings")
@@ -30,6 +30,8 @@ class Family:
     turbo: Path | None = None
     controls: dict[str, Path] = field(default_factory=dict)
     """By a name of TRACES."""
+    palettes: dict[str, Path] = field(default_factory=dict)
+    """By a name of PALETTES."""
     adapters: dict[str, Adapter] = field(default_factory=dict)
     """By a name of SUBJECTS."""
 
@@ -49,6 +51,9 @@ def find_family(model: Path) -> Family:
     controls = {
         word: path for path in folders if _class_of(path) == "ControlNetModel" for word in TRACES if word in path.name
     }
+    palettes = {
+        word: path for path in folders if _class_of(path) == "T2IAdapter" for word in PALETTES if word in path.name
+    }
     adapters = {
         name: Adapter(path, subject.token, subject.stand_in)
         for name, subject in SUBJECTS.items()
@@ -56,7 +61,7 @@ def find_family(model: Path) -> Family:
         # A1111's file of a textual inversion has no name for the word, diffusers' has.
         if (path := folder / f"{name}{'-diffusers' if subject.token else ''}.safetensors").exists()
     }
-    return Family(model, named.get("inpaint"), named.get("turbo"), controls, adapters)
+    return Family(model, named.get("inpaint"), named.get("turbo"), controls, palettes, adapters)
 
 
 def _folders(model: Path) -> Iterator[Path]:

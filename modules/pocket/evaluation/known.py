@@ -17,7 +17,7 @@ from modules.pocket.evaluation.questions import Question, ask_grounds
 from modules.pocket.scenes.lot import draw_scene, plain_scene
 from modules.pocket.scenes.render import render
 from modules.pocket.scenes.scene import Scene
-from modules.pocket.stages.conditions import Condition, scribble, segmentation
+from modules.pocket.stages.conditions import Condition, colour_grid, scribble, segmentation
 from modules.pocket.stages.samples import Sample
 from modules.pocket.unseen import MASCOT, STYLE, THING, glass_sample, mascot_sample, robot_sample
 
@@ -70,6 +70,10 @@ TRACES: dict[str, Trace] = {
     "segmentation": trace_condition(segmentation),
 }
 """By the word in a ControlNet's name."""
+
+
+PALETTES: dict[str, Trace] = {"colour": trace_condition(colour_grid)}
+"""By the word in a T2I-Adapter's name."""
 
 
 def open_learned(name: str) -> Learned:

@@ -55,7 +55,7 @@ class PipelineDraw:
     pipeline: Any
     defaults: Defaults
     controls: Mapping[str, Any] = field(default_factory=dict)
-    """`ControlNetModel`s by name."""
+    """`ControlNetModel`s and `T2IAdapter`s by name."""
     adapters: Mapping[str, Adapter] = field(default_factory=dict)
     batch: int = 20
     """Pictures drawn at once at a size of 256; fewer at larger ones."""
@@ -75,11 +75,20 @@ class PipelineDraw:
     @contextmanager
     def _adapted(self, order: Order) -> Iterator[Any]:
         """The pipeline of the kind that the order needs, with its LoRA put on for as long."""
-        from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting, AutoPipelineForText2Image
+        from diffusers import (
+            AutoPipelineForImage2Image,
+            AutoPipelineForInpainting,
+            AutoPipelineForText2Image,
+            StableDiffusionAdapterPipeline,
+        )
 
         pipeline = self.pipeline
-        if order.control:
-            # A copy of the parts' list, not of the parts: the plain pipeline stays as it is.
+        # A copy of the parts' list, not of the parts: the plain pipeline stays as it is.
+        if order.control and self._paints(order):
+            parts = {name: part for name, part in pipeline.components.items() if name != "image_encoder"}
+            adapter = self.controls[order.control]
+            pipeline = StableDiffusionAdapterPipeline(**parts, adapter=adapter, requires_safety_checker=False)
+        elif order.control:
             pipeline = AutoPipelineForText2Image.from_pipe(pipeline, controlnet=self.controls[order.control])
         elif order.masks is not None:
             pipeline = AutoPipelineForInpainting.from_pipe(pipeline)
@@ -112,12 +121,17 @@ class PipelineDraw:
             masks = [Image.fromarray(mask) for mask in order.masks]
             return {**arguments, **sizes, "image": images, "mask_image": masks, "strength": order.strength}
         if order.control:
-            return {**arguments, **sizes, "image": images, "controlnet_conditioning_scale": order.weight}
+            scale = "adapter_conditioning_scale" if self._paints(order) else "controlnet_conditioning_scale"
+            return {**arguments, **sizes, "image": images, scale: order.weight}
         if images is not None:
             # Some families take the size from the start picture, and some bring it to the size that they are told.
             told = sizes if "height" in inspect.signature(pipeline.__call__).parameters else {}
             return {**arguments, **told, "image": images, "strength": order.strength}
         return {**arguments, **sizes}
+
+    def _paints(self, order: Order) -> bool:
+        """Whether the order's control is a T2I-Adapter."""
+        return type(self.controls[order.control]).__name__ == "T2IAdapter"
 
     def _words(self, pipeline: Any, order: Order) -> dict[str, Any]:
         """The prompts; with a textual inversion their embeddings, on the way from the plain word to the learned one."""
@@ -167,13 +181,15 @@ def put_sampler(pipeline: Any, defaults: Defaults) -> str:
 
 
 def open_controls(folders: Mapping[str, Path], device: str = "cpu") -> dict[str, Any]:
-    """The ControlNets in diffusers folders, from disk only, float32, by the names given."""
-    from diffusers import ControlNetModel
+    """The ControlNets and T2I-Adapters in diffusers folders, from disk only, float32, by the names given."""
+    from diffusers import ControlNetModel, T2IAdapter
 
-    return {
-        name: ControlNetModel.from_pretrained(str(folder), local_files_only=True).to(device)
-        for name, folder in folders.items()
-    }
+    kinds = {kind.__name__: kind for kind in (ControlNetModel, T2IAdapter)}
+    found = {}
+    for name, folder in folders.items():
+        said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        found[name] = kinds[said["_class_name"]].from_pretrained(str(folder), local_files_only=True).to(device)
+    return found
 
 
 def read_defaults(folder: Path) -> Defaults:

@@ -12,7 +12,7 @@ from typing import Any
 
 from modules.pocket.evaluation.bars import Finding
 from modules.pocket.evaluation.drawing import Draw, Manner
-from modules.pocket.evaluation.guided import Trace, measure_control
+from modules.pocket.evaluation.guided import Trace, measure_colours, measure_control
 from modules.pocket.evaluation.learned import Learned, measure_learned
 from modules.pocket.evaluation.obedience import measure_adherence, measure_counts, measure_places
 from modules.pocket.evaluation.painting import measure_inpainting
@@ -47,6 +47,8 @@ class Subject:
     """The distilled model of few steps, at its own defaults."""
     controls: Mapping[str, Trace] = field(default_factory=dict)
     """ControlNets that `draw` knows by name, and how pictures are traced for each."""
+    palettes: Mapping[str, Trace] = field(default_factory=dict)
+    """T2I-Adapters of colours that `draw` knows as controls by name, and how pictures are traced for each."""
     learned: Sequence[Learned] = ()
     """LoRAs and textual inversions that `draw` knows by name."""
 
@@ -140,8 +142,15 @@ def _guided(subject: Subject, manner: Manner, count: int, size: int) -> dict[str
     def task(name: str, trace: Trace) -> Task:
         return Task(lambda: measure_control(subject.draw, name, trace(ask_grounds(count), size), manner))
 
+    def paint(name: str, trace: Trace) -> Task:
+        return Task(lambda: measure_colours(subject.draw, name, trace(ask_grounds(count), size), manner))
+
     found = {f"control {name}": task(name, trace) for name, trace in subject.controls.items()}
-    return found or {"control": Task(None, "no ControlNet")}
+    painted = {f"colours {name}": paint(name, trace) for name, trace in subject.palettes.items()}
+    return {
+        **(found or {"control": Task(None, "no ControlNet")}),
+        **(painted or {"colours": Task(None, "no T2I-Adapter")}),
+    }
 
 
 def _learned(subject: Subject, manner: Manner) -> dict[str, Task]:
