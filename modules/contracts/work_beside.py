@@ -19,6 +19,9 @@ CONTROL_SHARE = 0.45
 pixels, 0.45 for SDXL at 1024 by 1024, 0.61 for pocket, where looking at the hint weighs more."""
 PROMPTER_SHARE = 0.05
 """A further cross-attention to a few tokens in each layer that has one."""
+REDUX_SHARE = 0.2
+"""729 tokens beside the 512 of the text and the 4096 of a picture of 1024 by 1024 pixels: all of Flux.1's layers see
+them. Beside smaller pictures they are more."""
 NETWORK_SHARE = 0.1
 """A LoRA of rank 16 beside all attentions: its arithmetic is 0.02 beside 1280 channels, and 0.22 was measured beside 64
 to 256 channels."""
@@ -33,9 +36,9 @@ def rows_beside(request: GenerationRequest, bound: float, free: float, *, hires:
     A reference has a row beside each row that looks at it, as have a style by shared attention and a content. A unit
     counts for its span of the steps, and on the rows of the prompt alone where its control mode says so. Whether a unit
     has a ControlNet, or a T2I-Adapter, which costs next to nothing, its name does not tell for sure: it counts as a
-    ControlNet unless preprocessor or name say that it is an IP-Adapter. A style whose method is left open counts as
-    shared attention, the dearest one, where no IP-Adapter is named. Networks are those of the text as it was sent;
-    what styles and wildcards bring is not known yet.
+    ControlNet unless preprocessor or name say that it is an IP-Adapter or a Redux. A style whose method is left open
+    counts as shared attention, the dearest one, where no IP-Adapter is named. Networks are those of the text as it was
+    sent; what styles and wildcards bring is not known yet.
     """
     shown, steered = 0.0, 0.0
     for unit in request.control.units:
@@ -47,7 +50,7 @@ def rows_beside(request: GenerationRequest, bound: float, free: float, *, hires:
         if unit.refers:
             shown += seen
         else:
-            steered += seen * (PROMPTER_SHARE if _prompts(unit) else CONTROL_SHARE)
+            steered += seen * _share(unit)
     style = request.style
     if style.acts and style.method != STATISTICS:
         prompted = style.method == PROMPTED or (style.method == AUTOMATIC and style.adapter != "")
@@ -63,10 +66,13 @@ def networks_share(text: str) -> float:
     return NETWORK_SHARE * len(_NETWORK.findall(text))
 
 
-def _prompts(unit: ControlUnit) -> bool:
-    """Whether an IP-Adapter is asked for, as far as the unit's words tell."""
-    words = (unit.module.strip().casefold(), unit.model.casefold())
-    return any(name in word for name in _PROMPTERS for word in words)
+def _share(unit: ControlUnit) -> float:
+    """What a unit's network adds to a row, as far as the unit's words tell."""
+    model = unit.model.casefold()
+    if "redux" in model:
+        return REDUX_SHARE
+    prompting = any(name in word for name in _PROMPTERS for word in (unit.module.strip().casefold(), model))
+    return PROMPTER_SHARE if prompting else CONTROL_SHARE
 
 
 def regions_of(detail: Detail) -> int:

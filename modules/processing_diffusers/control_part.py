@@ -203,6 +203,9 @@ class JobControls:
         for part in self.prompts.values():
             sizes[id(part.prompter)] = size_of({"adapter": part.prompter})
             sizes[id(part.encoder)] = part.encoder.size_bytes
+        for words in self.words.values():
+            sizes[id(words.module)] = size_of({"redux": words.module})
+            sizes[id(words.encoder)] = words.encoder.size_bytes
         return sum(sizes.values())
 
     def acting(self, pass_plan: PassPlan) -> Iterator[tuple[ControlUse, ControlPart]]:

@@ -18,7 +18,7 @@ from modules.contracts.request import (
     SamplingParams,
 )
 from modules.contracts.style import AUTOMATIC, PROMPTED, SHARED, StyleParams
-from modules.contracts.work_beside import CONTROL_SHARE, NETWORK_SHARE, PROMPTER_SHARE, regions_of
+from modules.contracts.work_beside import CONTROL_SHARE, NETWORK_SHARE, PROMPTER_SHARE, REDUX_SHARE, regions_of
 
 PLAIN = GenerationRequest(canvas=CanvasParams(1000, 1000), sampling=SamplingParams(10))
 NET = ControlUnit(True, "canny", "canny", image=b"x")
@@ -39,6 +39,7 @@ def steered(*units, **groups):
         ((replace(NET, enabled=False), replace(NET, weight=0.0)), 1),
         ((replace(NET, module="ip-adapter-auto"),), 1 + PROMPTER_SHARE),
         ((replace(NET, module="none", model="pocket ip_adapter [12345678]"),), 1 + PROMPTER_SHARE),
+        ((replace(NET, module="ip-adapter-auto", model="flux1-redux-dev"),), 1 + REDUX_SHARE),
         ((SEEN,), 2),
         ((replace(SEEN, control_mode=CONTROL, guidance_end=0.5),), 1.25),
         ((SEEN, NET), 2 + CONTROL_SHARE),

@@ -189,3 +189,20 @@ def test_jobs_with_other_pictures_draw_together_what_they_draw_alone(studio, exa
 def test_what_cannot_be_is_said(studio, asked, model, error, words):
     with pytest.raises(error, match=words):
         studio.draw(prompted(asked, model=model))
+
+
+def test_its_weights_are_in_the_forecast_of_memory(studio, monkeypatch):
+    plans, plan_memory = [], studio.engine._plan_memory
+
+    def keep(*given):
+        plans.append(plan_memory(*given))
+        return plans[-1]
+
+    monkeypatch.setattr(studio.engine, "_plan_memory", keep)
+    for units in ((), (unit(),), (unit(), unit(weight=0.5))):
+        studio.draw(prompted(*units))
+    bare, one, two = (plan.predicted_peak for plan in plans)
+    modules = (build_redux(32), build_siglip())
+    numbers = sum(parameter.numel() for module in modules for parameter in module.parameters())
+    assert one - bare >= 4 * numbers
+    assert one == two
