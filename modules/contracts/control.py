@@ -83,7 +83,7 @@ class ControlUnit:
         infotext="Module",
     )
     model: str = param(
-        NO_MODEL, "Model", help="A ControlNet, T2I-Adapter or IP-Adapter.", choices="controls", infotext="Model"
+        NO_MODEL, "Model", help="A ControlNet, T2I-Adapter, IP-Adapter or Redux.", choices="controls", infotext="Model"
     )
     weight: float = param(1.0, "Control weight", minimum=0, maximum=2, step=0.05, infotext="Weight")
     resize_mode: str = param(RESIZE_MODES[1], "Resize mode", choices=RESIZE_MODES, infotext="Resize Mode")

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from modules.contracts.cache import FIRST_BLOCK, FORECAST, CacheParams
 from modules.contracts.control import CONTROL, HIGH_ONLY, LOW_ONLY, PROMPT, ControlParams, ControlUnit
 from modules.contracts.errors import UnsupportedFeature
 from modules.contracts.request import CanvasParams, HiresParams, ImageParams, InpaintParams
@@ -323,6 +324,34 @@ def test_jobs_with_other_units_draw_together_what_they_draw_alone(studio, exact,
         together = in_threads([lambda request=request: exact(studio.draw(request)) for request in requests])
     for one, other in zip(alone, together, strict=True):
         assert apart(one, other) < CLOSE
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_jobs_with_one_network_share_its_calls(studio, kind):
+    def count():
+        return studio.engine.multiplexer.stats()["targets"]["control"]
+
+    studio.draw(steered(kind, unit(f"{kind}-one")))
+    before = count()
+    with held_back(studio.engine.multiplexer, {"control"}, 2):
+        in_threads(
+            [
+                lambda seed=seed: studio.draw(steered(kind, unit(f"{kind}-one", weight=seed / 4), seed=seed))
+                for seed in (1, 2)
+            ]
+        )
+    after = count()
+    assert after["calls"] - before["calls"] == 4
+    assert after["forwards"] - before["forwards"] < 4
+
+
+@pytest.mark.parametrize("method", [FIRST_BLOCK, FORECAST])
+@pytest.mark.parametrize("kind", ["sd3", "flux"])
+def test_a_step_cache_bears_a_network_beside_it(draw, kind, method):
+    cache = CacheParams(method=method, threshold=1.0, interval=2)
+    asked = steered(kind, unit(f"{kind}-one", guidance_start=0.3, guidance_end=0.7), steps=6, cache=cache)
+    assert torch.isfinite(draw(asked)).all()
+    assert apart(draw(asked), draw(replace(asked, control=ControlParams()))) > 1e-5
 
 
 @pytest.mark.parametrize(

@@ -55,13 +55,15 @@ class _Course:
     wish: CacheParams
     method: Method
     clock: Clock
+    breaks: tuple[float, ...] = ()
     number: int = field(default_factory=lambda: next(_SERIAL))
     memories: dict[Hashable, _Memory] = field(default_factory=dict)
 
     def recall(self, key: Hashable) -> _Memory:
-        """What is known of these rows; what is older than an interval is forgotten."""
-        memory = self.memories.get(key)
-        if memory is None or self.clock.done - memory.seen > max(self.wish.interval, LEAST_GAP):
+        """What is known of these rows; what is older than an interval is forgotten, and what was before a break."""
+        memory, steps = self.memories.get(key), max(self.clock.steps, 1)
+        old = memory is None or self.clock.done - memory.seen > max(self.wish.interval, LEAST_GAP)
+        if memory is None or old or any(memory.seen / steps < each <= self.clock.done / steps for each in self.breaks):
             memory = self.memories[key] = _Memory(self.method.begin())
         memory.seen = self.clock.done
         return memory
@@ -76,9 +78,11 @@ class StepCache:
     """A patch of the multiplexer for every call of a pass. Calls for other rows, such as those without the negative
     prompt, are remembered by themselves."""
 
-    def __init__(self, shelf: ModuleShelf, wish: CacheParams, method: Method, clock: Clock) -> None:
-        """`clock` tells how far the pass has come."""
-        self._course = _Course(shelf, wish, method, clock)
+    def __init__(
+        self, shelf: ModuleShelf, wish: CacheParams, method: Method, clock: Clock, breaks: tuple[float, ...] = ()
+    ) -> None:
+        """`clock` tells how far the pass has come; at `breaks`, shares of its steps, nothing is taken over."""
+        self._course = _Course(shelf, wish, method, clock, breaks)
         self._rows: tuple[int, ...] | None = None
         self._kinds: tuple[int, ...] | None = None
 

@@ -78,7 +78,10 @@ def cache_steps(job: Job, clock: Clock) -> tuple[StepCache, ...]:
             method = TaylorSeer(wish.interval, wish.order)
         case _:
             return ()
-    return (StepCache(job.model.fittings.shelves[job.model.fittings.denoiser], wish, method, clock),)
+    # Where a unit begins or ends to act, what went before says nothing of what comes.
+    spans = ((use.unit.guidance_start, use.unit.guidance_end) for use in job.plan.controls if use.unit.acts)
+    breaks = tuple(sorted({bound for span in spans for bound in span}))
+    return (StepCache(job.model.fittings.shelves[job.model.fittings.denoiser], wish, method, clock, breaks),)
 
 
 def _freed(request: GenerationRequest, clock: Clock) -> bool:
