@@ -12,8 +12,9 @@ import pytest
 
 from modules.pocket.evaluation.drawing import Manner, Order
 from modules.pocket.evaluation.edges import edges_f1, find_edges
+from modules.pocket.evaluation.guided import measure_colours
 from modules.pocket.evaluation.judge import judge
-from modules.pocket.evaluation.known import TRACES, open_learned
+from modules.pocket.evaluation.known import PALETTES, TRACES, open_learned
 from modules.pocket.evaluation.learned import Presence
 from modules.pocket.evaluation.obedience import obeys
 from modules.pocket.evaluation.painting import measure_inpainting
@@ -62,6 +63,13 @@ def test_what_is_asked_for_appears_inside_of_the_mask_and_nothing_changes_outsid
     bars = {bar.name: bar.value for bar in finding.bars}
     assert bars["outside_largest"] == 0
     assert bars["appears"] >= 4 / 6
+
+
+def test_pictures_take_the_colours_of_the_grid_that_they_are_given(engine):
+    rows = PALETTES["colour"](ask_grounds(3), 256)
+    finding = measure_colours(StudioDraw(engine), "pocket-colour", rows, Manner(size=256, steps=12))
+    assert finding.bars[0].value <= 15
+    assert finding.figures["distance_at_weight_0"] >= 30
 
 
 @pytest.mark.parametrize("kind", sorted(path.name for path in (POCKET / "controlnet").glob("*")))

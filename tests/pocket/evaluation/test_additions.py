@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from modules.pocket.evaluation.drawing import Manner
-from modules.pocket.evaluation.guided import measure_control, trace_edges
-from modules.pocket.evaluation.known import SUBJECTS, TRACES, open_learned
+from modules.pocket.evaluation.guided import measure_colours, measure_control, trace_edges
+from modules.pocket.evaluation.known import PALETTES, SUBJECTS, TRACES, open_learned
 from modules.pocket.evaluation.learned import Learned, Presence, measure_learned
 from modules.pocket.evaluation.painting import measure_inpainting
 from modules.pocket.evaluation.questions import ask_grounds
@@ -44,6 +44,16 @@ class Filling(Painter):
         picture[mask] = ground
         picture[rows[0] : rows[0] + side, columns[0] : columns[0] + side] = fresh
         return picture
+
+
+class Colouring(Painter):
+    """Paints the grid itself, or a grey nothing at weight 0; deaf ones are grey always."""
+
+    deaf = False
+
+    def paint(self, prompt, seed, order, number):
+        painted = order.weight > 0.5 and not self.deaf
+        return order.images[number] if painted else np.full_like(order.images[number], 128)
 
 
 class Tracing(Painter):
@@ -133,3 +143,16 @@ def test_examples_that_show_no_difference_are_refused():
         Presence(same, same)
     with pytest.raises(ValueError, match="four examples"):
         Presence(same, same[:2])
+
+
+def test_colours_are_followed_or_not():
+    rows = PALETTES["colour"](ask_grounds(3), 96)
+    painter = Colouring()
+    found = measure_colours(painter, "colour", rows, MANNER)
+    assert found.met
+    assert values(found) == {"distance": 0.0}
+    assert found.figures["distance_at_weight_0"] > 20
+    painter.deaf = True
+    deaf = measure_colours(painter, "colour", rows, MANNER)
+    assert not deaf.met
+    assert values(deaf)["distance"] == pytest.approx(found.figures["distance_at_weight_0"], abs=1e-4)
