@@ -71,13 +71,19 @@ def take_pictures(shown: Any, pictures: Pictures, number: int, quiet: Mapping[st
 
     # Gradio reads from the words of a handler that it wants the event or the request.
     def choose(event: gr.EventData, request: gr.Request) -> dict[str, Any]:
-        return pictures.take(number, str(event.id), page_of(request))
+        return pictures.take(number, said_by(event), page_of(request))
 
     def clear(request: gr.Request) -> dict[str, Any]:
         return pictures.take(number, "", page_of(request))
 
     shown.choose(choose, None, shown, **quiet)
     shown.clear_picture(clear, None, shown, **quiet)
+
+
+def said_by(event: gr.EventData) -> str:
+    """What the page said with an event; empty where somebody calls without one."""
+    said = vars(event).get("_data")  # asking the event itself for what it lacks is an error of another kind
+    return str(said.get("id", "")) if isinstance(said, dict) else ""
 
 
 def owner_of(request: gr.Request) -> str:

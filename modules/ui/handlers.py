@@ -24,7 +24,7 @@ from modules.ui.control import ControlPanel
 from modules.ui.desk import Desk
 from modules.ui.enlarging import enlargement
 from modules.ui.facts import NO_MODEL, choices_of, facts_of, size_for, style_choices
-from modules.ui.given import owner_of, page_of
+from modules.ui.given import owner_of, page_of, said_by
 from modules.ui.shelf import shelf
 from modules.ui.style import OFFERED, StylePanel
 from modules.ui.table import PageTable
@@ -114,7 +114,7 @@ class Handlers:
 
         def wanted() -> GenerationRequest:
             fmt = str(self._own.public(owner)["samples_format"])
-            return enlargement(self._studio.pictures, owner, str(event.id), upscaler, factor, fmt)
+            return enlargement(self._studio.pictures, owner, said_by(event), upscaler, factor, fmt)
 
         async with aclosing(self._queue(request, wanted)) as showing:
             async for shown in showing:
@@ -190,7 +190,7 @@ class Handlers:
 
     def recall(self, event: gr.EventData, request: gr.Request, *values: Any) -> list[Any]:
         """The parameters of a finished picture, back into the form; what infotext cannot say stays as it is there."""
-        picture = self._studio.pictures.get(str(event.id))
+        picture = self._studio.pictures.get(said_by(event))
         if picture is None or picture.owner != owner_of(request):
             raise gr.Error("This picture is no longer in the gallery.", print_exception=False)
         try:

@@ -13,7 +13,7 @@ from modules.contracts.errors import InvalidRequest
 from modules.contracts.request import GenerationRequest, PromptParams, StyleParams
 from modules.contracts.style import SHARED, STATISTICS
 from modules.support.paths import ROOT
-from modules.ui import form
+from modules.ui import form, given
 from modules.ui.desk import Desk
 from modules.ui.facts import facts_of
 from modules.ui.handlers import Handlers
@@ -105,3 +105,9 @@ def test_statistics_needs_no_words(studio):
     desk = Desk(studio)
     with pytest.raises(InvalidRequest, match="prompt is empty"):
         asyncio.run(desk.submit(GenerationRequest(style=StyleParams(image=b"x")), "ada"))
+
+
+def test_an_event_of_nobody_says_nothing():
+    assert given.said_by(gr.EventData(None, {"id": "abc"})) == "abc"
+    for nothing in (None, {}, [], "id"):
+        assert given.said_by(gr.EventData(None, nothing)) == ""
