@@ -143,24 +143,28 @@ class DiskPictureStore:
         """Settle claims that no save works on any more; how many there were.
 
         Those are old ones, and those of jobs that have `ended`, by their ids. One whose picture was written becomes
-        ready; one whose file is empty or gone is removed with it.
+        ready; one that has no name yet, or whose file is empty or gone, is removed with it.
         """
         early = time.time() - STALE_SECONDS
         with self._engine.connect() as connection:
             open_claims = list(connection.execute(select(PICTURES).where(~COLUMNS.ready)))
         rows = [row for row in open_claims if row.created < early or ended(row.job_id)]
         for row in rows:
-            path = self._path(row)
-            whole = path.is_file() and path.stat().st_size > 0
-            _tidy(path)
-            if not whole:
-                path.unlink(missing_ok=True)
+            whole = bool(row.name) and self._settle(self._path(row))
             mine = (COLUMNS.number == row.number) & ~COLUMNS.ready
             with self._engine.begin() as connection:
                 connection.execute(
                     update(PICTURES).where(mine).values(ready=True) if whole else delete(PICTURES).where(mine)
                 )
         return len(rows)
+
+    def _settle(self, path: Path) -> bool:
+        """Whether a picture's file was written whole; what is left of one that was not is removed."""
+        whole = path.is_file() and path.stat().st_size > 0
+        _tidy(path)
+        if not whole:
+            path.unlink(missing_ok=True)
+        return whole
 
     def _claim(self, picture: Picture, job_id: str, owner: str, fmt: str, pattern: str) -> Row[Any]:
         """The row of that job and index, made when there is none, with a name that no other picture has."""

@@ -290,6 +290,21 @@ def test_claims_of_jobs_that_have_ended_are_settled_however_fresh(place, monkeyp
     assert [path.name for path in files(place)] == [row.name]
 
 
+def test_a_claim_that_died_before_it_had_a_name_is_settled(place, monkeypatch):
+    def die(self, row, stem, ending):
+        raise Died
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DiskPictureStore, "_take_name", die)
+        with pytest.raises(Died):
+            open_store(place).save(picture(), job_id="set aside", owner="me", output=PNG)
+    store = open_store(place)
+    assert store.sweep(lambda job: job == "set aside") == 1
+    assert store.sweep(lambda job: True) == 0
+    assert (store.list(), files(place)) == ([], [])
+    assert store.save(picture(), job_id="set aside", owner="me", output=PNG) == store.list()[0]
+
+
 def test_a_crash_inside_the_claim_leaves_no_file(place, monkeypatch):
     store = open_store(place)
     with monkeypatch.context() as patch:

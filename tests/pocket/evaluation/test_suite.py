@@ -34,7 +34,7 @@ def test_what_a_subject_lacks_is_left_out_with_the_reason(painter):
 def test_every_property_of_a_whole_family_has_a_task(painter):
     subject = Subject(painter, 3.0, 96, inpaint=painter, turbo=painter, controls={"canny": trace_edges})
     tasks = list_tasks(subject, MANNER, 8)
-    assert [name for name, task in tasks.items() if task.run is None] == ["learned"]
+    assert [name for name, task in tasks.items() if task.run is None] == ["colours", "learned"]
     assert {"adherence", "places", "counts", "negative", "guidance", "seeds", "layout", "large"} <= set(tasks)
     assert {"inpainting", "control canny", "seconds", "seconds turbo"} <= set(tasks)
 
