@@ -18,7 +18,7 @@ from modules.pocket.evaluation.known import PALETTES, TRACES, open_learned
 from modules.pocket.evaluation.learned import Presence
 from modules.pocket.evaluation.obedience import obeys
 from modules.pocket.evaluation.painting import measure_inpainting
-from modules.pocket.evaluation.questions import ask, ask_grounds
+from modules.pocket.evaluation.questions import ask, ask_grounds, ask_places
 from modules.pocket.evaluation.sources import start_hidden
 from modules.pocket.evaluation.studio import StudioDraw
 from modules.pocket.stages.folders import size_of
@@ -41,7 +41,7 @@ def seeds(count):
 
 def test_the_family_is_small_enough_to_be_cloned():
     members = [POCKET, *POCKET.parent.glob("pocket-*")]
-    assert {path.name for path in members} >= {"pocket", "pocket-turbo", "pocket-inpaint"}
+    assert {path.name for path in members} >= {"pocket", "pocket-turbo", "pocket-inpaint", "pocket-mmdit"}
     assert sum(map(size_of, members)) <= LIMIT
     for path in members:
         assert (path / "README.md").exists()
@@ -53,6 +53,14 @@ def test_four_steps_draw_what_is_asked_for(engine):
     seen = [judge(picture) for picture in pictures]
     assert obeys(asked[0], seen[0]), seen[0]
     assert sum(map(obeys, asked, seen)) >= 7, list(zip(asked, seen, strict=True))
+
+
+def test_the_transformer_knows_what_goes_where_in_which_colour(engine):
+    asked = [*ask_grounds(4), *ask_places(4)]
+    order = Order([each.prompt for each in asked], seeds(8), steps=12, size=256, guidance=1.5)
+    seen = [judge(picture) for picture in StudioDraw(engine, "pocket-mmdit")(order)]
+    for side in ("ground", "colour"):
+        assert sum(getattr(one, side) == getattr(each, side) for one, each in zip(seen, asked, strict=True)) >= 7, side
 
 
 def test_what_is_asked_for_appears_inside_of_the_mask_and_nothing_changes_outside(engine):

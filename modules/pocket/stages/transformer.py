@@ -31,7 +31,7 @@ RATES = (0.01, 1e-3)
 TAUGHT = 3.0
 """Guidance that a tutor folds in."""
 STEPS = 20
-GUIDANCE = 2.5
+GUIDANCE = 1.5
 ABOUT = (
     "pocket-mmdit draws the world of the pocket family with a transformer in the layout of Stable Diffusion 3: two "
     "streams of tokens in joint attention, trained by flow matching (arXiv:2403.03206) on the latents of the family's "
