@@ -15,7 +15,13 @@ from modules.pocket.stages.lesson import Plan, guided, velocity_of
 from modules.pocket.stages.scenery import tokenize
 from modules.pocket.stages.silent import build_counter, build_silence
 from modules.pocket.stages.text import WIDTH, load_text, train_text
-from modules.pocket.stages.transformer import build_transformer, export_transformer, load_transformer, train_transformer
+from modules.pocket.stages.transformer import (
+    GUIDANCE,
+    build_transformer,
+    export_transformer,
+    load_transformer,
+    train_transformer,
+)
 from modules.pocket.stages.vae import build_vae
 from modules.pocket.stages.words import PADDING, say, with_projection
 from modules.pocket.tokens import learn_merges, write_tokenizer
@@ -137,7 +143,7 @@ def test_the_exported_folder_opens_and_draws_as_in_training(work, tmp_path):
         "sampler": "Euler",
         "scheduler": "Automatic",
         "steps": 20,
-        "cfg_scale": 2.5,
+        "cfg_scale": GUIDANCE,
     }
     card = (target / "README.md").read_text()
     assert "T5" in card
@@ -181,7 +187,7 @@ def test_the_studio_draws_with_an_exported_folder_what_diffusers_draws(work, tmp
         negative_prompt="blurry",
         latents=noise.double(),
         num_inference_steps=4,
-        guidance_scale=2.5,
+        guidance_scale=GUIDANCE,
         height=64,
         width=64,
     ).images[0]
