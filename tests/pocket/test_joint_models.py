@@ -172,13 +172,13 @@ def test_the_studio_draws_with_an_exported_folder_what_diffusers_draws(work, tmp
     from modules.processing_diffusers.stages import prepare
     from tests.processing_diffusers.conftest import ask, make_engine, pixels
 
-    target = tmp_path / "models" / "checkpoints" / "pocket-mmdit"
+    target = tmp_path / "models" / "checkpoints" / "trained"
     export_transformer(work, target, tiny())
     bench = make_engine(tmp_path / "engine", tmp_path / "models")
     noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(4))
     monkeypatch.setattr(prepare, "draw_noise", lambda pictures, plan: (noise, [torch.Generator()]))
     sampling = SamplingParams(steps=4)  # sampler, schedule and CFG are the model's own
-    result = bench.draw(ask(TEXTS[0], model="pocket-mmdit", sampling=sampling))
+    result = bench.draw(ask(TEXTS[0], model="trained", sampling=sampling))
     bench.engine.close()
     plain = StableDiffusion3Pipeline.from_pretrained(str(target), local_files_only=True, dtype=torch.float64)
     plain.set_progress_bar_config(disable=True)
