@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from gradio import Error
+from gradio import Error, EventData
 
 from modules.call_queue.handle import Recent
 from modules.contracts.events import ImageReady
@@ -42,6 +42,11 @@ class Room:
 
 def asks(user: str | None = None, session: str = "s") -> Any:
     return SimpleNamespace(username=user, session_hash=session)
+
+
+def pressed(row):
+    """What a button tells of that picture."""
+    return EventData(None, {"id": row.id})
 
 
 def told(shown: list[Any]) -> list[dict[str, Any]]:
@@ -258,7 +263,7 @@ def test_recall_gives_the_form_what_the_picture_was_drawn_with(room):
     asyncio.run(room.generate("a red circle", **{"sampling.steps": 6, "seeds.seed": 77, "sampling.sampler": "Euler a"}))
     (row,) = room.studio.pictures.list()
     form_now = room.values("other words", **{"canvas.batch_size": 3})
-    back = dict(zip(form.NAMES, room.handlers.recall(SimpleNamespace(id=row.id), asks(), *form_now), strict=True))
+    back = dict(zip(form.NAMES, room.handlers.recall(pressed(row), asks(), *form_now), strict=True))
     assert (back["prompt.text"], back["sampling.steps"], back["seeds.seed"]) == ("a red circle", 6, 77)
     assert (back["sampling.sampler"], back["canvas.width"], back["model.checkpoint"]) == ("Euler a", 128, "pocket")
     assert back["canvas.batch_size"] == 3
@@ -270,10 +275,10 @@ def test_recall_finds_the_refiner_of_a_picture_by_its_title(room, monkeypatch):
     (row,) = room.studio.pictures.list()
     told = f"{row.infotext}, Refiner: pocket [1a2b3c4d5e], Refiner switch at: 0.7"
     monkeypatch.setattr(room.studio.pictures, "get", lambda picture: replace(row, infotext=told))
-    back = dict(zip(form.NAMES, room.handlers.recall(SimpleNamespace(id=row.id), asks(), *values), strict=True))
+    back = dict(zip(form.NAMES, room.handlers.recall(pressed(row), asks(), *values), strict=True))
     assert (back["refiner.checkpoint"], back["refiner.switch_at"]) == ("pocket", 0.7)
     monkeypatch.setattr(room.studio.pictures, "get", lambda picture: row)
-    back = dict(zip(form.NAMES, room.handlers.recall(SimpleNamespace(id=row.id), asks(), *values), strict=True))
+    back = dict(zip(form.NAMES, room.handlers.recall(pressed(row), asks(), *values), strict=True))
     assert back["refiner.checkpoint"] == ""
 
 
@@ -281,7 +286,7 @@ def test_recall_of_another_persons_picture_is_refused(room):
     asyncio.run(room.generate("a red circle", user="ada"))
     (row,) = room.studio.pictures.list()
     with pytest.raises(Error, match="no longer in the gallery"):
-        room.handlers.recall(SimpleNamespace(id=row.id), asks("bob"), *room.values("x"))
+        room.handlers.recall(pressed(row), asks("bob"), *room.values("x"))
 
 
 def test_another_model_brings_its_own_values(room):

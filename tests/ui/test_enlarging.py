@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 from PIL import Image
 
@@ -25,7 +25,7 @@ def drawn(room):
 
 
 async def pressed(room, picture_id, user=None, upscaler="Lanczos", factor=2.0):
-    events = room.handlers.enlarge(SimpleNamespace(id=picture_id), asks(user), upscaler, factor)
+    events = room.handlers.enlarge(gr.EventData(None, {"id": picture_id}), asks(user), upscaler, factor)
     return [shown async for shown in events]
 
 
