@@ -106,6 +106,9 @@ class Controls(Protocol):
     def refresh(self) -> None:
         """Look at the folders again."""
 
+    def empty(self) -> None:
+        """Let go of all networks of preprocessors that nobody looks with."""
+
 
 class NoControls:
     """Stands where there are none."""
@@ -136,6 +139,9 @@ class NoControls:
 
     def refresh(self) -> None:
         """Nothing to look at."""
+
+    def empty(self) -> None:
+        """Nothing to let go of."""
 
 
 TAGS: Mapping[str, int] = {

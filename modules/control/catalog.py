@@ -117,6 +117,13 @@ class ControlCatalog:
             self._due = True
         self.models()
 
+    def empty(self) -> None:
+        """Let go of all networks of preprocessors that nobody looks with."""
+        with self._lock:
+            annotators = self._annotators
+        if annotators is not None:
+            annotators.empty()
+
     def _look(self) -> tuple[ControlEntry, ...]:
         self._preprocessors = equip(table.ALL, self._paths.models, self._paths.hub)
         known, rows = {}, dict[str, ControlEntry]()

@@ -181,6 +181,7 @@ class ControlShelf:
         """Let go of all networks that no job uses."""
         for pool in (self._pool, self._prompters, self._reduxes, self._encoders):
             pool.evict_all()
+        self.controls.empty()
 
 
 @dataclass(frozen=True, slots=True)

@@ -360,12 +360,17 @@ GEMMA_HEAD = 256
 
 def gemma2(shapes: Shapes) -> dict[str, Any]:
     """Config of a Gemma 2 language model in the naming of transformers."""
+    return language_model(shapes, GEMMA_HEAD)
+
+
+def language_model(shapes: Shapes, head: int) -> dict[str, Any]:
+    """Config of a language model laid out as Llama's, with attention heads of that width."""
     words, width = shapes["embed_tokens.weight"]
     return {
         "vocab_size": words,
         "hidden_size": width,
         "intermediate_size": shapes["layers.0.mlp.gate_proj.weight"][0],
         "num_hidden_layers": count(shapes, r"layers\.(\d+)\."),
-        "num_attention_heads": shapes["layers.0.self_attn.q_proj.weight"][0] // GEMMA_HEAD,
-        "num_key_value_heads": shapes["layers.0.self_attn.k_proj.weight"][0] // GEMMA_HEAD,
+        "num_attention_heads": shapes["layers.0.self_attn.q_proj.weight"][0] // head,
+        "num_key_value_heads": shapes["layers.0.self_attn.k_proj.weight"][0] // head,
     }

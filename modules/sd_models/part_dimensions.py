@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modules.sd_models.components import LEVELS
-from modules.sd_models.dimensions import count
+from modules.sd_models.dimensions import count, language_model
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -68,16 +68,7 @@ def qwen2_vl(shapes: Shapes) -> dict[str, Any]:
 
 def mistral(shapes: Shapes) -> dict[str, Any]:
     """Config of the language model of Mistral Small 3; the recipe says what all sizes share."""
-    words, width = shapes["embed_tokens.weight"]
-    return {
-        "vocab_size": words,
-        "hidden_size": width,
-        "intermediate_size": shapes["layers.0.mlp.gate_proj.weight"][0],
-        "num_hidden_layers": count(shapes, r"layers\.(\d+)\."),
-        "num_attention_heads": shapes["layers.0.self_attn.q_proj.weight"][0] // MISTRAL_HEAD,
-        "num_key_value_heads": shapes["layers.0.self_attn.k_proj.weight"][0] // MISTRAL_HEAD,
-        "head_dim": MISTRAL_HEAD,
-    }
+    return {**language_model(shapes, MISTRAL_HEAD), "head_dim": MISTRAL_HEAD}
 
 
 def chatglm(shapes: Shapes) -> dict[str, Any]:

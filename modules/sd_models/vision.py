@@ -75,13 +75,14 @@ class Look:
             said = said if isinstance(said, dict) else {}
             size = said.get("size")
             sides = size if isinstance(size, dict) else {"shortest_edge": size or SIDE}
+            sampling = said.get("resample")
             return cls(
                 {name: int(side) for name, side in sides.items()},
                 tuple(map(float, said.get("image_mean") or MEAN)),
                 tuple(map(float, said.get("image_std") or SPREAD)),
                 bool(said.get("keep_aspect_ratio")),
                 int(said.get("ensure_multiple_of") or STEP),
-                Image.Resampling(said.get("resample", Image.Resampling.BILINEAR)),
+                Image.Resampling.BILINEAR if sampling is None else Image.Resampling(sampling),
             )
         except (OSError, ValueError, TypeError) as error:
             raise BrokenModel(f"{folder.name}: preprocessor_config.json cannot be read: {error!s:.100}") from error

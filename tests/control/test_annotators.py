@@ -67,6 +67,17 @@ def test_a_network_that_was_put_there_makes_maps(paths):
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(shown))), found)
 
 
+def test_networks_are_let_go_of_when_memory_is_wanted(paths):
+    torch.manual_seed(0)
+    write(paths.models / "annotators" / "depth", build_dpt())
+    catalog = ControlCatalog(paths)
+    catalog.empty()  # nothing is there yet
+    catalog.see(catalog.find_preprocessor("depth"), picture())
+    assert catalog._annotators._pool.bytes > 0
+    catalog.empty()
+    assert catalog._annotators._pool.bytes == 0
+
+
 def test_the_network_s_own_answer_is_what_is_shown(paths):
     torch.manual_seed(0)
     network = build_anything().eval()
@@ -162,7 +173,7 @@ def test_a_broken_network_is_named(paths):
             (600, 400),
             (518, 350),
         ),
-        ({"size": {"shortest_edge": 256}}, (300, 500), (256, 416)),
+        ({"size": {"shortest_edge": 256}, "resample": None}, (300, 500), (256, 416)),
         ({"size": {"shortest_edge": 512}}, (100, 4000), (32, 1344)),
     ],
 )

@@ -13,19 +13,21 @@ def write(folder, network, **looks):
     return folder
 
 
+TRUNK = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2}
+NECK = {"neck_hidden_sizes": [8, 8, 8, 8], "fusion_hidden_size": 8}
+TAPPED = {"out_features": ["stage1", "stage2", "stage3", "stage4"], "reshape_hidden_states": False}
+
+
 def build_dpt():
     from transformers import DPTConfig, DPTForDepthEstimation
 
     config = DPTConfig(
-        hidden_size=16,
-        num_hidden_layers=4,
-        num_attention_heads=2,
+        **TRUNK,
         intermediate_size=16,
         image_size=32,
         patch_size=8,
         backbone_out_indices=[0, 1, 2, 3],
-        neck_hidden_sizes=[8, 8, 8, 8],
-        fusion_hidden_size=8,
+        **NECK,
         reassemble_factors=[4, 2, 1, 0.5],
     )
     return DPTForDepthEstimation(config)
@@ -35,20 +37,16 @@ def build_anything():
     from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
 
     backbone = Dinov2Config(
-        hidden_size=16,
-        num_hidden_layers=4,
-        num_attention_heads=2,
+        **TRUNK,
         mlp_ratio=1,
         image_size=56,
         patch_size=14,
-        out_features=["stage1", "stage2", "stage3", "stage4"],
-        reshape_hidden_states=False,
+        **TAPPED,
     )
     config = DepthAnythingConfig(
         backbone_config=backbone,
         reassemble_hidden_size=16,
-        neck_hidden_sizes=[8, 8, 8, 8],
-        fusion_hidden_size=8,
+        **NECK,
         head_hidden_size=8,
     )
     return DepthAnythingForDepthEstimation(config)
@@ -58,22 +56,18 @@ def build_zoe():
     from transformers import BeitConfig, ZoeDepthConfig, ZoeDepthForDepthEstimation
 
     backbone = BeitConfig(
-        hidden_size=16,
-        num_hidden_layers=4,
-        num_attention_heads=2,
+        **TRUNK,
         intermediate_size=16,
         image_size=32,
         patch_size=8,
-        out_features=["stage1", "stage2", "stage3", "stage4"],
-        reshape_hidden_states=False,
+        **TAPPED,
         use_relative_position_bias=True,
     )
     config = ZoeDepthConfig(
         backbone_config=backbone,
         backbone_hidden_size=16,
         reassemble_factors=[4, 2, 1, 0.5],
-        neck_hidden_sizes=[8, 8, 8, 8],
-        fusion_hidden_size=8,
+        **NECK,
         bottleneck_features=8,
         num_relative_features=8,
         bin_embedding_dim=8,

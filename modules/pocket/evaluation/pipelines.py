@@ -86,8 +86,8 @@ class PipelineDraw:
         # A copy of the parts' list, not of the parts: the plain pipeline stays as it is.
         if order.control and self._paints(order):
             parts = {name: part for name, part in pipeline.components.items() if name != "image_encoder"}
-            adapter = self.controls[order.control]
-            pipeline = StableDiffusionAdapterPipeline(**parts, adapter=adapter, requires_safety_checker=False)
+            palette = self.controls[order.control]
+            pipeline = StableDiffusionAdapterPipeline(**parts, adapter=palette, requires_safety_checker=False)
         elif order.control:
             pipeline = AutoPipelineForText2Image.from_pipe(pipeline, controlnet=self.controls[order.control])
         elif order.masks is not None:
