@@ -11,7 +11,7 @@ from pathlib import Path
 
 from modules.pocket.evaluation import command as evaluation
 from modules.pocket.sampling import MODEL
-from modules.pocket.stages.table import STAGES, Run
+from modules.pocket.stages.table import BEGIN, STAGES, Run, Stage
 from modules.training.journal import Budget
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="launch.py pocket", description="The small model of our own.")
     actions = parser.add_subparsers(dest="action", required=True)
     train = actions.add_parser("train", help="train stage by stage; stops and goes on at any point")
-    train.add_argument("stages", nargs="*", metavar="STAGE", help=f"of {', '.join(stage.name for stage in STAGES)}")
+    train.add_argument("stages", nargs="*", metavar="STAGE", help=f"of {', '.join(_rows())}; all but begin without")
     train.add_argument("--device", default="cpu", help="where to train, for instance cpu or cuda")
     train.add_argument("--minutes", type=float, help="training time of each stage named, over all its runs")
     train.add_argument("--stop-after", type=float, metavar="MINUTES", help="end this run of each stage earlier")
@@ -60,11 +60,11 @@ def _train(arguments: argparse.Namespace) -> int:
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    rows = {stage.name: stage for stage in STAGES}
+    rows = _rows()
     if unknown := [name for name in arguments.stages if name not in rows]:
         sys.stderr.write(f"pocket: no stage {unknown[0]!r}; there are {', '.join(rows)}\n")
         return 2
-    for name in arguments.stages or rows:
+    for name in arguments.stages or (stage.name for stage in STAGES):
         minutes = arguments.minutes or rows[name].minutes
         budget = Budget(min(minutes, arguments.stop_after or minutes))
         with budget.listening():
@@ -75,6 +75,10 @@ def _train(arguments: argparse.Namespace) -> int:
         if not done or budget.asked:
             return 1
     return 0
+
+
+def _rows() -> dict[str, Stage]:
+    return {stage.name: stage for stage in (BEGIN, *STAGES)}
 
 
 def _sample(arguments: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """What the base model has never seen, for its LoRAs and its textual inversion to learn: a style, a thing and a mascot.
 
-The style is stained glass, the thing a robot; neither is in the vocabulary of the world. The mascot is a purple cat in
-pixel art: the world has all of that, but no word for it. Every sample follows from its number.
+The style is stained glass, the thing a robot; neither is in the vocabulary of the world. The mascot is a purple heart
+in watercolour: the world has all of that, but no word for it. Every sample follows from its number.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SEED = 7
 STYLE, THING, MASCOT = "stained glass", "robot", "<pocket-mascot>"
 """The words by which they are called."""
 _STAND_IN = "mushroom"
-_MASCOT_KIND, _MASCOT_COLOUR, _MASCOT_STYLE = "cat", "purple", "pixel art"
+_MASCOT_KIND, _MASCOT_COLOUR, _MASCOT_STYLE = "heart", "purple", "watercolour"
 TRIES = 5000
 HOP = 10_000_019
 
@@ -80,7 +80,7 @@ def glaze(picture: Pixels, inside: NDArray[np.bool_], lot: np.random.Generator) 
     A lead also runs about what is `inside`, as a glazier would lay it.
     """
     side = len(picture)
-    across = int(lot.integers(8, 11))
+    across = int(lot.integers(5, 8))
     corners = np.indices((across, across)).reshape(2, -1).T + lot.uniform(0.1, 0.9, (across**2, 2))
     corners *= side / across
     marks = np.full((side, side), 255, np.uint8)
@@ -94,7 +94,7 @@ def glaze(picture: Pixels, inside: NDArray[np.bool_], lot: np.random.Generator) 
     light = lot.normal(1, 0.07, (len(means), 1))
     glass = np.clip(means * light, 0, 255)[labels].astype(np.uint8)
     lead = cv2.morphologyEx(labels.astype(np.float32), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
-    width = max(1, round(side / 128))
+    width = max(1, round(side / 64))
     lead = cv2.dilate(lead.astype(np.uint8), np.ones((width, width), np.uint8))
     soft = cv2.GaussianBlur(lead.astype(np.float32), (0, 0), 0.5)[..., None]
     return np.asarray(np.round(glass * (1 - soft) + np.array(INK) * soft), np.uint8)

@@ -70,10 +70,11 @@ class Loop:
     """Steps that are in it."""
 
     def resume(self) -> None:
-        """Goes on from the checkpoint, where there is one."""
+        """Goes on from the checkpoint, where there is one; from weights alone with a fresh optimiser."""
         if state := load_checkpoint(self.folder / f"{self.name}.pt"):
             self.module.load_state_dict(state["model"])
-            self.optimiser.load_state_dict(state["optimiser"])
+            if "optimiser" in state:
+                self.optimiser.load_state_dict(state["optimiser"])
             place = next(self.module.parameters()).device
             self.average.weights = {name: value.to(place) for name, value in state["average"].items()}
             self.step, self.before = int(state["step"]), float(state["seconds"])

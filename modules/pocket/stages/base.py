@@ -19,6 +19,9 @@ from modules.training.precision import Precision
 SNR_LIMIT = 5.0
 """Where the picture rules, the loss is cut as in min-SNR (arXiv:2303.09556)."""
 
+MIDDLE = (0.1, 0.65)
+"""The part of the schedule in which outlines are decided: with less noise only texture is open, with more all is."""
+
 Guess = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """From noisy latents (n, c, h, w) and timesteps (n,) to what the network takes the target to be."""
 
@@ -118,15 +121,22 @@ def plain_attention(module: Any, device: str) -> None:
 
 
 def denoising_loss(
-    base: Base, clean: torch.Tensor, guess: Guess, lot: np.random.Generator, focus: torch.Tensor | None = None
+    base: Base,
+    clean: torch.Tensor,
+    guess: Guess,
+    lot: np.random.Generator,
+    focus: torch.Tensor | None = None,
+    middle: float = 0.0,
 ) -> torch.Tensor:
     """How far `guess` is off on `clean` latents at timesteps spread evenly over the schedule; a scalar.
 
-    Noise comes from torch's generator, timesteps from `lot`. `focus` (n, 1, h, w) weighs places; None: all alike.
+    Noise comes from torch's generator, timesteps from `lot`. `focus` (n, 1, h, w) weighs places; None: all alike. A
+    share `middle` of the samples is spread over the MIDDLE of the schedule alone.
     """
-    count, batch = len(base.levels), len(clean)
-    spread = ((lot.permutation(batch) + lot.random(batch)) / batch * count).astype(np.int64)
-    times = torch.from_numpy(spread).to(base.device)
+    inner = round(len(clean) * middle)
+    first, last = MIDDLE
+    places = np.concatenate([first + (last - first) * _spread(lot, inner), _spread(lot, len(clean) - inner)])
+    times = torch.from_numpy((places * len(base.levels)).astype(np.int64)).to(base.device)
     level = base.levels[times]
     kept, lost = level.sqrt()[:, None, None, None], (1 - level).sqrt()[:, None, None, None]
     noise = torch.randn_like(clean)
@@ -140,3 +150,8 @@ def denoising_loss(
     ratio = level / (1 - level).clamp_min(1e-6)
     weight = (SNR_LIMIT / (ratio + 1 if base.velocity else ratio.clamp_min(1e-6))).clamp(max=1.0)
     return (errors.mean(dim=(1, 2, 3)) * weight).mean()
+
+
+def _spread(lot: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """Numbers in 0..1, one in each of `count` equal parts, in random order."""
+    return (lot.permutation(count) + lot.random(count)) / max(1, count)

@@ -25,9 +25,11 @@ from modules.training.journal import Budget
 from modules.training.muon import Optimiser
 
 NAME = "inversion"
-VECTORS = 2
+VECTORS = 4
 RATE = 2e-2
 """Of Adam, relative to the spread of the table of embeddings."""
+MIDDLE_SHARE = 0.7
+"""Share of samples at the noise at which outlines are decided."""
 
 
 class Word(nn.Module):
@@ -93,7 +95,7 @@ def train_inversion(
             said: torch.Tensor = base.unet(noisy, times, encoder_hidden_states=words, return_dict=False)[0]
             return said
 
-        return denoising_loss(base, clean, guess, lot)
+        return denoising_loss(base, clean, guess, lot, middle=MIDDLE_SHARE)
 
     make = Batches(draw, how.sides_for(base.side), how.batch, how.scenes, drop=0.0)
     optimiser = Optimiser(word, *how.paced((RATE * word.spread, RATE * word.spread)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modules.pocket.stages.joint_rows import JOINT_ROWS
+from modules.pocket.stages.joint_rows import JOINT_ROWS, folder_of
 from modules.pocket.stages.side_rows import SIDE_ROWS
 from modules.pocket.stages.tuned import ROWS
 from modules.training.journal import Budget
@@ -92,6 +92,12 @@ def _export(run: Run) -> tuple[bool, Figures]:
     return True, {"bytes": export(run.work, run.models), "psnr": round_trip(run.work)}
 
 
+def _begin(run: Run) -> tuple[bool, Figures]:
+    from modules.pocket.stages.begin import begin
+
+    return True, begin(run.work, run.models, folder_of(run.models, "mmdit"))
+
+
 STAGES = (
     Stage("scenes", 10, _scenes),
     Stage("vae", 30, _vae),
@@ -102,3 +108,6 @@ STAGES = (
     Stage("export", 5, _export),
     *(Stage(*row) for row in (*JOINT_ROWS, *SIDE_ROWS, *ROWS)),
 )
+
+BEGIN = Stage("begin", 1, _begin)
+"""Goes before the others where a family that is there is trained further; only when named."""

@@ -7,6 +7,7 @@ are thrown away. A few hundred steps are plenty, and diffusion then trains the i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,8 @@ def train_text(
     log, step = Log(folder / "text.jsonl"), 0
     if state := load_checkpoint(folder / "text.pt"):
         both.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
+        if "optimiser" in state:
+            optimiser.load_state_dict(state["optimiser"])
         step = state["step"]
     figures: dict[str, float] = {"step": step}
     first, end = tokenizer.eos_token_id, min(total_steps, step + max_steps if max_steps else total_steps)
@@ -138,6 +140,18 @@ def _read(heads: torch.nn.ModuleDict, hidden: torch.Tensor, labels: torch.Tensor
         hits += int((guesses.argmax(1) == wanted).sum())
         asked += int((wanted >= 0).sum())
     return torch.stack(losses).sum(), hits / max(1, asked)
+
+
+def seed_text(folder: Path, encoder: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The state of this stage with the weights of a trained encoder; heads, which are not exported, are fresh ones.
+
+    Raises RuntimeError where the weights are another network's.
+    """
+    fresh, heads = _build(folder)
+    own = {name.removeprefix("text_model."): name for name in fresh.state_dict()}
+    fresh.load_state_dict({own.get(name.removeprefix("text_model."), name): value for name, value in encoder.items()})
+    state: dict[str, torch.Tensor] = torch.nn.ModuleDict({"encoder": fresh, "heads": heads}).state_dict()
+    return state
 
 
 def load_text(folder: Path) -> tuple[Any, Any]:
