@@ -32,6 +32,7 @@ GROUPS_OF = {
         "output",
         *LATER,
         "upscale",
+        "outpaint",
     ),
 }
 """Which groups of the request each route fills."""

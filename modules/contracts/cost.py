@@ -30,25 +30,27 @@ def is_sized(request: GenerationRequest) -> bool:
     """Whether the request itself says how large its pictures are, so that the model need not be asked."""
     return (
         request.enlarge is not None
-        or _upscaled(request) is not None
+        or _from_picture(request) is not None
         or bool(request.canvas.width and request.canvas.height)
     )
 
 
 def pixels_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> int:
     """Pixels of one picture of the first pass. `native` is what the model draws when it is left to it."""
-    canvas, upscaled = request.canvas, _upscaled(request)
-    if upscaled is not None:
-        return upscaled[0] * upscaled[1]
+    canvas, told = request.canvas, _from_picture(request)
+    if told is not None:
+        return told[0] * told[1]
     return canvas.width * canvas.height if canvas.width and canvas.height else native
 
 
-def _upscaled(request: GenerationRequest) -> tuple[int, int] | None:
-    """The size to which SD upscale brings the picture; None without it, or where the picture's head does not tell."""
-    if request.image is None or not request.image.images or not request.upscale.acts:
+def _from_picture(request: GenerationRequest) -> tuple[int, int] | None:
+    """The size to which SD upscale or outpainting brings the picture; None without them, or where the picture's head
+    does not tell."""
+    if request.image is None or not request.image.images or not (request.upscale.acts or request.outpaint.acts):
         return None
     given = png_size(request.image.images[0])
-    return None if given is None else request.upscale.size_of(given)
+    changes = request.upscale if request.upscale.acts else request.outpaint
+    return None if given is None else changes.size_of(given)
 
 
 def largest_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> int:

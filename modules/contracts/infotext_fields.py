@@ -170,8 +170,8 @@ def _takes_part(item: Declared, plan: GenerationPlan) -> bool:
         return plan.request.cache.chosen(plan.family.capabilities) != NO_CACHE
     if group in ("regions", "detailer"):
         return plan.request.regions.acts
-    if group == "upscale":
-        return plan.request.upscale.acts
+    if group in ("upscale", "outpaint"):
+        return bool(getattr(plan.request, group).acts)
     if group == "tiles" and name == "passes" and plan.hires is None:
         return False
     if group == "refiner":

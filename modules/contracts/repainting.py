@@ -46,6 +46,14 @@ class ImageParams:
         legacy="image_cfg_scale",
         infotext="Image CFG scale",
     )
+    color_correction: bool = param(
+        False,
+        "Colour correction",
+        help="The colours of what is drawn are brought back to those of the given picture; light and dark stay.",
+        legacy="color_correction",
+        override="img2img_color_correction",
+        infotext="Color correction",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,4 +94,12 @@ class InpaintParams:
         help="Draw whole latent cells anew; without, cells under a soft edge are mixed by the share that is masked.",
         legacy="mask_round",
         infotext="Mask round",
+    )
+    gradual: bool = param(
+        False,
+        "Differential diffusion",
+        help="The mask's grey says from when on a place is drawn: white from the first step, darker ones later; so "
+        "each place has a strength of its own.",
+        legacy="differential_diffusion",
+        infotext="Differential diffusion",
     )

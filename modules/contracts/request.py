@@ -26,6 +26,8 @@ from modules.contracts.guidance import PLAIN_GUIDANCE
 from modules.contracts.guidance import GuidanceParams as GuidanceParams
 from modules.contracts.handover import ONE_SAMPLER
 from modules.contracts.handover import HandoverParams as HandoverParams
+from modules.contracts.outpaint import NO_OUTPAINT
+from modules.contracts.outpaint import OutpaintParams as OutpaintParams
 from modules.contracts.parameters import Declared, declared, param
 from modules.contracts.refiner import NO_REFINER
 from modules.contracts.refiner import RefinerParams as RefinerParams
@@ -166,6 +168,17 @@ class SeedParams:
     )
     resize_from_height: int = param(
         0, "Resize seed from height", minimum=-1, maximum=8192, step=8, legacy="seed_resize_from_h"
+    )
+    noise_offset: float = param(
+        0.0,
+        "Noise offset",
+        help="Each channel of the noise moves by a number of its own, drawn from the seed, times this: lighter, darker "
+        "and more differently coloured pictures.",
+        minimum=-1,
+        maximum=1,
+        step=0.01,
+        legacy="noise_offset",
+        infotext="Noise offset",
     )
 
 
@@ -320,6 +333,7 @@ class GenerationRequest:
 
     tiles: TileParams = WHOLE_CANVAS
     upscale: SdUpscaleParams = NO_SD_UPSCALE
+    outpaint: OutpaintParams = NO_OUTPAINT
 
     @property
     def details(self) -> tuple[Detail, ...]:
@@ -329,10 +343,10 @@ class GenerationRequest:
 
     @property
     def mode(self) -> Mode:
-        """`enlarge`, `inpaint` when there is a mask, `img2img` when there is a picture, else `txt2img`."""
+        """`enlarge`, `inpaint` where there is a mask or a margin, `img2img` with a picture, else `txt2img`."""
         if self.enlarge is not None:
             return "enlarge"
-        if self.inpaint is not None:
+        if self.inpaint is not None or self.outpaint.acts:
             return "inpaint"
         return "txt2img" if self.image is None else "img2img"
 
@@ -362,6 +376,7 @@ GROUPS: dict[str, type] = {
     "detailer": DetailerParams,
     "tiles": TileParams,
     "upscale": SdUpscaleParams,
+    "outpaint": OutpaintParams,
 }
 
 

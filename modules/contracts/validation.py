@@ -10,6 +10,7 @@ from modules.contracts.detailer import MOST_DETAILS, check_detail, detail_parame
 from modules.contracts.detailer import value_of as detail_value
 from modules.contracts.enlarging import EnlargeParams, check_enlarging
 from modules.contracts.errors import InvalidRequest
+from modules.contracts.outpaint import check_outpaint
 from modules.contracts.parameters import Declared
 from modules.contracts.request import GenerationRequest, parameters
 from modules.contracts.style import STATISTICS
@@ -81,6 +82,7 @@ def _check_whole(request: GenerationRequest) -> None:
     _check_style(request)
     check_tiles(request.tiles)
     check_sd_upscale(request.upscale, picture=request.image is not None, mask=request.inpaint is not None)
+    check_outpaint(request.outpaint, picture=request.image is not None, enlarged=request.upscale.acts)
     pictures = request.canvas.batch_size * request.canvas.batch_count
     if pictures > MAX_PICTURES:
         raise InvalidRequest(f"Batch size times batch count is {pictures}; at most {MAX_PICTURES} are allowed.")

@@ -13,6 +13,7 @@ import torch
 
 from modules.contracts.errors import JobCancelled
 from modules.contracts.plan import PassPlan, PicturePlan
+from modules.processing_diffusers.colours import match_colours
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.stages.begin import (
     Material,
@@ -44,6 +45,9 @@ def draw_batch(job: Job, pictures: Sequence[PicturePlan], material: Material | N
     assert latents is not None  # validated: what begins with a picture of its own has a second pass
     with run.stage("decode"):
         images = decode_latents(job, latents)
+    if material is not None and plan.request.image is not None and plan.request.image.color_correction:
+        known = material.images
+        images = [match_colours(image, known[place % len(known)]) for place, image in enumerate(images)]
     repaint = None if material is None else material.repaint
     if repaint is not None:
         images = [repaint.put_back(image, place) for place, image in enumerate(images)]

@@ -44,7 +44,7 @@ def find_controls(
                 f"{kind} {entry.name} was made for {NAMES[entry.base]}; the model is of {family.label}."
             )
         _check_encoder(number, unit, entry, module)
-        if module.masked and not unit.mask and request.inpaint is None:
+        if module.masked and not unit.mask and request.mode != "inpaint":
             raise InvalidRequest(
                 f"ControlNet unit {number}: the preprocessor {module.name} wants a mask, white where to draw anew."
             )

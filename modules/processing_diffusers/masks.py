@@ -25,6 +25,16 @@ def soften_mask(mask: Image.Image, size: Size, *, blur: Size, invert: bool) -> I
     return mask.filter(ImageFilter.GaussianBlur(blur)) if any(blur) else mask
 
 
+def fade_from(kept: Box, size: Size, reach: int) -> Image.Image:
+    """A mask of `size` that is black in the box `kept` and rises to white over `reach` pixels about it."""
+    left, top, right, bottom = kept
+    across, down = np.arange(size[0]), np.arange(size[1])
+    aside = np.maximum(np.maximum(left - across, across - right + 1), 0)
+    above = np.maximum(np.maximum(top - down, down - bottom + 1), 0)
+    far = np.hypot(aside[None, :], above[:, None])
+    return Image.fromarray(np.round(np.clip(far / max(reach, 1), 0, 1) * 255).astype(np.uint8))
+
+
 def find_region(mask: Image.Image, padding: int, aspect: float) -> Box | None:
     """The box round all non-black pixels, `padding` wider; None when the mask is all black.
 

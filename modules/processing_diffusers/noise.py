@@ -41,13 +41,23 @@ class NoisePlan:
     """Share of the variation seed's noise, 0 to 1."""
     source: tuple[int, int] | None = None
     """Height and width in latent cells of the picture that the seed is known from (seed resize)."""
+    offset: float = 0.0
+    """How far each channel is moved, in standard deviations."""
 
 
 def draw_noise(pictures: Sequence[PicturePlan], plan: NoisePlan) -> tuple[torch.Tensor, list[torch.Generator]]:
-    """Initial noise of shape (pictures, C, H, W) with unit variance, and per picture the generator to draw on from."""
+    """Initial noise of shape (pictures, C, H, W) with unit variance, and per picture the generator to draw on from.
+
+    With an offset each channel has a mean of its own, from another stream of the picture's seed: what offset noise
+    (N. Guttenberg, Diffusion with Offset Noise, 2023) is to training.
+    """
     generators = [make_generator(picture.seed) for picture in pictures]
-    drawn = [_draw(picture, generator, plan) for picture, generator in zip(pictures, generators, strict=True)]
-    return torch.stack(drawn), generators
+    drawn = torch.stack(
+        [_draw(picture, generator, plan) for picture, generator in zip(pictures, generators, strict=True)]
+    )
+    if plan.offset:
+        drawn = drawn + plan.offset * draw_more(pictures, (plan.shape[0], 1, 1), "offset")
+    return drawn, generators
 
 
 def draw_more(pictures: Sequence[PicturePlan], shape: Shape, stream: str) -> torch.Tensor:

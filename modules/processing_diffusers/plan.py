@@ -220,15 +220,16 @@ def reference_rows(plan: GenerationPlan) -> int:
 
 
 def wanted_size(request: GenerationRequest, model: ModelEntry, measure: Callable[[bytes], Measured]) -> Size | Measured:
-    """What was asked for; a missing side is the given picture's, or the model's native one. With SD upscale it is the
-    given picture's, made larger.
+    """What was asked for; a missing side is the given picture's, or the model's native one. With SD upscale or
+    outpainting it is the given picture's, made larger.
 
     `measure` gives the size of a picture; where it has none to give there is none.
     """
     width, height = request.canvas.width, request.canvas.height
-    if request.upscale.acts and request.image is not None:
+    if (request.upscale.acts or request.outpaint.acts) and request.image is not None:
         found = measure(request.image.images[0])
-        return found if found is None else request.upscale.size_of(found)
+        changes = request.upscale if request.upscale.acts else request.outpaint
+        return found if found is None else changes.size_of(found)
     if width is not None and height is not None:
         return width, height
     native = model.native_size
@@ -244,7 +245,7 @@ def _encoded_sizes(
 ) -> tuple[tuple[int, int], ...]:
     """Sizes at which given pictures go through the VAE when it is their latents that are resized."""
     resized = request.image is not None and request.image.resize_mode == "latent" and not request.upscale.acts
-    if request.image is None or request.inpaint is not None or not resized:
+    if request.image is None or request.mode == "inpaint" or not resized:
         return ()
     names = ((f"Picture {number}", data) for number, data in enumerate(request.image.images, 1))
     given = [(name, decode_picture(data, name).size) for name, data in names]

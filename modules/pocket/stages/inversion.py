@@ -97,7 +97,7 @@ def train_inversion(
 
         return denoising_loss(base, clean, guess, lot, middle=MIDDLE_SHARE)
 
-    make = Batches(draw, how.sides_for(base.side), how.batch, how.scenes, drop=0.0)
+    make = Batches(draw, *how.native_for(base.side), how.scenes, drop=0.0)
     optimiser = Optimiser(word, *how.paced((RATE * word.spread, RATE * word.spread)))
     course = Course(NAME, folder, word, optimiser, make, loss, decay=0.98)
     return run_course(course, budget, total_seconds, how)

@@ -33,6 +33,8 @@ MIDDLE_SHARE = 0.7
 """Share of samples at the noise at which outlines are decided."""
 THINGS_WEIGH = 4.0
 """What a thing's place counts for more than the ground, most of which the base draws rightly already."""
+ROOM = 1.3
+"""A thing's box over the thing itself."""
 RATE = 6e-3
 """Of Adam."""
 ORDINARY = 0.25
@@ -41,11 +43,12 @@ RANK = 8
 
 
 def where_things(sample: Sample, _lot: np.random.Generator) -> NDArray[np.float32]:
-    """1 in the boxes of the things and 0 elsewhere, float32 (side, side)."""
+    """1 in the boxes of the things, with ROOM about them, and 0 elsewhere, float32 (side, side)."""
     inside = np.zeros((sample.side, sample.side), np.float32)
     for thing in sample.scene.things:
-        left, top = (max(0, round((middle - thing.radius) * sample.side)) for middle in (thing.x, thing.y))
-        right, bottom = (round((middle + thing.radius) * sample.side) + 1 for middle in (thing.x, thing.y))
+        reach = thing.radius * ROOM
+        left, top = (max(0, round((middle - reach) * sample.side)) for middle in (thing.x, thing.y))
+        right, bottom = (round((middle + reach) * sample.side) + 1 for middle in (thing.x, thing.y))
         inside[top:bottom, left:right] = 1
     return inside
 
@@ -101,7 +104,7 @@ def train_lora(
         focus = 1 + THINGS_WEIGH * functional.interpolate(places, clean.shape[-2:], mode="area")
         return denoising_loss(base, clean, guess, lot, focus / focus.mean(), MIDDLE_SHARE)
 
-    make = Batches(source, how.sides_for(base.side), how.batch, how.scenes, extras=where_things)
+    make = Batches(source, *how.native_for(base.side), how.scenes, extras=where_things)
     optimiser = Optimiser(lora, *how.paced((RATE, RATE)), edges=("",))
     course = Course(f"lora-{subject}", folder, lora, optimiser, make, loss)
     return run_course(course, budget, total_seconds, how)

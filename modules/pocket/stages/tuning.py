@@ -53,6 +53,12 @@ class Tuning:
         """The sides to train at for a base whose own side is `native`."""
         return self.sides or ((native // 2, native) if native >= 256 else (native,))
 
+    def native_for(self, native: int) -> tuple[tuple[int, ...], int]:
+        """Sides and batch for what the base composes already and only looks different, which shows at its own side."""
+        if self.sides or native < 256:
+            return self.sides_for(native), self.batch
+        return (native,), max(1, self.batch // 4)
+
 
 class Extras(Protocol):
     """What a stage adds to each sample: one array, for instance a mask."""

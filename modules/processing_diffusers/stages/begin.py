@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageChops
 
 from modules.contracts.plan import GenerationPlan, PassPlan, PicturePlan
-from modules.contracts.request import ImageParams, InpaintParams
+from modules.contracts.request import ImageParams, InpaintParams, OutpaintParams
 from modules.control.style_statistics import transfer_style
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.masks import (
     Box,
     blend,
     cells_to_repaint,
+    fade_from,
     find_region,
     soften_mask,
     spread_colours,
@@ -89,6 +90,8 @@ def gather_plan_material(
     params = request.image or ImageParams()
     images = [decode_picture(data, f"Picture {number}") for number, data in enumerate(params.images, 1)]
     work = (first.width, first.height)
+    if request.outpaint.acts:
+        return _grow(images, request.outpaint, work, request.inpaint)
     if request.inpaint is None:
         if first.upscaler is not None and enlarge is not None:
             return Material(enlarge(images))
@@ -105,6 +108,41 @@ def gather_plan_material(
         mask = resize_picture(mask, target, mode)
     soft = soften_mask(mask, target, blur=_blur_of(request.inpaint), invert=request.inpaint.invert)
     return cut_material(originals, soft, None, work, request.inpaint)
+
+
+def _grow(
+    images: Sequence[Image.Image], outpaint: OutpaintParams, work: Size, inpaint: InpaintParams | None
+) -> Material:
+    """The pictures on their larger canvas, whose margins are to be drawn, and what a mask says of the pictures besides.
+
+    What is neither margin nor overlap nor masked comes back bit for bit.
+    """
+    given, canvas = images[0].size, outpaint.size_of(images[0].size)
+    corner = (outpaint.left, outpaint.top)
+    images = [resize_picture(image, given, "stretch") for image in images]
+    unknown = Image.new("L", canvas, 255)
+    unknown.paste(0, (*corner, corner[0] + given[0], corner[1] + given[1]))
+    soft = ImageChops.lighter(fade_from(outpaint.kept(given), canvas, outpaint.blur), unknown)
+    if inpaint is not None:
+        mask = decode_mask(inpaint.mask, "The mask")
+        marked = Image.new("L", canvas, 0)
+        marked.paste(soften_mask(mask, given, blur=_blur_of(inpaint), invert=inpaint.invert), corner)
+        soft = ImageChops.lighter(soft, marked)
+    grown = []
+    for image in images:
+        sheet = Image.new("RGB", canvas)
+        sheet.paste(image, corner)
+        grown.append(spread_colours(sheet, unknown))
+    # The margins have their colours already, and the overlap keeps its own to begin with.
+    how = repainting_of(inpaint, outpaint)
+    return cut_material(grown, soft, None, work, replace(how, fill="original") if how.fill == "fill" else how)
+
+
+def repainting_of(inpaint: InpaintParams | None, outpaint: OutpaintParams) -> InpaintParams:
+    """How the latents under a mask begin; margins say so for both."""
+    if outpaint.acts:
+        return replace(inpaint or InpaintParams(), fill=outpaint.fill, only_masked=False, latent_mask=b"")
+    return inpaint or InpaintParams()
 
 
 def _cut_out(
@@ -133,6 +171,9 @@ def cut_material(
     images = [resize_picture(piece, work, "stretch") for piece in pieces]
     mask = piece_mask if piece_mask.size == work else piece_mask.resize(work, Image.Resampling.BILINEAR)
     drawn = None if not inpaint.latent_mask else _latent_mask(inpaint.latent_mask, soft.size, box, work)
+    if inpaint.gradual:
+        # Grey is a matter of time there and not of mixing: what was drawn at all is shown whole.
+        drawn, soft = drawn or mask, soft.point(lambda value: 255 if value else 0)
     if inpaint.fill == "fill":
         images = [spread_colours(image, drawn or mask) for image in images]
     return Material(images, mask, Repaint(originals, soft, box), drawn)
@@ -158,9 +199,9 @@ def begin_from_picture(job: Job, pictures: Sequence[PicturePlan], material: Mate
     latents = _encode(job, pictures, material, bool(job.plan.encoded)).to(device)
     noise = beginning.noise * params.noise_multiplier
     beginning = replace(beginning, noise=noise, latents=latents, seen=look(job, pictures, material, job.plan.first))
-    if material.mask is None or request.inpaint is None:
+    if material.mask is None:
         return _see_everything(job, pictures, job.plan.first, beginning)
-    return _mask_beginning(job, pictures, material, beginning, request.inpaint)
+    return _mask_beginning(job, pictures, material, beginning, repainting_of(request.inpaint, request.outpaint))
 
 
 def _encode(job: Job, pictures: Sequence[PicturePlan], material: Material, in_latents: bool) -> torch.Tensor:
@@ -207,12 +248,15 @@ def _mask_beginning(
     if mask is None or latents is None:
         return beginning
     drawn_anew, factor = material.drawn or mask, job.model.family.latent_factor
-    cells = torch.from_numpy(cells_to_repaint(drawn_anew, factor, whole=inpaint.round))[None, None].to(device)
+    whole = inpaint.round and not inpaint.gradual
+    cells = torch.from_numpy(cells_to_repaint(drawn_anew, factor, whole=whole))[None, None].to(device)
     if inpaint.fill == "latent noise":
         drawn = draw_more(pictures, tuple(latents.shape[1:]), "fill").to(device)
         latents = latents * (1 - cells) + drawn * cells
     elif inpaint.fill == "latent nothing":
         latents = latents * (1 - cells)
+    if inpaint.gradual:
+        beginning = replace(beginning, repaint=cells, gradual=True)
     if not job.model.family.masked_channels:
         return replace(beginning, latents=latents, repaint=cells)
     white = torch.from_numpy(cells_to_repaint(mask, 1))[None, None]

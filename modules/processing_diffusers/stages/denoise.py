@@ -235,11 +235,15 @@ def _rescale(job: Job, pipeline: Any) -> dict[str, float]:
 class Blend:
     """Keeps the unmasked part on its own path: after each step it is the original with the noise that is left.
 
-    Lugmayr et al., RePaint (2022), without the resampling. Everything is in the denoiser's layout.
+    Lugmayr et al., RePaint (2022), without the resampling. Where it is `gradual` a place is kept as long as the share
+    of the pass that is left is larger than its own, and then drawn: Levin and Fried, Differential Diffusion
+    (arXiv:2306.00950). Everything is in the denoiser's layout.
     """
 
-    def __init__(self, original: torch.Tensor, noise: torch.Tensor, repaint: torch.Tensor) -> None:
-        self._original, self._noise, self._repaint = original, noise, repaint
+    def __init__(
+        self, original: torch.Tensor, noise: torch.Tensor, repaint: torch.Tensor, *, gradual: bool = False
+    ) -> None:
+        self._original, self._noise, self._repaint, self._gradual = original, noise, repaint, gradual
 
     @classmethod
     def of(cls, job: Job, beginning: Beginning, latents: torch.Tensor | None, noise: torch.Tensor) -> Blend | None:
@@ -247,11 +251,14 @@ class Blend:
         if beginning.repaint is None or latents is None:
             return None
         repaint = job.model.adapter.pack(beginning.repaint.expand_as(beginning.noise))
-        return cls(latents, noise, repaint)
+        return cls(latents, noise, repaint, gradual=beginning.gradual)
 
-    def after(self, tail: ScheduleTail, index: int, latents: torch.Tensor) -> torch.Tensor:
-        """`latents` after step `index` with the kept part put back."""
+    def after(self, tail: ScheduleTail, index: int, latents: torch.Tensor, left: float) -> torch.Tensor:
+        """`latents` after step `index`, with the share `left` of the pass to come, with the kept part put back."""
         kept = tail.after(index, self._original, self._noise)
+        if self._gradual:
+            drawn = (self._repaint > 0) & (self._repaint >= left)
+            return torch.where(drawn, latents, kept)
         return kept + (latents - kept) * self._repaint
 
 
@@ -291,7 +298,7 @@ class StepWatcher:
             self.conductor.count = self.leg.begin + count
         latents = tensors["latents"]
         if self.blend is not None:
-            latents = self.blend.after(self.tail, index, latents)
+            latents = self.blend.after(self.tail, index, latents, self._left(index))
         done = self.tail.steps_done(index)
         if done is not None:
             self.clock.done = done = self.leg.begin + done
@@ -302,6 +309,12 @@ class StepWatcher:
                 if job.strand.shown and job.strand.context.watched():
                     self._preview(latents)
         return {"latents": latents}
+
+    def _left(self, index: int) -> float:
+        """The share of the pass that is still to come after the model call `index`."""
+        last = index + 1 >= len(self.tail.timesteps)
+        begun = self.leg.end if last else self.leg.begin + self.tail.step_at(index + 1) - 1
+        return 1 - begun / self._pass.steps
 
     def _preview(self, latents: torch.Tensor) -> None:
         job = self._job

@@ -27,6 +27,8 @@ class Beginning:
     """What to start from; None is noise alone."""
     repaint: torch.Tensor | None = None
     """1 where to draw anew, 0 where to keep `latents`; None draws everything."""
+    gradual: bool = False
+    """What is between 0 and 1 in `repaint` says how large a share of the pass, counted from its end, is drawn."""
     masked: dict[str, Any] | None = None
     """Further arguments of a pipeline whose denoiser sees mask and masked picture."""
     steering: Steering | None = None
@@ -73,6 +75,7 @@ def draw_beginning(job: Job, pictures: Sequence[PicturePlan], pass_plan: PassPla
     source = None
     if seeds.resize_from_width > 0 and seeds.resize_from_height > 0:
         source = (max(seeds.resize_from_height // factor, 1), max(seeds.resize_from_width // factor, 1))
-    noise, generators = draw_noise(pictures, NoisePlan(latent_shape(job, pass_plan), seeds.subseed_strength, source))
+    plan = NoisePlan(latent_shape(job, pass_plan), seeds.subseed_strength, source, seeds.noise_offset)
+    noise, generators = draw_noise(pictures, plan)
     device, _ = job.model.place("denoiser")
     return Beginning(noise.to(device), generators)
