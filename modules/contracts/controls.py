@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -73,8 +73,8 @@ class PreprocessorEntry:
     """An image encoder looks at the picture, and the network is an IP-Adapter."""
     needs: str | None = None
     """What it lacks to work here, as one sentence; None for one that works."""
-    folder: Path | None = None
-    """The network that makes the map; None for one that needs none, or lacks it."""
+    weights: Path | None = None
+    """Folder or file of the network that makes the map; None for one that needs none, or lacks it."""
     finder: Path | None = None
     """The network that finds the people whom it looks at one by one; None where there is none."""
 
@@ -95,9 +95,9 @@ class Controls(Protocol):
         """The one of that name or alias. Raises `UnsupportedFeature` where it lacks something, `InvalidRequest` where
         there is none."""
 
-    def see(self, entry: PreprocessorEntry, image: Any) -> Any:
-        """The map that the entry's network makes of a picture, both uint8 arrays (H, W, 3). Blocks; raises
-        `BrokenModel`."""
+    def see(self, entry: PreprocessorEntry, image: Any, numbers: Sequence[float] = ()) -> Any:
+        """The map that the entry's network makes of a picture, both uint8 arrays (H, W, 3). `numbers` are those of its
+        sliders; without any, their defaults. Blocks; raises `BrokenModel`."""
 
     def detect(self, unit: ControlUnit) -> bytes:
         """What the unit's preprocessor makes of its picture, as PNG of the picture's size. Blocks; raises
@@ -129,7 +129,7 @@ class NoControls:
         """Nothing is found."""
         raise UnknownModel(f"There is no preprocessor {name!r}; known are none.")
 
-    def see(self, entry: PreprocessorEntry, image: Any) -> Any:
+    def see(self, entry: PreprocessorEntry, image: Any, numbers: Sequence[float] = ()) -> Any:
         """Nothing is found."""
         raise UnknownModel(f"There is no preprocessor {entry.name!r}; known are none.")
 

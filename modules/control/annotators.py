@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modules.contracts.controls import PreprocessorEntry
+from modules.sd_models.scan import WEIGHTS
 
 FOLDER = "annotators"
 """Below the models folder; what was fetched from the hub is looked at as well."""
@@ -44,6 +45,38 @@ class Wanted:
         return counted and self.named in folded and (not self.unnamed or self.unnamed not in folded)
 
 
+@dataclass(frozen=True, slots=True)
+class Single:
+    """The small network of a preprocessor, which is a file of its own."""
+
+    file: str
+    """As it was published; with the ending of safetensors it is taken as well, before that one."""
+    hub_id: str
+    size: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the file may be called, the best first."""
+        return (Path(self.file).with_suffix(WEIGHTS).name, self.file)
+
+
+PUBLISHED = "lllyasviel/Annotators"
+"""Where ControlNet's authors keep the networks of its preprocessors."""
+HED = Single("ControlNetHED.pth", PUBLISHED, "29 MB")
+PIDINET = Single("table5_pidinet.pth", PUBLISHED, "3 MB")
+SINGLE = {
+    "softedge_hed": HED,
+    "softedge_hedsafe": HED,
+    "scribble_hed": HED,
+    "softedge_pidinet": PIDINET,
+    "softedge_pidisafe": PIDINET,
+    "scribble_pidinet": PIDINET,
+    "lineart_realistic": Single("sk_model.pth", PUBLISHED, "17 MB"),
+    "lineart_coarse": Single("sk_model2.pth", PUBLISHED, "17 MB"),
+    "lineart_anime": Single("netG.pth", PUBLISHED, "218 MB"),
+    "mlsd": Single("mlsd_large_512_fp32.pth", PUBLISHED, "6 MB"),
+}
+"""By the names of the table."""
 WANTED = {
     "depth_midas": Wanted(("DPTForDepthEstimation",), "Intel/dpt-hybrid-midas", "490 MB"),
     "depth_zoe": Wanted(("ZoeDepthForDepthEstimation",), "Intel/zoedepth-nyu-kitti", "1.4 GB"),
@@ -61,6 +94,12 @@ WANTED = {
 
 def say_needs(name: str) -> str:
     """What that preprocessor lacks, and how it is had."""
+    single = SINGLE.get(name)
+    if single is not None:
+        return (
+            f"The preprocessor {name} needs the network {single.file} ({single.size}): fetch it with `python launch.py "
+            f"models pull {single.hub_id} --file {single.file}`, or put it into models/{FOLDER}."
+        )
     wanted = WANTED[name]
     return (
         f"The preprocessor {name} needs a network such as {wanted.hub_id} ({wanted.size}): fetch it with "
@@ -73,17 +112,26 @@ def equip(entries: Sequence[PreprocessorEntry], models: Path, hub: Path) -> tupl
     there = list(_folders(models, hub))
     finders = (path for _, path, config in there if _finds_people(config))
     finder = next(finders, None)
+    files = dict(_files(models, hub))
     found = []
     for entry in entries:
-        wanted = WANTED.get(entry.name)
-        folder = None
+        wanted, single, weights = WANTED.get(entry.name), SINGLE.get(entry.name), None
         if wanted is not None:
-            folder = next((path for name, path, config in there if wanted.fits(name, config)), None)
-        if folder is None:
+            weights = next((path for name, path, config in there if wanted.fits(name, config)), None)
+        elif single is not None:
+            weights = next((files[name] for name in single.names if name in files), None)
+        if weights is None:
             found.append(entry)
         else:
-            found.append(replace(entry, folder=folder, needs=None, finder=finder if entry.name == POSES else None))
+            found.append(replace(entry, weights=weights, needs=None, finder=finder if entry.name == POSES else None))
     return tuple(found)
+
+
+def _files(models: Path, hub: Path) -> Iterator[tuple[str, Path]]:
+    """Names and places of the small networks that are there, the installation's own last."""
+    wanted = {name for single in SINGLE.values() for name in single.names}
+    places = [*sorted(hub.glob("models--*/snapshots/*/*")), *sorted((models / FOLDER).rglob("*"))]
+    yield from ((path.name, path) for path in places if path.name in wanted and path.is_file())
 
 
 def _finds_people(config: dict[str, object]) -> bool:

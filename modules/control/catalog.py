@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,14 +89,15 @@ class ControlCatalog:
         """The one of that name or alias. Raises `UnsupportedFeature` or `InvalidRequest`."""
         return table.find_preprocessor(name, self.preprocessors())
 
-    def see(self, entry: PreprocessorEntry, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def see(
+        self, entry: PreprocessorEntry, image: NDArray[np.uint8], numbers: Sequence[float] = ()
+    ) -> NDArray[np.uint8]:
         """The map that the entry's network makes of a picture. Raises `BrokenModel`."""
         from modules.control.preprocessors.networks import Annotators
 
         with self._lock:
             self._annotators = self._annotators or Annotators()
-        assert entry.folder is not None  # one without is not found
-        return self._annotators.see(entry.folder, image, entry.finder)
+        return self._annotators.see(entry, image, numbers)
 
     def detect(self, unit: ControlUnit) -> bytes:
         """What the unit's preprocessor makes of its picture, as PNG, shuffled by the seed 0.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,8 @@ from modules.control.preprocessors import lines, tones
 from modules.control.preprocessors.base import Numbers, Pixels, Preprocess
 
 Floats = NDArray[np.float32]
-See = Callable[[PreprocessorEntry, Pixels], Pixels]
-"""Makes a map by the network of an entry that has one."""
+See = Callable[[PreprocessorEntry, Pixels, Sequence[float]], Pixels]
+"""Makes a map by the network of an entry that has one, and the entry's numbers."""
 HIDDEN = -1.0
 """Value of pixels that an inpaint ControlNet is to fill, as its authors trained it."""
 HALF = 127
@@ -48,7 +48,12 @@ FUNCTIONS: Mapping[str, Preprocess] = {
 """By the names of the table."""
 SEEDED = frozenset({"shuffle"})
 """Those whose map is another one for another seed."""
-HARD = frozenset({"canny", "scribble_xdog", "threshold", "segment_colors", "seg_ufade20k", "openpose"})
+HARD = frozenset(
+    {
+        *("canny", "scribble_xdog", "scribble_hed", "scribble_pidinet", "mlsd", "threshold"),
+        *("segment_colors", "seg_ufade20k", "openpose"),
+    }
+)
 """Those whose maps have a few colours only, which resizing must not mix."""
 
 
@@ -75,9 +80,10 @@ def make_map(
             height, width = image.shape[:2]
             wanted = perfect_side((width, height), target or (width, height), unit.resize_mode)
         image = scale_to(image, wanted)
-    if entry.folder is not None:
-        return see(entry, image)
-    first, second = (*numbers_of(entry, unit), 0.0, 0.0)[:2]
+    numbers = numbers_of(entry, unit)
+    if entry.weights is not None:
+        return see(entry, image, numbers)
+    first, second = (*numbers, 0.0, 0.0)[:2]
     return FUNCTIONS[entry.name](image, Numbers(first, second, seed))
 
 

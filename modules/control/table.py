@@ -85,8 +85,8 @@ def _lacking(name: str, tag: str, needs: str, *aliases: str) -> PreprocessorEntr
     return PreprocessorEntry(name, name, (tag,), aliases, needs=f"The preprocessor {name} needs {needs}.")
 
 
-def _learned(name: str, tag: str, *aliases: str) -> PreprocessorEntry:
-    return PreprocessorEntry(name, name, (tag,), aliases, needs=say_needs(name))
+def _learned(name: str, tag: str, *aliases: str, sliders: tuple[Slider, ...] = ()) -> PreprocessorEntry:
+    return PreprocessorEntry(name, name, (tag,), aliases, sliders, needs=say_needs(name))
 
 
 LEARNED = (
@@ -96,27 +96,34 @@ LEARNED = (
     _learned("depth_anything_v2", "Depth"),
     _learned("openpose", "OpenPose"),
     _learned("seg_ufade20k", "Segmentation", "segmentation"),
+    _learned("softedge_hed", "SoftEdge", "hed"),
+    _learned("softedge_hedsafe", "SoftEdge", "hed_safe"),
+    _learned("softedge_pidinet", "SoftEdge", "pidinet"),
+    _learned("softedge_pidisafe", "SoftEdge", "pidinet_safe"),
+    _learned("scribble_hed", "Scribble", "fake_scribble", "scribble"),
+    _learned("scribble_pidinet", "Scribble", "pidinet_scribble"),
+    _learned("lineart_realistic", "Lineart", "lineart"),
+    _learned("lineart_coarse", "Lineart"),
+    _learned("lineart_anime", "Lineart"),
+    _learned(
+        "mlsd",
+        "MLSD",
+        "mlsd_lines",
+        sliders=(
+            Slider("MLSD Value Threshold", 0.1, 0.01, 2.0, 0.01),
+            Slider("MLSD Distance Threshold", 0.1, 0.01, 20.0, 0.01),
+        ),
+    ),
 )
 """Those that work once their network is there."""
-_HED, _PIDI = "the network HED (ControlNetHED.pth, 29 MB)", "the network PiDiNet (table5_pidinet.pth, 3 MB)"
 _HANDS = "the networks OpenPose for body, hand and face (209, 147 and 154 MB)"
 _DWPOSE = "the networks DWPose (yolox_l.onnx, 217 MB, and dw-ll_ucoco_384.onnx, 134 MB)"
 _ADE = "a segmentation network trained on ADE20K"
 _FACES = "the networks of InsightFace (buffalo_l, 326 MB)"
 MISSING = (
-    _lacking("softedge_hed", "SoftEdge", _HED, "hed"),
-    _lacking("softedge_hedsafe", "SoftEdge", _HED, "hed_safe"),
-    _lacking("softedge_pidinet", "SoftEdge", _PIDI, "pidinet"),
-    _lacking("softedge_pidisafe", "SoftEdge", _PIDI, "pidinet_safe"),
     _lacking("softedge_teed", "SoftEdge", "the network TEED (0.2 MB)", "te_hed"),
     _lacking("softedge_anyline", "SoftEdge", "the network MTEED (0.2 MB)"),
-    _lacking("scribble_hed", "Scribble", _HED, "fake_scribble", "scribble"),
-    _lacking("scribble_pidinet", "Scribble", _PIDI, "pidinet_scribble"),
-    _lacking("lineart_realistic", "Lineart", "the network sk_model.pth (17 MB)", "lineart"),
-    _lacking("lineart_coarse", "Lineart", "the network sk_model2.pth (17 MB)"),
-    _lacking("lineart_anime", "Lineart", "the network netG.pth (218 MB)"),
     _lacking("lineart_anime_denoise", "Lineart", "the network of MangaLineExtraction (134 MB)"),
-    _lacking("mlsd", "MLSD", "the network M-LSD (mlsd_large_512_fp32.pth, 6 MB)", "mlsd_lines"),
     _lacking("depth_leres", "Depth", "the network LeReS (res101.pth, 530 MB)"),
     _lacking("depth_leres++", "Depth", "the networks LeReS and pix2pix (530 and 330 MB)", "depth_leres_boost"),
     _lacking("normal_bae", "NormalMap", "the network NormalBae (scannet.pt, 291 MB)"),

@@ -61,7 +61,7 @@ def check_name(name: str) -> None:
 
 
 def choose(files: Sequence[HubFile], *, allow: Sequence[str] = (), full_precision: bool = False) -> tuple[HubFile, ...]:
-    """The files to fetch. `allow` are globs that replace the choice, except that pickled files are never taken.
+    """The files to fetch. `allow` are globs that replace the choice; a pickled file is taken only under its whole name.
 
     Of weights in several precisions one is taken: half unless `full_precision`. Raises `BrokenModel` when there are no
     weights as safetensors, `InvalidRequest` when several single files are there and none was chosen.
@@ -70,9 +70,12 @@ def choose(files: Sequence[HubFile], *, allow: Sequence[str] = (), full_precisio
         check_name(file.name)
     safe = [file for file in files if PurePosixPath(file.name).suffix.lower() not in PICKLED]
     if allow:
-        chosen = [file for file in safe if any(fnmatchcase(file.name, pattern) for pattern in allow)]
+        named = [file for file in files if file not in safe and file.name in allow]
+        chosen = [file for file in safe if any(fnmatchcase(file.name, pattern) for pattern in allow)] + named
         if not chosen:
-            raise InvalidRequest(f"No file of the repository matches {', '.join(allow)} (pickled files are not taken).")
+            raise InvalidRequest(
+                f"No file of the repository matches {', '.join(allow)} (pickled files are taken by their whole name)."
+            )
         return tuple(chosen)
     if any(file.name == INDEX for file in safe):
         return _of_folders(files, safe, SMALL_FIRST if not full_precision else FULL_FIRST)

@@ -54,7 +54,7 @@ def test_a_network_that_was_put_there_makes_maps(paths):
     write(paths.models / "annotators" / "my depth", build_dpt())
     fresh = ControlCatalog(paths)
     entry = fresh.find_preprocessor("MiDaS")
-    assert (entry.needs, entry.folder) == (None, paths.models / "annotators" / "my depth")
+    assert (entry.needs, entry.weights) == (None, paths.models / "annotators" / "my depth")
     image = picture()
     found = fresh.see(entry, image)
     assert found.shape == image.shape
@@ -89,7 +89,7 @@ def test_the_network_s_own_answer_is_what_is_shown(paths):
         ensure_multiple_of=14,
     )
     entry = ControlCatalog(paths).find_preprocessor("depth_anything")
-    found = networks.Annotators().see(entry.folder, picture(112, 56))
+    found = networks.Annotators().see(entry, picture(112, 56))
     with torch.no_grad():
         depth = network(pixel_values=Look.of(folder).show(picture(112, 56))).predicted_depth[0].numpy()
     assert depth.shape == (56, 112)
@@ -101,7 +101,7 @@ def test_a_network_of_distances_is_turned_round(paths):
     network = build_zoe().eval()
     folder = write(paths.models / "annotators" / "zoe", network)
     entry = ControlCatalog(paths).find_preprocessor("depth_zoe")
-    found = networks.Annotators().see(entry.folder, picture(64, 64))
+    found = networks.Annotators().see(entry, picture(64, 64))
     with torch.no_grad():
         depth = network(pixel_values=Look.of(folder).show(picture(64, 64))).predicted_depth[0].numpy()
     assert depth.shape == (64, 64)
@@ -113,10 +113,10 @@ def test_versions_of_depth_anything_are_told_by_name(paths):
     torch.manual_seed(0)
     hub = paths.hub / "models--depth-anything--Depth-Anything-V2-Small-hf" / "snapshots" / "0123"
     write(hub, build_anything())
-    found = {entry.name: entry.folder for entry in equip(ALL, paths.models, paths.hub)}
+    found = {entry.name: entry.weights for entry in equip(ALL, paths.models, paths.hub)}
     assert (found["depth_anything_v2"], found["depth_anything"]) == (hub, None)
     shutil.move(str(hub), paths.models / "annotators" / "Depth-Anything-Small")
-    found = {entry.name: entry.folder for entry in equip(ALL, paths.models, paths.hub)}
+    found = {entry.name: entry.weights for entry in equip(ALL, paths.models, paths.hub)}
     assert found["depth_anything_v2"] is None
     assert found["depth_anything"] == paths.models / "annotators" / "Depth-Anything-Small"
 
@@ -131,8 +131,8 @@ def test_segments_have_the_colours_of_their_classes(paths):
     write(paths.models / "annotators" / "ade", network)
     write(paths.models / "annotators" / "abc", build_segformer(3))
     entry = ControlCatalog(paths).find_preprocessor("seg_ufade20k")
-    assert entry.folder.name == "ade"
-    assert (networks.Annotators().see(entry.folder, picture()) == (6, 230, 230)).all()
+    assert entry.weights.name == "ade"
+    assert (networks.Annotators().see(entry, picture()) == (6, 230, 230)).all()
 
 
 def test_the_palette_is_that_of_ade20k():

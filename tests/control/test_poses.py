@@ -160,6 +160,6 @@ def test_a_network_looks_at_each_person_who_was_found(tmp_path, found, monkeypat
     people = []
     monkeypatch.setattr(networks, "draw_figures", lambda seen, size: people.extend(seen) or draw_figures(seen, size))
     image = np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8)
-    shown = networks.Annotators().see(entry.folder, image, entry.finder)
+    shown = networks.Annotators().see(entry, image)
     assert shown.shape == image.shape
     assert len(people) == (3 if found else 1)

@@ -246,6 +246,7 @@ def test_single_files_are_chosen_when_that_is_clear(hub, server):
     assert chosen("a.safetensors", "b.safetensors", allow=["b*"]) == {"b.safetensors"}
     with pytest.raises(InvalidRequest, match="matches"):
         choose(files("a.ckpt"), allow=["*.ckpt"])
+    assert chosen("a.ckpt", "b.ckpt", allow=["a.ckpt"]) == {"a.ckpt"}  # somebody who names it wants it
     server.files = {"m.safetensors": b"weights"}
     assert hub.download(hub.plan_download("owner/model")).read_bytes() == b"weights"
 

@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from modules.contracts.controls import PreprocessorEntry
 from modules.control.preprocessors.base import Pixels, as_rgb
+from modules.control.preprocessors.convnets.maps import ARTISTS, Artist
+from modules.control.preprocessors.convnets.opening import open_network
 from modules.control.preprocessors.poses import Cutting, draw_figures, to_openpose
 from modules.memory.residency import ModelPool
 from modules.sd_models.components import size_of
@@ -48,6 +51,7 @@ PALETTE = np.frombuffer(
 class _Loaded:
     network: Any
     look: Look
+    """How it sees pictures; small networks say that themselves."""
 
 
 class Annotators:
@@ -58,15 +62,21 @@ class Annotators:
             budget=POOL_BYTES, limit=KEPT, size_of=lambda loaded: size_of({"annotator": loaded.network})
         )
 
-    def see(self, folder: Path, image: Pixels, finder: Path | None = None) -> Pixels:
-        """The map that the folder's network makes, of the picture's size. Raises `BrokenModel`.
+    def see(self, entry: PreprocessorEntry, image: Pixels, numbers: Sequence[float] = ()) -> Pixels:
+        """The map that the entry's network makes, of the picture's size, by the entry's numbers or its own. Raises
+        `BrokenModel`.
 
-        A network of poses looks at each person whom the `finder`'s network finds; without one, at the picture as at one
+        A network of poses looks at each person whom the finder's network finds; without one, at the picture as at one
         person.
         """
-        with self._lease(folder) as loaded:
+        assert entry.weights is not None  # one without is not found
+        artist = ARTISTS.get(entry.name)
+        if artist is not None:
+            with self._lease(entry.weights, artist) as loaded, torch.no_grad():
+                return artist.draw(loaded.network, image, numbers or [slider.default for slider in entry.sliders])
+        with self._lease(entry.weights) as loaded:
             if loaded.network.config.model_type == "vitpose":
-                return _draw_people(loaded, image, self._find_people(finder, image))
+                return _draw_people(loaded, image, self._find_people(entry.finder, image))
             with torch.no_grad():
                 said = loaded.network(pixel_values=loaded.look.show(image))
             depth = getattr(said, "predicted_depth", None)
@@ -74,8 +84,13 @@ class Annotators:
                 return _colour(said.logits, image.shape[:2])
             return as_rgb(_brighten(_grown(depth[:, None], image.shape[:2])[0, 0], is_metric(loaded.network.config)))
 
-    def _lease(self, folder: Path) -> contextlib.AbstractContextManager[_Loaded]:
-        return self._pool.lease(signature(folder)[0], lambda: _Loaded(load_network(folder), Look.of(folder)))
+    def _lease(self, weights: Path, artist: Artist | None = None) -> contextlib.AbstractContextManager[_Loaded]:
+        def load() -> _Loaded:
+            if artist is not None:
+                return _Loaded(open_network(weights, artist.build), Look({}))
+            return _Loaded(load_network(weights), Look.of(weights))
+
+        return self._pool.lease(signature(weights)[0], load)
 
     def _find_people(self, finder: Path | None, image: Pixels) -> list[list[float]]:
         """Boxes (left, top, right, bottom) in pixels."""
