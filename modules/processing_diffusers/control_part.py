@@ -209,6 +209,12 @@ class JobControls:
             sizes[id(words.encoder)] = words.encoder.size_bytes
         return sum(sizes.values())
 
+    @property
+    def looking_bytes(self) -> int:
+        """Of the networks that make maps of the units' pictures, by their files, each once."""
+        entries = (self.catalog.find_preprocessor(use.module) for use in self.plan.controls if use.unit.acts)
+        return sum({entry.weights: entry.size_bytes for entry in entries}.values())
+
     def acting(self, pass_plan: PassPlan) -> Iterator[tuple[ControlUse, ControlPart]]:
         """Those that steer that pass by a network."""
         for use in pass_plan.controls:

@@ -94,13 +94,15 @@ class ControlPanel:
     def connect(self, page: gr.Blocks, checkpoint: Any, stage: Any, quiet: dict[str, Any]) -> None:
         """Say which handler each control calls. `quiet` are the arguments of every event."""
         raw, each = {**quiet, "preprocess": False}, len(OFFERED)
-        models = [self.fields[number * each + OFFERED.index("model")] for number in range(UNITS)]
+        listed = [
+            self.fields[number * each + OFFERED.index(name)] for name in ("module", "model") for number in range(UNITS)
+        ]
         switches = [self.fields[number * each] for number in range(UNITS)]
         for number in range(UNITS):
             self._connect_unit(number, self.fields[number * each : (number + 1) * each], quiet)
         stage.recall(self.recall, None, self.fields, **quiet)
         checkpoint.input(self.fit, checkpoint, [self.accordion, *switches], **raw)
-        page.load(lambda: [gr.update(choices=self._models())] * UNITS, None, models, **quiet)
+        page.load(self.look_again, None, listed, **quiet)
 
     def _connect_unit(self, number: int, own: list[Any], quiet: dict[str, Any]) -> None:
         """Gradio reads from the words of a handler that it wants the event or the request."""
@@ -129,6 +131,12 @@ class ControlPanel:
             if value is not None and value != ""
         }
         return build_unit({**given, "image": self.pictures.get(page, number)})
+
+    def look_again(self) -> list[Any]:
+        """Preprocessors and networks that there are now, for a page that opens: those of all units."""
+        self._studio.controls.refresh()
+        modules, models = gr.update(choices=self._modules()), gr.update(choices=self._models())
+        return [*([modules] * UNITS), *([models] * UNITS)]
 
     def fit(self, checkpoint: str | None) -> list[Any]:
         """Another model was chosen: one that ControlNets cannot steer has no units."""

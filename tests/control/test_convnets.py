@@ -18,6 +18,7 @@ from modules.control.catalog import ControlCatalog
 from modules.control.hints import Given, make_hint
 from modules.control.preprocessors.convnets import drawings, hed, maps, mlsd, pidinet
 from modules.control.preprocessors.convnets.opening import open_network
+from modules.control.preprocessors.kept import Maps
 from modules.support.paths import Paths
 
 LAYOUTS = {
@@ -201,3 +202,40 @@ def test_the_thresholds_of_a_unit_reach_the_network(paths, monkeypatch):
     for values in ({}, {"threshold_a": 0.3, "threshold_b": 12}):
         make_hint(entry, build_unit({"module": "mlsd", **values}), Given(picture()), (64, 64), 0, catalog.see)
     assert given == [(0.1, 0.1), (0.3, 12)]
+
+
+def test_a_picture_is_looked_at_once(paths, monkeypatch):
+    put(paths, "softedge_hed")
+    catalog, image, looks = ControlCatalog(paths), picture(), []
+    forward = hed.Hed.forward
+    monkeypatch.setattr(hed.Hed, "forward", lambda self, seen: looks.append(1) or forward(self, seen))
+    entry = catalog.find_preprocessor("softedge_hed")
+    unit = build_unit({"module": "softedge_hed", "processor_res": 64})
+    for size in ((64, 48), (128, 96), (64, 48)):  # a hires pass has another size, and the same picture
+        make_hint(entry, unit, Given(image), size, 0, catalog.see)
+    assert len(looks) == 1
+    for size in ((64, 48), (128, 96)):
+        make_hint(entry, build_unit({"module": "hed", "pixel_perfect": True}), Given(image), size, 0, catalog.see)
+    assert len(looks) == 3
+    catalog.see(catalog.find_preprocessor("softedge_hedsafe"), image)
+    put(paths, "softedge_hed", seed=1)  # another file under the same name
+    catalog.see(entry, image)
+    assert len(looks) == 5
+    with pytest.raises(ValueError, match="read-only"):
+        catalog.see(entry, image)[0] = 0
+    catalog.empty()
+    catalog.see(entry, image)
+    assert len(looks) == 6
+
+
+def test_the_oldest_maps_go_first():
+    kept, made = Maps(3 * 12), []
+
+    def ask(number):
+        made.append(number)
+        return np.full((2, 2, 3), number, np.uint8)
+
+    for number in (0, 1, 2, 0, 3, 0, 1):
+        found = kept.get("map", np.full((2, 2, 3), number, np.uint8), lambda number=number: ask(number))
+        assert (found == number).all()
+    assert made == [0, 1, 2, 3, 1]

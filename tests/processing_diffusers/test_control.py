@@ -14,7 +14,10 @@ from PIL import Image, ImageDraw
 from modules.contracts.control import CONTROL, HIGH_ONLY, LOW_ONLY, PROMPT, ControlParams, ControlUnit, HintParams
 from modules.contracts.errors import BrokenModel, InvalidRequest, UnknownModel, UnsupportedFeature
 from modules.contracts.infotext import parse, to_request
+from modules.contracts.plan import ControlUse
 from modules.contracts.request import GenerationRequest, HiresParams, ImageParams, InpaintParams
+from modules.processing_diffusers.beside import count_beside
+from modules.processing_diffusers.control_part import JobControls
 from tests.factories import annotators, controls
 from tests.processing_diffusers.conftest import CLOSE, apart, ask, encode, held_back, in_threads, make_engine, speckled
 
@@ -113,6 +116,19 @@ def test_a_map_that_a_network_made_steers_as_the_map_itself(studio, draw):
     seen = draw(steered(picture))
     assert torch.equal(seen, draw(steered(unit(image=shown))))
     assert apart(seen, draw(steered(unit(image=encode(speckled()))))) > CLOSE
+
+
+def test_networks_of_preprocessors_count_where_they_look_from_the_device_s_memory(studio):
+    """Each with its files, once, and only those of units that act."""
+    catalog = studio.engine.controls.controls
+    folder = catalog.find_preprocessor("depth_midas").weights
+    one, idle = unit(module="depth_midas"), unit(module="depth_midas", weight=0.0)
+    sizes = []
+    for units in ((one, one), (idle,), (unit(),)):
+        plan = SimpleNamespace(details=(), controls=tuple(ControlUse(0, each, None, each.module) for each in units))
+        job, networks = JobControls(plan, {}, {}, {}, catalog), SimpleNamespace(weights=lambda: (0, 0))
+        sizes += [count_beside(plan, job, networks, accelerator=each).weights for each in (False, True)]
+    assert sizes == [sum(file.stat().st_size for file in folder.iterdir()), 0, 0, 0, 0, 0]
 
 
 def test_units_add_up(draw):

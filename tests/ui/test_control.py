@@ -151,6 +151,18 @@ def test_the_preview_is_what_the_preprocessor_makes(panel):
         panel.preview(1, PAGE, values(module="canny"))
 
 
+def test_a_page_that_opens_lists_what_has_come(studio, panel):
+    names = [{value for _, value in each["choices"]} for each in panel.look_again()]
+    assert all("softedge_hed" not in each and "canny" in each for each in names[:UNITS])
+    folder = studio.paths.models / "annotators"
+    folder.mkdir(parents=True)
+    (folder / "ControlNetHED.pth").write_bytes(b"weights")
+    studio.controls._rested = 0.0  # the catalogue looks at most every other second
+    names = [{value for _, value in each["choices"]} for each in panel.look_again()]
+    assert all({"softedge_hed", "scribble_hed"} <= each for each in names[:UNITS])
+    assert all("None" in each for each in names[UNITS:])
+
+
 def test_what_is_no_picture_is_said(panel):
     big = data_uri((2100, 2100))
     for text in (

@@ -15,6 +15,7 @@ from modules.contracts.controls import PreprocessorEntry
 from modules.control.preprocessors.base import Pixels, as_rgb
 from modules.control.preprocessors.convnets.maps import ARTISTS, Artist
 from modules.control.preprocessors.convnets.opening import open_network
+from modules.control.preprocessors.kept import Maps
 from modules.control.preprocessors.poses import Cutting, draw_figures, to_openpose
 from modules.memory.residency import ModelPool
 from modules.sd_models.components import size_of
@@ -25,6 +26,8 @@ POOL_BYTES = 2 << 30
 """Networks that nobody looks with go when all together are larger."""
 KEPT = 3
 """Networks that stay in memory."""
+MAP_BYTES = 64 << 20
+"""Of the maps that stay in memory: some fifty of the usual size."""
 NEAR, FAR = 2.0, 85.0
 """Percentiles of distances that become white and black, as depth ControlNets were trained on metric depth."""
 PERSON, SURE = "person", 0.5
@@ -55,9 +58,10 @@ class _Loaded:
 
 
 class Annotators:
-    """The networks in memory, on the CPU in fp32. Safe from any thread."""
+    """The networks in memory, on the CPU in fp32, and the maps that they made last. Safe from any thread."""
 
     def __init__(self) -> None:
+        self._maps = Maps(MAP_BYTES)
         self._pool: ModelPool[str, _Loaded] = ModelPool(
             budget=POOL_BYTES, limit=KEPT, size_of=lambda loaded: size_of({"annotator": loaded.network})
         )
@@ -67,9 +71,15 @@ class Annotators:
         `BrokenModel`.
 
         A network of poses looks at each person whom the finder's network finds; without one, at the picture as at one
-        person.
+        person. A picture is looked at once while its map is among the last ones, which cannot be written into.
         """
         assert entry.weights is not None  # one without is not found
+        finder = None if entry.finder is None else signature(entry.finder)[0]
+        asked = (entry.name, signature(entry.weights)[0], finder, tuple(numbers))
+        return self._maps.get(asked, image, lambda: self._look(entry, image, numbers))
+
+    def _look(self, entry: PreprocessorEntry, image: Pixels, numbers: Sequence[float]) -> Pixels:
+        assert entry.weights is not None
         artist = ARTISTS.get(entry.name)
         if artist is not None:
             with self._lease(entry.weights, artist) as loaded, torch.no_grad():
@@ -109,7 +119,8 @@ class Annotators:
         return found
 
     def empty(self) -> None:
-        """Let go of all that nobody looks with."""
+        """Let go of all that nobody looks with, and of the maps."""
+        self._maps.empty()
         self._pool.evict_all()
 
 
