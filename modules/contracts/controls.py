@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from modules.contracts.control import ControlUnit
 from modules.contracts.errors import UnknownModel
 
-ControlKind = Literal["controlnet", "union", "t2i_adapter", "ip_adapter", "redux"]
+ControlKind = Literal["controlnet", "union", "controlnet_xs", "t2i_adapter", "ip_adapter", "redux"]
 PROMPTING: frozenset[ControlKind] = frozenset({"ip_adapter", "redux"})
 """Kinds that make a prompt of a picture."""
 

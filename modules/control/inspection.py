@@ -18,6 +18,7 @@ CONFIG = "config.json"
 CLASSES: Mapping[str, ControlKind] = {
     "ControlNetModel": "controlnet",
     "ControlNetUnionModel": "union",
+    "ControlNetXSAdapter": "controlnet_xs",
     "T2IAdapter": "t2i_adapter",
     "SD3ControlNetModel": "controlnet",
     "FluxControlNetModel": "controlnet",
@@ -107,6 +108,10 @@ def _of_names(names: Shapes, prefix: str) -> Found | None:
     for made, naming, telling in TELLING:
         if all(name in names for name in telling):
             return _beside_transformer(names, made, naming, prefix)
+    if "control_to_base_for_conv_in.weight" in names:
+        raise BrokenModel(
+            "This ControlNet-XS has no config.json, which says how many heads it has; put its folder there."
+        )
     if "controlnet_cond_embedding.conv_in.weight" in names:
         union = "task_embedding" in names
         return Found("union" if union else "controlnet", _base(names), "diffusers", prefix)

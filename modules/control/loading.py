@@ -33,6 +33,14 @@ CANNY = 1
 PURPOSE = "control_type"
 SHAPING = ("block_out_channels", "layers_per_block", "cross_attention_dim", "addition_embed_type")
 """What a ControlNet has to share with the UNet that it steers."""
+CROSSING = {
+    "base_block_out_channels": "block_out_channels",
+    "cross_attention_dim": "cross_attention_dim",
+    "down_block_types": "down_block_types",
+}
+"""The same for a ControlNet-XS: how each calls it."""
+LAYERED = 2
+"""Layers of each block of a UNet that a ControlNet-XS can stand beside."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -143,8 +151,11 @@ def check_fit(control: LoadedControl, denoiser: Any, model: str) -> None:
         if not channels or tuple(mine["channels"]) not in (channels, channels[:3], (*channels, channels[-1])):
             differing = [("channels", tuple(mine["channels"]), channels or None)]
     else:
-        pairs = ((name, _plain(mine.get(name)), _plain(its.get(name))) for name in SHAPING)
+        shaping = CROSSING if control.kind == "controlnet_xs" else {name: name for name in SHAPING}
+        pairs = ((name, _plain(mine.get(name)), _plain(its.get(other))) for name, other in shaping.items())
         differing = [pair for pair in pairs if pair[1] != pair[2]]
+        if control.kind == "controlnet_xs" and _plain(its.get("layers_per_block")) != LAYERED:
+            differing.append(("layers_per_block", LAYERED, its.get("layers_per_block")))
     if differing:
         made_for = f" It was made for {NAMES[control.entry.base]}." if control.entry.base else ""
         said = ", ".join(f"{name} {own!s} instead of {other!s}" for name, own, other in differing)

@@ -20,5 +20,5 @@ def count_beside(plan: GenerationPlan, controls: JobControls, networks: JobNetwo
     held, (whole, there) = controls.size_bytes, networks.weights()
     detectors = {detail.detector.name: detail.detector.size_bytes for detail in plan.details}
     seen = 0 if accelerator else sum(detectors.values()) + controls.looking_bytes
-    live = STEERED_LIVE * bool(kinds - {"t2i_adapter"}) + ADAPTED_LIVE * ("t2i_adapter" in kinds)
+    live = STEERED_LIVE * bool(kinds - {"t2i_adapter"} or controls.crossings) + ADAPTED_LIVE * ("t2i_adapter" in kinds)
     return Beside(held + whole + seen, held + there, live)

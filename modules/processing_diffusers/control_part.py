@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modules.contracts.control import MOST_UNITS
@@ -95,6 +95,7 @@ class ControlShelf:
             parts: dict[int, ControlPart] = {}
             prompts: dict[int, PromptPart] = {}
             words: dict[int, WordsPart] = {}
+            crossings: dict[int, ControlPart] = {}
             for use in plan.controls:
                 if not use.unit.acts or use.entry is None:
                     continue
@@ -103,9 +104,10 @@ class ControlShelf:
                 elif use.entry.kind == "redux":
                     words[use.number] = self._lease_words(use.entry, model, plan.model.name, stack)
                 else:
-                    parts[use.number] = stack.enter_context(self._lease_one(use.entry, model))
-                    check_fit(parts[use.number].loaded, model.loaded.components[model.family.denoiser], plan.model.name)
-            yield JobControls(plan, parts, prompts, words, self.controls)
+                    found = crossings if use.entry.kind == "controlnet_xs" else parts
+                    part = found[use.number] = stack.enter_context(self._lease_one(use.entry, model))
+                    check_fit(part.loaded, model.loaded.components[model.family.denoiser], plan.model.name)
+            yield JobControls(plan, parts, prompts, words, self.controls, crossings)
 
     def _lease_prompter(
         self, entry: ControlEntry, model: DrawingModel, name: str, stack: contextlib.ExitStack
@@ -163,6 +165,8 @@ class ControlShelf:
             loaded = load_control(entry, placement)
             if loaded.kind == "t2i_adapter":
                 return ControlPart(loaded, target_of(loaded.module, "control"))
+            if loaded.kind == "controlnet_xs":  # all but its first layers computes within the denoiser's own call
+                return ControlPart(loaded, target_of(loaded.module.controlnet_cond_embedding, "control"))
             if loaded.beside is None:  # those of UNets read the text as these do
                 return ControlPart(
                     loaded, target_of(loaded.module, "control", stepped=True, repeated="encoder_hidden_states")
@@ -196,11 +200,13 @@ class JobControls:
     words: Mapping[int, WordsPart]
     """The Reduxes, by number of the unit."""
     catalog: Controls
+    crossings: Mapping[int, ControlPart] = field(default_factory=dict)
+    """The ControlNet-XS, by number of the unit."""
 
     @property
     def size_bytes(self) -> int:
         """Of all networks and image encoders, each once."""
-        sizes = {id(part): part.loaded.size_bytes for part in self.parts.values()}
+        sizes = {id(part): part.loaded.size_bytes for part in (*self.parts.values(), *self.crossings.values())}
         for part in self.prompts.values():
             sizes[id(part.prompter)] = size_of({"adapter": part.prompter})
             sizes[id(part.encoder)] = part.encoder.size_bytes
@@ -220,6 +226,12 @@ class JobControls:
         for use in pass_plan.controls:
             if use.number in self.parts:
                 yield use, self.parts[use.number]
+
+    def crossing(self, pass_plan: PassPlan) -> Iterator[tuple[ControlUse, ControlPart]]:
+        """The ControlNet-XS of that pass."""
+        for use in pass_plan.controls:
+            if use.number in self.crossings:
+                yield use, self.crossings[use.number]
 
     def speaking(self, pass_plan: PassPlan) -> Iterator[tuple[ControlUse, PromptPart]]:
         """The IP-Adapters of that pass."""

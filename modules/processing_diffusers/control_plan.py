@@ -68,7 +68,12 @@ def _check_beside_transformer(number: int, unit: ControlUnit, entry: ControlEntr
 
 
 def _note_mode(number: int, unit: ControlUnit, entry: ControlEntry | None, family: Family, notes: list[str]) -> None:
-    """Say what a control mode does not do beside a transformer."""
+    """Say what a control mode does not do beside a transformer, and in a ControlNet-XS."""
+    if entry is not None and entry.kind == "controlnet_xs" and unit.acts and unit.control_mode == PROMPT:
+        notes.append(
+            f"ControlNet unit {number}: {PROMPT!r} weighs what single blocks are told; a ControlNet-XS goes on from "
+            f"what it said, so it was taken for {BALANCED!r}."
+        )
     if LOOKING in family.capabilities or entry is None or entry.kind in PROMPTING or not unit.acts:
         return
     if unit.control_mode == PROMPT:

@@ -14,7 +14,9 @@ import torch
 
 from modules.contracts.control import CONTROL, PROMPT, REFERENCE_ADAIN, REFERENCE_ONLY, ControlUnit
 from modules.networks.rows import ModuleShelf
+from modules.processing_diffusers.cross_units import CrossUnit, crossings_at
 from modules.processing_diffusers.image_prompts import ImagePrompt, speeches_at
+from modules.processing_diffusers.inside.crossing import RowCrossings
 from modules.processing_diffusers.inside.references import RowReferences, SharePlaces, find_places
 from modules.processing_diffusers.inside.sharing import Look
 from modules.processing_diffusers.inside.speaking import RowSpeeches
@@ -71,7 +73,7 @@ def fidelity_of(unit: ControlUnit, given: float, *, sdxl: bool, hires: bool) -> 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Referring:
-    """All references and IP-Adapters of one pass of one lane. `clock` says how far the pass has come."""
+    """All references, IP-Adapters and ControlNet-XS of one pass of one lane. `clock` says how far the pass has come."""
 
     shelf: ModuleShelf
     seeds: tuple[int, ...]
@@ -83,23 +85,28 @@ class Referring:
     """By time step, the share of the variance that is the picture's; needed where there are references."""
     clock: Clock = field(default_factory=lambda: Clock(1))
     known: list[SharePlaces] = field(default_factory=list)
+    crossings: tuple[CrossUnit, ...] = ()
+    """The ControlNet-XS."""
 
     def only(self, place: int) -> Referring:
         """For one picture of the batch."""
         rows = slice(place, place + 1)
         kept = tuple(replace(one, latents=one.latents[rows]) for one in self.references)
         prompts = tuple(one.only(place) for one in self.prompts)
-        return replace(self, seeds=self.seeds[rows], references=kept, prompts=prompts)
+        crossings = tuple(one.only(place) for one in self.crossings)
+        return replace(self, seeds=self.seeds[rows], references=kept, prompts=prompts, crossings=crossings)
 
     @property
     def placed(self) -> bool:
         """There is something to look at, or to listen to."""
-        return bool(self.references or self.prompts)
+        return bool(self.references or self.prompts or self.crossings)
 
     def within(self, window: Window, factor: int) -> Referring:
         """For one tile of the canvas, which looks at the same part of each reference."""
         kept = tuple(replace(one, latents=window.cut(one.latents)) for one in self.references)
-        return replace(self, references=kept, prompts=tuple(one.within(window) for one in self.prompts))
+        prompts = tuple(one.within(window) for one in self.prompts)
+        crossings = tuple(one.within(window) for one in self.crossings)
+        return replace(self, references=kept, prompts=prompts, crossings=crossings)
 
     def timed(self, clock: Clock) -> Referring:
         """The same, going by that clock."""
@@ -107,9 +114,10 @@ class Referring:
 
     def join(
         self, given: Mapping[str, Any], rows: Sequence[int], total: int
-    ) -> tuple[dict[str, Any], list[int], tuple[RowReferences, RowSpeeches]]:
+    ) -> tuple[dict[str, Any], list[int], tuple[RowReferences, RowSpeeches, RowCrossings]]:
         """Arguments of a call with the references beside its samples, for each of these the place of the sample that
-        looks at it, and the patches that let it look and be spoken to.
+        looks at it, and the patches that let it look, be spoken to and be
+        steered.
 
         `rows` says which of the pipeline's `total` rows each sample is: a multiple of the pictures, those of the prompt
         last.
@@ -128,7 +136,8 @@ class Referring:
                     beside.append(place)
                     shown.append(one)
         speeches = speeches_at(self.prompts, self.shelf, rows, count, total, done)
-        patches = RowReferences(self.shelf, self._places, looks), speeches
+        crossings = crossings_at(self.crossings, self.shelf, rows, count, total, done)
+        patches = RowReferences(self.shelf, self._places, looks), speeches, crossings
         if not beside:
             return dict(given), beside, patches
         sources = [*range(len(rows)), *beside]

@@ -33,6 +33,7 @@ CLASSES = {
     "QwenImageTransformer2DModel": "diffusers.models.transformers.transformer_qwenimage",
     "ControlNetModel": "diffusers.models.controlnets.controlnet",
     "ControlNetUnionModel": "diffusers.models.controlnets.controlnet_union",
+    "ControlNetXSAdapter": "diffusers.models.controlnets.controlnet_xs",
     "SD3ControlNetModel": "diffusers.models.controlnets.controlnet_sd3",
     "FluxControlNetModel": "diffusers.models.controlnets.controlnet_flux",
     "QwenImageControlNetModel": "diffusers.models.controlnets.controlnet_qwenimage",

@@ -61,6 +61,34 @@ def build_adapter(model: Path, *, seed: int = 0) -> Any:
         ).eval()
 
 
+def deepen(model: Path, target: Path) -> Path:
+    """The tiny model with a denoiser of two layers a block, as real ones have."""
+    import shutil
+
+    from diffusers import UNet2DConditionModel
+
+    shutil.copytree(model, target)
+    config = {**unet_of(model).config, "layers_per_block": 2}
+    with seeded(22):
+        UNet2DConditionModel.from_config(config).save_pretrained(target / "unet")
+    return target
+
+
+def build_xs(model: Path, *, seed: int = 0, strength: float = 0.5, **changes: Any) -> Any:
+    """A ControlNet-XS as wide as the tiny model, whose crossings are random of that strength."""
+    import torch
+    from diffusers import ControlNetXSAdapter
+
+    with seeded(seed):
+        control = ControlNetXSAdapter.from_unet(
+            unet_of(model), size_ratio=1.0, conditioning_embedding_out_channels=HINT, **changes
+        )
+        for name, layer in control.named_modules():
+            if isinstance(layer, torch.nn.Conv2d) and ("_to_" in name or name.endswith("cond_embedding.conv_out")):
+                torch.nn.init.normal_(layer.weight, std=strength * 0.2)
+    return control.eval()
+
+
 def _speak(control: Any, strength: float) -> None:
     import torch
 

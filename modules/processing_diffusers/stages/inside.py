@@ -69,7 +69,11 @@ def cache_steps(job: Job, clock: Clock) -> tuple[StepCache, ...]:
     """The patch for every call of a pass that takes over from the steps before it; none where every step is whole."""
     wish = job.plan.request.cache
     method: Method
-    match wish.chosen(job.model.family.capabilities):
+    chosen = wish.chosen(job.model.family.capabilities)
+    if chosen == cache.DEEP and job.controls.crossings:
+        job.strand.note("A ControlNet-XS computes in every layer of a step, so no layers were taken over from others.")
+        return ()
+    match chosen:
         case cache.DEEP:
             method = DeepCache(wish.interval, wish.depth)
         case cache.FIRST_BLOCK:

@@ -13,6 +13,7 @@ from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.noise import make_generator
 from modules.processing_diffusers.referring import Reference, Referring, fidelity_of
 from modules.processing_diffusers.stages.begin import Material
+from modules.processing_diffusers.stages.cross import prepare_crossings
 from modules.processing_diffusers.stages.sources import sources_of
 from modules.processing_diffusers.stages.speak import prepare_speeches
 from modules.processing_diffusers.stages.style import prepare_styles
@@ -30,7 +31,8 @@ def prepare_references(
     found = tuple(_prepare(job, use, len(pictures), material, pass_plan) for use in job.controls.references(pass_plan))
     found = (*found, *prepare_styles(job, len(pictures), material, pass_plan))
     prompts = prepare_speeches(job, len(pictures), material, pass_plan)
-    return Referring(shelf, seeds, found, prompts, _levels(job) if found else None)
+    crossings = prepare_crossings(job, pictures, material, pass_plan)
+    return Referring(shelf, seeds, found, prompts, _levels(job) if found else None, crossings=crossings)
 
 
 def _prepare(job: Job, use: ControlUse, count: int, material: Material | None, pass_plan: PassPlan) -> Reference:

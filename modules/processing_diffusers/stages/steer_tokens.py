@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,20 +12,11 @@ from modules.contracts.plan import ControlUse
 from modules.processing_diffusers.control_part import ControlPart
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.multiplexer.call import Target
+from modules.processing_diffusers.stages.maps import Maps
 from modules.processing_diffusers.steering_tokens import TokenUnit, sees_pixels
 
 GLARE = 255 * 0.5
 """What white is multiplied by for networks that were trained on glaring lines."""
-
-
-@dataclass(frozen=True, slots=True)
-class Maps:
-    """The maps of one unit: one for all pictures of the batch, or one each, in fp32."""
-
-    hints: torch.Tensor
-    """(maps, 3, height, width): 0 to 1, -1 where an inpaint preprocessor hides."""
-    region: torch.Tensor | None
-    """(pictures, 1, height, width), 1 where the unit acts; None is everywhere."""
 
 
 def prepare_tokens(job: Job, use: ControlUse, part: ControlPart, maps: Maps, pictures: int) -> TokenUnit:
