@@ -1,0 +1,1 @@
+"""Grids: requests that vary along axes, drawn as ordinary jobs, shown on sheets."""
