@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from modules.accounts.service import StoredAccounts
     from modules.call_queue.pruning import Pruner
     from modules.device.select import DeviceChoice
+    from modules.experiments.service import ExperimentService
+    from modules.outputs.store import DiskPictureStore
     from modules.processing_diffusers.engine import DiffusersEngine
     from modules.sd_models.catalog import StudioCatalog
 
@@ -108,6 +110,8 @@ def build_studio(
     queue = queue if private else _meter(queue, accounts.gate, catalog, bus)  # a private one is the terminal's own
     pruner = _pruner(jobs, settings)
     room.prove(None if private else bus)
+    preferences = Preferences(settings, accounts)
+    experiments = _open_experiments((database, private), queue, pictures, bus, room, catalog, preferences)
     stores = (shelves.networks.close, end_counting, database.dispose, jobs.dispose)
     build = partial(_assemble, options, paths, settings, shelves)
     assemble = partial(room.build, build, warm=warm, settle=set_aside)
@@ -126,7 +130,7 @@ def build_studio(
         device_report=lambda: _hardware(room),
         unload_models=room.unload,
         reload_model=room.reload,
-        close=_once(_closing(queue, pruner, room, catalog, stores)),
+        close=_once(_closing(experiments, queue, pruner, room, catalog, stores)),
         start_engine=_once(threading.Thread(target=assemble, name="engine-start", daemon=True).start),
         versions=versions(),
         engine_report=room.report,
@@ -134,13 +138,41 @@ def build_studio(
         controls=shelves.controls,
         detectors=shelves.detectors,
         prompts=shelves.prompts,
+        experiments=experiments,
     )
-    queue.start()
-    pictures.sweep(partial(_ended, queue))
-    pruner.start()
+    _begin(queue, pictures, pruner, experiments)
     if start_engine:
         studio.start_engine()
     return studio
+
+
+def _begin(queue: JobService, pictures: DiskPictureStore, pruner: Pruner, experiments: ExperimentService) -> None:
+    """Go on with what an earlier process left."""
+    queue.start()
+    pictures.sweep(partial(_ended, queue))
+    pruner.start()
+    experiments.start_all()
+
+
+def _open_experiments(
+    place: tuple[SqlEngine, bool],
+    queue: JobService,
+    pictures: PictureStore,
+    bus: EventBus,
+    room: EngineRoom,
+    catalog: Catalog,
+    preferences: Preferences,
+) -> ExperimentService:
+    """Experiments in a database, of a terminal's own when the second of `place` says so."""
+    from modules.experiments.marks import marks_of
+    from modules.experiments.service import SERVER, TERMINAL, ExperimentService
+    from modules.experiments.store import ExperimentStore
+
+    database, private = place
+    marks = marks_of(catalog, preferences.public)
+    keeper = TERMINAL if private else SERVER
+    store = ExperimentStore(database)
+    return ExperimentService(store, queue, pictures, bus, marks, memory=room.foresee, keeper=keeper)
 
 
 def _ended(queue: JobService, job_id: str) -> bool:
@@ -212,6 +244,7 @@ def _meter(queue: JobService, gate: Gate, catalog: Catalog, bus: EventBus) -> Jo
 
 
 def _closing(
+    experiments: ExperimentService,
     queue: JobService,
     pruner: Pruner,
     room: EngineRoom,
@@ -221,6 +254,7 @@ def _closing(
     """What takes everything down again, in order: first whoever uses something, then what is used."""
 
     def close() -> None:
+        experiments.stop()
         queue.stop(STOP_SECONDS)
         pruner.stop(STOP_SECONDS)
         room.close()

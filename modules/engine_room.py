@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from modules.contracts.errors import NotReady, StudioError, reason_of
+from modules.contracts.request import GenerationRequest
 from modules.monitoring.prober import Prober
 from modules.support.bus import EventBus
 from modules.support.studio import Status
@@ -119,6 +120,11 @@ class EngineRoom:
         """What the engine did since its start; empty before there is one."""
         standing = self._coming.done() and self._coming.exception() is None
         return self._coming.result().stats() if standing else {}
+
+    def foresee(self, request: GenerationRequest) -> int | None:
+        """Bytes at the peak that a request would take; None where nothing is known, as before there is an engine."""
+        standing = self._coming.done() and self._coming.exception() is None
+        return self._coming.result().foresee(request) if standing and request.enlarge is None else None
 
     def reload(self) -> None:
         """Load the default model, waiting for the engine. Raises what hinders either."""

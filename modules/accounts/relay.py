@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from modules.contracts.jobs import (
     PLAIN,
+    Eta,
     JobFilter,
     JobHandle,
     JobPage,
@@ -55,6 +56,10 @@ class Relay:
     def check(self, request: GenerationRequest, owner: str, terms: JobTerms = PLAIN) -> bool:
         """Whether it would be taken."""
         return self._inner.check(request, owner, terms)
+
+    def foresee(self, requests: Sequence[GenerationRequest]) -> Eta | None:
+        """How long they would take."""
+        return self._inner.foresee(requests)
 
     def requeue(self, job_id: str, *, new_id: str | None = None, admit: Callable[[str], None] = freely) -> JobHandle:
         """Ask for the same again."""

@@ -5,18 +5,19 @@ from __future__ import annotations
 import builtins
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from modules.call_queue.entrance import Arrival, Entrance
 from modules.call_queue.handle import Ticket
 from modules.call_queue.lanes import Run
-from modules.call_queue.outlook import Oracle
+from modules.call_queue.outlook import Oracle, eta_of
 from modules.call_queue.store import JobStore
 from modules.call_queue.terms import check_terms, digest_of
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.events import JobPaused, JobResumed
 from modules.contracts.jobs import (
     PLAIN,
+    Eta,
     JobFilter,
     JobHandle,
     JobPage,
@@ -118,6 +119,10 @@ class Control(ABC):
         self._check_open()
         self._entrance.check(request, owner, self._store)
         return True
+
+    def foresee(self, requests: Sequence[GenerationRequest]) -> Eta | None:
+        """Seconds until these would be done if nothing else waited; None as long as a speed they need is not known."""
+        return eta_of(self._oracle.foresee(requests))
 
     def requeue(self, job_id: str, *, new_id: str | None = None, admit: Callable[[str], None] = freely) -> JobHandle:
         """Ask for the same again, as a new job of the same owner with the same seeds and terms.

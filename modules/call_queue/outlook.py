@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from sqlalchemy import Select, func, select
 
-from modules.call_queue.estimates import Spread
+from modules.call_queue.estimates import Spread, sum_up
 from modules.call_queue.fairness import Waiting
 from modules.call_queue.forecast import HORIZON, Outlook, look_ahead
 from modules.call_queue.shares import ONLY, READY
 from modules.call_queue.store import JobStore
 from modules.call_queue.tables import JOBS, SCHEDULE
+from modules.contracts.cost import model_of, work_of
 from modules.contracts.jobs import Eta
+from modules.contracts.request import GenerationRequest
 
 FRESH_SECONDS = 1.0
 """How long a forecast is used when nothing has changed."""
@@ -78,6 +80,20 @@ class Oracle:
         """Seconds on a lane for that much work; None as long as nothing was measured on this machine."""
         speeds = self._store.speeds
         return speeds.predict(model, work, self._store.lanes) if speeds.knows(model, self._store.lanes) else None
+
+    def foresee(self, requests: Sequence[GenerationRequest]) -> Spread | None:
+        """Seconds until these would be done with all lanes to themselves; None when the speed of one is not known."""
+        speeds, spreads = self._store.speeds, list[Spread]()
+        for request in requests:
+            model = model_of(request)
+            spread = self.predict(model, work_of(request, speeds.native(model)))
+            if spread is None:
+                return None
+            spreads.append(spread)
+        longest = max((spread.likely for spread in spreads), default=0.0)
+        whole = sum_up(spreads)
+        share = max(whole.likely / max(min(self._lanes, len(spreads)), 1), longest)
+        return scale(share, whole)
 
 
 @cache

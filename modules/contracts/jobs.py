@@ -258,6 +258,9 @@ class JobQueue(Protocol):
         nothing new then, whatever is left to the owner.
         """
 
+    def foresee(self, requests: Sequence[GenerationRequest]) -> Eta | None:
+        """Seconds until these would be done if nothing else waited; None as long as a speed they need is not known."""
+
     def requeue(self, job_id: str, *, new_id: str | None = None) -> JobHandle:
         """Ask for the same again, as a new job with the same seeds and the id that is given, else one of its own.
 

@@ -74,8 +74,8 @@ def find_kind(wanted: str) -> Kind:
             base, network = kinds()[LORA], name[len(head) :].strip()
             return Kind(f"{LORA}.{network}", f"{base.label}: {network}", base.type, base.cost)
     raise InvalidRequest(
-        f"There is no axis {wanted[:80]!r}; every declared parameter is one, such as sampling.steps, and prompt.replace,"
-        " prompt.order, prompt.lora.NAME, sampling.pair, canvas.size and control.0.weight."
+        f"There is no axis {wanted[:80]!r}; every declared parameter is one, such as sampling.steps; others are"
+        " prompt.replace, prompt.order, prompt.lora.NAME, sampling.pair, canvas.size and control.0.weight."
     )
 
 

@@ -124,6 +124,17 @@ class DiffusersEngine:
         memory = MemoryPlan(max_batch=int(around.settings["max_batch"]), attention=self._attention())
         return resolve_request(request, around, placement, memory)
 
+    def foresee(self, request: GenerationRequest) -> int | None:
+        """Bytes at the peak that a request is predicted to take; None where its model is not in memory to be asked.
+
+        Networks and ControlNets are left out. Raises `StudioError` for what cannot be drawn; nothing is loaded.
+        """
+        plan = self.resolve(request)
+        if not plan.drawn or str(plan.model.path) not in self.storehouse.resident():
+            return None
+        with self.storehouse.lease(plan.model, plan.family, lambda share, part: None) as model:
+            return self._plan_memory(plan, model, Beside()).predicted_peak
+
     def _attention(self) -> str:
         """What the setting says, or else the start. Raises `UnsupportedFeature` when the device does not offer it."""
         chosen = str(self._settings["cross_attention_optimization"])

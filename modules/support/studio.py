@@ -13,6 +13,7 @@ from modules.contracts.accounts import Accounts, Doorkeeper
 from modules.contracts.catalog import Catalog
 from modules.contracts.controls import Controls, NoControls
 from modules.contracts.detectors import Detectors, NoDetectors
+from modules.contracts.experiments import Experiments, NoExperiments
 from modules.contracts.jobs import JobQueue
 from modules.contracts.networks import Networks, NoNetworks
 from modules.contracts.pictures import PictureStore
@@ -127,6 +128,8 @@ class Studio:
     """What finds regions for the detailer."""
     prompts: PromptShelf = field(default_factory=NoPrompts)
     """Styles, wildcards and the token counter."""
+    experiments: Experiments = field(default_factory=NoExperiments)
+    """Grids of requests that vary along axes."""
     versions: Mapping[str, str] = field(default_factory=dict)
     leaving: Leaving = field(default_factory=Leaving)
     """How a front asks for the end of the server."""

@@ -25,7 +25,7 @@ class MeteredRig(Rig):
         queue = MeteredQueue(self.queue, self.accounts.gate, self.catalog, self.bus)
         door = Door(self.accounts, counters=counters)
         self.studio = dataclasses.replace(self.studio, queue=queue, accounts=self.accounts, door=door)
-        self.queue = queue
+        self.queue = self.experiments._queue = queue
         if self.accounts.open:  # else it is opened again over what there was
             for name, role in PEOPLE:
                 self.accounts.add_user(name, PASSWORD, role=role)

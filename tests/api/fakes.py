@@ -20,6 +20,9 @@ from modules.contracts.catalog import FileEntry, ModelEntry, SamplerEntry, Sched
 from modules.contracts.errors import BrokenModel, UnknownModel
 from modules.control.catalog import ControlCatalog
 from modules.detectors.catalog import DetectorCatalog
+from modules.experiments.marks import marks_of
+from modules.experiments.service import ExperimentService
+from modules.experiments.store import ExperimentStore
 from modules.outputs.store import DiskPictureStore
 from modules.prompts.book import PromptBook
 from modules.sd_models.families import load_families
@@ -75,6 +78,9 @@ class FakeCatalog:
     def vaes(self):
         return (FileEntry("soft", Path("/secret/place/soft.safetensors"), "vae"),)
 
+    def default_vae(self):
+        return None
+
     def samplers(self):
         names = ("DPM++ 2M", "Euler a", "Euler", "DDIM", "Restart", "PLMS")
         return tuple(SamplerEntry(name, (f"k_{name.lower()}",), True, {"order": 2}) for name in names)
@@ -120,6 +126,8 @@ class Rig:
         room = Entrance(room=partial(room_of, self.settings))
         self.queue = CallQueue(lambda: self.engine, store, self.bus, self.pictures, lanes, room, own)
         self.queue.start()
+        marks = marks_of(self.catalog, Preferences(self.settings, self.accounts).public)
+        self.experiments = ExperimentService(ExperimentStore(self.database), self.queue, self.pictures, self.bus, marks)
         if ready:
             self.status.set("ready", "Ready")
         self.hardware, self.loads = {}, []
@@ -147,6 +155,7 @@ class Rig:
             controls=ControlCatalog(Paths(folder, folder, folder)),
             detectors=DetectorCatalog(Paths(folder, folder)),
             prompts=PromptBook(Paths(folder, folder), self.catalog),
+            experiments=self.experiments,
         )
 
     def application(self):
@@ -169,6 +178,7 @@ class Rig:
         return self.engine.seen[-1]
 
     def close(self):
+        self.experiments.stop()
         self.queue.stop(5)
         self.engine.let_go()
         self.database.dispose()

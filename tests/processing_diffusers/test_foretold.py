@@ -107,3 +107,13 @@ def test_what_stands_beside_the_model_is_in_the_forecast_of_its_memory(engine, m
     for _ in range(2):  # whether its part beside the layers is there yet or not
         assert 0.4 * LORA.stat().st_size < peak(prompt=words) - base < 3 * LORA.stat().st_size
     assert peak() == base
+
+
+def test_memory_is_foretold_once_the_model_is_there(engine):
+    engine.unload()
+    assert engine.foresee(PLAIN) is None
+    engine.warm_up()
+    small, large = (
+        engine.foresee(replace(PLAIN, canvas=replace(PLAIN.canvas, width=side, height=side))) for side in (128, 512)
+    )
+    assert 0 < small < large
