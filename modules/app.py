@@ -95,6 +95,7 @@ def build_studio(
     Returns at once; the engine is built in the background, now or with `Studio.start_engine`, and with `warm` loads its
     model. `private` gives the queue a job table of its own, for a command of the terminal beside a server.
     """
+    from modules.experiments.opening import open_experiments
     from modules.outputs.store import DiskPictureStore
 
     paths = Paths(options.paths.data_dir, options.paths.models_dir).ensure()
@@ -110,8 +111,8 @@ def build_studio(
     queue = queue if private else _meter(queue, accounts.gate, catalog, bus)  # a private one is the terminal's own
     pruner = _pruner(jobs, settings)
     room.prove(None if private else bus)
-    preferences = Preferences(settings, accounts)
-    experiments = _open_experiments((database, private), queue, pictures, bus, room, catalog, preferences)
+    public = Preferences(settings, accounts).public
+    experiments = open_experiments((database, private), queue, pictures, bus, catalog, public, room.foresee)
     stores = (shelves.networks.close, end_counting, database.dispose, jobs.dispose)
     build = partial(_assemble, options, paths, settings, shelves)
     assemble = partial(room.build, build, warm=warm, settle=set_aside)
@@ -141,8 +142,12 @@ def build_studio(
         experiments=experiments,
     )
     _begin(queue, pictures, pruner, experiments)
-    if start_engine:
-        studio.start_engine()
+    return _with_engine(studio) if start_engine else studio
+
+
+def _with_engine(studio: Studio) -> Studio:
+    """The studio, its engine on the way."""
+    studio.start_engine()
     return studio
 
 
@@ -152,27 +157,6 @@ def _begin(queue: JobService, pictures: DiskPictureStore, pruner: Pruner, experi
     pictures.sweep(partial(_ended, queue))
     pruner.start()
     experiments.start_all()
-
-
-def _open_experiments(
-    place: tuple[SqlEngine, bool],
-    queue: JobService,
-    pictures: PictureStore,
-    bus: EventBus,
-    room: EngineRoom,
-    catalog: Catalog,
-    preferences: Preferences,
-) -> ExperimentService:
-    """Experiments in a database, of a terminal's own when the second of `place` says so."""
-    from modules.experiments.marks import marks_of
-    from modules.experiments.service import SERVER, TERMINAL, ExperimentService
-    from modules.experiments.store import ExperimentStore
-
-    database, private = place
-    marks = marks_of(catalog, preferences.public)
-    keeper = TERMINAL if private else SERVER
-    store = ExperimentStore(database)
-    return ExperimentService(store, queue, pictures, bus, marks, memory=room.foresee, keeper=keeper)
 
 
 def _ended(queue: JobService, job_id: str) -> bool:

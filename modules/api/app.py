@@ -16,6 +16,7 @@ from modules.api import (
     detailer,
     docs,
     events,
+    experiments,
     extras,
     generation,
     health,
@@ -59,7 +60,21 @@ from modules.support.studio import Studio
 ROOMS = (
     *(generation, progress, options, lists, networks, prompts, png_info, extras, internal, legacy, scripts, openai),
     *(scheduler_book, scheduler, carrying),
-    *(jobs, job_control, events, pictures, verify, people, credits, catalogue, settings, inside, control, detailer),
+    *(
+        jobs,
+        job_control,
+        experiments,
+        events,
+        pictures,
+        verify,
+        people,
+        credits,
+        catalogue,
+        settings,
+        inside,
+        control,
+        detailer,
+    ),
     docs,
 )
 """Modules whose routes want to know who asks once there are accounts or `--api-auth`; `health` is open."""

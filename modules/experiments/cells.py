@@ -77,6 +77,8 @@ def digest_of(request: GenerationRequest, marks: Callable[[GenerationRequest], M
 
     `marks` tells what a request leaves to files and settings, so that a changed checkpoint is another cell.
     """
+    if request.seeds.subseed_strength == 0:  # a variation that is nothing may be of any seed, and is drawn if not said
+        request = replace(request, seeds=replace(request.seeds, subseed=0))
     told = {"request": encode(request), "marks": marks(request)}
     return hashlib.sha256(json.dumps(told, sort_keys=True, separators=(",", ":"), default=str).encode()).hexdigest()
 

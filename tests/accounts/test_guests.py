@@ -14,7 +14,7 @@ from tests.security.walk import READING, operations
 DRAWING = {
     ("post", "/sdapi/v1/txt2img"), ("post", "/sdapi/v1/img2img"), ("post", "/sdapi/v1/extra-single-image"),
     ("post", "/sdapi/v1/extra-batch-images"), ("post", "/v1/images/generations"), ("post", "/v1/images/edits"),
-    ("post", "/api/v1/jobs"), ("post", "/agent-scheduler/v1/queue/txt2img"),
+    ("post", "/api/v1/jobs"), ("post", "/api/v1/experiments"), ("post", "/agent-scheduler/v1/queue/txt2img"),
     ("post", "/agent-scheduler/v1/queue/img2img"), ("post", "/api/v1/pictures/{picture_id}/verify"),
 }  # fmt: skip
 """Ways to ask for pictures."""
@@ -30,12 +30,14 @@ JOBS = {
     ("post", "/agent-scheduler/v1/requeue/{id}"), ("post", "/agent-scheduler/v1/task/{id}/requeue"),
     ("post", "/agent-scheduler/v1/delete/{id}"), ("delete", "/agent-scheduler/v1/task/{id}"),
     ("post", "/agent-scheduler/v1/move/{id}/{over_id}"), ("post", "/agent-scheduler/v1/task/{id}/move/{over_id}"),
+    ("post", "/api/v1/experiments/{experiment_id}/cancel"), ("post", "/api/v1/experiments/{experiment_id}/resume"),
     ("post", "/sdapi/v1/interrupt"), ("post", "/sdapi/v1/skip"),
     ("post", "/api/v1/queue/cancel"), ("post", "/agent-scheduler/v1/queue/clear"),
 }  # fmt: skip
 """What is done to jobs of the guest's own name."""
 HARMLESS = {
     ("post", "/api/v1/session"), ("delete", "/api/v1/session"), ("post", "/api/v1/pictures/zip"),
+    ("post", "/api/v1/experiments/foresee"),
     ("post", "/sdapi/v1/png-info"), ("post", "/internal/progress"), ("post", "/api/v1/tokens"),
 }  # fmt: skip
 """What changes nothing that is anybody's."""

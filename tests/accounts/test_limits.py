@@ -26,6 +26,7 @@ BODIES = {
     "/v1/images/generations": {"prompt": "a cat", "size": "64x64"},
     "/v1/images/edits": {"prompt": "a cat"},
     "/api/v1/jobs": SMALL,
+    "/api/v1/experiments": {"request": SMALL, "axes": [{"axis": "Seed", "values": [1]}]},
     "/agent-scheduler/v1/queue/txt2img": {"steps": 2},
     "/agent-scheduler/v1/queue/img2img": {"steps": 2, "init_images": [GIVEN]},
 }
