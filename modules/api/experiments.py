@@ -19,6 +19,7 @@ from modules.contracts.accounts import Caller
 from modules.contracts.errors import NotAllowed, UnknownName
 from modules.contracts.experiments import MOST_AXES, CellState, Experiment, ExperimentRecord, ExperimentState
 from modules.experiments.kinds import kinds
+from modules.experiments.legacy import tab_of
 from modules.experiments.reading import AxisReader, make_experiment
 from modules.support.studio import Studio
 
@@ -253,7 +254,7 @@ def get_file(studio: Services, person: Person, experiment_id: str, name: str) ->
 def _read(wanted: ExperimentWanted, studio: Studio, owner: str, own: Own) -> Experiment:
     base = read_wanted(wanted.request, studio, Intake(studio, owner), own.defaults(owner))
     reader = AxisReader(studio.catalog)
-    tab = "txt2img" if base.image is None else "img2img"
+    tab = tab_of(base)
     axes = [reader.axis(axis.axis, axis.values, tab) for axis in wanted.axes]
     return make_experiment(base, axes, exclude=wanted.exclude, name=wanted.name)
 

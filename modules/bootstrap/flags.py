@@ -19,6 +19,7 @@ COMMANDS = {
     "serve": "open the page and the API (the default)",
     "generate": "draw a picture from a prompt into a file",
     "upscale": "make finished pictures larger",
+    "grid": "draw an experiment out of a YAML or JSON file",
     "models": "list, inspect, pull, convert or merge models; keep the token for the hub",
     "networks": "list and inspect LoRA and embeddings, extract one from two models, write some into a model",
     "verify": "draw a kept picture again and say how far it comes out the same",
@@ -231,6 +232,17 @@ def add_upscale(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-crop", action="store_true", help="keep what goes beyond --width and --height")
 
 
+def add_grid(parser: argparse.ArgumentParser) -> None:
+    """Which experiment, and where its results go."""
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, help="request, axes, exclude and name, as docs/experiments.md"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, help="for sheets, page and tables (FILE without end)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say how many cells there are and what they would take")
+
+
 def add_doctor(parser: argparse.ArgumentParser) -> None:
     """Flags of the report on this machine."""
     parser.add_argument("--json", action="store_true", help="the report as JSON")
@@ -240,6 +252,7 @@ _GROUPS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], ...]] = {
     "serve": (add_network, add_studio),
     "generate": (add_generate, add_studio),
     "upscale": (add_upscale, add_studio),
+    "grid": (add_grid, add_studio),
     "doctor": (add_doctor, add_studio),
     "models": (add_studio,),
     "networks": (add_studio,),

@@ -46,6 +46,12 @@ def _upscale(command: flags.Command) -> int:
     return upscale.run(command)
 
 
+def _grid(command: flags.Command) -> int:
+    from modules.cli import grid
+
+    return grid.run(command)
+
+
 def _doctor(command: flags.Command) -> int:
     from modules.cli import doctor
 
@@ -98,6 +104,7 @@ COMMANDS: dict[str, Callable[[flags.Command], int]] = {
     "serve": _serve,
     "generate": _generate,
     "upscale": _upscale,
+    "grid": _grid,
     "doctor": _doctor,
     "test": _test,
     "models": _models,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
+from modules.contracts.request import GenerationRequest
 from modules.experiments.kinds import Kind, find_kind
 
 Tab = Literal["txt2img", "img2img"]
@@ -79,6 +80,11 @@ AXES: tuple[LegacyAxis, ...] = (
     LegacyAxis("Size", "canvas.size"),
 )
 """In A1111's order; the number of an axis is its place among those of the tab."""
+
+
+def tab_of(request: GenerationRequest) -> Tab:
+    """The tab that a request would be drawn from."""
+    return "txt2img" if request.image is None else "img2img"
 
 
 def labels_of(tab: Tab) -> list[str]:
