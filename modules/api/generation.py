@@ -19,7 +19,10 @@ from modules.api.reading import Wish, read_body
 from modules.api.remarks import header_of
 from modules.api.running import draw
 from modules.api.services import Owner, Services, preferences_of
+from modules.api.xyz_plot import answer_plot, draw_plot, is_plot, read_plot
+from modules.contracts.errors import InvalidRequest
 from modules.contracts.result import GenerationResult
+from modules.experiments.legacy import Tab
 from modules.support.studio import Studio
 
 router = APIRouter(tags=["drawing"])
@@ -43,6 +46,8 @@ async def img2img(
 
 
 async def _generate(mode: str, body: BaseModel, request: Request, studio: Studio, owner: str) -> Response:
+    if is_plot(body.model_dump()):
+        return await _plot(mode, body, request, studio, owner)
     key = key_of(request) if prefers_async(request) else None
     wish = await read_call(mode, body, request, studio, owner, key)
     chosen = getattr(body, "force_task_id", None) or None
@@ -54,6 +59,19 @@ async def _generate(mode: str, body: BaseModel, request: Request, studio: Studio
     version = studio.versions.get("atelier", "")
     content = await run_in_threadpool(_render, wish, result, version)
     return Response(content, media_type="application/json", headers=header_of((*wish.notes, *result.notes)))
+
+
+async def _plot(mode: str, body: BaseModel, request: Request, studio: Studio, owner: str) -> Response:
+    """A1111's X/Y/Z plot of what the body asks for."""
+    if prefers_async(request):
+        raise InvalidRequest("X/Y/Z plot does not answer before it is drawn; POST /api/v1/experiments does.")
+    said = {name: getattr(body, name) for name in ("script_name", "script_args")}
+    tab: Tab = "img2img" if mode == "img2img" else "txt2img"
+    plot = await run_in_threadpool(read_plot, said["script_args"] or [], tab, studio)
+    wish = await read_call(mode, body, request, studio, owner, None, script_name=None)
+    record = await draw_plot(request, studio, plot, wish, owner)
+    content = await run_in_threadpool(answer_plot, studio, plot, wish, record, said)
+    return Response(content, media_type="application/json", headers=header_of(wish.notes))
 
 
 async def read_call(

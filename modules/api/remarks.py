@@ -28,7 +28,9 @@ def refuse_absent(body: Mapping[str, Any], mode: str) -> None:
     name = body.get("script_name")
     there = mode == "img2img" and is_sd_upscale(body)
     if isinstance(name, str) and name.strip().casefold() not in ("", "none") and not there:
-        raise InvalidRequest(f"Script '{name}' not found; this version has no scripts but 'SD upscale' of img2img.")
+        raise InvalidRequest(
+            f"Script '{name}' not found; this version has no scripts but 'X/Y/Z plot', and 'SD upscale' of img2img."
+        )
     always = body.get("alwayson_scripts") or {}
     if not isinstance(always, Mapping):
         raise InvalidRequest("alwayson_scripts has to be an object of titles and arguments.")

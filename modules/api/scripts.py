@@ -9,6 +9,9 @@ from pydantic import BaseModel, Field
 
 from modules.api.sd_upscale import OVERLAP, SCALE, SCRIPT
 from modules.api.tiled import ARGUMENTS, Argument, describe_arguments
+from modules.api.xyz_plot import SCRIPT as PLOT
+from modules.api.xyz_plot import USUAL
+from modules.experiments.legacy import Tab, labels_of
 
 router = APIRouter(prefix="/sdapi/v1", tags=["catalogue"])
 WEBUIAPIS = "controlnet m2m"
@@ -20,6 +23,24 @@ UPSCALE_ARGUMENTS = (
     Argument("upscaler", "None"),
     Argument("scale factor", SCALE, 1, 8, 0.05),
 )
+
+
+PLOT_SWITCHES = (
+    *("draw legend", "include lone images", "include sub grids", "no fixed seeds"),
+    *("vary seeds x", "vary seeds y", "vary seeds z", "margin size", "csv mode"),
+)
+
+
+def _plot_arguments(tab: Tab) -> list[dict[str, Any]]:
+    """Those of the X/Y/Z plot in their order; the number of an axis is its place among the choices."""
+    empty = {"minimum": None, "maximum": None, "step": None, "choices": None}
+    told = []
+    for place, letter in enumerate("xyz"):
+        told.append({**empty, "label": f"{letter} type", "value": USUAL[3 * place], "choices": labels_of(tab)})
+        told += [
+            {**empty, "label": f"{letter} {word}", "value": value} for word, value in (("values", ""), ("chosen", []))
+        ]
+    return told + [{**empty, "label": label, "value": USUAL[9 + n]} for n, label in enumerate(PLOT_SWITCHES)]
 
 
 class ScriptsList(BaseModel):
@@ -52,7 +73,7 @@ class ScriptRow(BaseModel):
 @router.get("/scripts")
 def scripts() -> ScriptsList:
     """Titles of scripts, those that are always on first."""
-    return ScriptsList(txt2img=[*ALWAYS_ON, WEBUIAPIS], img2img=[*ALWAYS_ON, WEBUIAPIS, SCRIPT])
+    return ScriptsList(txt2img=[*ALWAYS_ON, WEBUIAPIS, PLOT], img2img=[*ALWAYS_ON, WEBUIAPIS, SCRIPT, PLOT])
 
 
 @router.get("/script-info")
@@ -65,4 +86,13 @@ def script_info() -> list[ScriptRow]:
     ]
     asked = describe_arguments(UPSCALE_ARGUMENTS)
     rows.append({"name": SCRIPT, "is_alwayson": False, "is_img2img": True, "args": asked})
+    rows += [
+        {
+            "name": PLOT,
+            "is_alwayson": False,
+            "is_img2img": tab,
+            "args": _plot_arguments("img2img" if tab else "txt2img"),
+        }
+        for tab in (False, True)
+    ]
     return [ScriptRow.model_validate(row) for row in rows]

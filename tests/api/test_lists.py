@@ -63,7 +63,7 @@ def test_what_is_not_here_is_an_empty_list(get, path):
 
 def test_what_is_not_here_in_other_shapes(get):
     always = ["adetailer", "controlnet", "tiled diffusion", "tiled vae", "controlnet m2m"]
-    assert get("scripts") == {"txt2img": always, "img2img": [*always, "sd upscale"]}
+    assert get("scripts") == {"txt2img": [*always, "x/y/z plot"], "img2img": [*always, "sd upscale", "x/y/z plot"]}
     assert get("embeddings") == {"loaded": {}, "skipped": {}}
 
 
