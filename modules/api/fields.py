@@ -15,7 +15,7 @@ from modules.contracts.request import parameters
 
 LATER = (
     *("handover", "attention", "features", "refiner", "tone", "reach"),
-    *("style", "cache", "regions", "detailer", "tiles"),
+    *("style", "cache", "regions", "detailer", "tiles", "film"),
 )
 """Groups that both routes fill."""
 GROUPS_OF = {

@@ -32,7 +32,7 @@ class Family:
     native_size: int
     """Side in pixels at which the family draws best, when the model's own config does not say."""
     defaults: Mapping[str, Any]
-    """Default `sampler`, `scheduler`, `steps`, `cfg_scale`."""
+    """Default `sampler`, `scheduler`, `steps`, `cfg_scale`; of a family of films also `frames` and `fps`."""
     prediction: Literal["epsilon", "v_prediction", "flow"]
     masked_channels: bool = False
     """The denoiser takes mask and masked picture as extra channels."""
@@ -42,6 +42,8 @@ class Family:
     """The denoiser takes the picture it is to change as further tokens behind those it draws."""
     unshifted: bool = False
     """Latents are scaled alone, also where the config of the autoencoder has a shift for another family's."""
+    frame_factor: int = 0
+    """Frames of a film that one latent frame after the first stands for; 0 for families of pictures."""
     capabilities: frozenset[str] = frozenset()
     """Words such as `negative_prompt`, `clip_skip`, `cfg_rescale`, `tiling`, `img2img`, `inpaint`, `hires`."""
 

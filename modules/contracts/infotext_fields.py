@@ -146,6 +146,8 @@ def _resolved(plan: GenerationPlan, picture: PicturePlan) -> dict[str, Any]:
     if plan.style is not None:
         values["style.method"] = plan.style.method
         values["style.adapter"] = plan.style.entry.title if plan.style.entry else ""
+    if plan.film is not None:
+        values["film.frames"], values["film.fps"] = plan.film.frames, plan.film.fps
     if plan.refiner is not None:
         values["refiner.checkpoint"] = plan.refiner.model.title
     if plan.hires is not None:
@@ -170,6 +172,8 @@ def _takes_part(item: Declared, plan: GenerationPlan) -> bool:
         return plan.request.cache.chosen(plan.family.capabilities) != NO_CACHE
     if group in ("regions", "detailer"):
         return plan.request.regions.acts
+    if group == "film":
+        return plan.film is not None
     if group in ("upscale", "outpaint"):
         return bool(getattr(plan.request, group).acts)
     if group == "tiles" and name == "passes" and plan.hires is None:

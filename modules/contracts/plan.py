@@ -12,6 +12,7 @@ from modules.contracts.controls import ControlEntry
 from modules.contracts.detailer import Detail
 from modules.contracts.detectors import DetectorEntry
 from modules.contracts.enlarging import EnlargedSize, EnlargeParams
+from modules.contracts.film import FilmPlan
 from modules.contracts.networks import NetworkTag, NetworkUse
 from modules.contracts.refiner import RefinerUse
 from modules.contracts.request import GenerationRequest, Mode
@@ -202,7 +203,6 @@ class GenerationPlan:
     """Seeds are ints, sizes fit the family, names are resolved, measures are chosen."""
 
     request: GenerationRequest
-    mode: Mode
     model: ModelEntry
     family: Family
     vae: FileEntry | None
@@ -216,6 +216,13 @@ class GenerationPlan:
     """Sentences for the person, e.g. that a size was brought to a legal one."""
     encoded: tuple[tuple[int, int], ...] = ()
     """Width and height of each given picture for the VAE, where they are resized as latents; else empty."""
+    film: FilmPlan | None = None
+    """None for families that draw pictures."""
+
+    @property
+    def mode(self) -> Mode:
+        """What it begins with."""
+        return self.request.mode
 
     @property
     def style(self) -> StyleUse | None:

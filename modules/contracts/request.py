@@ -22,6 +22,8 @@ from modules.contracts.detailer import RegionParams as RegionParams
 from modules.contracts.enlarging import EnlargeParams
 from modules.contracts.features import PLAIN_FEATURES
 from modules.contracts.features import FeatureParams as FeatureParams
+from modules.contracts.film import MODELS_LIKING
+from modules.contracts.film import FilmParams as FilmParams
 from modules.contracts.guidance import PLAIN_GUIDANCE
 from modules.contracts.guidance import GuidanceParams as GuidanceParams
 from modules.contracts.handover import ONE_SAMPLER
@@ -323,6 +325,7 @@ class GenerationRequest:
     cache: CacheParams = EVERY_STEP
     regions: RegionParams = NO_REGIONS
     detailer: DetailerParams = PLAIN_DETAILER
+    film: FilmParams = MODELS_LIKING
     further: tuple[Detail, ...] = ()
     """Details beyond the one that `regions` and `detailer` ask for, drawn after it, in this order."""
 
@@ -377,6 +380,7 @@ GROUPS: dict[str, type] = {
     "tiles": TileParams,
     "upscale": SdUpscaleParams,
     "outpaint": OutpaintParams,
+    "film": FilmParams,
 }
 
 

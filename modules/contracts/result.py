@@ -11,6 +11,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Film:
+    """Pictures of one size that follow each other."""
+
+    frames: tuple[Image, ...] = field(repr=False)
+    fps: int
+    """Frames a second."""
+    format: str
+    """The file format that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """One finished picture with everything needed to draw it again."""
 
@@ -25,6 +36,13 @@ class Picture:
     """A1111 infotext."""
     recipe: Mapping[str, Any] = field(repr=False)
     """The whole recipe, ready for JSON."""
+    film: Film | None = field(default=None, repr=False)
+    """All of it, where it moves; `image` is its first frame then."""
+
+    @property
+    def content(self) -> Image | Film:
+        """What a file of it holds."""
+        return self.image if self.film is None else self.film
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,6 +204,8 @@ def _denoiser_shape(config: Any, heads: int) -> tuple[int, int, int]:
     # Flux packs two by two cells into its channels and says patch_size 1; a cell of Flux.2 is packed already.
     packed = getattr(config, "in_channels", 16) >= 64 and not hasattr(config, "timestep_guidance_channels")
     patch = 2 if packed else getattr(config, "patch_size", 1)
+    if isinstance(patch, tuple | list):  # of time, height and width
+        return int(heads * size), int(heads), math.prod(patch)
     return int(heads * size), int(heads), int(patch * patch)
 
 

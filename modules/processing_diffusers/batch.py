@@ -22,7 +22,7 @@ from modules.processing_diffusers.stages.begin import (
     gather_material,
     look,
 )
-from modules.processing_diffusers.stages.decode import decode_latents
+from modules.processing_diffusers.stages.decode import decode_films, decode_latents
 from modules.processing_diffusers.stages.denoise import denoise
 from modules.processing_diffusers.stages.detail import detail_pictures
 from modules.processing_diffusers.stages.encode import encode_pass
@@ -43,6 +43,9 @@ def draw_batch(job: Job, pictures: Sequence[PicturePlan], material: Material | N
         with run.stage("hires"):
             latents = _draw_hires(job, pictures, latents, plan.hires, material)
     assert latents is not None  # validated: what begins with a picture of its own has a second pass
+    if plan.film is not None:
+        _finish_films(job, pictures, latents, version)
+        return
     with run.stage("decode"):
         images = decode_latents(job, latents)
     if material is not None and plan.request.image is not None and plan.request.image.color_correction:
@@ -57,6 +60,17 @@ def draw_batch(job: Job, pictures: Sequence[PicturePlan], material: Material | N
     with run.stage("save"):
         for picture, image in zip(pictures, images, strict=True):
             run.deliver(finish_picture(job, picture, image, version))
+
+
+def _finish_films(job: Job, pictures: Sequence[PicturePlan], latents: torch.Tensor, version: str) -> None:
+    """Decode and deliver the films of one batch."""
+    with job.strand.stage("decode"):
+        films = decode_films(job, latents)
+    job.port.rest()
+    with job.strand.stage("save"):
+        for picture, film in zip(pictures, films, strict=True):
+            drawn = finish_picture(job, picture, film.frames[0], version)
+            job.strand.deliver(replace(drawn, film=film) if len(film.frames) > 1 else drawn)
 
 
 def _draw_first(job: Job, pictures: Sequence[PicturePlan], material: Material | None) -> torch.Tensor:

@@ -30,6 +30,7 @@ from modules.contracts.run import RunContext
 from modules.device.attention import AUTOMATIC, check_attention
 from modules.device.select import DeviceChoice
 from modules.memory.cost import MODEL, SEQUENTIAL, TILING, Beside, ModelFacts
+from modules.memory.films import Length, frames_in_hand, plan_film_memory
 from modules.memory.guard import attempt
 from modules.memory.measures import SharedMeasures, names_of
 from modules.memory.planner import join_plans, plan_memory
@@ -282,7 +283,12 @@ class DiffusersEngine:
             width, height = max(sizes, key=lambda size: size[0] * size[1])
             return plan_memory(weights, width, height, pictures, free, vram, facts, joined)
 
-        if all(item.tiles is None for item in passes):
+        if plan.film is not None:
+            frames = plan.film.frames
+            length = Length(plan.film.latent_frames, frames, frames_in_hand(model.vae.module, frames))
+            whole = (plan.first.width, plan.first.height)
+            found = plan_film_memory(lambda one, facts: fit([one], facts), plan.first.seen, whole, facts, length)
+        elif all(item.tiles is None for item in passes):
             found = fit(sizes, facts)
         else:  # the denoiser sees a tile at a time, the VAE everything
             drawing, seeing = facts.apart

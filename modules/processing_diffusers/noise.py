@@ -14,8 +14,8 @@ import torch
 
 from modules.contracts.plan import PicturePlan
 
-Shape = tuple[int, int, int]
-"""Channels, height and width in latent cells."""
+Shape = tuple[int, ...]
+"""Channels, height and width in latent cells; of a film channels, frames, height and width."""
 
 DRAW = "draw"
 """The stream that plain diffusers would use."""
@@ -46,7 +46,8 @@ class NoisePlan:
 
 
 def draw_noise(pictures: Sequence[PicturePlan], plan: NoisePlan) -> tuple[torch.Tensor, list[torch.Generator]]:
-    """Initial noise of shape (pictures, C, H, W) with unit variance, and per picture the generator to draw on from.
+    """Initial noise with unit variance, of shape (pictures, C, H, W) or (films, C, T, H, W), and per picture the
+    generator to draw on from.
 
     With an offset each channel has a mean of its own, from another stream of the picture's seed: what offset noise
     (N. Guttenberg, Diffusion with Offset Noise, 2023) is to training.
@@ -56,7 +57,7 @@ def draw_noise(pictures: Sequence[PicturePlan], plan: NoisePlan) -> tuple[torch.
         [_draw(picture, generator, plan) for picture, generator in zip(pictures, generators, strict=True)]
     )
     if plan.offset:
-        drawn = drawn + plan.offset * draw_more(pictures, (plan.shape[0], 1, 1), "offset")
+        drawn = drawn + plan.offset * draw_more(pictures, (plan.shape[0], *[1] * (len(plan.shape) - 1)), "offset")
     return drawn, generators
 
 
@@ -66,7 +67,7 @@ def draw_more(pictures: Sequence[PicturePlan], shape: Shape, stream: str) -> tor
 
 
 def _draw(picture: PicturePlan, generator: torch.Generator, plan: NoisePlan) -> torch.Tensor:
-    source = plan.shape if plan.source is None else (plan.shape[0], *plan.source)
+    source = plan.shape if plan.source is None else (*plan.shape[:-2], *plan.source)
     noise = torch.randn(source, generator=generator)
     if plan.strength > 0:
         variation = torch.randn(source, generator=make_generator(picture.subseed))
@@ -91,11 +92,11 @@ def interpolate_on_sphere(first: torch.Tensor, second: torch.Tensor, share: floa
 
 
 def place_in_middle(noise: torch.Tensor, canvas: torch.Tensor) -> torch.Tensor:
-    """`canvas` (C, H, W) with `noise` (C, h, w) over its middle, cut where it sticks out."""
+    """`canvas` (…, H, W) with `noise` (…, h, w) over its middle, cut where it sticks out."""
     result = canvas.clone()
-    rows = _overlap(noise.shape[1], canvas.shape[1])
-    columns = _overlap(noise.shape[2], canvas.shape[2])
-    result[:, rows[1], columns[1]] = noise[:, rows[0], columns[0]]
+    rows = _overlap(noise.shape[-2], canvas.shape[-2])
+    columns = _overlap(noise.shape[-1], canvas.shape[-1])
+    result[..., rows[1], columns[1]] = noise[..., rows[0], columns[0]]
     return result
 
 

@@ -23,6 +23,7 @@ from modules.contracts.validation import validate
 from modules.networks.uses import uses_of
 from modules.processing_diffusers.control_plan import find_controls, share_out
 from modules.processing_diffusers.detail_plan import DetailRoom, plan_details
+from modules.processing_diffusers.film_plan import plan_film
 from modules.processing_diffusers.pictures import decode_picture
 from modules.processing_diffusers.refining import plan_refiner
 from modules.processing_diffusers.sampling import count_steps, divide_pass, plan_hires_sampler, plan_sampler
@@ -79,9 +80,9 @@ def resolve_request(
     first, hires = share_out(units, first, hires)
     encoded = _encoded_sizes(request, family, limit, notes)
     batches = find_networks(plan_pictures(request, Resolver(request, around.words, notes)), around, notes)
+    film = plan_film(request, family, notes)
     plan = GenerationPlan(
         request=request,
-        mode=request.mode,
         model=model,
         family=family,
         vae=find_vae(around.catalog, request.model.vae, around.settings),
@@ -92,6 +93,7 @@ def resolve_request(
         memory=memory,
         notes=tuple(notes),
         encoded=encoded,
+        film=film,
     )
     return plan_refiner(plan, around.catalog, around.table)
 

@@ -21,6 +21,8 @@ DEFAULTS = "defaults.json"
 MAX_CELLS = 1024
 """Largest native size that is believed, in latent cells."""
 DENOISERS = ("unet", "transformer")
+SECOND = "transformer_2"
+"""A further denoiser that takes over in the middle, as in Wan 2.2 A14B."""
 PICKLED = ("diffusion_pytorch_model.bin", "pytorch_model.bin", "diffusion_pytorch_model.fp16.bin")
 
 
@@ -102,6 +104,10 @@ def _inspect(folder: Path, rules: Sequence[Rule]) -> Outcome:
     name = next((name for name in DENOISERS if name in parts), None)
     if name is None:
         return Unknown(f"{folder.name} is a {pipeline or 'folder'} without unet or transformer.")
+    if SECOND in parts:
+        return Unknown(
+            f"{folder.name} ({pipeline}) has two denoisers, one for each half of the way; models of one can be drawn."
+        )
     header = read_weights(folder / name)
     objections: list[str] = []
     for rule in rules:

@@ -58,6 +58,14 @@ def film_vae(tensors: Tensors) -> Tensors:
     return converted
 
 
+def wan(tensors: Tensors) -> Tensors:
+    """Wan's transformer from its original naming."""
+    from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers
+
+    converted: Tensors = convert_wan_transformer_to_diffusers(dict(tensors))
+    return converted
+
+
 def open_clip(tensors: Tensors, layers: int) -> Tensors:
     """The first `layers` layers of a CLIP text encoder from OpenCLIP's naming."""
     named: Tensors = {new: tensors[old] for old, new in OPEN_CLIP.items() if old in tensors}

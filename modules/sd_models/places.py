@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 Naming = Literal[
-    "ldm", "diffusers", "clip", "open_clip", "t5", "qwen3", "qwen2_vl", "gemma2", "mistral", "bert", "chatglm", "wan"
+    "ldm",
+    "diffusers",
+    "clip",
+    "open_clip",
+    "t5",
+    "qwen3",
+    "qwen2_vl",
+    "gemma2",
+    "mistral",
+    "bert",
+    "chatglm",
+    "umt5",
+    "wan",
 ]
 PREFIXES: dict[str, tuple[str, ...]] = {
     "vae": ("first_stage_model.", "vae."),
@@ -22,6 +34,7 @@ PREFIXES: dict[str, tuple[str, ...]] = {
         "text_encoders.qwen25_7b.transformer.",
         "text_encoders.mistral3_24b.transformer.model.",
         "text_encoders.pile_t5xl.transformer.",
+        "text_encoders.umt5xxl.transformer.",
         "text_encoders.hydit_clip.transformer.bert.",
         "text_encoder.",
     ),
@@ -51,7 +64,8 @@ READERS: dict[str, dict[str, Naming]] = {
     "flux2-klein": {"text_encoder": "qwen3"},
     "kolors": {"text_encoder": "chatglm"},
     "kandinsky5": {"text_encoder": "qwen2_vl"},
-    "auraflow": {"text_encoder": "t5"},
+    "auraflow": {"text_encoder": "umt5"},
+    "wan": {"text_encoder": "umt5"},
     "sana": {"text_encoder": "gemma2"},
     "qwen-image": {"text_encoder": "qwen2_vl"},
     "qwen-image-edit": {"text_encoder": "qwen2_vl"},
@@ -85,7 +99,8 @@ def naming_of(names: Iterable[str]) -> Naming | None:
     if "embeddings.word_embeddings.weight" in known:
         return "bert"
     if "shared.weight" in known or "encoder.embed_tokens.weight" in known:
-        return "t5"
+        # Every layer of UMT5 has places of its own, where T5 has them in the first.
+        return "umt5" if "encoder.block.1.layer.0.SelfAttention.relative_attention_bias.weight" in known else "t5"
     if {"embed_tokens.weight", "layers.0.pre_feedforward_layernorm.weight"} <= known:
         return "gemma2"
     if {"embed_tokens.weight", "layers.0.self_attn.q_norm.weight"} <= known:

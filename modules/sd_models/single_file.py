@@ -47,10 +47,13 @@ DIMENSIONS: dict[tuple[str, str], Callable[[Shapes], dict[str, Any]]] = {
     ("AuraFlowTransformer2DModel", "ldm"): transformer_dimensions.auraflow,
     ("SanaTransformer2DModel", "ldm"): transformer_dimensions.sana,
     ("QwenImageTransformer2DModel", "diffusers"): transformer_dimensions.qwen_image,
+    ("WanTransformer3DModel", "ldm"): transformer_dimensions.wan,
     ("AutoencoderKL", "ldm"): dimensions.vae,
     ("AutoencoderKL", "diffusers"): dimensions.vae,
     ("AutoencoderKLQwenImage", "wan"): part_dimensions.film_vae,
     ("AutoencoderKLQwenImage", "diffusers"): part_dimensions.film_vae,
+    ("AutoencoderKLWan", "wan"): part_dimensions.film_vae,
+    ("AutoencoderKLWan", "diffusers"): part_dimensions.film_vae,
     ("AutoencoderKLFlux2", "diffusers"): dimensions.vae,
     ("AutoencoderDC", "diffusers"): part_dimensions.deep_vae,
     ("CLIPTextModel", "clip"): dimensions.clip,
@@ -59,7 +62,7 @@ DIMENSIONS: dict[tuple[str, str], Callable[[Shapes], dict[str, Any]]] = {
     ("CLIPTextModelWithProjection", "open_clip"): dimensions.open_clip,
     ("T5EncoderModel", "t5"): dimensions.t5,
     ("BertModel", "bert"): part_dimensions.bert,
-    ("UMT5EncoderModel", "t5"): dimensions.t5,
+    ("UMT5EncoderModel", "umt5"): dimensions.t5,
     ("Qwen3Model", "qwen3"): dimensions.qwen3,
     ("Gemma2Model", "gemma2"): dimensions.gemma2,
     ("ChatGLMModel", "chatglm"): part_dimensions.chatglm,
@@ -78,6 +81,7 @@ TRANSFORMERS: dict[str, Callable[[dict[str, torch.Tensor]], dict[str, torch.Tens
     "Flux2Transformer2DModel": original_names.flux2,
     "AuraFlowTransformer2DModel": original_names.auraflow,
     "SanaTransformer2DModel": original_names.sana,
+    "WanTransformer3DModel": original_names.wan,
 }
 """How a transformer's weights get from the naming of its original code to that of the class."""
 UNUSED_LAYERS = {"sd2": 1, "sd2-inpaint": 1}

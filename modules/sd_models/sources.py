@@ -39,6 +39,7 @@ WIDTHS = {
     "kolors": {"text_encoder": 4096},
     "kandinsky5": {"text_encoder": 3584, "text_encoder_2": 768},
     "auraflow": {"text_encoder": 2048},
+    "wan": {"text_encoder": 4096},
     "sana": {"text_encoder": 2304},
     "qwen-image": {"text_encoder": 3584},
     "qwen-image-edit": {"text_encoder": 3584},

@@ -133,3 +133,26 @@ def hunyuan_dit(shapes: Shapes) -> dict[str, Any]:
         "text_len_t5": t5_places,
         "use_style_cond_and_image_meta_size": "style_embedder.weight" in shapes,
     }
+
+
+WAN_HEAD = 128
+"""Width of one attention head in every Wan."""
+
+
+def wan(shapes: Shapes) -> dict[str, Any]:
+    """Config of Wan's transformer in its original naming."""
+    inner, channels, *patch = shapes["patch_embedding.weight"]
+    config: dict[str, Any] = {
+        "patch_size": tuple(patch),
+        "in_channels": channels,
+        "out_channels": shapes["head.head.weight"][0] // math.prod(patch),
+        "num_layers": count(shapes, r"blocks\.(\d+)\."),
+        "attention_head_dim": WAN_HEAD,
+        "num_attention_heads": inner // WAN_HEAD,
+        "text_dim": shapes["text_embedding.0.weight"][1],
+        "freq_dim": shapes["time_embedding.0.weight"][1],
+        "ffn_dim": shapes["blocks.0.ffn.0.weight"][0],
+    }
+    if "img_emb.proj.1.weight" in shapes:
+        config |= {"image_dim": shapes["img_emb.proj.1.weight"][1], "added_kv_proj_dim": inner}
+    return config

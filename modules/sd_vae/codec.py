@@ -7,6 +7,8 @@ from typing import Any
 
 from modules.support.latent_shape import channels_of, is_for_films, joined_of
 
+FILM = 5
+"""Axes of a batch of films."""
 Run = Callable[[Any, str, Any], Any]
 """`run(vae, "decode", z)` gives the decoder's picture tensor in -1..1; `run(vae, "encode", x)` gives what the encoder
 says: mean and log-variance side by side along the channels (AutoencoderKL), or the latents (AutoencoderTiny). Both
@@ -26,7 +28,8 @@ def run_directly(vae: Any, method: str, tensor: Any) -> Any:
 
 
 def call_decoder(vae: Any, tensor: Any) -> Any:
-    """What the decoder says of latents (N, C, h, w): (N, 3, H, W). Autoencoders of films get one frame."""
+    """What the decoder says of latents (N, C, h, w): (N, 3, H, W). Autoencoders of films get one frame, or films
+    (N, C, t, h, w) and give films."""
     from torch.nn.functional import pixel_shuffle
 
     joined = joined_of(vae.config)
@@ -34,14 +37,16 @@ def call_decoder(vae: Any, tensor: Any) -> Any:
         tensor = pixel_shuffle(tensor, joined)
     if not is_for_films(vae.config):
         return vae.decode(tensor, return_dict=False)[0]
+    if tensor.ndim == FILM:
+        return vae.decode(tensor, return_dict=False)[0]
     return vae.decode(tensor.unsqueeze(2), return_dict=False)[0].squeeze(2)
 
 
 def call_encoder(vae: Any, tensor: Any) -> Any:
-    """What the encoder says of pictures (N, 3, H, W): mean and log-variance, or the latents."""
+    """What the encoder says of pictures (N, 3, H, W), or films (N, 3, T, H, W): mean and log-variance, or latents."""
     from torch.nn.functional import pixel_unshuffle
 
-    films = is_for_films(vae.config)
+    films = is_for_films(vae.config) and tensor.ndim != FILM
     encoded = vae.encode(tensor.unsqueeze(2) if films else tensor, return_dict=False)[0]
     said = getattr(encoded, "parameters", encoded)
     # Means stand before variances, and stay so: both are cut alike, channel by channel.
@@ -77,7 +82,7 @@ def _numbers(vae: Any, like: Any) -> tuple[Any, Any, Any]:
 
     if (evened := getattr(vae, "bn", None)) is not None:
         mean, power = (
-            one.to(like.device, like.dtype).view(1, -1, 1, 1) for one in (evened.running_mean, evened.running_var)
+            one.to(like.device, like.dtype).view(_along(like)) for one in (evened.running_mean, evened.running_var)
         )
         return mean, 1.0, (power + vae.config.batch_norm_eps) ** 0.5
     scale = float(getattr(vae.config, "scaling_factor", 1.0) or 1.0)
@@ -87,9 +92,14 @@ def _numbers(vae: Any, like: Any) -> tuple[Any, Any, Any]:
         return float(getattr(vae.config, "shift_factor", None) or 0.0), scale, 1.0
 
     def shaped(values: Any) -> Any:
-        return torch.tensor(values, dtype=like.dtype, device=like.device).view(1, -1, 1, 1)
+        return torch.tensor(values, dtype=like.dtype, device=like.device).view(_along(like))
 
     return shaped(mean), scale, shaped(spread)
+
+
+def _along(like: Any) -> tuple[int, ...]:
+    """The shape of numbers that go along the channels of latents."""
+    return (1, -1, *(1,) * (like.ndim - 2))
 
 
 def computing_device(vae: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from modules.contracts.errors import InvalidRequest, StudioError
-from modules.sd_vae.codec import Run, from_model, latent_channels, placed, run_directly, to_model
+from modules.sd_vae.codec import FILM, Run, from_model, latent_channels, placed, run_directly, to_model
 from modules.sd_vae.twin import widened
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,7 @@ def _silent(text: str) -> None:
 
 def decode(vae: Any, latents: Any, *, run: Run = run_directly, note: Note = _silent, upcast: bool = True) -> Any:
     """Pictures from latents: (N, C, h, w) as the denoiser leaves them → (N, 3, H, W) float32 on the CPU, in [0, 1].
+    Of films, both have an axis for time behind the channels.
 
     Samples that come out with NaN or infinity are decoded again by an fp32 twin of the VAE (`upcast`), and `note`
     hears of it; the VAE itself is never changed. Raises `InvalidRequest` for latents with the wrong number of channels
@@ -76,7 +77,7 @@ def _no_gradients() -> Any:
 
 def _check(vae: Any, latents: Any) -> None:
     channels = latent_channels(vae)
-    if latents.ndim != 4 or latents.shape[1] != channels:
+    if latents.ndim not in (4, FILM) or latents.shape[1] != channels:
         raise InvalidRequest(
             f"The latents have the shape {tuple(latents.shape)}; this VAE takes (pictures, {channels}, height, width)."
         )

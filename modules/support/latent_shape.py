@@ -22,6 +22,8 @@ def channels_of(config: Any) -> int | None:
 
 def factor_of(config: Any) -> int | None:
     """Pixels along one side of a latent cell; None where the config does not say."""
+    if isinstance(stated := said(config, "scale_factor_spatial"), int):
+        return stated
     for name in LEVELS:
         levels = said(config, name)
         if isinstance(levels, list | tuple) and 0 < len(levels) < MOST_LEVELS:

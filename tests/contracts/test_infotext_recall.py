@@ -73,7 +73,6 @@ def plan_of(request: GenerationRequest) -> GenerationPlan:
     picture = PicturePlan(0, prompt.text, prompt.negative, request.seeds.seed, request.seeds.subseed, words=words)
     return GenerationPlan(
         request=request,
-        mode=request.mode,
         model=ModelEntry(request.model.checkpoint, Path("x"), "diffusers", "sd15", 512),
         family=FAMILY,
         vae=None,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.factories import flow_models, flux2, hunyuan, kandinsky, kolors, models, qwen, transformers
+from tests.factories import flow_models, flux2, hunyuan, kandinsky, kolors, models, qwen, transformers, video
 from tests.factories.single_files import single_file
 
 
@@ -158,6 +158,18 @@ def tiny_auraflow_folder(tiny_models) -> Path:
 def tiny_auraflow_file(tiny_models, tiny_auraflow_folder) -> Path:
     """AuraFlow's transformer as a single file; its sidecar folder holds VAE and text encoder."""
     return single_file(tiny_auraflow_folder, tiny_models / "tiny-auraflow-file.safetensors", "auraflow")
+
+
+@pytest.fixture(scope="session")
+def tiny_wan_folder(tiny_models) -> Path:
+    """Wan as a diffusers folder."""
+    return video.tiny_wan(tiny_models / "tiny-wan")
+
+
+@pytest.fixture(scope="session")
+def tiny_wan_file(tiny_models, tiny_wan_folder) -> Path:
+    """Wan's transformer as a single file; its sidecar folder holds VAE and text encoder."""
+    return single_file(tiny_wan_folder, tiny_models / "tiny-wan-file.safetensors", "wan")
 
 
 @pytest.fixture(scope="session")

@@ -221,6 +221,14 @@ QWEN_IMAGE = {
     "transformer_blocks.0.img_mod.1.weight": (18432, 3072),
     "transformer_blocks.0.attn.add_q_proj.weight": (3072, 3072),
 }
+WAN = {
+    "patch_embedding.weight": (5120, 16, 1, 2, 2),
+    "text_embedding.0.weight": (5120, 4096),
+    "time_projection.1.weight": (30720, 5120),
+    "blocks.0.cross_attn.norm_k.weight": (5120,),
+    "head.modulation": (1, 2, 5120),
+    "head.head.weight": (64, 5120),
+}
 LUMINA2 = {
     "x_embedder.weight": (2304, 64),
     "cap_embedder.1.weight": (2304, 2304),

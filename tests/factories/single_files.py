@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.factories import flow_models, flux2, hunyuan, ldm_keys, transformer_keys
+from tests.factories import flow_models, flux2, hunyuan, ldm_keys, transformer_keys, video
 
 
 def weights_of(folder: Path) -> dict[str, Any]:
@@ -129,6 +129,11 @@ def _sana(source: Path) -> dict[str, Any]:
     return flow_models.sana(weights_of(source / "transformer"))
 
 
+def _wan(source: Path) -> dict[str, Any]:
+    """The transformer alone."""
+    return video.wan(weights_of(source / "transformer"))
+
+
 def _qwen_image(source: Path) -> dict[str, Any]:
     """The transformer alone, which has one naming only; the VAE beside it is in Wan's."""
     return weights_of(source / "transformer")
@@ -161,6 +166,7 @@ WRITERS = {
     "flux2-klein": _flux2,
     "auraflow": _auraflow,
     "sana": _sana,
+    "wan": _wan,
     "qwen-image": _qwen_image,
 }
 BESIDE = {
@@ -176,6 +182,7 @@ BESIDE = {
     "flux2-klein": ("vae", "text_encoder"),
     "auraflow": ("vae", "text_encoder"),
     "sana": ("vae", "text_encoder"),
+    "wan": ("vae", "text_encoder"),
     "qwen-image": ("vae", "text_encoder"),
 }
 """Parts whose weights go into the sidecar folder."""

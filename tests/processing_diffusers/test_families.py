@@ -13,6 +13,7 @@ from modules.contracts.detailer import DetailerParams, RegionParams
 from modules.contracts.errors import UnsupportedFeature
 from modules.contracts.request import (
     CanvasParams,
+    FilmParams,
     HiresParams,
     ImageParams,
     InpaintParams,
@@ -57,6 +58,7 @@ TESTED_BY = {
     "taylor_seer": "test_step_cache.py",
     "control": "test_control.py",
     "references": "test_references.py",
+    "video": "test_films.py",
     "optional_t5": "../sd_models/test_loader.py",
 }
 """Which file holds each word of a row to what it says."""
@@ -95,6 +97,8 @@ def request_for(family, **changes):
     """A request for the family's own sampler, with a picture for those that want one."""
     changes.setdefault("sampler", None)
     changes.setdefault("steps", 2)
+    if "video" in FAMILIES[family].capabilities:
+        changes.setdefault("film", FilmParams(frames=5))
     if "txt2img" not in FAMILIES[family].capabilities:
         changes.setdefault("image", ImageParams((encode(given()),), 0.9))
     return ask(model=family, **changes)

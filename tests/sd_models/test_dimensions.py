@@ -11,7 +11,7 @@ from modules.sd_models.families import load_rules
 from modules.sd_models.header import Header, TensorInfo
 from modules.sd_models.places import naming_of
 from modules.support.paths import ROOT
-from tests.factories import flow_models, flux2, hunyuan, ldm_keys, qwen, transformer_keys
+from tests.factories import flow_models, flux2, hunyuan, ldm_keys, qwen, transformer_keys, video
 
 RULES = load_rules(ROOT / "configs" / "families.json")
 CROSS, PLAIN = "CrossAttnDownBlock2D", "DownBlock2D"
@@ -188,6 +188,27 @@ def test_qwen_image():
         model = QwenImageTransformer2DModel(num_layers=2)
     derived = transformer_dimensions.qwen_image(shapes_of(model.state_dict()))
     assert derived == {key: model.config[key] for key in derived}
+
+
+@pytest.mark.parametrize("seen", [{}, {"in_channels": 36, "image_dim": 1280, "added_kv_proj_dim": 1536}])
+def test_wan(seen):
+    from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
+
+    with torch.device("meta"):
+        model = WanTransformer3DModel(num_attention_heads=12, ffn_dim=8960, num_layers=2, **seen)
+    original = video.wan(model.state_dict())
+    derived = transformer_dimensions.wan(shapes_of(original))
+    assert derived == {key: model.config[key] for key in derived}
+    assert shapes_of(original_names.wan(original)) == shapes_of(model.state_dict())
+
+
+def test_the_two_kinds_of_t5_are_told_apart():
+    from transformers import T5Config, T5EncoderModel, UMT5Config, UMT5EncoderModel
+
+    for kind, config, naming in ((T5EncoderModel, T5Config, "t5"), (UMT5EncoderModel, UMT5Config, "umt5")):
+        with torch.device("meta"):
+            model = kind(config(num_layers=2, d_model=32, d_ff=48))
+        assert naming_of(model.state_dict()) == naming
 
 
 def test_auraflow():

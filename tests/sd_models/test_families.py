@@ -27,7 +27,9 @@ def test_the_table_that_ships_is_whole():
     assert families["sd2"].prediction == "v_prediction"
     assert families["flux"].latent_channels == 16
     for family in families.values():
-        assert set(family.defaults) == {"sampler", "scheduler", "steps", "cfg_scale"}
+        film = {"frames", "fps"} if "video" in family.capabilities else set()
+        assert bool(family.frame_factor) == bool(film)
+        assert set(family.defaults) == {"sampler", "scheduler", "steps", "cfg_scale"} | film
         assert family.native_size % family.size_multiple == 0
         assert set(family.pipelines) <= family.capabilities
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from modules.contracts.catalog import Family
 from modules.contracts.errors import UnsupportedFeature
+from modules.contracts.film import FilmPlan
 from modules.prompts.encoding import EncoderSpec, Reading, repeat_to
 
 Embedding = Mapping[str, torch.Tensor]
@@ -123,16 +124,20 @@ class FamilyAdapter(ABC):
         """Adapt a lane's pipeline to its model where its class does not; gives further arguments of its call."""
         return {}
 
+    def time(self, film: FilmPlan) -> dict[str, Any]:
+        """Arguments of the pipeline's call for a film, where its latents do not say how long and how fast it is."""
+        return {}
+
     def is_guided(self, scale: float) -> bool:
         """Whether negative prompts take part at this scale."""
         return scale > 1
 
     def pack(self, latents: torch.Tensor) -> torch.Tensor:
-        """From (B, C, H, W) to the layout that the denoiser works on."""
+        """From (B, C, H, W), or (B, C, T, H, W) of films, to the layout that the denoiser works on."""
         return latents
 
     def unpack(self, latents: torch.Tensor, height: int, width: int) -> torch.Tensor:
-        """Back to (B, C, `height`, `width`), in latent cells."""
+        """Back to (B, C, `height`, `width`) in latent cells, or (B, C, T, `height`, `width`)."""
         return latents
 
     def schedule_arguments(self, config: Mapping[str, Any], cells: int, steps: int) -> dict[str, Any]:

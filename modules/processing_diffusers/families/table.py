@@ -24,6 +24,7 @@ from modules.processing_diffusers.families.sana import SanaAdapter
 from modules.processing_diffusers.families.sd import SdAdapter
 from modules.processing_diffusers.families.sd3 import Sd3Adapter
 from modules.processing_diffusers.families.sdxl import SdxlAdapter
+from modules.processing_diffusers.families.wan import WanAdapter
 from modules.processing_diffusers.families.zimage import ZImageAdapter
 
 ADAPTERS: Mapping[str, FamilyAdapter] = MappingProxyType(
@@ -45,6 +46,7 @@ ADAPTERS: Mapping[str, FamilyAdapter] = MappingProxyType(
         "kandinsky": KandinskyAdapter(),
         "aura": AuraFlowAdapter(),
         "sana": SanaAdapter(),
+        "wan": WanAdapter(),
         "qwen": QwenImageAdapter(),
         "qwen-edit": QwenEditAdapter(),
         "qwen-edit-plus": QwenEditPlusAdapter(),

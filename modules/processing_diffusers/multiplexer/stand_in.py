@@ -318,7 +318,7 @@ class StandIn:
         finally:
             self._port = before
 
-    def cache_context(self, name: str) -> contextlib.AbstractContextManager[None]:
+    def cache_context(self, name: str, **told: Any) -> contextlib.AbstractContextManager[None]:
         """Lanes share the module, so none of them may switch a state inside it."""
         return contextlib.nullcontext()
 

@@ -27,6 +27,7 @@ from modules.processing_diffusers.stages.tile import cells_seen, tiles_of
 from modules.processing_diffusers.stages.tone import eta_of, prepare_toning, wants_toning
 from modules.processing_diffusers.tail import ScheduleTail, names_of_arguments
 from modules.sd_samplers.build import build_scheduler
+from modules.sd_vae.codec import FILM
 
 
 def denoise(job: Job, pass_plan: PassPlan, conditioning: Conditioning, beginning: Beginning) -> torch.Tensor:
@@ -108,6 +109,7 @@ def _walk(
         **adapter.guide(pass_plan.cfg_scale),
         **_rescale(job, pipeline),
         **adapter.dress(pipeline),
+        **({} if job.plan.film is None else adapter.time(job.plan.film)),
         **(beginning.masked or {}),
         "width": pass_plan.width,
         "height": pass_plan.height,
@@ -321,6 +323,8 @@ class StepWatcher:
         clean = self.tail.denoised if self.tail.denoised is not None else latents
         factor = job.model.family.latent_factor
         cells = job.model.adapter.unpack(clean.float(), self._pass.height // factor, self._pass.width // factor)
+        if cells.ndim == FILM:
+            cells = cells[:, :, cells.shape[2] // 2]
         job.strand.preview(
             job.model.preview(job.port, cells.cpu(), int(job.settings["live_preview_size"])), "image/jpeg"
         )

@@ -103,6 +103,6 @@ def _narrow(job: Job, plan: DetailPlan, words: PicturePlan) -> Job:
         reach=PLAIN_REACH,
     )
     batches = tuple((words,) if number == job.strand.batch else () for number in range(len(job.plan.batches)))
-    own = replace(job.plan, request=narrowed, mode="inpaint", batches=batches, first=paint, hires=None, encoded=())
+    own = replace(job.plan, request=narrowed, batches=batches, first=paint, hires=None, encoded=())
     port = replace(job.port, patches=())
     return replace(job, plan=own, port=port, pipeline=set_up_pipeline(job.model, port, own), refiner=None)

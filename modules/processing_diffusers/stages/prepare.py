@@ -18,7 +18,8 @@ from modules.processing_diffusers.tone import Toning
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """Everything is fp32, of shape (pictures, channels, height, width) in latent cells, on the denoiser's device."""
+    """Everything is fp32, of shape (pictures, channels, height, width) in latent cells, on the denoiser's device. Films
+    have an axis for time behind the channels."""
 
     noise: torch.Tensor
     generators: Sequence[torch.Generator]
@@ -64,9 +65,11 @@ def row_of(arguments: Mapping[str, Any], place: int, count: int) -> dict[str, An
 
 
 def latent_shape(job: Job, pass_plan: PassPlan) -> Shape:
-    """Channels, height and width of one picture's latents."""
-    family = job.model.family
-    return family.latent_channels, pass_plan.height // family.latent_factor, pass_plan.width // family.latent_factor
+    """Channels, height and width of one picture's latents, or channels, frames, height and width of one film's."""
+    family, film = job.model.family, job.plan.film
+    frames = () if film is None else (film.latent_frames,)
+    sides = (pass_plan.height // family.latent_factor, pass_plan.width // family.latent_factor)
+    return (family.latent_channels, *frames, *sides)
 
 
 def draw_beginning(job: Job, pictures: Sequence[PicturePlan], pass_plan: PassPlan) -> Beginning:

@@ -29,4 +29,5 @@ def cells_seen(job: Job, pass_plan: PassPlan) -> int:
     """Latent cells that a call of the denoiser has: those of the canvas, or of a tile."""
     size = pass_plan if pass_plan.tiles is None else pass_plan.tiles
     factor = job.model.family.latent_factor
-    return (size.height // factor) * (size.width // factor)
+    frames = 1 if job.plan.film is None else job.plan.film.latent_frames
+    return frames * (size.height // factor) * (size.width // factor)

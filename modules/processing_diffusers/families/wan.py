@@ -1,0 +1,37 @@
+"""Wan: UMT5 reads the prompt, and latents have an axis for time.
+
+Wan Team, Wan: Open and Advanced Large-Scale Video Generative Models (arXiv:2503.20314), sections 4.1 and 4.2. The
+denoiser sees 512 tokens whatever the prompt's length; those behind its end are zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from modules.contracts.errors import UnsupportedFeature
+from modules.processing_diffusers.families.base import Blank, Embedding, FamilyAdapter, stack
+from modules.prompts.encoding import EncoderSpec, Reading
+
+LONGEST = 512
+"""Tokens of a piece that UMT5 reads."""
+
+
+class WanAdapter(FamilyAdapter):
+    """Talks to `WanPipeline`, left unguided, as it guides by two calls."""
+
+    encoders: ClassVar[tuple[EncoderSpec, ...]] = (
+        EncoderSpec("tokenizer", "text_encoder", length=LONGEST, masked=True),
+    )
+    paired: ClassVar[bool] = True
+
+    def assemble(self, pipeline: Any, readings: Sequence[Reading | None], blank: Blank) -> Embedding:
+        """The words, and zeros in place of what fills them up."""
+        (read,) = readings
+        if read is None or read.mask is None:
+            raise UnsupportedFeature("Wan needs its text encoder.")
+        return {"embeds": read.hidden * read.mask[:, None].to(read.hidden)}
+
+    def condition(self, positive: Sequence[Embedding], negative: Sequence[Embedding] | None) -> dict[str, Any]:
+        """Embeddings of what is wanted; what is not goes by `words`."""
+        return {"prompt_embeds": stack(positive, "embeds")}

@@ -1,0 +1,31 @@
+"""How long and how fast a film is, and what of a request has no meaning for one."""
+
+from __future__ import annotations
+
+from modules.contracts.catalog import Family
+from modules.contracts.film import FilmPlan
+from modules.contracts.request import GenerationRequest
+
+
+def plan_film(request: GenerationRequest, family: Family, notes: list[str]) -> FilmPlan | None:
+    """The film that a family of films is to draw; None for families of pictures, with a note where one was asked for.
+
+    The number of frames is brought to the nearest one that whole latent frames stand for.
+    """
+    wanted = request.film
+    if not family.frame_factor:
+        if (wanted.frames or 1) > 1 or wanted.fps is not None:
+            notes.append(f"{family.label} draws still pictures; frames and their speed were left out.")
+        return None
+    asked = int(family.defaults["frames"]) if wanted.frames is None else wanted.frames
+    further = round((asked - 1) / family.frame_factor)
+    frames = further * family.frame_factor + 1
+    if frames != asked:
+        notes.append(
+            f"{asked} frames were brought to {frames}, as {family.label} draws one and then {family.frame_factor} "
+            "at a time."
+        )
+    fps = int(family.defaults["fps"]) if wanted.fps is None else wanted.fps
+    if request.tone.acts or request.reach.acts:
+        notes.append(f"{family.label} draws films; corrections of brightness and colour were left out.")
+    return FilmPlan(frames, fps, 1 + further, wanted.format)
