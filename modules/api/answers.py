@@ -38,11 +38,11 @@ class ImageToImageResponse(TextToImageResponse):
 def make_answer(body: Mapping[str, Any], wish: Wish, result: GenerationResult, version: str) -> dict[str, Any]:
     """The answer as plain data. Encodes pictures, so it blocks."""
     pictures = result.pictures
-    grid = wants_grid(body, wish, len(pictures))
+    grid = wants_grid(body, wish, len([one for one in pictures if one.film is None]))
     images: list[str] = []
     if body.get("send_images") is not False:
         output = wish.request.output
-        encoded = [_encode(picture.image, picture.infotext, picture.recipe, wish) for picture in pictures]
+        encoded = [_encode(picture.content, picture.infotext, picture.recipe, wish) for picture in pictures]
         if grid:
             sheet = make_grid([picture.image for picture in pictures])
             encoded.insert(

@@ -40,7 +40,7 @@ from modules.contracts.request import (
 )
 from modules.contracts.result import GenerationResult
 from modules.contracts.validation import validate
-from modules.outputs.metadata import encode
+from modules.outputs.metadata import encode, format_of
 from modules.support.preferences import Preferences
 from modules.support.studio import Studio
 from modules.support.usual import usual_steps
@@ -225,7 +225,7 @@ def _packed(asked: GenerationRequest, result: GenerationResult, quality: int) ->
     return [
         {
             "b64_json": to_base64(
-                encode(item.image, asked.output.format, infotext=item.infotext, recipe=item.recipe, quality=quality)
+                encode(item.content, asked.output.format, infotext=item.infotext, recipe=item.recipe, quality=quality)
             ),
             "revised_prompt": item.prompt,
         }
@@ -239,7 +239,9 @@ def _answer(
     return {
         "created": int(time.time()),
         "data": data,
-        "output_format": asked.output.format,
+        "output_format": next(
+            (format_of(item.content, asked.output.format) for item in result.pictures), asked.output.format
+        ),
         "size": "x".join(map(str, result.pictures[0].image.size)) if result.pictures else "",
         "quality": wanted.told_quality(),
         "background": "opaque",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from modules.contracts.errors import InvalidRequest
-from modules.contracts.result import Picture
+from modules.contracts.film import FILM_FORMATS
+from modules.contracts.result import Film, Picture
 from modules.outputs import metadata
 
 FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".avif": "avif"}
@@ -14,12 +16,15 @@ FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".av
 def encode(picture: Picture, target: Path, *, quality: int = 90) -> bytes:
     """The bytes of a file named `target`, with infotext and recipe. Nothing is written.
 
-    Raises `InvalidRequest` for an ending that stands for no format and `UnsupportedFeature` for a format that this
-    build cannot write.
+    Raises `InvalidRequest` for an ending that stands for no format, or for one that holds no film, and
+    `UnsupportedFeature` for a format that this build cannot write.
     """
-    return metadata.encode(
-        picture.image, format_of(target), infotext=picture.infotext, recipe=picture.recipe, quality=quality
-    )
+    fmt, content = format_of(target), picture.content
+    if isinstance(content, Film):
+        if fmt not in FILM_FORMATS:
+            raise InvalidRequest(f"'{target.name}' cannot hold a film; {', '.join(FILM_FORMATS)} can.")
+        content = replace(content, format=fmt)
+    return metadata.encode(content, fmt, infotext=picture.infotext, recipe=picture.recipe, quality=quality)
 
 
 def format_of(target: Path) -> str:

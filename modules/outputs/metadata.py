@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, PngImagePlugin, features
 
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
+from modules.contracts.result import Film
 from modules.outputs import foreign, user_comment, xmp
 
 if TYPE_CHECKING:
@@ -69,14 +70,19 @@ class PictureMetadata:
     """The recipe, when the file is one of ours and it is sound."""
 
 
-def encode(image: Image.Image, fmt: str, *, infotext: str, recipe: Mapping[str, Any], quality: int) -> bytes:
+def encode(image: Image.Image | Film, fmt: str, *, infotext: str, recipe: Mapping[str, Any], quality: int) -> bytes:
     """The picture as a file of format `png`, `jpeg`, `webp` or `avif`, with infotext and recipe inside.
+
+    A film becomes an animated file of its own format, whatever `fmt` is, that plays again and again; frames that are
+    equal become one that is shown longer.
 
     PNG keeps every pixel; `quality` (1 to 100) is for the others. JPEG has no transparency, which is put on white, and
     holds texts up to 64 KB, a longer one is left out. Raises `InvalidRequest` for an unknown format and
     `UnsupportedFeature` for one that this build of PIL cannot write.
     """
+    fmt = format_of(image, fmt)
     check_format(fmt)
+    image, moving = (image.frames[0], _moving(image, fmt)) if isinstance(image, Film) else (image, {})
     if max(image.size) > SIDES.get(fmt, MAX_PIXELS):
         raise UnsupportedFeature(
             f"A side of {max(image.size)} pixels is too long for {fmt}, which ends at {SIDES[fmt]}."
@@ -88,7 +94,7 @@ def encode(image: Image.Image, fmt: str, *, infotext: str, recipe: Mapping[str, 
         for key, text in ((PARAMETERS, infotext), (RECIPE, _json(recipe) if recipe else "")):
             if text:
                 chunks.add_text(key, text)
-        _paintable(image, fmt).save(target, "PNG", pnginfo=chunks, compress_level=4)
+        _paintable(image, fmt).save(target, "PNG", pnginfo=chunks, compress_level=4, **moving)
         return target.getvalue()
     packets: dict[str, bytes] = {}
     if infotext:
@@ -99,8 +105,19 @@ def encode(image: Image.Image, fmt: str, *, infotext: str, recipe: Mapping[str, 
         for name in [name for name, packet in packets.items() if len(packet) > _SEGMENT]:
             log.warning("the %s of a picture is too long for JPEG and was left out of the file", name)
             del packets[name]
-    _paintable(image, fmt).save(target, fmt.upper(), quality=quality, **packets)
+    _paintable(image, fmt).save(target, fmt.upper(), quality=quality, **packets, **moving)
     return target.getvalue()
+
+
+def format_of(image: Image.Image | Film, fmt: str) -> str:
+    """The format that a file of it has where pictures are of format `fmt`."""
+    return image.format if isinstance(image, Film) else fmt
+
+
+def _moving(film: Film, fmt: str) -> dict[str, Any]:
+    """What PIL is told of the frames after the first, and of how long each is shown, in milliseconds."""
+    further = [_paintable(frame, fmt) for frame in film.frames[1:]]
+    return {"save_all": True, "append_images": further, "duration": round(1000 / film.fps), "loop": 0}
 
 
 def check_format(fmt: str) -> None:

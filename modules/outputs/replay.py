@@ -74,6 +74,8 @@ def request_of(picture: StoredPicture, kept: GenerationRequest | None) -> Genera
         output=OutputParams(save=False),
         own=tuple((key, settings[key]) for key in CARRIED if key in settings),
     )
+    if "film" in recipe:
+        request = replace(request, film=replace(request.film, **recipe["film"]))
     if "words" in recipe and request.hires.enabled:
         hires_words = {"prompt": recipe["words"].get("hires_prompt", "")}
         hires_words["negative"] = recipe["words"].get("hires_negative", "")

@@ -28,7 +28,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from modules.contracts.pictures import NOTHING, StoredPicture
 from modules.contracts.request import OutputParams
 from modules.contracts.result import Picture
-from modules.outputs.metadata import ENDINGS, FILE, LOSSLESS, MEDIA_TYPES, check_format, encode
+from modules.outputs.metadata import ENDINGS, FILE, LOSSLESS, MEDIA_TYPES, check_format, encode, format_of
 from modules.outputs.patterns import Naming, expand
 from modules.outputs.tables import PICTURES, VERSION
 from modules.outputs.thumbnails import Thumbnails
@@ -63,16 +63,17 @@ class DiskPictureStore:
         `own` are settings that hold for this picture in place of everybody's: quality, name, text file.
         Raises `InvalidRequest` or `UnsupportedFeature` for the format, `OSError` when the disk does not take the file.
         """
-        check_format(output.format)
+        fmt = format_of(picture.content, output.format)
+        check_format(fmt)
         settings = {**self._settings.public(), **own}
-        if MEDIA_TYPES[output.format] != LOSSLESS:
+        if MEDIA_TYPES[fmt] != LOSSLESS:
             picture = replace(picture, recipe={**picture.recipe, FILE: {"quality": settings["jpeg_quality"]}})
-        row = self._claim(picture, job_id, owner, output.format, str(settings["samples_filename_pattern"]))
+        row = self._claim(picture, job_id, owner, fmt, str(settings["samples_filename_pattern"]))
         if row.ready:
             return _stored(row)
         recipe = json.loads(row.recipe)  # of an earlier try, perhaps, when settings were others
         quality = recipe.get(FILE, {}).get("quality", settings["jpeg_quality"])
-        data = encode(picture.image, row.format, infotext=picture.infotext, recipe=recipe, quality=quality)
+        data = encode(picture.content, row.format, infotext=picture.infotext, recipe=recipe, quality=quality)
         path = self._path(row)
         if row.created < self._opened:
             _tidy(path)  # an earlier process died while it wrote this very picture

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from modules.contracts.errors import StudioError, UnknownName
 from modules.contracts.jobs import JobHandle, JobQueue
@@ -135,7 +135,7 @@ class Verifier:
     def _as_kept(self, picture: Picture, stored: StoredPicture) -> np.ndarray:
         fmt = next(name for name, kind in MEDIA_TYPES.items() if kind == stored.media_type)
         quality = stored.recipe.get(FILE, {}).get("quality") or self._quality()
-        return pixels(encode(picture.image, fmt, infotext="", recipe={}, quality=quality))
+        return pixels(encode(picture.content, fmt, infotext="", recipe={}, quality=quality))
 
 
 def _cancel(handles: Sequence[JobHandle]) -> None:
@@ -145,13 +145,14 @@ def _cancel(handles: Sequence[JobHandle]) -> None:
 
 
 def pixels(data: bytes) -> np.ndarray:
-    """The picture in an encoded file, int16 of shape (height, width, 3)."""
+    """The picture in an encoded file, int16 of shape (height, width, 3), or of a film (frames, height, width, 3)."""
     with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(image.convert("RGB"), np.int16)
+        frames = [np.asarray(frame.convert("RGB"), np.int16) for frame in ImageSequence.Iterator(image)]
+        return frames[0] if len(frames) == 1 else np.stack(frames)
 
 
 def difference(then: np.ndarray, now: np.ndarray) -> Difference:
-    """How far apart two pictures are; of different sizes, as far as can be."""
+    """How far apart two pictures or films are; of different sizes or lengths, as far as can be."""
     if then.shape != now.shape:
         return Difference(255, 255.0)
     off = np.abs(then - now)

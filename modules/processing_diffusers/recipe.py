@@ -38,7 +38,9 @@ def write_recipe(
     notes: tuple[str, ...],
 ) -> Recipe:
     """The recipe of one picture. Given pictures and masks are described by size only; their bytes stay out."""
+    film = {} if plan.film is None else {"film": {"frames": plan.film.frames, "fps": plan.film.fps}}
     return {
+        **film,
         "format": FORMAT,
         "versions": {"atelier": version, **find_versions()},
         "model": {

@@ -55,6 +55,7 @@ class Handlers:
     )
     """Parameters that another model sets anew."""
     ABILITIES: ClassVar[dict[str, str]] = {
+        **{name: "video" for name in form.NAMES if name.startswith("film.")},
         **{name: "negative_prompt" for name in form.NAMES if name.startswith(("guidance.", "sampling.s_min_uncond"))},
         "attention.pag_scale": "perturbed_attention",
         "attention.seg_scale": "perturbed_attention",

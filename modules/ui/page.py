@@ -158,6 +158,9 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
         with gr.Row():
             inputs("refiner.checkpoint")
             inputs("refiner.switch_at", elem_classes="slid")
+    with gr.Row(elem_classes="film"):
+        for name in ("film.frames", "film.fps", "film.format"):
+            inputs(name)
     _guidance(inputs, parts, facts)
     _tone(inputs)
     _caches(inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import io
 import json
@@ -401,3 +402,19 @@ def test_a_step_cache_has_fields_of_its_own(call, rig, client):
     job = client.post("/api/v1/jobs", json=wanted).json()
     rig.queue.handle(job["id"]).wait(20)
     assert rig.asked.cache == CacheParams("TaylorSeer", order=2)
+
+
+@pytest.mark.parametrize(("form", "format"), [(None, "WEBP"), ("png", "PNG")])
+def test_a_film_comes_back_as_a_file_that_moves(call, rig, form, format):
+    wish = {} if form is None else {"film_format": form}
+    answer = call(prompt="a cat", frames=5, fps=8, **wish)
+    with Image.open(io.BytesIO(base64.b64decode(answer["images"][0]))) as opened:
+        assert (opened.format, opened.n_frames) == (format, 5)
+        assert opened.getexif().get_ifd(0x8769) or opened.info["parameters"]
+    assert (rig.asked.film.frames, rig.asked.film.fps) == (5, 8)
+
+
+@pytest.mark.parametrize("wrong", [{"frames": 0}, {"frames": 5000}, {"fps": 0}, {"film_format": "gif"}])
+def test_a_film_that_cannot_be_is_said(client, wrong):
+    answer = client.post("/sdapi/v1/txt2img", json={"prompt": "a cat", **wrong})
+    assert answer.status_code == 422

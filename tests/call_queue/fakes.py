@@ -11,7 +11,7 @@ from PIL import Image
 from modules.contracts.enlarging import sizes_of
 from modules.contracts.events import ImageReady, Preview, StageStarted, StepDone
 from modules.contracts.pictures import StoredPicture
-from modules.contracts.result import GenerationResult, Picture
+from modules.contracts.result import Film, GenerationResult, Picture
 
 
 class FakeEngine:
@@ -121,7 +121,11 @@ def draw(request, index, recipe):
     text = f"{request.prompt.text}\nSteps: {request.sampling.steps}, Sampler: {request.sampling.sampler}, Seed: {seed}"
     subseed = request.seeds.subseed + index
     recipe = {"seed": seed, **recipe}
-    return Picture(index, image, seed, subseed, request.prompt.text, request.prompt.negative, text, recipe)
+    film = None
+    if (request.film.frames or 1) > 1:
+        frames = tuple(Image.new("RGB", size, (seed % 256, 0, 9 * number)) for number in range(request.film.frames))
+        film, image = Film(frames, request.film.fps or 16, request.film.format), frames[0]
+    return Picture(index, image, seed, subseed, request.prompt.text, request.prompt.negative, text, recipe, film)
 
 
 class MemoryPictures:

@@ -15,10 +15,13 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin, features
 
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
+from modules.contracts.film import FILM_FORMATS
+from modules.contracts.result import Film
 from modules.outputs import metadata
 from modules.outputs.codec import encode as encode_for
 from modules.outputs.metadata import encode, read_metadata
 from modules.outputs.user_comment import UNICODE, decode
+from modules.outputs.verify import pixels
 from tests.outputs.making import INFOTEXT, RECIPE, image, picture
 
 FORMATS = ["png", "jpeg", "webp", *(["avif"] if features.check("avif") else [])]
@@ -254,3 +257,36 @@ def test_a_chosen_name_decides_the_format(tmp_path, name, fmt):
 def test_a_chosen_name_without_a_format_is_refused(tmp_path):
     with pytest.raises(InvalidRequest, match=r"known are \.png, \.jpg"):
         encode_for(picture(), tmp_path / "picture.gif")
+
+
+MOVING = [fmt for fmt in FILM_FORMATS if fmt in FORMATS]
+
+
+def film(fmt, frames=5):
+    return Film(tuple(image(seed=number) for number in range(frames)), 16, fmt)
+
+
+@pytest.mark.parametrize("fmt", MOVING)
+def test_a_film_is_a_file_that_moves_and_says_how_it_was_made(fmt):
+    data = encode(film(fmt), "jpeg", infotext=INFOTEXT, recipe=RECIPE, quality=90)
+    with Image.open(io.BytesIO(data)) as opened:
+        assert (opened.format, opened.size, opened.n_frames) == (fmt.upper(), (48, 32), 5)
+        opened.seek(2)
+        opened.load()
+        assert opened.info["duration"] == 62
+    found = read_metadata(data)
+    assert (found.infotext, found.recipe) == (INFOTEXT, RECIPE)
+
+
+def test_a_film_as_png_keeps_every_pixel_of_every_frame():
+    before = film("png")
+    found = pixels(encode(before, "png", infotext="", recipe={}, quality=1))
+    assert np.array_equal(found, np.stack([np.asarray(frame.convert("RGB")) for frame in before.frames]))
+
+
+def test_a_chosen_name_decides_the_format_of_a_film(tmp_path):
+    drawn = picture(film=film("webp"))
+    with Image.open(io.BytesIO(encode_for(drawn, tmp_path / "a.png"))) as opened:
+        assert (opened.format, opened.n_frames) == ("PNG", 5)
+    with pytest.raises(InvalidRequest, match="cannot hold a film"):
+        encode_for(drawn, tmp_path / "a.jpg")

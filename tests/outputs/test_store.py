@@ -15,6 +15,7 @@ from sqlalchemy import select, update
 
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.request import OutputParams
+from modules.contracts.result import Film
 from modules.outputs import store as store_module
 from modules.outputs.metadata import read_metadata
 from modules.outputs.store import DiskPictureStore
@@ -359,3 +360,14 @@ def test_times_are_those_of_saving(store):
 def test_saved_files_can_be_read_by_others_than_the_owner(store, place):
     store.save(picture(), job_id="j", owner="me", output=PNG)
     assert files(place)[0].stat().st_mode & 0o777 == 0o644
+
+
+def test_a_film_is_kept_as_the_file_that_it_asked_for(store):
+    frames = tuple(image(seed=number) for number in range(3))
+    drawn = picture(image=frames[0], film=Film(frames, 8, "webp"))
+    row = store.save(drawn, job_id="film", owner="ann", output=OutputParams(format="png"))
+    assert (row.media_type, row.name.endswith(".webp"), row.width) == ("image/webp", True, 48)
+    with Image.open(io.BytesIO(store.read(row.id))) as opened:
+        assert opened.n_frames == 3
+    with Image.open(io.BytesIO(store.thumbnail(row.id, 64))) as small:
+        assert getattr(small, "n_frames", 1) == 1

@@ -56,7 +56,7 @@ def family(id: str = "sd15", **facts: Any) -> Family:
         "defaults": {"sampler": "DPM++ 2M", "scheduler": "Karras", "steps": 20, "cfg_scale": 7.0},
         "prediction": "epsilon",
         "capabilities": frozenset(
-            {"negative_prompt", "clip_skip", "hires", "tiling", "control", "inpaint"}
+            {"negative_prompt", "clip_skip", "hires", "tiling", "control", "inpaint", "video"}
             | {"perturbed_attention", "skip_layers", "freeu", "fewer_tokens"}
         ),
     }

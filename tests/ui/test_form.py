@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from modules.contracts.errors import InvalidRequest
+from modules.contracts.film import FilmParams
 from modules.contracts.guidance import GuidanceParams
 from modules.contracts.request import GenerationRequest, HandoverParams, RefinerParams, ToneParams, parameters
 from modules.prompts.book import PromptBook
@@ -57,6 +58,8 @@ def test_values_land_in_the_right_fields():
             regions_detector="Contrast",
             tiles_method="MultiDiffusion",
             tiles_overlap=32,
+            film_frames=17,
+            film_format="png",
             detailer_strength=0.5,
             refiner_checkpoint="big",
             refiner_switch_at=0.7,
@@ -75,6 +78,7 @@ def test_values_land_in_the_right_fields():
     assert request.handover == HandoverParams("DDIM", steps=20)
     assert request.refiner == RefinerParams("big", 0.7)
     assert (request.tone, request.reach.clamp) == (ToneParams(brightness=0.2, tint="#ff8000"), True)
+    assert request.film == FilmParams(17, None, "png")
     assert (request.tiles.method, request.tiles.overlap, request.tiles.width) == ("MultiDiffusion", 32, None)
     assert (request.regions.detector, request.detailer.strength, request.detailer.steps) == ("Contrast", 0.5, None)
     assert (request.hires.enabled, request.hires.scale, request.model.checkpoint) == (True, 1.5, "big")
