@@ -9,6 +9,7 @@ import contextlib
 import threading
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 
 from modules.accounts.relay import Relay
 from modules.contracts.accounts import Gate, Wish
@@ -171,12 +172,23 @@ class MeteredQueue(Relay):
     def _wish(self, request: GenerationRequest) -> Wish:
         if request.enlarge is not None:
             return Wish(work_of(request), pictures_of(request), largest_of(request), 1, ())
+        request = self._filmed(request)
         name, native = self._model(request.model.checkpoint)
         hires, steps, models = request.hires, request.steps, [name]
         if hires.enabled:
             steps = max(steps, hires.steps)
             models += [self._model(hires.checkpoint)[0]] if hires.checkpoint else []
         return Wish(work_of(request, native), pictures_of(request), largest_of(request, native), steps, tuple(models))
+
+    def _filmed(self, request: GenerationRequest) -> GenerationRequest:
+        """The request with as many frames as its model draws: its own number where none is said, none where it draws
+        pictures."""
+        try:
+            family = self._catalog.family(str(self._catalog.find_model(request.model.checkpoint).family))
+        except (StudioError, KeyError):
+            return request  # the engine says what is wrong with the model
+        own = family.defaults.get("frames") if request.film.frames is None else request.film.frames
+        return replace(request, film=replace(request.film, frames=own if family.frame_factor else None))
 
     def _model(self, wanted: str | None) -> tuple[str, int]:
         """The name of a checkpoint in the catalogue, and how many pixels it draws when it is left to it."""

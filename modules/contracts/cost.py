@@ -13,6 +13,8 @@ from modules.contracts.work_beside import networks_share, regions_of, rows_besid
 _AND = re.compile(r"\bAND\b")
 NATIVE_PIXELS = 512 * 512
 """Taken for a request that leaves the size to a model of which nothing is known."""
+FRAMES_JOINED = 4
+"""Frames of a film that are taken to be drawn as one; some models join more."""
 
 
 def model_of(request: GenerationRequest) -> str:
@@ -76,7 +78,8 @@ def work_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> float:
     Two rows of a model call count as one, so that a picture of plain guidance has its own size; what ControlNets,
     references, image prompts, networks and a style add to a call counts in rows as well (`rows_beside`). Making
     pictures larger counts as one step at the size that comes out, for each upscaler. A detail counts with the regions
-    that may be expected (`regions_of`), which neither ControlNets nor references see.
+    that may be expected (`regions_of`), which neither ControlNets nor references see. A film counts as one picture for
+    its first frame and one for each four that follow, as far as the request says how long it is.
     """
     if request.enlarge is not None:
         made = sum(size.whole[0] * size.whole[1] for size in sizes_of(request.enlarge))
@@ -97,7 +100,13 @@ def work_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> float:
             larger * (hires.steps or request.steps) * (bound + free + rows_beside(request, bound, free, hires=True))
         )
     total += sum(_detail_work(request, detail, native) for detail in request.details) * (bound + free)
-    return total / 2 * pictures_of(request) / 1e6
+    return total / 2 * pictures_of(request) * latent_frames_of(request) / 1e6
+
+
+def latent_frames_of(request: GenerationRequest) -> int:
+    """How many pictures' work a film is; 1 where nothing is said of frames."""
+    frames = request.film.frames
+    return 1 if frames is None else 1 - (1 - frames) // FRAMES_JOINED
 
 
 def _detail_work(request: GenerationRequest, detail: Detail, native: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -17,18 +18,23 @@ from modules.contracts.accounts import Tier
 from modules.contracts.enlarging import EnlargeParams
 from modules.contracts.errors import InvalidRequest, OverLimit, StudioError, UnknownModel
 from modules.contracts.jobs import JobTerms
-from modules.contracts.request import CanvasParams, GenerationRequest, PromptParams, SamplingParams
+from modules.contracts.request import CanvasParams, FilmParams, GenerationRequest, PromptParams, SamplingParams
 from modules.support.bus import EventBus
 from tests.call_queue.fakes import FakeEngine, MemoryPictures
 
 
 class Catalog:
-    """One model of 100 by 100."""
+    """One model of 100 by 100, of pictures or of films."""
+
+    factor = 0
 
     def find_model(self, name):
         if name not in (None, "pocket"):
             raise UnknownModel("no such model")
-        return SimpleNamespace(name="pocket", native_size=100)
+        return SimpleNamespace(name="pocket", native_size=100, family="any")
+
+    def family(self, name):
+        return SimpleNamespace(defaults={"frames": 81} if self.factor else {}, frame_factor=self.factor)
 
 
 def wish(steps=10, size=1, count=1, width=1000, text="a fox"):
@@ -164,3 +170,17 @@ def test_charges_left_by_a_dead_process_are_settled_by_what_became_of_the_job(me
     assert metered.settle_old() == 1
     assert accounts.gate.open_charges() == ["waiting"]
     assert accounts.allowance("bob").used_today == pytest.approx(20)
+
+
+def test_a_film_is_charged_for_its_frames(accounts, database, engine):
+    """As many as the model draws: its own number where none is said, and none where it draws pictures."""
+    bus, catalog = EventBus(), Catalog()
+    queue = MeteredQueue(
+        CallQueue(lambda: engine, JobStore(database), bus, MemoryPictures()), accounts.gate, catalog, bus
+    )
+    still = queue._wish(wish()).credits
+    film = replace(wish(), film=FilmParams(frames=9))
+    assert queue._wish(film).credits == pytest.approx(still)
+    catalog.factor = 4
+    assert queue._wish(film).credits == pytest.approx(3 * still)
+    assert queue._wish(wish()).credits == pytest.approx(21 * still)

@@ -22,6 +22,7 @@ from modules.call_queue.store import JobStore
 from modules.contracts.cost import NATIVE_PIXELS, work_of
 from modules.contracts.request import (
     CanvasParams,
+    FilmParams,
     GenerationRequest,
     HiresParams,
     ImageParams,
@@ -50,6 +51,8 @@ def test_work_is_megapixels_times_steps_times_pictures():
     assert work_of(replace(wish(), hires=replace(larger, denoising_strength=0.0))) == pytest.approx(10)
     assert work_of(wish(width=None), native=2_000_000) == pytest.approx(20)
     assert work_of(replace(wish(), prompt=PromptParams("a AND b :0.5 AND c"))) == pytest.approx(20)
+    assert work_of(replace(wish(), film=FilmParams(frames=81))) == pytest.approx(210)
+    assert work_of(replace(wish(), film=FilmParams(frames=1))) == pytest.approx(10)
     assert work_of(wish(width=None)) == pytest.approx(NATIVE_PIXELS * 10 / 1e6)
 
 
