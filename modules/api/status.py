@@ -172,5 +172,5 @@ def _error(record: JobRecord) -> ErrorRow:
 
 
 def _samples(targets: dict[str, Any]) -> float | None:
-    row = targets.get("unet") or targets.get("transformer")
+    row = targets.get("unet") or targets.get("transformer") or targets.get("prior")
     return None if row is None else row["mean_samples"]

@@ -22,7 +22,7 @@ class Family:
     pipelines: Mapping[str, str]
     """Diffusers pipeline class per mode: `txt2img`, `img2img`, `inpaint`."""
     denoiser: str
-    """Component name of the denoiser: `unet` or `transformer`."""
+    """Component name of the denoiser: `unet`, `transformer` or `prior`."""
     text_encoders: tuple[str, ...]
     latent_channels: int
     latent_factor: int
@@ -40,6 +40,8 @@ class Family:
     """The denoiser takes the latents of the picture it is to change as extra channels, beside those it draws."""
     seen_tokens: bool = False
     """The denoiser takes the picture it is to change as further tokens behind those it draws."""
+    decoder: str = ""
+    """Component name of a second denoiser, which draws the autoencoder's latents from what the first one drew."""
     unshifted: bool = False
     """Latents are scaled alone, also where the config of the autoencoder has a shift for another family's."""
     frame_factor: int = 0

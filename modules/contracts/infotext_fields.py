@@ -162,6 +162,8 @@ def _takes_part(item: Declared, plan: GenerationPlan) -> bool:
     group, name = item.path[0], item.path[-1]
     if group == "hires":
         return plan.hires is not None
+    if name == "decoder_steps":
+        return bool(plan.family.decoder)
     if group == "image":
         return plan.mode != "txt2img"
     if group == "inpaint":

@@ -285,6 +285,7 @@ class GenerationPlan:
         """Denoiser steps over all batches and passes, for progress."""
         per_batch = self.first.steps + (self.hires.steps if self.hires else 0)
         per_batch += sum(detail.paint.steps for detail in self.details)
+        per_batch += self.request.refiner.decoder_steps if self.family.decoder else 0
         return per_batch * len(self.batches)
 
 

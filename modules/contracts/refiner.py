@@ -14,7 +14,8 @@ REFINED_PASSES = ("second pass", "first pass", "both passes")
 
 @dataclass(frozen=True, slots=True)
 class RefinerParams:
-    """A second model that takes over in mid-run. As declared none does. Meaning and names are A1111's."""
+    """A second model that takes over in mid-run. As declared none does. Meaning and names are A1111's, but for the
+    steps of a second stage that a model has of its own."""
 
     checkpoint: str | None = param(
         None,
@@ -49,6 +50,16 @@ class RefinerParams:
         choices=REFINED_PASSES,
         override="hires_fix_refiner_pass",
         infotext="Hires refiner",
+    )
+    decoder_steps: int = param(
+        10,
+        "Decoder steps",
+        help="Steps of the second denoiser of a model that draws in two stages.",
+        minimum=1,
+        maximum=100,
+        step=1,
+        legacy="decoder_steps",
+        infotext="Decoder steps",
     )
 
     @property

@@ -79,7 +79,7 @@ class ModelBytes:
 
     @classmethod
     def of(cls, components: Mapping[str, Any]) -> ModelBytes:
-        """Measure loaded components by their names (`unet` or `transformer`, `text_encoder…`, `vae`)."""
+        """Measure loaded components by their names (`unet`, `transformer`, `text_encoder…`, `vae` and so on)."""
         sizes, layer = {"denoiser": 0, "text_encoder": 0, "vae": 0}, 0
         for name, module in components.items():
             group = group_of(name)
@@ -128,7 +128,7 @@ def group_of(name: str) -> str | None:
     Behind an `@` the name may say whose component it is, where those of two models are together.
     """
     name = name.partition("@")[0]
-    if name in ("unet", "transformer"):
+    if name in ("unet", "transformer", "prior", "decoder"):
         return "denoiser"
     if name.startswith("text_encoder"):
         return "text_encoder"
@@ -176,7 +176,9 @@ def _denoise(cells: int, rows: int, sliced: bool, facts: ModelFacts, more: int) 
 def facts_of(components: Mapping[str, Any], facts: ModelFacts | None = None) -> ModelFacts:
     """`facts` with what the configs of loaded components say; the rest stays as given."""
     facts = facts or ModelFacts()
-    denoiser = next((module for name, module in components.items() if group_of(name) == "denoiser"), None)
+    denoisers = {name: module for name, module in components.items() if group_of(name) == "denoiser"}
+    # Of two the one that draws the autoencoder's latents, which are by far the larger.
+    denoiser = denoisers.get("decoder") or next(iter(denoisers.values()), None)
     if denoiser is not None:
         width, heads, cells = _denoiser_shape(denoiser.config, facts.heads)
         facts = replace(facts, bytes=_value_bytes(denoiser), width=width, heads=heads, cells_per_token=cells)
@@ -192,7 +194,7 @@ def _denoiser_shape(config: Any, heads: int) -> tuple[int, int, int]:
     """Width, heads and latent cells per token."""
     channels = getattr(config, "block_out_channels", None)
     if channels:
-        return int(channels[0]), heads, 1
+        return int(channels[0]), heads, int(getattr(config, "patch_size", None) or 1) ** 2
     if getattr(config, "dim", None):
         # Z-Image names its width; its patches are all of one size, by which their list begins.
         return int(config.dim), int(config.n_heads), int(config.all_patch_size[0]) ** 2

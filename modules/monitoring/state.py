@@ -21,7 +21,7 @@ SIZES = (1, 2, 4, 8, 16, 32, 64)
 PARTS = frozenset(
     {
         "unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3", "vae_encode", "vae_decode",
-        "preview", "text_norm", "upscale",
+        "preview", "text_norm", "upscale", "prior", "decoder",
     }
 )  # fmt: skip
 """Parts of models that are named; a pipeline's other parts are counted together."""

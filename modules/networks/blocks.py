@@ -58,7 +58,7 @@ class Blocks:
 
     def __init__(self, denoiser: Any) -> None:
         config = denoiser.config
-        self._unet = hasattr(denoiser, "down_blocks")
+        self._unet = hasattr(denoiser, "mid_block")
         levels = len(config["block_out_channels"]) if self._unet else 0
         given = config.get("layers_per_block", 2) if self._unet else 0
         self._layers = [given] * levels if isinstance(given, int) else list(given)

@@ -63,7 +63,7 @@ class LayerIndex:
         self._names = {part: dict(_names_of(module)) for part, module in parts.items()}
         denoising = parts[denoiser]
         known = self._names[denoiser]
-        if hasattr(denoising, "down_blocks"):
+        if hasattr(denoising, "mid_block"):
             paths = [place.path for places in known.values() for place in places]
             for name, path in original_names(paths, denoising.config):
                 known.setdefault(name, (Place("", path),))

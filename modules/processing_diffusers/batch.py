@@ -30,6 +30,7 @@ from modules.processing_diffusers.stages.enlarge import enlarge
 from modules.processing_diffusers.stages.finish import finish_picture
 from modules.processing_diffusers.stages.refer import prepare_references
 from modules.processing_diffusers.stages.steer import prepare_steering
+from modules.processing_diffusers.stages.unfold import unfold
 from modules.processing_diffusers.workbench import set_up_pipeline
 
 
@@ -84,7 +85,9 @@ def _draw_first(job: Job, pictures: Sequence[PicturePlan], material: Material | 
     with run.stage("denoise"):
         if beginning is None:
             beginning = begin_from_nothing(job, pictures, plan.first)
-        return denoise(job, plan.first, conditioning, replace(beginning, steering=steering, referring=referring))
+        start = replace(beginning, steering=steering, referring=referring)
+        latents = denoise(job, plan.first, conditioning, start)
+        return unfold(job, plan.first, conditioning, start, latents)
 
 
 def _draw_hires(

@@ -80,6 +80,11 @@ class Conductor:
         self.count = 0
         self._adapter, self._roles, self._most = adapter, tuple(roles), max(most, 1)
 
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The prompts of each picture."""
+        return self._roles
+
     def only(self, place: int) -> Conductor:
         """A conductor for one picture of the batch, at the first call."""
         return Conductor(self._adapter, self._roles[place : place + 1], self._most)

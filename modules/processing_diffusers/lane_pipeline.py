@@ -17,9 +17,12 @@ from typing import Any
 import diffusers
 import torch
 
+from modules.processing_diffusers.first_stage import FirstStage
 from modules.processing_diffusers.tail import names_of_arguments
 from modules.prompts.spellings import Spellings
 
+OWN: dict[str, type[Any]] = {"FirstStage": FirstStage}
+"""Pipelines that are not those of diffusers."""
 _SWITCHES = {"requires_safety_checker": False, "add_watermarker": False}
 
 
@@ -50,8 +53,8 @@ class LaneMixin:
 
 @functools.cache
 def lane_class(name: str) -> type[Any]:
-    """The diffusers class of that name with `LaneMixin` in front. `AttributeError` when diffusers has none."""
-    plain = getattr(diffusers, name)
+    """The class of that name, our own or that of diffusers, with `LaneMixin` in front. `AttributeError` for others."""
+    plain = OWN.get(name) or getattr(diffusers, name)
     return type(f"Lane{name}", (LaneMixin, plain), {"__init__": plain.__init__})
 
 

@@ -54,6 +54,11 @@ class DrawingModel:
         text = "encoder_hidden_states" if self.adapter.repeats else ""
         plain = target_of(parts[self.family.denoiser], self.family.denoiser, stepped=True, repeated=text)
         self.denoiser: Target = replace(plain, function=functools.partial(self.adapter.run, plain.module))
+        self.decoder: Target | None = None
+        """The second denoiser of a family with two."""
+        if self.family.decoder:
+            last = target_of(parts[self.family.decoder], self.family.decoder, stepped=True)
+            self.decoder = replace(last, function=functools.partial(self.adapter.unfold, last.module))
         self.text_encoders: dict[str, Target] = {
             name: self._reader(target_of(parts[name], name))
             for name in self.family.text_encoders

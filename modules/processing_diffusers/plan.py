@@ -196,6 +196,8 @@ def check_inside(request: GenerationRequest, family: Family, notes: list[str]) -
     for name, (wished, word) in wishes.items():
         if wished and word not in can:
             notes.append(f"{family.label} has nothing for {name}; it was left out.")
+    if family.decoder and (request.tone.acts or request.reach.acts):
+        notes.append(f"What {family.label} draws first has no colours to correct; they were left as they are.")
     method = request.cache.method
     if method in ABILITIES and ABILITIES[method] not in can:
         notes.append(f"{family.label} has nothing for {method}; every step was computed in full.")

@@ -114,6 +114,10 @@ def _other_kind(shapes: Shapes) -> str | None:
         return "it is a LoRA, not a checkpoint"
     if any("input_hint_block" in name or "controlnet_cond_embedding" in name for name in shapes):
         return "it is a ControlNet, not a checkpoint"
+    if any(name.endswith("effnet_mapper.0.weight") for name in shapes):
+        return "it is the second stage of Stable Cascade, which is used with the file of stage C beside it"
+    if {"vquantizer.codebook.weight", "out_block.0.weight"} <= set(shapes):
+        return "it is the autoencoder of Stable Cascade, which is used with the file of stage C beside it"
     if {"decoder.conv_in.weight", "encoder.conv_in.weight"} <= set(shapes):
         return "it is a VAE, not a checkpoint; put it into models/vae"
     if any(name in shapes for name in ("emb_params", "clip_l", "string_to_param")) and len(shapes) < 8:

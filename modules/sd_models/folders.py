@@ -11,6 +11,7 @@ from modules.contracts.errors import BrokenModel
 from modules.sd_models.detect import Broken, Outcome, Recognised, Unknown, denoiser_facts
 from modules.sd_models.families import Rule
 from modules.sd_models.header import INDEX, PICKLE_ADVICE, SIDECAR, Header, read_header, read_index, read_json
+from modules.sd_models.scan import stage_beside
 from modules.support.latent_shape import channels_of, factor_of
 
 STEMS = ("diffusion_pytorch_model", "model")
@@ -20,9 +21,13 @@ DEFAULTS = "defaults.json"
 """A file of ours that may stand beside the index: `sampler`, `scheduler`, `steps`, `cfg_scale` to draw with."""
 MAX_CELLS = 1024
 """Largest native size that is believed, in latent cells."""
-DENOISERS = ("unet", "transformer")
+DENOISERS = ("unet", "transformer", "prior")
 SECOND = "transformer_2"
 """A further denoiser that takes over in the middle, as in Wan 2.2 A14B."""
+CALLED = {"vqgan": "vae", "prior_prior": "prior"}
+"""What pipelines of several stages call parts that have other names here."""
+FIRST_STAGE = "prior_"
+"""What such a pipeline puts before its copies of the readers, which are the same ones once more."""
 PICKLED = ("diffusion_pytorch_model.bin", "pytorch_model.bin", "diffusion_pytorch_model.fp16.bin")
 
 
@@ -34,6 +39,8 @@ class Part:
     library: str
     kind: str
     """The class that the index names. It is looked up in a table, never imported by this name."""
+    path: Path
+    """Its folder."""
 
 
 def read_parts(folder: Path) -> tuple[str, dict[str, Part], dict[str, Any]]:
@@ -52,10 +59,15 @@ def read_parts(folder: Path) -> tuple[str, dict[str, Part], dict[str, Any]]:
         elif len(value) == 2 and all(isinstance(item, str) for item in value):
             if not name.isidentifier():
                 raise BrokenModel(f"{folder.name}/{INDEX} names a component {name!r}, which is no plain name.")
-            parts[name] = Part(name, value[0], value[1])
+            own = CALLED.get(name, name)
+            if not own.startswith(FIRST_STAGE):
+                parts[own] = Part(own, value[0], value[1], folder / name)
+    beside = stage_beside(folder)
+    if "decoder" in parts and "prior" not in parts and beside is not None:
+        parts["prior"] = Part("prior", parts["decoder"].library, parts["decoder"].kind, beside / "prior")
     for part in parts.values():
-        if not (folder / part.name).is_dir() and part.name not in ("safety_checker", "feature_extractor"):
-            raise BrokenModel(f"{folder.name} lacks the folder {part.name} that its {INDEX} names.")
+        if not part.path.is_dir() and part.name not in ("safety_checker", "feature_extractor"):
+            raise BrokenModel(f"{folder.name} lacks the folder {part.path.name} that its {INDEX} names.")
     return str(index.get("_class_name", "")), parts, options
 
 
@@ -102,13 +114,19 @@ def inspect_folder(folder: Path, rules: Sequence[Rule]) -> Outcome:
 def _inspect(folder: Path, rules: Sequence[Rule]) -> Outcome:
     pipeline, parts, _ = read_parts(folder)
     name = next((name for name in DENOISERS if name in parts), None)
+    if name is None and "decoder" in parts:
+        return Broken(
+            f"{folder.name} is a last stage; put the folder of its first one beside it as {folder.name}-prior."
+        )
     if name is None:
         return Unknown(f"{folder.name} is a {pipeline or 'folder'} without unet or transformer.")
     if SECOND in parts:
         return Unknown(
             f"{folder.name} ({pipeline}) has two denoisers, one for each half of the way; models of one can be drawn."
         )
-    header = read_weights(folder / name)
+    if name == "prior" and "decoder" not in parts:
+        return Unknown(f"{folder.name} is a first stage alone; it is used with the folder of the last one beside it.")
+    header = read_weights(parts[name].path)
     objections: list[str] = []
     for rule in rules:
         if rule.layout == "ldm":
@@ -123,7 +141,7 @@ def _inspect(folder: Path, rules: Sequence[Rule]) -> Outcome:
 def _recognised(
     folder: Path, family: str, denoiser: str, parts: Mapping[str, Part], pipeline: str
 ) -> Recognised | Broken:
-    headers = {name: read_weights(folder / name) for name in parts if holds_weights(name)}
+    headers = {name: read_weights(part.path) for name, part in parts.items() if holds_weights(name)}
     facts: dict[str, Any] = {
         "pipeline": pipeline,
         "dtype": headers[denoiser].dtype,
@@ -131,7 +149,7 @@ def _recognised(
         "files": sum(len(header.files) for header in headers.values()),
         **denoiser_facts(headers[denoiser].shapes),
     }
-    variant = variant_of(find_weights(folder / denoiser))
+    variant = variant_of(find_weights(parts[denoiser].path))
     if variant:
         facts["variant"] = variant
     facts.update(_config_facts(folder, parts))
@@ -146,7 +164,7 @@ def _recognised(
 
 def holds_weights(name: str) -> bool:
     """Whether a component of that name is made of weights that the studio loads."""
-    return name in DENOISERS or name == "vae" or name.startswith("text_encoder")
+    return name in (*DENOISERS, "decoder", "vae") or name.startswith("text_encoder")
 
 
 def _config_facts(folder: Path, parts: Mapping[str, Part]) -> dict[str, Any]:
@@ -154,6 +172,8 @@ def _config_facts(folder: Path, parts: Mapping[str, Part]) -> dict[str, Any]:
     scheduler = folder / "scheduler" / "scheduler_config.json"
     if "scheduler" in parts and scheduler.is_file():
         facts.update(_scheduler_facts(read_json(scheduler)))
+    if "decoder" in parts:
+        return facts  # what the autoencoder says is about latents that the first stage does not draw
     vae = _config(folder, "vae")
     factor = factor_of(vae) or 8
     facts["latent_factor"] = factor

@@ -208,9 +208,9 @@ class Hub:
             name = hub_id.rpartition("/")[2]
             return f"{begin}: {INDEX} is missing; put the model's folder into models/checkpoints/{name}."
         try:
-            for part in read_parts(snapshot)[1]:
-                if holds_weights(part):
-                    find_weights(snapshot / part)
+            for name, part in read_parts(snapshot)[1].items():
+                if holds_weights(name):
+                    find_weights(part.path)
         except BrokenModel as error:
             return f"{begin}: {error.message.rstrip('.')}; put it into {snapshot}."
         return f"{begin}, but it is here already; it needs no download."

@@ -66,7 +66,7 @@ def load_model(
         components, options = load_single_file(entry, family, placement, progress, folders)
     else:
         components, options = load_folder(entry.path, placement, progress)
-    missing = [name for name in (family.denoiser, "vae") if name not in components]
+    missing = [name for name in (family.denoiser, "vae", family.decoder) if name and name not in components]
     if missing:
         raise BrokenModel(f"{entry.name} lacks {' and '.join(missing)}.")
     if family.unshifted:
@@ -94,7 +94,9 @@ def load_folder(
     """All parts of a diffusers folder, and the plain options of its index."""
     _, parts, options = read_parts(folder)
     wanted = {name: part for name, part in parts.items() if name not in SKIPPED}
-    total = sum(total_bytes(read_weights(folder / name).tensors) for name in wanted if holds_weights(name)) or 1
+    total = (
+        sum(total_bytes(read_weights(part.path).tensors) for name, part in wanted.items() if holds_weights(name)) or 1
+    )
     done = 0
     components: dict[str, Any] = {}
     for name, part in wanted.items():
@@ -104,7 +106,7 @@ def load_folder(
             done += count
             progress(min(done / total, 1.0), name)
 
-        components[name] = load_part(folder / name, part, placement, advance)
+        components[name] = load_part(part.path, part, placement, advance)
     return components, options
 
 

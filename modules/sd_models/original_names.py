@@ -142,6 +142,26 @@ def sana(tensors: Tensors) -> Tensors:
     return _translate(tensors, SANA, tensors["x_embedder.proj.weight"].shape[0])
 
 
+def cascade(tensors: Tensors) -> Tensors:
+    """A stage of Stable Cascade from its original naming, or from that of diffusers, in which it stays as it is."""
+    named: Tensors = {}
+    for name, tensor in tensors.items():
+        kind = "weight" if name.endswith("weight") else "bias"
+        if name.endswith(f".attn.in_proj_{kind}"):
+            stem = name.removesuffix(f"attn.in_proj_{kind}")
+            pieces = zip(LETTERS, tensor.chunk(3), strict=True)
+            named.update({f"{stem}to_{letter}.{kind}": piece.clone() for letter, piece in pieces})
+        else:
+            own = name.replace(".attn.out_proj.", ".to_out.0.")
+            named["clip_txt_pooled_mapper." + kind if own == f"clip_mapper.{kind}" else own] = tensor
+    return named
+
+
+def paella(tensors: Tensors) -> Tensors:
+    """Paella's autoencoder from its original naming."""
+    return {name.replace("vquantizer.codebook.", "vquantizer.embedding."): tensor for name, tensor in tensors.items()}
+
+
 def sd3(tensors: Tensors) -> Tensors:
     """SD 3's transformer from its original naming."""
     named = _translate(tensors, SD3, tensors["x_embedder.proj.weight"].shape[0])

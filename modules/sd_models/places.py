@@ -73,6 +73,13 @@ READERS: dict[str, dict[str, Naming]] = {
 }
 """Text encoders that are not CLIP."""
 CLIPS = ("clip", "open_clip")
+MARKS: tuple[tuple[frozenset[str], Naming], ...] = (
+    (frozenset({"decoder.conv1.weight", "decoder.head.0.gamma"}), "wan"),
+    (frozenset({"effnet_mapper.0.weight", "embedding.1.weight"}), "ldm"),
+    (frozenset({"in_block.1.weight", "out_block.0.weight"}), "ldm"),
+)
+"""Weights that no other part has: of an autoencoder for films, of the second stage of Stable Cascade, and of its own
+autoencoder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +95,9 @@ def naming_of(names: Iterable[str]) -> Naming | None:
     known = set(names)
     if "decoder.conv_in.weight" in known:
         return "diffusers" if any(name.startswith("decoder.up_blocks.") for name in known) else "ldm"
-    if {"decoder.conv1.weight", "decoder.head.0.gamma"} <= known:
-        return "wan"
+    found = next((naming for marks, naming in MARKS if marks <= known), None)
+    if found is not None:
+        return found
     if "token_embedding.weight" in known:
         return "open_clip"
     if known & {"visual.patch_embed.proj.weight", "model.visual.patch_embed.proj.weight"}:
@@ -125,7 +133,7 @@ def locate(names: Iterable[str], part: str, family: str) -> Place | None:
     """Where the names have that part of a model of that family."""
     names = tuple(names)
     wanted = readers_of(part, family)
-    for prefix in PREFIXES[part]:
+    for prefix in PREFIXES.get(part, ()):
         below = [name[len(prefix) :] for name in names if name.startswith(prefix)]
         naming = naming_of(below) if below else None
         if naming is not None and (part == "vae" or naming in wanted):

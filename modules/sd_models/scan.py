@@ -135,6 +135,12 @@ def weight_files(path: Path) -> tuple[Path, ...]:
     return tuple(sorted(wanted, key=lambda item: item.relative_to(path).as_posix()))
 
 
+def stage_beside(folder: Path) -> Path | None:
+    """The folder `NAME-prior` beside the folder of a model whose first stage is published by itself; None without."""
+    beside = folder.with_name(f"{folder.name}-prior")
+    return beside if (beside / "prior").is_dir() else None
+
+
 def _parts_of(folder: Path) -> frozenset[str] | None:
     """Names of the parts that a folder's index lists; None where it has none that can be read."""
     try:
@@ -155,6 +161,9 @@ def signature(path: Path) -> tuple[str, int]:
         state = file.stat()
         total += state.st_size
         digest.update(f"{file.name}\0{state.st_size}\0{state.st_mtime_ns}\0".encode("utf-8", "surrogatepass"))
+    stage = stage_beside(path)
+    for file in weight_files(stage) if stage is not None else ():
+        digest.update(f"{file.name}\0{file.stat().st_mtime_ns}\0".encode("utf-8", "surrogatepass"))
     sidecar = path.with_suffix(SIDECAR)
     for file in weight_files(sidecar) if not path.is_dir() and sidecar.is_dir() else ():
         digest.update(f"{file.name}\0{file.stat().st_mtime_ns}\0".encode("utf-8", "surrogatepass"))

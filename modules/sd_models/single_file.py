@@ -14,7 +14,7 @@ import torch
 from modules.contracts.catalog import Family, ModelEntry
 from modules.contracts.errors import BrokenModel
 from modules.contracts.plan import Placement
-from modules.sd_models import dimensions, original_names, part_dimensions, transformer_dimensions
+from modules.sd_models import cascade_dimensions, dimensions, original_names, part_dimensions, transformer_dimensions
 from modules.sd_models.components import (
     build_empty,
     cut_end,
@@ -48,6 +48,9 @@ DIMENSIONS: dict[tuple[str, str], Callable[[Shapes], dict[str, Any]]] = {
     ("SanaTransformer2DModel", "ldm"): transformer_dimensions.sana,
     ("QwenImageTransformer2DModel", "diffusers"): transformer_dimensions.qwen_image,
     ("WanTransformer3DModel", "ldm"): transformer_dimensions.wan,
+    ("StableCascadeUNet", "ldm"): cascade_dimensions.unet,
+    ("StableCascadeUNet", "diffusers"): cascade_dimensions.unet,
+    ("PaellaVQModel", "ldm"): cascade_dimensions.paella,
     ("AutoencoderKL", "ldm"): dimensions.vae,
     ("AutoencoderKL", "diffusers"): dimensions.vae,
     ("AutoencoderKLQwenImage", "wan"): part_dimensions.film_vae,
@@ -82,8 +85,10 @@ TRANSFORMERS: dict[str, Callable[[dict[str, torch.Tensor]], dict[str, torch.Tens
     "AuraFlowTransformer2DModel": original_names.auraflow,
     "SanaTransformer2DModel": original_names.sana,
     "WanTransformer3DModel": original_names.wan,
+    "StableCascadeUNet": original_names.cascade,
+    "PaellaVQModel": original_names.paella,
 }
-"""How a transformer's weights get from the naming of its original code to that of the class."""
+"""How weights get from the naming of their original code to that of the class; UNets and AutoencoderKL have others."""
 UNUSED_LAYERS = {"sd2": 1, "sd2-inpaint": 1}
 """Last layers of the text encoder that files of these families hold and the model never runs."""
 

@@ -14,13 +14,16 @@ from typing import Any
 
 from modules.contracts.errors import BrokenModel
 from modules.sd_models.detect import DENOISER_ROOTS, below
-from modules.sd_models.folders import find_weights, read_weights
+from modules.sd_models.folders import DENOISERS, find_weights, read_weights
 from modules.sd_models.header import SIDECAR, Header, read_header, read_json
 from modules.sd_models.places import locate, naming_of, readers_of
 from modules.support.paths import ROOT
 
 CONFIGS = ROOT / "configs" / "model-configs"
 SHARED = "text-encoders"
+FIRST = "stage_c"
+STAGES = {"decoder": "stage_b", "vae": "stage_a"}
+"""What the files of Stable Cascade are called, which draws by stage C first."""
 LEVELS_UP = 4
 """How far above a file its installation's folder of shared text encoders is looked for."""
 WIDTHS = {
@@ -44,6 +47,7 @@ WIDTHS = {
     "qwen-image": {"text_encoder": 3584},
     "qwen-image-edit": {"text_encoder": 3584},
     "qwen-image-edit-plus": {"text_encoder": 3584},
+    "stable-cascade": {"text_encoder": 1280},
     "sdxl": {"text_encoder": 768, "text_encoder_2": 1280},
 }
 """Widths of the text encoders that files of these families are often shared without."""
@@ -105,12 +109,12 @@ class Sources:
 
     def find(self, part: str) -> Source | None:
         """Where the weights of `part` are; None when nowhere. Raises `BrokenModel` for what is there but broken."""
-        if part in ("unet", "transformer"):
+        if part in DENOISERS:
             return self._denoiser(part)
         place = locate(self._header.tensors, part, self.family)
         if place is not None:
             return Source(self._header, place.prefix, place.naming, self.config_folder(part))
-        return self._beside(part) or self._among_shared(part)
+        return self._beside(part) or self._stage(part) or self._among_shared(part)
 
     def config_folder(self, part: str) -> Path | None:
         """The part's folder beside the file."""
@@ -134,6 +138,7 @@ class Sources:
                 "double_layers.",
                 "blocks.",
                 "layers.0.attention.qkv.",
+                "embedding.1.weight",
             )
         }
         for naming, roots in DENOISER_ROOTS.items():
@@ -154,6 +159,17 @@ class Sources:
             return Source(header, "", naming_of(header.tensors) or "diffusers", folder)
         file = self.sidecar / f"{part}.safetensors"
         return self._bare(read_header(file)) if file.is_file() else None
+
+    def _stage(self, part: str) -> Source | None:
+        """The file of a further stage, which stands beside that of stage C under a name that is otherwise the same, or
+        under its bare one."""
+        letter = STAGES.get(part)
+        if letter is None or FIRST not in self.path.stem:
+            return None
+        names = (self.path.name.replace(FIRST, letter), f"{letter}{self.path.suffix}")
+        files = (self.path.with_name(name) for name in names)
+        file = next((file for file in files if file.is_file()), None)
+        return None if file is None else self._bare(read_header(file))
 
     def _among_shared(self, part: str) -> Source | None:
         width = WIDTHS.get(self.family, {}).get(part)

@@ -79,7 +79,7 @@ def total_bytes(sizes: Mapping[str, Any]) -> int:
 
 def group_of(part: str) -> str:
     """The group of a part, by which placements are given."""
-    if part in ("unet", "transformer"):
+    if part in ("unet", "transformer", "prior", "decoder"):
         return "denoiser"
     return "vae" if part == "vae" else "text_encoder"
 

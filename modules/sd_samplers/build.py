@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import itertools
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +18,8 @@ from modules.support.paths import ROOT
 if TYPE_CHECKING:
     from modules.sd_samplers.scheduler import StudioEulerScheduler, StudioFlowScheduler
 
+COSINE_STEPS = 1000
+"""Training steps by which a model is known that was trained on no steps but on all times between 0 and 1."""
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
@@ -59,6 +63,7 @@ def build_scheduler(
     kind = StudioFlowScheduler if flow else StudioEulerScheduler
     if not flow:
         _check_prediction(config)
+        config = _with_betas(config)
     if flow and "flow_shift" in config:  # what schedulers for other models call the shift
         config = {"shift": config["flow_shift"], **config}
     scheduler = kind(**_known(kind, config))
@@ -78,6 +83,26 @@ def _amounts(row: SamplerRow, plan: SamplerPlan) -> Any:
         s_tmax=plan.s_tmax or float("inf"),
         s_noise=plan.s_noise if "s_noise" in takes else 1.0,
     )
+
+
+def _with_betas(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config with a table of betas, where it says by other words how noise grows: Würstchen's cosine.
+
+    Entry i is the noise at (i + 1) / `COSINE_STEPS` of the way. Pernias et al., Würstchen (arXiv:2306.00637); the share
+    of signal is kept from 0.0001 to 0.9999 as its authors do.
+    """
+    if not {"s", "scaler"} <= set(config):
+        return config
+    s, scaler = float(config["s"]), float(config["scaler"])
+    times = [(place + 1) / COSINE_STEPS for place in range(COSINE_STEPS)]
+    if scaler > 1:
+        times = [1 - (1 - time) ** scaler for time in times]
+    elif scaler < 1:
+        times = [time**scaler for time in times]
+    whole = math.cos(s / (1 + s) * math.pi / 2) ** 2
+    signal = [min(max(math.cos((time + s) / (1 + s) * math.pi / 2) ** 2 / whole, 0.0001), 0.9999) for time in times]
+    betas = [1 - now / before for before, now in itertools.pairwise([1.0, *signal])]
+    return {"num_train_timesteps": COSINE_STEPS, "trained_betas": betas}
 
 
 def _check_prediction(config: Mapping[str, Any]) -> None:

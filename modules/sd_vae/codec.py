@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from modules.support.latent_shape import channels_of, is_for_films, joined_of
+from modules.support.latent_shape import channels_of, is_bright, is_for_films, joined_of
 
 FILM = 5
 """Axes of a batch of films."""
@@ -35,6 +35,8 @@ def call_decoder(vae: Any, tensor: Any) -> Any:
     joined = joined_of(vae.config)
     if joined > 1:
         tensor = pixel_shuffle(tensor, joined)
+    if is_bright(vae.config):
+        return vae.decode(tensor, return_dict=False)[0] * 2 - 1
     if not is_for_films(vae.config):
         return vae.decode(tensor, return_dict=False)[0]
     if tensor.ndim == FILM:
@@ -46,6 +48,8 @@ def call_encoder(vae: Any, tensor: Any) -> Any:
     """What the encoder says of pictures (N, 3, H, W), or films (N, 3, T, H, W): mean and log-variance, or latents."""
     from torch.nn.functional import pixel_unshuffle
 
+    if is_bright(vae.config):
+        return vae.encode(tensor / 2 + 0.5, return_dict=False)[0]
     films = is_for_films(vae.config) and tensor.ndim != FILM
     encoded = vae.encode(tensor.unsqueeze(2) if films else tensor, return_dict=False)[0]
     said = getattr(encoded, "parameters", encoded)
@@ -85,6 +89,8 @@ def _numbers(vae: Any, like: Any) -> tuple[Any, Any, Any]:
             one.to(like.device, like.dtype).view(_along(like)) for one in (evened.running_mean, evened.running_var)
         )
         return mean, 1.0, (power + vae.config.batch_norm_eps) ** 0.5
+    if is_bright(vae.config):
+        return 0.0, 1.0, float(vae.config.scale_factor)
     scale = float(getattr(vae.config, "scaling_factor", 1.0) or 1.0)
     mean = getattr(vae.config, "latents_mean", None)
     spread = getattr(vae.config, "latents_std", None)

@@ -28,6 +28,9 @@ def factor_of(config: Any) -> int | None:
         levels = said(config, name)
         if isinstance(levels, list | tuple) and 0 < len(levels) < MOST_LEVELS:
             return int(2 ** (len(levels) - 1)) * joined_of(config)
+    folded, levels = said(config, "up_down_scale_factor"), said(config, "levels")
+    if isinstance(folded, int) and isinstance(levels, int) and 0 < levels < MOST_LEVELS:
+        return folded * int(2 ** (levels - 1))
     return None
 
 
@@ -46,8 +49,16 @@ def width_of(config: Any) -> int | None:
         levels = said(config, name)
         if levels:
             return int(levels[0])
+    widest, levels = said(config, "embed_dim"), said(config, "levels")
+    if isinstance(widest, int) and isinstance(levels, int):
+        return widest // int(2 ** (levels - 1))
     base = said(config, "base_dim")
     return base if isinstance(base, int) else None
+
+
+def is_bright(config: Any) -> bool:
+    """Whether the autoencoder's pictures are of numbers from 0 to 1, as Paella's are, and not from -1 to 1."""
+    return said(config, "up_down_scale_factor") is not None
 
 
 def is_for_films(config: Any) -> bool:

@@ -20,6 +20,7 @@ ELEM_IDS: dict[str, str] = {
     "canvas.height": "txt2img_height",
     "sampling.steps": "txt2img_steps",
     "sampling.cfg_scale": "txt2img_cfg_scale",
+    "refiner.decoder_steps": "txt2img_decoder_steps",
     "sampling.sampler": "txt2img_sampling",
     "sampling.scheduler": "txt2img_scheduler",
     "seeds.seed": "txt2img_seed",

@@ -66,6 +66,7 @@ class Handlers:
         **{name: "inpaint" for name in form.NAMES if name.startswith(("regions.", "detailer."))},
         "prompt.negative": "negative_prompt",
         "prompt.clip_skip": "clip_skip",
+        "refiner.decoder_steps": "decoder_steps",
         "canvas.tiling": "tiling",
     }
     """Parameters that are only there when the model's family has the ability."""

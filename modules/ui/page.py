@@ -133,6 +133,7 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
     with gr.Row():
         inputs("sampling.steps", elem_classes="slid")
         inputs("sampling.cfg_scale", elem_classes="slid")
+        inputs("refiner.decoder_steps", elem_classes="slid")
     with gr.Row():
         inputs("sampling.sampler")
         inputs("sampling.scheduler")

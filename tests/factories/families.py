@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from tests.factories import flow_models, flux2, hunyuan, kandinsky, kolors, models, qwen, transformers, video
+from tests.factories import cascade, flow_models, flux2, hunyuan, kandinsky, kolors, models, qwen, transformers, video
 
 BUILDERS: Mapping[str, Callable[[Path], Path]] = MappingProxyType(
     {
@@ -34,6 +34,7 @@ BUILDERS: Mapping[str, Callable[[Path], Path]] = MappingProxyType(
         "flux2": flux2.tiny_flux2,
         "flux2-klein": flux2.tiny_flux2_klein,
         "kandinsky5": kandinsky.tiny_kandinsky5,
+        "stable-cascade": cascade.tiny_cascade,
         "auraflow": flow_models.tiny_auraflow,
         "sana": flow_models.tiny_sana,
         "qwen-image": qwen.tiny_qwen_image,

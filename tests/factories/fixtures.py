@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.factories import flow_models, flux2, hunyuan, kandinsky, kolors, models, qwen, transformers, video
+from tests.factories import cascade, flow_models, flux2, hunyuan, kandinsky, kolors, models, qwen, transformers, video
 from tests.factories.single_files import single_file
 
 
@@ -242,3 +242,15 @@ def tiny_hunyuandit_folder(tiny_models) -> Path:
 def tiny_hunyuandit_file(tiny_models, tiny_hunyuandit_folder) -> Path:
     """HunyuanDiT's transformer as a single file; its sidecar folder holds VAE and text encoders."""
     return single_file(tiny_hunyuandit_folder, tiny_models / "tiny-hunyuan-dit-file.safetensors", "hunyuan-dit")
+
+
+@pytest.fixture(scope="session")
+def tiny_cascade_folder(tiny_models) -> Path:
+    """Stable Cascade as one diffusers folder of both stages."""
+    return cascade.tiny_cascade(tiny_models / "tiny-cascade")
+
+
+@pytest.fixture(scope="session")
+def tiny_cascade_file(tiny_models, tiny_cascade_folder) -> Path:
+    """Stable Cascade as the file of stage C, with those of B and A beside it; its sidecar folder holds the reader."""
+    return cascade.as_files(tiny_cascade_folder, tiny_models / "tiny-cascade-files")

@@ -151,6 +151,18 @@ KANDINSKY5 = {
     "visual_transformer_blocks.0.cross_attention.key_norm.weight": (128,),
     "out_layer.out_layer.weight": (64, 2560),
 }
+CASCADE = {
+    "embedding.1.weight": (2048, 16, 1, 1),
+    "clip_txt_mapper.weight": (2048, 1280),
+    "clip_txt_pooled_mapper.weight": (8192, 1280),
+    "clip_img_mapper.weight": (8192, 768),
+    "down_blocks.0.0.depthwise.weight": (2048, 1, 3, 3),
+    "down_blocks.0.2.attention.attn.in_proj_weight": (6144, 2048),
+}
+CASCADE_DIFFUSERS = {
+    **{name: shape for name, shape in CASCADE.items() if "in_proj" not in name},
+    "down_blocks.0.2.attention.to_q.weight": (2048, 2048),
+}
 KOLORS_DIFFUSERS = {
     "conv_in.weight": (320, 4, 3, 3),
     "encoder_hid_proj.weight": (2048, 4096),

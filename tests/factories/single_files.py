@@ -149,7 +149,31 @@ def _kolors(source: Path) -> dict[str, Any]:
     return weights_of(source / "unet")
 
 
+def _cascade(source: Path) -> dict[str, Any]:
+    """The first stage alone."""
+    return cascade_keys(weights_of(source / "prior_prior"))
+
+
+def cascade_keys(weights: dict[str, Any]) -> dict[str, Any]:
+    """A stage of Stable Cascade as its authors name it: queries, keys and values in one tensor."""
+    import torch
+
+    named: dict[str, Any] = {}
+    for name, value in weights.items():
+        kind = name.rpartition(".")[2]
+        if ".to_q." in name:
+            three = [weights[name.replace(".to_q.", f".to_{letter}.")] for letter in "qkv"]
+            named[name.replace(f".to_q.{kind}", f".attn.in_proj_{kind}")] = torch.cat(three)
+        elif ".to_k." not in name and ".to_v." not in name:
+            named[name.replace(".to_out.0.", ".attn.out_proj.")] = value
+    if "effnet_mapper.0.weight" in named:
+        for kind in ("weight", "bias"):
+            named[f"clip_mapper.{kind}"] = named.pop(f"clip_txt_pooled_mapper.{kind}")
+    return named
+
+
 WRITERS = {
+    "stable-cascade": _cascade,
     "sd15": _sd15,
     "sd2": _sd2,
     "sdxl": _sdxl,
@@ -170,6 +194,7 @@ WRITERS = {
     "qwen-image": _qwen_image,
 }
 BESIDE = {
+    "stable-cascade": ("text_encoder",),
     "flux": ("vae", "text_encoder", "text_encoder_2"),
     "chroma": ("vae", "text_encoder"),
     "pixart": ("vae", "text_encoder"),

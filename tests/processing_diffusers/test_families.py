@@ -34,7 +34,7 @@ from tests.processing_diffusers.conftest import (
     speckled,
 )
 
-DENOISERS = {"unet", "transformer"}
+DENOISERS = {"unet", "transformer", "prior"}
 FAMILIES = {family.id: family for family in load_families(ROOT / "configs" / "families.json")}
 TESTED_BY = {
     "txt2img": "test_families.py",
@@ -59,6 +59,7 @@ TESTED_BY = {
     "control": "test_control.py",
     "references": "test_references.py",
     "video": "test_films.py",
+    "decoder_steps": "test_cascade.py",
     "optional_t5": "../sd_models/test_loader.py",
 }
 """Which file holds each word of a row to what it says."""

@@ -49,6 +49,11 @@ KNOWN = {
     "hunyuan-dit": [h.HUNYUAN_DIT, h.HUNYUAN_DIT_DIFFUSERS],
     "kandinsky5": [h.KANDINSKY5, {f"model.diffusion_model.{k}": v for k, v in h.KANDINSKY5.items()}],
     "wan": [h.WAN, {f"model.diffusion_model.{k}": v for k, v in h.WAN.items()}],
+    "stable-cascade": [
+        h.CASCADE,
+        {f"model.diffusion_model.{k}": v for k, v in h.CASCADE.items()},
+        h.CASCADE_DIFFUSERS,
+    ],
     "kolors": [h.KOLORS_DIFFUSERS, {f"unet.{k}": v for k, v in h.KOLORS_DIFFUSERS.items()}],
     "flux2": [h.FLUX2, {f"model.diffusion_model.{k}": v for k, v in h.FLUX2.items()}, h.FLUX2_DIFFUSERS],
     "flux2-klein": [h.FLUX2_KLEIN, h.FLUX2_KLEIN_DIFFUSERS],

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from modules.sd_models import dimensions, original_names, part_dimensions, transformer_dimensions
+from modules.sd_models import cascade_dimensions, dimensions, original_names, part_dimensions, transformer_dimensions
 from modules.sd_models.detect import inspect_header
 from modules.sd_models.families import load_rules
 from modules.sd_models.header import Header, TensorInfo
 from modules.sd_models.places import naming_of
 from modules.support.paths import ROOT
 from tests.factories import flow_models, flux2, hunyuan, ldm_keys, qwen, transformer_keys, video
+from tests.factories.single_files import cascade_keys
 
 RULES = load_rules(ROOT / "configs" / "families.json")
 CROSS, PLAIN = "CrossAttnDownBlock2D", "DownBlock2D"
@@ -243,6 +244,72 @@ def test_flux2():
         derived = transformer_dimensions.flux2(shapes_of(original))
         assert derived == {key: model.config[key] for key in derived}
         assert shapes_of(original_names.flux2(original)) == shapes_of(model.state_dict())
+
+
+STAGES = {
+    "c": {
+        "clip_text_in_channels": 1280,
+        "clip_image_in_channels": 768,
+        "down_num_layers_per_block": (2, 3),
+        "up_num_layers_per_block": (3, 2),
+        "switch_level": (False,),
+    },
+    "c lite": {
+        "clip_text_in_channels": 1280,
+        "clip_image_in_channels": 768,
+        "block_out_channels": (1536, 1536),
+        "conditioning_dim": 1536,
+        "num_attention_heads": (24, 24),
+        "down_num_layers_per_block": (1, 2),
+        "up_num_layers_per_block": (2, 1),
+        "switch_level": (False,),
+    },
+    "b": {
+        "in_channels": 4,
+        "out_channels": 4,
+        "patch_size": 2,
+        "conditioning_dim": 1280,
+        "block_out_channels": (320, 640, 1280, 1280),
+        "num_attention_heads": (-1, -1, 20, 20),
+        "down_num_layers_per_block": (2, 1, 2, 1),
+        "up_num_layers_per_block": (1, 2, 1, 2),
+        "down_blocks_repeat_mappers": (1, 1, 1, 1),
+        "up_blocks_repeat_mappers": (3, 3, 2, 2),
+        "block_types_per_layer": (
+            ("SDCascadeResBlock", "SDCascadeTimestepBlock"),
+            ("SDCascadeResBlock", "SDCascadeTimestepBlock"),
+            ("SDCascadeResBlock", "SDCascadeTimestepBlock", "SDCascadeAttnBlock"),
+            ("SDCascadeResBlock", "SDCascadeTimestepBlock", "SDCascadeAttnBlock"),
+        ),
+        "effnet_in_channels": 16,
+        "pixel_mapper_in_channels": 3,
+        "dropout": (0, 0, 0.1, 0.1),
+        "timestep_conditioning_type": ("sca",),
+    },
+}
+"""As published, with fewer layers."""
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stable_cascade(stage):
+    from diffusers.models.unets.unet_stable_cascade import StableCascadeUNet
+
+    with torch.device("meta"):
+        model = StableCascadeUNet(**STAGES[stage])
+        original = cascade_keys(model.state_dict())
+        derived = cascade_dimensions.unet(shapes_of(original))
+        assert derived == cascade_dimensions.unet(shapes_of(model.state_dict()))
+        assert {**derived, "dropout": None} == {**{key: model.config[key] for key in derived}, "dropout": None}
+        assert shapes_of(original_names.cascade(original)) == shapes_of(model.state_dict())
+
+
+def test_paella():
+    from diffusers.pipelines.deprecated.wuerstchen.modeling_paella_vq_model import PaellaVQModel
+
+    with torch.device("meta"):
+        model = PaellaVQModel()
+    derived = cascade_dimensions.paella(shapes_of(model.state_dict()))
+    assert derived == {key: model.config[key] for key in derived}
 
 
 def test_kandinsky5():

@@ -120,6 +120,7 @@ def test_a_folder_gives_what_the_library_gives(name, request):
         "flux2",
         "kolors",
         "kandinsky5",
+        "cascade",
     ],
 )
 def test_a_single_file_is_the_folder_it_was_made_of(name, request):

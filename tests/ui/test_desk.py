@@ -303,7 +303,7 @@ def test_another_model_brings_its_own_values(room):
 def test_what_a_model_cannot_do_is_not_offered_and_forgotten(room, monkeypatch):
     plain = family("sdxl", capabilities=frozenset({"tiling"}))
     monkeypatch.setattr(room.studio.catalog, "family", lambda _: plain)
-    *values, negative, clip_skip, tiling, second, enabled, _, _ = room.handlers.fit("big")
+    *values, negative, clip_skip, decoder, tiling, second, enabled, _, _ = room.handlers.fit("big")
     guidance, *inside = values[len(Handlers.FITTED) :]
     assert guidance["visible"] is False
     branches, freeu, thinning = [0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0], [0.0, 0]
@@ -317,6 +317,7 @@ def test_what_a_model_cannot_do_is_not_offered_and_forgotten(room, monkeypatch):
     ]
     assert (negative["visible"], negative["value"]) == (False, "")
     assert (clip_skip["visible"], clip_skip["value"]) == (False, 1)
+    assert (decoder["visible"], decoder["value"]) == (False, 10)
     assert tiling["visible"] is True
     assert (second["visible"], enabled) == (False, False)
 

@@ -90,6 +90,10 @@ class FamilyAdapter(ABC):
         them. Gives a tensor, or a tuple that begins with it, a row a sample."""
         return denoiser(**arguments)
 
+    def unfold(self, decoder: Any, **arguments: Any) -> Any:
+        """The forward of the second denoiser of a family with two, for a batch that may be of several jobs."""
+        raise UnsupportedFeature(f"{type(self).__name__} draws in one stage.")
+
     def beside(self, white: torch.Tensor, latents: torch.Tensor) -> torch.Tensor | None:
         """What an inpainting model is shown beside the latents it draws: of a mask (B or 1, 1, height, width), 1 where
         to draw, and of the latents of the picture around it; None where its pipeline is told in its own way."""

@@ -9,6 +9,7 @@ from modules.contracts.catalog import Family
 from modules.contracts.errors import UnsupportedFeature
 from modules.processing_diffusers.families.aura import AuraFlowAdapter
 from modules.processing_diffusers.families.base import FamilyAdapter
+from modules.processing_diffusers.families.cascade import CascadeAdapter
 from modules.processing_diffusers.families.chroma import ChromaAdapter
 from modules.processing_diffusers.families.flux import FluxAdapter
 from modules.processing_diffusers.families.flux2 import Flux2Adapter, Flux2KleinAdapter
@@ -44,6 +45,7 @@ ADAPTERS: Mapping[str, FamilyAdapter] = MappingProxyType(
         "flux2": Flux2Adapter(),
         "flux2-klein": Flux2KleinAdapter(),
         "kandinsky": KandinskyAdapter(),
+        "cascade": CascadeAdapter(),
         "aura": AuraFlowAdapter(),
         "sana": SanaAdapter(),
         "wan": WanAdapter(),

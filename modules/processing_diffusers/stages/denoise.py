@@ -281,7 +281,9 @@ class StepWatcher:
             pictures[place : place + 1] if count > 1 else pictures, self.clock, hires=pass_plan is job.plan.hires
         )
         """The patch that every call of the denoiser carries."""
-        wanted = job.strand.context.previews and bool(job.settings["live_previews_enable"])
+        # What the first of two stages draws has no colours yet.
+        coloured = job.strand.context.previews and not job.model.family.decoder
+        wanted = coloured and bool(job.settings["live_previews_enable"])
         self._every = int(job.settings["show_progress_every_n_steps"]) if wanted else 0
         self._seen = leg.begin // self._every if self._every else 0
 

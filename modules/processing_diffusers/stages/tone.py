@@ -22,7 +22,7 @@ LUMA = (0.299, 0.587, 0.114)
 def wants_toning(job: Job, pass_plan: PassPlan) -> bool:
     """Whether the request corrects anything in that pass."""
     request = job.plan.request
-    if job.plan.film is not None:
+    if job.plan.film is not None or job.model.family.decoder:
         return False
     if pass_plan is job.plan.hires and not request.tone.hires:
         return False
