@@ -18,7 +18,7 @@ from modules.memory.cost import ModelBytes, ModelFacts, facts_of, group_of
 from modules.networks.fittings import Fittings
 from modules.processing_diffusers.embeddings import EmbeddingCache
 from modules.processing_diffusers.families.base import FamilyAdapter
-from modules.processing_diffusers.families.table import adapter_of
+from modules.processing_diffusers.families.table import adapter_for
 from modules.processing_diffusers.multiplexer.call import Target
 from modules.processing_diffusers.multiplexer.stand_in import Port, target_of
 from modules.processing_diffusers.vae_part import VaePart
@@ -48,8 +48,8 @@ class DrawingModel:
         self.size_bytes = loaded.size_bytes
         self.family: Family = loaded.family
         self.placement = placement
-        self.adapter: FamilyAdapter = adapter_of(loaded.family)
         parts = loaded.components
+        self.adapter: FamilyAdapter = adapter_for(loaded.family, parts[self.family.denoiser])
         self.adapter.prepare(parts[self.family.denoiser])
         text = "encoder_hidden_states" if self.adapter.repeats else ""
         plain = target_of(parts[self.family.denoiser], self.family.denoiser, stepped=True, repeated=text)

@@ -56,7 +56,13 @@ def unet_diffusers(shapes: Shapes) -> dict[str, Any]:
         "out_channels": shapes["conv_out.weight"][0],
         **_size_conditioning(shapes.get("add_embedding.linear_1.weight")),
         **_narrowing(shapes.get("encoder_hid_proj.weight")),
+        **_scale(shapes.get("time_embedding.cond_proj.weight")),
     }
+
+
+def _scale(projection: tuple[int, ...] | None) -> dict[str, Any]:
+    """For a UNet that embeds the CFG scale: how many numbers stand for it."""
+    return {} if projection is None else {"time_cond_proj_dim": projection[1]}
 
 
 def controlnet(shapes: Shapes) -> dict[str, Any]:

@@ -34,6 +34,8 @@ class FamilyAdapter(ABC):
     """The pipeline asks for what is wanted and what is not by two calls, or mixes them in its own way. So it is left
     unguided; the stand-in of its denoiser asks for both in one call and guides."""
 
+    scale_inside: ClassVar[bool] = False
+    """The denoiser takes the CFG scale as an input and was trained to answer as guidance at that scale would."""
     sees: ClassVar[bool] = False
     """What reads the text sees the picture that it is about, too."""
 
@@ -134,7 +136,7 @@ class FamilyAdapter(ABC):
 
     def is_guided(self, scale: float) -> bool:
         """Whether negative prompts take part at this scale."""
-        return scale > 1
+        return scale > 1 and not self.scale_inside
 
     def pack(self, latents: torch.Tensor) -> torch.Tensor:
         """From (B, C, H, W), or (B, C, T, H, W) of films, to the layout that the denoiser works on."""

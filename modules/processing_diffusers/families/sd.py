@@ -34,3 +34,10 @@ class SdAdapter(FamilyAdapter):
         if negative is not None:
             arguments["negative_prompt_embeds"] = stack(negative, "embeds")
         return arguments
+
+
+class SdScaleInsideAdapter(SdAdapter):
+    """For UNets that embed the CFG scale beside the time, which the pipeline tells them: latent consistency models, Luo
+    et al. (arXiv:2310.04378), section 4.2."""
+
+    scale_inside: ClassVar[bool] = True

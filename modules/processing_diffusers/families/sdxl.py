@@ -85,3 +85,9 @@ class SdxlAdapter(FamilyAdapter):
     def empty(self, embedding: Embedding) -> Embedding:
         """Zeros, as SDXL was trained for `force_zeros_for_empty_prompt`."""
         return {name: torch.zeros_like(value) for name, value in embedding.items()}
+
+
+class SdxlScaleInsideAdapter(SdxlAdapter):
+    """For UNets that embed the CFG scale; see `SdScaleInsideAdapter`."""
+
+    scale_inside: ClassVar[bool] = True

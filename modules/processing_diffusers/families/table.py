@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from modules.contracts.catalog import Family
 from modules.contracts.errors import UnsupportedFeature
@@ -22,9 +23,9 @@ from modules.processing_diffusers.families.pixart import PixArtAdapter
 from modules.processing_diffusers.families.qwen import QwenImageAdapter
 from modules.processing_diffusers.families.qwen_edit import QwenEditAdapter, QwenEditPlusAdapter
 from modules.processing_diffusers.families.sana import SanaAdapter
-from modules.processing_diffusers.families.sd import SdAdapter
+from modules.processing_diffusers.families.sd import SdAdapter, SdScaleInsideAdapter
 from modules.processing_diffusers.families.sd3 import Sd3Adapter
-from modules.processing_diffusers.families.sdxl import SdxlAdapter
+from modules.processing_diffusers.families.sdxl import SdxlAdapter, SdxlScaleInsideAdapter
 from modules.processing_diffusers.families.wan import WanAdapter
 from modules.processing_diffusers.families.zimage import ZImageAdapter
 
@@ -54,6 +55,18 @@ ADAPTERS: Mapping[str, FamilyAdapter] = MappingProxyType(
         "qwen-edit-plus": QwenEditPlusAdapter(),
     }
 )
+
+
+SCALE_INSIDE: Mapping[str, FamilyAdapter] = MappingProxyType(
+    {"sd": SdScaleInsideAdapter(), "sdxl": SdxlScaleInsideAdapter()}
+)
+"""Those of denoisers that take the CFG scale as an input where others of their family do not."""
+
+
+def adapter_for(family: Family, denoiser: Any) -> FamilyAdapter:
+    """The adapter for that denoiser of the family, which may have an input that others lack."""
+    embeds = denoiser.config.get("time_cond_proj_dim") is not None
+    return SCALE_INSIDE.get(family.adapter, adapter_of(family)) if embeds else adapter_of(family)
 
 
 def adapter_of(family: Family) -> FamilyAdapter:

@@ -78,6 +78,10 @@ def encode_words(
     adapter = job.model.adapter
     plays = [_screenplay(job, picture, pass_plan, second) for picture in pictures]
     guided = adapter.is_guided(pass_plan.cfg_scale)
+    if adapter.scale_inside and any(picture.negative for picture in pictures):
+        job.strand.note(
+            f"{job.plan.model.name} takes the CFG scale as an input and no negative prompt; it was left out."
+        )
     # What AND joins is mixed round the unguided answer, also where the pipeline itself does not guide.
     mixed = "negative_prompt" in job.model.family.capabilities and any(play.composed for play in plays)
     across = job.plan.request.guidance.perp_neg > 0 and guided
