@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from modules.contracts.cache import NO_CACHE
@@ -157,34 +158,41 @@ def _resolved(plan: GenerationPlan, picture: PicturePlan) -> dict[str, Any]:
     return values
 
 
+_GROUPS: Mapping[str, Callable[[GenerationPlan], bool]] = MappingProxyType(
+    {
+        "hires": lambda plan: plan.hires is not None,
+        "image": lambda plan: plan.mode != "txt2img",
+        "inpaint": lambda plan: plan.mode == "inpaint",
+        "style": lambda plan: plan.style is not None,
+        "cache": lambda plan: plan.request.cache.chosen(plan.family.capabilities) != NO_CACHE,
+        "regions": lambda plan: plan.request.regions.acts,
+        "detailer": lambda plan: plan.request.regions.acts,
+        "film": lambda plan: plan.film is not None,
+        "upscale": lambda plan: plan.request.upscale.acts,
+        "outpaint": lambda plan: plan.request.outpaint.acts,
+        "refiner": lambda plan: plan.refiner is not None,
+        "model": lambda plan: False,
+    }
+)
+"""When a group has an effect at all; the others always do."""
+_FIELDS: Mapping[str, Callable[[GenerationPlan], bool]] = MappingProxyType(
+    {
+        "inpaint.padding": lambda plan: _only_masked(plan),
+        "tiles.passes": lambda plan: plan.hires is not None,
+        "refiner.passes": lambda plan: plan.hires is not None,
+        "seeds.subseed": lambda plan: plan.request.seeds.subseed_strength > 0,
+        "seeds.subseed_strength": lambda plan: plan.request.seeds.subseed_strength > 0,
+    }
+)
+"""When a field has one, where that is not always when its group has."""
+
+
 def _takes_part(item: Declared, plan: GenerationPlan) -> bool:
     """Whether the parameter has an effect in this plan."""
-    group, name = item.path[0], item.path[-1]
-    if group == "hires":
-        return plan.hires is not None
-    if name == "decoder_steps":
+    if item.name == "refiner.decoder_steps":
         return bool(plan.family.decoder)
-    if group == "image":
-        return plan.mode != "txt2img"
-    if group == "inpaint":
-        return plan.mode == "inpaint" and (name != "padding" or _only_masked(plan))
-    if group == "style":
-        return plan.style is not None
-    if group == "cache":
-        return plan.request.cache.chosen(plan.family.capabilities) != NO_CACHE
-    if group in ("regions", "detailer"):
-        return plan.request.regions.acts
-    if group == "film":
-        return plan.film is not None
-    if group in ("upscale", "outpaint"):
-        return bool(getattr(plan.request, group).acts)
-    if group == "tiles" and name == "passes" and plan.hires is None:
-        return False
-    if group == "refiner":
-        return plan.refiner is not None and (name != "passes" or plan.hires is not None)
-    if name in ("subseed", "subseed_strength"):
-        return plan.request.seeds.subseed_strength > 0
-    return group != "model"
+    tests = (_GROUPS.get(item.path[0]), _FIELDS.get(item.name))
+    return all(test is None or test(plan) for test in tests)
 
 
 def _read(item: Declared, plan: GenerationPlan) -> Any:
