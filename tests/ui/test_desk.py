@@ -308,7 +308,9 @@ def test_what_a_model_cannot_do_is_not_offered_and_forgotten(room, monkeypatch):
     assert guidance["visible"] is False
     branches, freeu, thinning = [0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0], [0.0, 0]
     detailer = ["", "", 0.3, 0, "", "", 0.4, 32, None]
+    film = [None, None, "webp"]
     assert [update["value"] for update in inside] == [
+        *film,
         *(0.0, 1.0, "constant", 0.0, False, 0.0, 0.0, False),
         *branches,
         *freeu,
