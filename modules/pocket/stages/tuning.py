@@ -63,7 +63,7 @@ class Tuning:
 class Extras(Protocol):
     """What a stage adds to each sample: one array, for instance a mask."""
 
-    def __call__(self, sample: Sample, lot: np.random.Generator) -> NDArray[np.generic]: ...
+    def __call__(self, sample: Sample, lot: np.random.Generator, /) -> NDArray[np.generic]: ...
 
 
 @dataclass(frozen=True, slots=True)
