@@ -77,8 +77,6 @@ class PreprocessorEntry:
     """Folder or file of the network that makes the map; None for one that needs none, or lacks it."""
     finder: Path | None = None
     """The network that finds the people whom it looks at one by one; None where there is none."""
-    size_bytes: int = 0
-    """Of the files of both."""
 
 
 class Controls(Protocol):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modules.contracts.controls import PreprocessorEntry
-from modules.sd_models.scan import WEIGHTS, signature
+from modules.sd_models.scan import WEIGHTS
 
 FOLDER = "annotators"
 """Below the models folder; what was fetched from the hub is looked at as well."""
@@ -120,21 +120,11 @@ def equip(entries: Sequence[PreprocessorEntry], models: Path, hub: Path) -> tupl
             weights = next((path for name, path, config in there if wanted.fits(name, config)), None)
         elif single is not None:
             weights = next((files[name] for name in single.names if name in files), None)
-        guide = finder if entry.name == POSES else None
-        size = None if weights is None else _size(weights, *([guide] if guide else []))
-        if size is None:
+        if weights is None:
             found.append(entry)
         else:
-            found.append(replace(entry, weights=weights, needs=None, finder=guide, size_bytes=size))
+            found.append(replace(entry, weights=weights, needs=None, finder=finder if entry.name == POSES else None))
     return tuple(found)
-
-
-def _size(*places: Path) -> int | None:
-    """Bytes of these networks' files; None where one went away while we looked."""
-    try:
-        return sum(signature(place)[1] for place in places)
-    except OSError:
-        return None
 
 
 def _files(models: Path, hub: Path) -> Iterator[tuple[str, Path]]:

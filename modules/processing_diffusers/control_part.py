@@ -218,8 +218,9 @@ class JobControls:
     @property
     def looking_bytes(self) -> int:
         """Of the networks that make maps of the units' pictures, by their files, each once."""
-        entries = (self.catalog.find_preprocessor(use.module) for use in self.plan.controls if use.unit.acts)
-        return sum({entry.weights: entry.size_bytes for entry in entries}.values())
+        entries = [self.catalog.find_preprocessor(use.module) for use in self.plan.controls if use.unit.acts]
+        places = {place for entry in entries for place in (entry.weights, entry.finder) if place is not None}
+        return sum(signature(place)[1] for place in places if place.exists())
 
     def acting(self, pass_plan: PassPlan) -> Iterator[tuple[ControlUse, ControlPart]]:
         """Those that steer that pass by a network."""
