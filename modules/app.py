@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from modules.accounts.door import Door
     from modules.accounts.service import StoredAccounts
     from modules.call_queue.pruning import Pruner
+    from modules.contracts.run import Engine
     from modules.device.select import DeviceChoice
     from modules.experiments.service import ExperimentService
     from modules.outputs.store import DiskPictureStore
@@ -79,6 +80,7 @@ def _assemble(
     set_aside()  # and again when the model stands: half of its libraries are imported with it
     atexit.register(gc.unfreeze)  # so that libraries which look for leaks at the end find none
     engine = DiffusersEngine(stock=shelves.stock(), choice=choice, settings=settings, paths=paths, options=options)
+    engine.storehouse.watch = shelves.scripts
     return choice, engine
 
 
@@ -107,13 +109,15 @@ def build_studio(
     pictures = DiskPictureStore(database, paths.outputs, settings)
     accounts, door, end_counting = _open_accounts(options, database, private)
     room = EngineRoom(status, ALONE_SECONDS if private else SETTLE_SECONDS)
-    queue = _line_up(room, jobs, bus, pictures, accounts, shelves.examine, settings, options.run.lanes)
+    queue = _line_up(
+        shelves.scripted(room.get), jobs, bus, pictures, accounts, shelves.examine, settings, options.run.lanes
+    )
     queue = queue if private else _meter(queue, accounts.gate, catalog, bus)  # a private one is the terminal's own
     pruner = _pruner(jobs, settings)
     room.prove(None if private else bus)
     public = Preferences(settings, accounts).public
     experiments = open_experiments((database, private), queue, pictures, bus, catalog, public, room.foresee)
-    stores = (shelves.networks.close, end_counting, database.dispose, jobs.dispose)
+    stores = (shelves.scripts.close, shelves.networks.close, end_counting, database.dispose, jobs.dispose)
     build = partial(_assemble, options, paths, settings, shelves)
     assemble = partial(room.build, build, warm=warm, settle=set_aside)
     studio = Studio(
@@ -200,7 +204,7 @@ def _kept_bytes(settings: Settings) -> int:
 
 
 def _line_up(
-    room: EngineRoom,
+    engine: Callable[[], Engine],
     jobs: SqlEngine,
     bus: EventBus,
     pictures: PictureStore,
@@ -217,7 +221,7 @@ def _line_up(
     store = JobStore(jobs, machine=platform.node(), keep_bytes=partial(_kept_bytes, settings))
     entrance = Entrance(examine, partial(room_of, settings))
     own = Preferences(settings, accounts).carried
-    return CallQueue(room.get, store, bus, pictures, lanes=lanes, entrance=entrance, own=own)
+    return CallQueue(engine, store, bus, pictures, lanes=lanes, entrance=entrance, own=own)
 
 
 def _meter(queue: JobService, gate: Gate, catalog: Catalog, bus: EventBus) -> JobService:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,13 @@ from modules.support.paths import Paths
 from modules.support.settings import Settings
 
 if TYPE_CHECKING:
+    from modules.contracts.run import Engine
     from modules.control.catalog import ControlCatalog
     from modules.detectors.catalog import DetectorCatalog
     from modules.networks.catalog import NetworkCatalog
     from modules.processing_diffusers.stock import Stock
     from modules.prompts.book import PromptBook
+    from modules.scripts.shelf import ScriptShelf
     from modules.sd_models.catalog import StudioCatalog
     from modules.sd_samplers.table import SamplerTable
 
@@ -32,6 +34,7 @@ class Shelves:
     prompts: PromptBook
     controls: ControlCatalog
     detectors: DetectorCatalog
+    scripts: ScriptShelf
 
     def stock(self) -> Stock:
         """All of them, as the engine wants them."""
@@ -44,6 +47,19 @@ class Shelves:
         from modules.processing_diffusers.examination import examine_request
 
         examine_request(request, self.catalog, self.settings, self.networks, self.controls, self.detectors)
+        self.scripts.check(request)
+
+    def scripted(self, engine: Callable[[], Engine]) -> Callable[[], Engine]:
+        """Where an engine comes from whose jobs the scripts take part in."""
+        from modules.scripts.engine import ScriptedEngine
+
+        def limit() -> float:
+            return float(self.settings["script_seconds"])
+
+        def get() -> Engine:
+            return ScriptedEngine(engine(), self.scripts, self.examine, limit)
+
+        return get
 
 
 def open_shelves(options: Options, paths: Paths, settings: Settings) -> Shelves:
@@ -52,12 +68,15 @@ def open_shelves(options: Options, paths: Paths, settings: Settings) -> Shelves:
     from modules.detectors.catalog import DetectorCatalog
     from modules.networks.catalog import NetworkCatalog
     from modules.prompts.book import PromptBook
+    from modules.scripts.shelf import ScriptShelf
     from modules.sd_samplers.table import load_table
 
     table = load_table(paths.configs / "samplers.json")
     catalog = _open_catalog(options, paths, settings, table)
     prompts, controls, detectors = PromptBook(paths, catalog), ControlCatalog(paths), DetectorCatalog(paths)
-    return Shelves(settings, catalog, table, NetworkCatalog(paths), prompts, controls, detectors)
+    scripts = ScriptShelf([options.paths.extensions_dir], paths.scripts, paths.data, safe=options.run.safe_mode)
+    scripts.scan()
+    return Shelves(settings, catalog, table, NetworkCatalog(paths), prompts, controls, detectors, scripts)
 
 
 def _open_catalog(options: Options, paths: Paths, settings: Settings, table: SamplerTable) -> StudioCatalog:

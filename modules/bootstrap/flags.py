@@ -148,6 +148,7 @@ def add_studio(parser: argparse.ArgumentParser) -> None:
         "--counters-url", metavar="URL", help="limits a minute counted in Redis or Valkey: redis://HOST/0 (in memory)"
     )
     paths.add_argument("--models-dir", metavar="DIR", help="weights by kind (models/)")
+    paths.add_argument("--extensions-dir", metavar="DIR", help="extensions, a folder each (extensions/)")
     paths.add_argument("--ckpt", metavar="MODEL", help="model to open first: a name, a file, a folder or a hub id")
     paths.add_argument("--vae", metavar="VAE", help="VAE to use in place of the model's own")
     device = parser.add_argument_group("hardware")
@@ -168,6 +169,7 @@ def add_studio(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--lanes", type=int, default=opt.RunOptions.lanes, metavar="N", help="jobs drawn at a time (8)")
     run.add_argument("--extra", action="append", default=[], choices=EXTRAS, help="install this extra first, once")
     run.add_argument("--log-json", action="store_true", help="log as JSON lines")
+    run.add_argument("--safe-mode", action="store_true", help="load no extensions and no scripts of your own")
 
 
 RECIPE = {
@@ -266,7 +268,7 @@ def _options(found: argparse.Namespace) -> opt.Options:
     network = _network(found) if hasattr(found, "host") else opt.NetworkOptions()
     if found.lanes < 1:
         raise opt.OptionError(f"--lanes: {found.lanes} is too few; allowed is 1 or more.")
-    run = opt.RunOptions(lanes=found.lanes, offline=found.offline, log_json=found.log_json)
+    run = opt.RunOptions(lanes=found.lanes, offline=found.offline, log_json=found.log_json, safe_mode=found.safe_mode)
     opt.check_network(network, run.offline)
     vram: opt.VramMode = "lowvram" if found.lowvram else "medvram" if found.medvram else "normal"
     return opt.Options(
@@ -276,6 +278,7 @@ def _options(found: argparse.Namespace) -> opt.Options:
             models_dir=_folder(found.models_dir, opt.PathOptions.models_dir),
             checkpoint=found.ckpt,
             vae=found.vae,
+            extensions_dir=_folder(found.extensions_dir, opt.PathOptions.extensions_dir),
             database_url=opt.parse_database_url(found.database_url),
             counters_url=opt.parse_counters_url(found.counters_url),
         ),

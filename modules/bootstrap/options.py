@@ -82,6 +82,8 @@ class PathOptions:
     models_dir: Path = ROOT / "models"
     checkpoint: str | None = None
     vae: str | None = None
+    extensions_dir: Path = ROOT / "extensions"
+    """Other people's code: one folder each."""
     database_url: str | None = field(default=None, repr=False)
     """A PostgreSQL database in place of the SQLite file; kept out of repr, so out of logs: it may hold a password."""
     counters_url: str | None = field(default=None, repr=False)
@@ -107,6 +109,8 @@ class RunOptions:
     lanes: int = 8
     offline: bool = False
     log_json: bool = False
+    safe_mode: bool = False
+    """Load no extension and no script of a person's own."""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from modules.contracts.refiner import NO_REFINER
 from modules.contracts.refiner import RefinerParams as RefinerParams
 from modules.contracts.repainting import ImageParams as ImageParams
 from modules.contracts.repainting import InpaintParams as InpaintParams
+from modules.contracts.scripts import NO_SCRIPTS, ScriptParams
 from modules.contracts.style import NO_STYLE
 from modules.contracts.style import StyleParams as StyleParams
 from modules.contracts.tiles import NO_SD_UPSCALE, WHOLE_CANVAS
@@ -337,6 +338,8 @@ class GenerationRequest:
     tiles: TileParams = WHOLE_CANVAS
     upscale: SdUpscaleParams = NO_SD_UPSCALE
     outpaint: OutpaintParams = NO_OUTPAINT
+    scripts: ScriptParams = NO_SCRIPTS
+    """What other people's scripts are told."""
 
     @property
     def details(self) -> tuple[Detail, ...]:

@@ -12,6 +12,7 @@ from modules.contracts.events import Event
 from modules.contracts.plan import GenerationPlan
 from modules.contracts.request import GenerationRequest
 from modules.contracts.result import GenerationResult, Picture
+from modules.contracts.scripts import JobHooks
 
 
 def _ignore(event: Event) -> None:
@@ -43,6 +44,8 @@ class RunContext:
     cancelled: threading.Event = field(default_factory=threading.Event)
     skipped: threading.Event = field(default_factory=threading.Event)
     """Set to leave the current batch and go on with the next; the engine clears it."""
+    hooks: JobHooks | None = None
+    """The scripts that take part; None asks nobody."""
 
     def check(self) -> None:
         """Raise `JobCancelled` once cancellation was asked for. Called at least once per denoiser step."""

@@ -15,6 +15,7 @@ from modules.contracts.errors import JobCancelled
 from modules.contracts.plan import PassPlan, PicturePlan
 from modules.processing_diffusers.colours import match_colours
 from modules.processing_diffusers.job import Job
+from modules.processing_diffusers.scripting import change_decoded, change_picture, tell_batch
 from modules.processing_diffusers.stages.begin import (
     Material,
     begin_from_nothing,
@@ -37,6 +38,7 @@ from modules.processing_diffusers.workbench import set_up_pipeline
 def draw_batch(job: Job, pictures: Sequence[PicturePlan], material: Material | None, version: str) -> None:
     """Draw the pictures of one batch and deliver them in order. Raises `JobCancelled` or `BatchSkipped` in between."""
     run, plan = job.strand, job.plan
+    tell_batch(job, "before_batch", pictures)
     latents: torch.Tensor | None = None
     if not plan.request.first_pass:
         latents = _draw_first(job, pictures, material)
@@ -48,7 +50,7 @@ def draw_batch(job: Job, pictures: Sequence[PicturePlan], material: Material | N
         _finish_films(job, pictures, latents, version)
         return
     with run.stage("decode"):
-        images = decode_latents(job, latents)
+        images = change_decoded(job, pictures, decode_latents(job, latents))
     if material is not None and plan.request.image is not None and plan.request.image.color_correction:
         known = material.images
         images = [match_colours(image, known[place % len(known)]) for place, image in enumerate(images)]
@@ -60,7 +62,8 @@ def draw_batch(job: Job, pictures: Sequence[PicturePlan], material: Material | N
     job.port.rest()
     with run.stage("save"):
         for picture, image in zip(pictures, images, strict=True):
-            run.deliver(finish_picture(job, picture, image, version))
+            run.deliver(finish_picture(job, picture, change_picture(job, picture, image), version))
+    tell_batch(job, "after_batch", pictures)
 
 
 def _finish_films(job: Job, pictures: Sequence[PicturePlan], latents: torch.Tensor, version: str) -> None:

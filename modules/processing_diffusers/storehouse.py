@@ -10,6 +10,7 @@ from pathlib import Path
 from modules.bootstrap.options import VramMode
 from modules.contracts.catalog import Family, FileEntry, ModelEntry
 from modules.contracts.plan import Placement
+from modules.contracts.scripts import ModelWatch
 from modules.device.ram import host_memory
 from modules.device.select import DeviceChoice, placement_for
 from modules.memory.guard import recover
@@ -57,6 +58,8 @@ class Storehouse:
         self._vaes: ModelPool[object, VaePart] = ModelPool(
             budget=self._budget, limit=VAES_KEPT, size_of=lambda vae: vae.size_bytes, dispose=self._dispose_vae
         )
+        self.watch: ModelWatch | None = None
+        """Whoever is to hear of models that come and go."""
         self._whole = 0
         self._resting: set[object] = set()
         """Keys of models that were loaded into main memory last."""
@@ -148,7 +151,10 @@ class Storehouse:
         loaded = load_model(entry, family, home, progress=loading, folders=folders)
         approx, shipped = self._paths.models_of("vae-approx"), (self._paths.pocket / "preview",)
         previewer = Previewer(loaded.components, family, self._paths.cache, approx, shipped)
-        return DrawingModel(loaded, placement, previewer, resting=resting, texts=self.tallies["embeddings"])
+        model = DrawingModel(loaded, placement, previewer, resting=resting, texts=self.tallies["embeddings"])
+        if self.watch is not None:
+            self.watch.loaded(entry.name, family.id)
+        return model
 
     @contextlib.contextmanager
     def lease_vae(self, entry: FileEntry | None, model: DrawingModel) -> Iterator[VaePart]:
@@ -177,6 +183,8 @@ class Storehouse:
         log.info("letting go of %s", model.loaded.entry.name)
         unload(model.loaded)
         self._choice.handler.empty_cache()
+        if self.watch is not None:
+            self.watch.unloaded(model.loaded.entry.name, model.family.id)
 
     def _dispose_vae(self, vae: VaePart) -> None:
         self._choice.handler.empty_cache()

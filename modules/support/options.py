@@ -116,5 +116,15 @@ CORE_SETTINGS: tuple[Setting, ...] = (
         minimum=0,
         maximum=1_000_000,
     ),
+    Setting(
+        "script_seconds",
+        30.0,
+        "Time that one call of a script may take, seconds",
+        "serving",
+        "admin",
+        help="What takes longer is left out of the job and reported; what a script draws does not count.",
+        minimum=0.1,
+        maximum=3600,
+    ),
     Setting("hub_token", "", "Token for the model hub", "hub", "secret"),
 )

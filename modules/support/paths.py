@@ -48,6 +48,11 @@ class Paths:
         return self.data / "atelier.sqlite3"
 
     @property
+    def scripts(self) -> tuple[Path, ...]:
+        """Folders of single script files: those that ship, and a person's own."""
+        return self.root / "scripts", self.data / "scripts"
+
+    @property
     def pocket(self) -> Path:
         """The model that ships with the repository."""
         return self.root / "models" / "pocket"

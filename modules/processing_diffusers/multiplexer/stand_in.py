@@ -134,6 +134,7 @@ class StandIn:
         self._port = port
         self._compute = dtype
         self._guide = guide
+        self._heard: Callable[[torch.Tensor], torch.Tensor] | None = None
         self._words: Words | None = None
         self._side: Side | None = None
         self._company: Company | None = None
@@ -170,6 +171,8 @@ class StandIn:
             output = _twice(self._widen(_second_half(arguments)))
         else:
             output = self._widen(arguments)
+        if self._heard is not None:
+            output = (self._heard(output[0]), *output[1:])
         if self._guide is not None:
             output = (self._guide(output[0]), *output[1:])
         if self._pair is not None:
@@ -270,6 +273,16 @@ class StandIn:
             yield
         finally:
             (self._port, self._tiles), self._cut = before, None
+
+    @contextlib.contextmanager
+    def heard_by(self, ear: Callable[[torch.Tensor], torch.Tensor] | None) -> Iterator[None]:
+        """Let `ear` see and change each answer before guidance does, for a while; None leaves them as they are."""
+        before = self._heard
+        self._heard = ear
+        try:
+            yield
+        finally:
+            self._heard = before
 
     @contextlib.contextmanager
     def guided_by(

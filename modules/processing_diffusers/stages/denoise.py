@@ -20,6 +20,7 @@ from modules.processing_diffusers.lane_pipeline import rescales_itself
 from modules.processing_diffusers.networks_part import Clock
 from modules.processing_diffusers.plan import edit_scale
 from modules.processing_diffusers.refining import divide_leg
+from modules.processing_diffusers.scripting import PassScripts
 from modules.processing_diffusers.stages.encode import Conditioning
 from modules.processing_diffusers.stages.inside import branches_of, cache_steps, change_rows, thin_out
 from modules.processing_diffusers.stages.prepare import Beginning
@@ -104,6 +105,8 @@ def _walk(
     watcher.conducted_by(conditioning.conductor)
     pipeline = job.pipeline
     pipeline.scheduler = tail
+    first = tail.start(latents, noise) if halfway is None else adapter.pack(halfway)
+    scripts = watcher.scripts = PassScripts.of(job, pass_plan, tail, leg.begin, watcher.portion)
     arguments = {
         **conditioning.arguments,
         **adapter.guide(pass_plan.cfg_scale),
@@ -115,7 +118,7 @@ def _walk(
         "height": pass_plan.height,
         "num_inference_steps": leg.end - leg.begin,
         "generator": list(beginning.generators),
-        "latents": tail.start(latents, noise) if halfway is None else adapter.pack(halfway),
+        "latents": first if scripts is None else scripts.begin(first),
         "output_type": "latent",
         "return_dict": False,
     }
@@ -130,23 +133,27 @@ def _walk(
     pair = pass_plan.cfg_scale if adapter.paired and adapter.is_guided(pass_plan.cfg_scale) else None
     with (
         denoiser.paired_at(pair),
+        denoiser.heard_by(None if scripts is None else scripts.ear),
         denoiser.guided_by(*_guidance(job, pass_plan, beginning, watcher, branches)),
         denoiser.widened_by(branches or editing),
         denoiser.tiled_by(tiles_of(job, pass_plan)),
         denoiser.worded_by(conditioning.conductor),
-        denoiser.carrying(
-            (
-                *(watcher.networks, change_rows(job, found, watcher.clock)),
-                *(*thin_out(job), *cache_steps(job, watcher.clock)),
-            )
-        ),
+        denoiser.carrying(_patches(job, watcher, found)),
         denoiser.accompanied_by(None if beginning.referring is None else beginning.referring.timed(watcher.clock)),
         denoiser.steered_by(None if beginning.steering is None else beginning.steering.timed(watcher.clock)),
     ):
         if beginning.toning is not None:
             tail.mixer = beginning.toning.around(tail, leg.begin, eta_of(leg.sampler), tail.mixer)
+        if scripts is not None:
+            tail.mixer = scripts.around(tail.mixer)
         result = pipeline(**arguments)[0]
     return adapter.unpack(result.float(), *beginning.noise.shape[-2:])
+
+
+def _patches(job: Job, watcher: StepWatcher, found: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What every call carries: networks, and what is changed inside the denoiser; `found` are branches asked for."""
+    inside = change_rows(job, found, watcher.clock)
+    return (watcher.networks, inside, *thin_out(job), *cache_steps(job, watcher.clock))
 
 
 def _showing(job: Job, beginning: Beginning) -> Editing | Showing | None:
@@ -271,8 +278,9 @@ class StepWatcher:
         self, job: Job, pass_plan: PassPlan, leg: Leg, tail: ScheduleTail, portion: tuple[int, int] = (0, 1)
     ) -> None:
         """`portion` is which of how many pictures of the batch it watches, where they are drawn one by one."""
-        self._job, self._pass, self.leg, self.tail, self._portion = job, pass_plan, leg, tail, portion
+        self._job, self._pass, self.leg, self.tail, self.portion = job, pass_plan, leg, tail, portion
         self.blend: Blend | None = None
+        self.scripts: PassScripts | None = None
         self.conductor: Conductor | None = None
         self.clock = Clock(pass_plan.steps, float(leg.begin))
         place, count = portion
@@ -301,12 +309,14 @@ class StepWatcher:
             count = self.tail.count_at(index + 1, each=self.leg.sampler.second_order)
             self.conductor.count = self.leg.begin + count
         latents = tensors["latents"]
+        if self.scripts is not None:
+            latents = self.scripts.end_step(latents, index)
         if self.blend is not None:
             latents = self.blend.after(self.tail, index, latents, self._left(index))
         done = self.tail.steps_done(index)
         if done is not None:
             self.clock.done = done = self.leg.begin + done
-            place, count = self._portion
+            place, count = self.portion
             job.strand.step_done((place * self._pass.steps + done) / count)
             if self._every and int(done) // self._every > self._seen and index + 1 < len(self.tail.timesteps):
                 self._seen = int(done) // self._every

@@ -17,6 +17,7 @@ from modules.processing_diffusers.embeddings import Encoded
 from modules.processing_diffusers.families.base import Embedding
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.plan import reference_rows
+from modules.processing_diffusers.scripting import change_words
 from modules.processing_diffusers.stages.prepare import row_of
 from modules.prompts.emphasis import is_weighted, plain_text
 from modules.prompts.encoding import EncoderSpec, Manner, Reading, measure, read_texts
@@ -95,6 +96,7 @@ def encode_words(
     roles = [_role(job, play, known[use], negative=guided or mixed) for play, use in zip(plays, used, strict=True)]
     if across:
         roles = [_across(job, role, play, known[use]) for role, play, use in zip(roles, plays, used, strict=True)]
+    roles = change_words(job, pictures, roles, second=second)
     still = all(play.still and not play.composed for play in plays) and all(role.empty is None for role in roles)
     if still and not adapter.paired:
         whole = [role.voices[0].at(0) for role in roles]

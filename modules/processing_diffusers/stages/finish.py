@@ -24,6 +24,9 @@ def finish_picture(job: Job, picture: PicturePlan, image: Image.Image, version: 
     refiner, use = None if job.refiner is None else job.refiner.identify(), plan.refiner
     if refiner is not None:
         extra["Refiner"] = refiner.title
+    hooks = job.strand.context.hooks
+    if hooks is not None:
+        extra |= {key: value for key, value in hooks.fields(picture.index).items() if key not in extra}
     infotext = infotext_of(
         plan,
         picture,

@@ -1,0 +1,143 @@
+"""Scripts as the rest of the house sees them: what a request says to them, and the moments at which a job asks them.
+
+The engine knows `JobHooks` only. A job without scripts has none, and then nothing is asked, copied or checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+Moment = Literal[
+    "before_batch",
+    "after_batch",
+    "conditioning",
+    "before_steps",
+    "noise_prediction",
+    "guided_prediction",
+    "after_step",
+    "decoded",
+    "picture",
+]
+"""When the engine asks; `modules.scripts.v1.Script` has a method of each name."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenValue:
+    """One parameter of a script, as a request gives it."""
+
+    name: str
+    value: Any = None
+    """Something that JSON can hold."""
+    picture: bytes = field(default=b"", repr=False)
+    """Encoded, for a parameter that is a picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptUse:
+    """What a request says to one script. Parameters that it leaves out have their defaults."""
+
+    name: str
+    """The script's title, in any case."""
+    values: tuple[GivenValue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptParams:
+    """What a request says to scripts."""
+
+    always: tuple[ScriptUse, ...] = ()
+    """Values for scripts that take part in every job; those that are not named take part with their defaults."""
+    run: ScriptUse | None = None
+    """The script that owns the job: it decides what is drawn."""
+
+
+NO_SCRIPTS = ScriptParams()
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFacts:
+    """One picture of a batch."""
+
+    index: int
+    """Its place within the job, from 0."""
+    prompt: str
+    negative: str
+    seed: int
+    subseed: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFacts:
+    """A batch of a job."""
+
+    number: int
+    """From 0."""
+    count: int
+    """How many batches the job has."""
+    pictures: tuple[PictureFacts, ...]
+    """In the order of the rows of every tensor that is about this batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepFacts:
+    """Where a pass through the denoiser stands."""
+
+    batch: BatchFacts
+    second: bool
+    """It is the second pass, at a larger size."""
+    step: int
+    """Steps that are done."""
+    steps: int
+    """Steps of the pass."""
+    sigma: float
+    """The noise level of the latents, on the scale of the sampler's schedule."""
+
+
+@dataclass(frozen=True, slots=True)
+class WordFacts:
+    """Whose words are about to be used."""
+
+    picture: PictureFacts
+    second: bool
+    negative: bool
+
+
+Facts = BatchFacts | StepFacts | WordFacts | PictureFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What stands between the engine and a value that a script may change."""
+
+    copy: Callable[[Any], Any]
+    """What a script gets: its own, so that whatever it does to it later changes nothing."""
+    check: Callable[[Any], Any]
+    """What a script gave, made fit for the engine. Raises `ValueError` with a sentence for anything else."""
+
+
+class JobHooks(Protocol):
+    """The scripts of one job, as its engine asks them. Safe from several threads; never raises but `JobCancelled`."""
+
+    def wants(self, moment: Moment) -> bool:
+        """Whether any script has something to do then. Cheap."""
+
+    def change(self, moment: Moment, facts: Facts, value: Any, guard: Guard) -> Any:
+        """`value`, or what scripts made of it, one after the other, each result checked by `guard`."""
+
+    def tell(self, moment: Moment, facts: Facts) -> None:
+        """Let scripts know."""
+
+    def fields(self, index: int) -> Mapping[str, str]:
+        """Labels and values that scripts add to the infotext of that picture."""
+
+
+class ModelWatch(Protocol):
+    """Whoever wants to know which models come into memory and leave it. Neither raises nor takes long."""
+
+    def loaded(self, name: str, family: str) -> None:
+        """The model stands."""
+
+    def unloaded(self, name: str, family: str) -> None:
+        """The model is let go of."""

@@ -1,0 +1,229 @@
+"""Where the engine asks the scripts of a job. Without any, each of these returns at once what it was given.
+
+A lane's pipeline is its own, so what is asked here has the rows of one job only, whatever they were merged with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+
+from modules.contracts.plan import PassPlan, PicturePlan
+from modules.contracts.scripts import BatchFacts, Guard, JobHooks, Moment, PictureFacts, StepFacts, WordFacts
+from modules.processing_diffusers.conductor import Role, Voice
+from modules.processing_diffusers.job import Job
+from modules.processing_diffusers.tail import ScheduleTail
+
+LARGEST = 16384
+"""Pixels of a side of a picture that a script may give."""
+OF_PASSES: tuple[Moment, ...] = ("before_steps", "noise_prediction", "guided_prediction", "after_step")
+Mixer = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def tell_batch(job: Job, moment: Literal["before_batch", "after_batch"], pictures: Sequence[PicturePlan]) -> None:
+    """Say that a batch begins or has ended."""
+    hooks = job.strand.context.hooks
+    if hooks is not None and hooks.wants(moment):
+        hooks.tell(moment, batch_facts(job, pictures))
+
+
+def change_words(job: Job, pictures: Sequence[PicturePlan], roles: list[Role], *, second: bool) -> list[Role]:
+    """The words of each picture, prompt and negative prompt, as scripts want them."""
+    hooks = job.strand.context.hooks
+    if hooks is None or not hooks.wants("conditioning"):
+        return roles
+    found = []
+    for picture, role in zip(pictures, roles, strict=True):
+        facts = WordFacts(_facts(picture), second, False)
+        voices = tuple(_voiced(hooks, facts, voice) for voice in role.voices)
+        negative = None if role.negative is None else _voiced(hooks, replace(facts, negative=True), role.negative)
+        found.append(replace(role, voices=voices, negative=negative))
+    return found
+
+
+def change_decoded(job: Job, pictures: Sequence[PicturePlan], images: list[Image.Image]) -> list[Image.Image]:
+    """The images of a batch; as many and as large."""
+    hooks = job.strand.context.hooks
+    if hooks is None or not hooks.wants("decoded"):
+        return images
+
+    def checked(found: Any) -> list[Image.Image]:
+        if not isinstance(found, list | tuple) or len(found) != len(images):
+            raise ValueError(f"it has to give a list of {len(images)} images")
+        sound = [_sound(image) for image in found]
+        if any(new.size != old.size for new, old in zip(sound, images, strict=True)):
+            raise ValueError(f"images have to keep their size of {images[0].width}x{images[0].height}")
+        return sound
+
+    guard = Guard(lambda given: [image.copy() for image in given], checked)
+    changed: list[Image.Image] = hooks.change("decoded", batch_facts(job, pictures), images, guard)
+    return changed
+
+
+def change_picture(job: Job, picture: PicturePlan, image: Image.Image) -> Image.Image:
+    """One finished image, of any size."""
+    hooks = job.strand.context.hooks
+    if hooks is None or not hooks.wants("picture"):
+        return image
+    changed: Image.Image = hooks.change("picture", _facts(picture), image, Guard(lambda one: one.copy(), _sound))
+    return changed
+
+
+class PassScripts:
+    """The scripts of a job through one pass of one lane. Tensors go to them as (rows, C, H, W), fp32."""
+
+    def __init__(self, hooks: JobHooks, job: Job, pass_plan: PassPlan, tail: ScheduleTail, begin: int) -> None:
+        self._hooks, self._adapter, self._tail, self._begin = hooks, job.model.adapter, tail, begin
+        factor = job.model.family.latent_factor
+        self._cells = (pass_plan.height // factor, pass_plan.width // factor)
+        self._steps, self._calls = pass_plan.steps, 0
+        self._second = pass_plan is job.plan.hires
+        self._batch = batch_facts(job, job.plan.batches[job.strand.batch])
+        self._packed: torch.Size | None = None
+
+    @classmethod
+    def of(
+        cls, job: Job, pass_plan: PassPlan, tail: ScheduleTail, begin: int, portion: tuple[int, int]
+    ) -> PassScripts | None:
+        """None where no script wants anything of this pass; regions that are drawn once more are nobody's business.
+
+        `portion` is which of how many pictures of the batch are drawn, where they are drawn one by one.
+        """
+        hooks = job.strand.context.hooks
+        if hooks is None or (pass_plan is not job.plan.first and pass_plan is not job.plan.hires):
+            return None
+        if not any(map(hooks.wants, OF_PASSES)):
+            return None
+        found, (place, count) = cls(hooks, job, pass_plan, tail, begin), portion
+        if count > 1:
+            found._batch = replace(found._batch, pictures=found._batch.pictures[place : place + 1])
+        return found
+
+    def begin(self, latents: torch.Tensor) -> torch.Tensor:
+        """What goes into the first step, in the denoiser's layout."""
+        self._packed = latents.shape[1:]
+        if not self._hooks.wants("before_steps"):
+            return latents
+        return self._change("before_steps", latents, self._begin)
+
+    @property
+    def ear(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """Whoever hears the denoiser's answers before guidance."""
+        return self._hear if self._hooks.wants("noise_prediction") else None
+
+    def _hear(self, output: torch.Tensor) -> torch.Tensor:
+        count = len(self._batch.pictures)
+        guided = output.shape[0] == 2 * count
+        if not guided and output.shape[0] != count:
+            return output
+        whole = self._open(output)
+        given = tuple(whole.chunk(2)) if guided else (None, whole)
+
+        def checked(found: Any) -> tuple[Any, Any]:
+            if not isinstance(found, tuple) or len(found) != 2:
+                raise ValueError("it has to give two answers")
+            if (found[0] is None) == guided:
+                raise ValueError("the answer without the prompt has to be there exactly where it was")
+            return tuple(None if old is None else _like(new, old) for new, old in zip(found, given, strict=True))  # type: ignore[return-value]
+
+        guard = Guard(lambda two: tuple(None if one is None else one.clone() for one in two), checked)
+        free, bound = self._hooks.change("noise_prediction", self._facts(self._done), given, guard)
+        if free is given[0] and bound is given[1]:
+            return output
+        return self._close(bound if free is None else torch.cat([free, bound]), output)
+
+    def around(self, mixer: Mixer | None) -> Mixer | None:
+        """What gives the sampler its answers, with scripts behind it."""
+        if not self._hooks.wants("guided_prediction"):
+            return mixer
+
+        def mix(output: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
+            answer = output if mixer is None else mixer(output, sample)
+            return self._change("guided_prediction", answer, self._done)
+
+        return mix
+
+    def end_step(self, latents: torch.Tensor, index: int) -> torch.Tensor:
+        """The latents after model call `index`."""
+        self._calls = index + 1
+        if not self._hooks.wants("after_step"):
+            return latents
+        return self._change("after_step", latents, self._done)
+
+    @property
+    def _done(self) -> int:
+        return self._begin + self._calls // self._tail.order
+
+    def _change(
+        self,
+        moment: Literal["before_steps", "guided_prediction", "after_step"],
+        packed: torch.Tensor,
+        done: int,
+    ) -> torch.Tensor:
+        cells = self._open(packed)
+        guard = Guard(lambda one: one.clone(), lambda found: _like(found, cells))
+        changed: torch.Tensor = self._hooks.change(moment, self._facts(done), cells, guard)
+        return packed if changed is cells else self._close(changed, packed)
+
+    def _facts(self, done: int) -> StepFacts:
+        over = self._calls >= len(self._tail.timesteps)
+        sigma = self._tail.ends_at if over else self._tail.level
+        return StepFacts(self._batch, self._second, done, self._steps, sigma)
+
+    def _open(self, packed: torch.Tensor) -> torch.Tensor:
+        """In rows, channels, height and width, where it is laid out like the latents; else as it is."""
+        if packed.shape[1:] != self._packed:
+            return packed.float()
+        return self._adapter.unpack(packed.float(), *self._cells)
+
+    def _close(self, cells: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        packed = cells if like.shape[1:] != self._packed else self._adapter.pack(cells)
+        return packed.to(like.dtype)
+
+
+def batch_facts(job: Job, pictures: Sequence[PicturePlan]) -> BatchFacts:
+    """A batch as scripts see it."""
+    return BatchFacts(job.strand.batch, len(job.plan.batches), tuple(map(_facts, pictures)))
+
+
+def _facts(picture: PicturePlan) -> PictureFacts:
+    return PictureFacts(picture.index, picture.prompt, picture.negative, picture.seed, picture.subseed)
+
+
+def _voiced(hooks: JobHooks, facts: WordFacts, voice: Voice) -> Voice:
+    return replace(voice, entries=tuple((last, _worded(hooks, facts, words)) for last, words in voice.entries))
+
+
+def _worded(hooks: JobHooks, facts: WordFacts, words: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+    def checked(found: Any) -> dict[str, torch.Tensor]:
+        if not isinstance(found, dict) or set(found) != set(words):
+            raise ValueError(f"it has to give the tensors {', '.join(words)}")
+        return {name: _like(found[name], words[name]) for name in words}
+
+    guard = Guard(lambda given: {name: value.clone() for name, value in given.items()}, checked)
+    changed: Mapping[str, torch.Tensor] = hooks.change("conditioning", facts, words, guard)
+    return changed
+
+
+def _like(found: Any, old: torch.Tensor) -> torch.Tensor:
+    """A copy of what a script gave, on the device and in the type of what it got."""
+    if type(found) is not torch.Tensor:
+        raise ValueError(f"it gave {type(found).__name__} where a tensor is needed")
+    if found.shape != old.shape:
+        raise ValueError(f"it gave a tensor of shape {tuple(found.shape)}; {tuple(old.shape)} is needed")
+    if not bool(torch.isfinite(found).all()):
+        raise ValueError("it gave numbers that are not finite")
+    return found.detach().to(old.device, old.dtype, copy=True)
+
+
+def _sound(found: Any) -> Image.Image:
+    """A copy of an image that a script gave, as RGB."""
+    if not isinstance(found, Image.Image):
+        raise ValueError(f"it gave {type(found).__name__} where an image is needed")
+    if not (1 <= found.width <= LARGEST and 1 <= found.height <= LARGEST):
+        raise ValueError(f"it gave an image of {found.width}x{found.height}; up to {LARGEST} a side are allowed")
+    return found.convert("RGB")

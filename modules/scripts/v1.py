@@ -1,0 +1,161 @@
+"""The public API for scripts, version 1. Nothing else of the studio is promised to stay as it is.
+
+A script is a class:
+
+    from modules.scripts.v1 import Number, Script
+
+    class Brighter(Script):
+        title = "Brighter"
+        amount = Number("Amount", 1.2, minimum=0.0, maximum=4.0)
+
+        def picture(self, job, facts, image):
+            return image.point(lambda value: min(int(value * job.values["amount"]), 255))
+
+One object of it serves all jobs, from several threads, so what belongs to a job is kept in `job.state`. A method that
+is not overridden costs nothing. What a method gets is its own copy: only what it returns counts, None is "as it was",
+and every result is checked. A method that raises is reported, the job goes on without it, and after three such jobs in
+a row the extension is switched off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from modules.contracts.request import GenerationRequest
+from modules.contracts.result import GenerationResult
+from modules.contracts.result import Picture as DrawnPicture
+from modules.contracts.scripts import BatchFacts, PictureFacts, StepFacts, WordFacts
+from modules.scripts.parameters import Choice, Number, Parameter, Picture, Text, Toggle, declared
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from modules.scripts.context import JobContext
+
+API = 1
+"""Version of this interface. It is raised when something that worked would not work any more."""
+
+Where = Literal["txt2img", "img2img", "both"]
+
+__all__ = [
+    "API",
+    "BatchFacts",
+    "Choice",
+    "DrawnPicture",
+    "GenerationRequest",
+    "GenerationResult",
+    "Number",
+    "Parameter",
+    "Picture",
+    "PictureFacts",
+    "Route",
+    "Script",
+    "StepFacts",
+    "Text",
+    "Toggle",
+    "Where",
+    "WordFacts",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An address of an extension: `/api/v1/extensions/NAME/routes/PATH`."""
+
+    path: str
+    """Letters, digits, `-`, `_` and `/`, without a slash at either end."""
+    answer: Callable[[Mapping[str, Any]], Any]
+    """Gets the query's values and the fields of a JSON body; what it returns is answered as JSON."""
+    method: Literal["GET", "POST"] = "GET"
+    admin: bool = False
+    """Only for admins; otherwise for everybody who may use the API."""
+
+
+class Script:
+    """Base of all scripts. Parameters are declared as attributes: `Number`, `Choice`, `Text`, `Toggle`, `Picture`."""
+
+    title: ClassVar[str] = ""
+    """By this it is known to people and clients; the class's name where it is empty."""
+    where: ClassVar[Where] = "both"
+    """Jobs it is for: from words alone, or with a picture to start from."""
+    always_on: ClassVar[bool] = True
+    """It takes part in every job. Otherwise it is chosen by name and owns the run: see `run`."""
+    order: ClassVar[int] = 0
+    """Lower ones come first among scripts of the same extension."""
+    settings: ClassVar[tuple[Parameter, ...]] = ()
+    """Parameters, with names, that an admin sets once for all jobs."""
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
+    """Filled from the attributes."""
+
+    def __init_subclass__(cls, **given: Any) -> None:
+        """Collects the declared parameters."""
+        super().__init_subclass__(**given)
+        cls.parameters = declared(cls)
+        cls.title = vars(cls).get("title") or cls.__name__
+
+    def before_job(self, job: JobContext, request: GenerationRequest) -> GenerationRequest | None:
+        """The request that is drawn instead; it is checked like one that a client sends."""
+
+    def run(self, job: JobContext, request: GenerationRequest) -> Iterable[DrawnPicture]:
+        """Own the job: draw with `job.generate` and give the pictures, of which each is handed out as it comes."""
+        return job.generate(request).pictures
+
+    def after_job(self, job: JobContext, pictures: tuple[DrawnPicture, ...]) -> None:
+        """All pictures are handed out."""
+
+    def before_batch(self, job: JobContext, facts: BatchFacts) -> None:
+        """A batch begins."""
+
+    def before_picture(self, job: JobContext, facts: PictureFacts) -> None:
+        """A picture of a batch that begins."""
+
+    def after_batch(self, job: JobContext, facts: BatchFacts) -> None:
+        """The pictures of a batch are finished."""
+
+    def conditioning(self, job: JobContext, facts: WordFacts, words: dict[str, Any]) -> dict[str, Any] | None:
+        """What the text encoders say of one picture's prompt: tensors by name, with the same shapes afterwards."""
+
+    def before_steps(self, job: JobContext, facts: StepFacts, latents: Any) -> Any:
+        """Latents (pictures, C, H, W), fp32, as they go into the first step of a pass."""
+
+    def noise_prediction(self, job: JobContext, facts: StepFacts, answers: tuple[Any, Any]) -> tuple[Any, Any] | None:
+        """The denoiser's answers without and with the prompt, before guidance; the first is None without guidance."""
+
+    def guided_prediction(self, job: JobContext, facts: StepFacts, answer: Any) -> Any:
+        """The answer after guidance, as the sampler gets it."""
+
+    def after_step(self, job: JobContext, facts: StepFacts, latents: Any) -> Any:
+        """Latents after a model call of the sampler; the kept part of an inpainted picture is put back afterwards."""
+
+    def decoded(self, job: JobContext, facts: BatchFacts, images: list[Image]) -> list[Image] | None:
+        """RGB images of a batch as they come from the VAE; as many and as large afterwards."""
+
+    def picture(self, job: JobContext, facts: PictureFacts, image: Image) -> Image | None:
+        """One RGB image as it will be handed out, of whatever size up to 16384 pixels a side."""
+
+    def saving(self, job: JobContext, picture: DrawnPicture) -> DrawnPicture | None:
+        """A picture on its way into the gallery, if it goes there at all; who asked for it gets it unchanged."""
+
+    def model_loaded(self, name: str, family: str) -> None:
+        """A model stands in memory."""
+
+    def model_unloaded(self, name: str, family: str) -> None:
+        """A model was let go of."""
+
+    def routes(self) -> Iterable[Route]:
+        """Addresses that the extension answers."""
+        return ()
+
+    def panel(self) -> str:
+        """Markdown that the page shows above the script's parameters."""
+        return ""
+
+    def closed(self) -> None:
+        """The extension is switched off, loaded anew, or the studio ends."""
+
+
+def overrides(script: Script, method: str) -> bool:
+    """Whether a script has a method of its own in place of the base's."""
+    return getattr(type(script), method) is not getattr(Script, method)
