@@ -118,8 +118,7 @@ def build_studio(
     public = Preferences(settings, accounts).public
     experiments = open_experiments((database, private), queue, pictures, bus, catalog, public, room.foresee)
     stores = (shelves.scripts.close, shelves.networks.close, end_counting, database.dispose, jobs.dispose)
-    build = partial(_assemble, options, paths, settings, shelves)
-    assemble = partial(room.build, build, warm=warm, settle=set_aside)
+    assemble = partial(room.build, partial(_assemble, options, paths, settings, shelves), warm=warm, settle=set_aside)
     studio = Studio(
         options=options,
         paths=paths,
@@ -144,6 +143,7 @@ def build_studio(
         detectors=shelves.detectors,
         prompts=shelves.prompts,
         experiments=experiments,
+        scripts=shelves.desk(),
     )
     _begin(queue, pictures, pruner, experiments)
     return _with_engine(studio) if start_engine else studio

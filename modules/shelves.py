@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from modules.bootstrap.options import Options
 from modules.contracts.request import GenerationRequest
+from modules.contracts.scripts import Scripts
 from modules.support.paths import Paths
 from modules.support.settings import Settings
 
@@ -48,6 +49,12 @@ class Shelves:
 
         examine_request(request, self.catalog, self.settings, self.networks, self.controls, self.detectors)
         self.scripts.check(request)
+
+    def desk(self) -> Scripts:
+        """The scripts as the fronts see them."""
+        from modules.scripts.desk import ScriptDesk
+
+        return ScriptDesk(self.scripts)
 
     def scripted(self, engine: Callable[[], Engine]) -> Callable[[], Engine]:
         """Where an engine comes from whose jobs the scripts take part in."""

@@ -17,6 +17,7 @@ from modules.api import (
     docs,
     events,
     experiments,
+    extensions,
     extras,
     generation,
     health,
@@ -75,6 +76,7 @@ ROOMS = (
         control,
         detailer,
     ),
+    extensions,
     docs,
 )
 """Modules whose routes want to know who asks once there are accounts or `--api-auth`; `health` is open."""

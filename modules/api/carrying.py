@@ -27,6 +27,7 @@ from modules.contracts.errors import InvalidRequest, StudioError
 from modules.contracts.jobs import LONGEST_NAME, JobRecord
 from modules.contracts.parameters import declared
 from modules.contracts.request import GROUPS, GenerationRequest
+from modules.contracts.scripts import ScriptUse
 from modules.outputs.metadata import encode
 from modules.support.studio import Studio
 
@@ -156,6 +157,10 @@ def wanted_of(asked: GenerationRequest) -> dict[str, Any]:
     body["style"]["image"] = to_base64(asked.style.image) or None
     body["regions"]["mask"] = to_base64(asked.regions.mask) or None
     body["further"] = [_detail(detail) for detail in asked.further]
+    body["scripts"] = {
+        "always": [_script(use) for use in asked.scripts.always],
+        "run": None if asked.scripts.run is None else _script(asked.scripts.run),
+    }
     body["control"] = {"units": [_unit(unit) for unit in asked.control.units]}
     return body
 
@@ -169,6 +174,8 @@ def _pictures_of(asked: GenerationRequest) -> Iterator[bytes]:
         yield from (unit.image, unit.mask)
     for detail in asked.details:
         yield detail.regions.mask
+    for use in (*asked.scripts.always, *([] if asked.scripts.run is None else [asked.scripts.run])):
+        yield from (one.picture for one in use.values)
 
 
 def _group(name: str, kind: type, group: Any) -> dict[str, Any]:
@@ -186,6 +193,11 @@ def _detail(detail: Detail) -> dict[str, Any]:
 def _unit(unit: ControlUnit) -> dict[str, Any]:
     values = {item.path[-1]: _plain(value_of(unit, item)) for item in unit_parameters()}
     return {**values, "image": to_base64(unit.image) or None, "mask": to_base64(unit.mask) or None}
+
+
+def _script(use: ScriptUse) -> dict[str, Any]:
+    values = {one.name: to_base64(one.picture) if one.picture else one.value for one in use.values}
+    return {"name": use.name, "values": values}
 
 
 def _terms_of(record: JobRecord) -> dict[str, Any]:

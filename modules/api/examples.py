@@ -276,6 +276,10 @@ ANSWERS: dict[str, tuple[Any, str]] = {
         {"title": "ADetailerArgs", "type": "object", "properties": {"ad_model": {"type": "string"}}},
         "A JSON schema of the fields.",
     ),
+    **{
+        f"{method} /api/v1/extensions/{{name}}/routes/{{path}}": ({"answer": 42}, "Whatever the extension answers.")
+        for method in ("get", "post")
+    },
     "get /internal/ping": ({}, "The server answers."),
 }
 """Answers that no model describes: an example, and what they are. By method and path."""

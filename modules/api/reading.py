@@ -12,6 +12,7 @@ from modules.api.fields import LegacyField, fields_of
 from modules.api.intake import Intake
 from modules.api.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
 from modules.api.remarks import notes_of, refuse_absent
+from modules.api.script_calls import ScriptIntake, legacy_calls
 from modules.api.sd_upscale import fill_script, is_sd_upscale, name_upscaler
 from modules.api.tiled import fill_tiled
 from modules.api.units import UnitIntake, legacy_units
@@ -48,7 +49,7 @@ def read_body(body: Values, mode: str, studio: Studio, intake: Intake, own: Valu
 
     `intake` takes the pictures in. `own` are settings that the caller has changed for their own calls.
     """
-    refuse_absent(body, mode)
+    refuse_absent(body, mode, studio.scripts)
     notes = notes_of(body, mode)
     overrides = _overrides(body)
     public = {**studio.settings.public(), **own}
@@ -84,6 +85,7 @@ def read_body(body: Values, mode: str, studio: Studio, intake: Intake, own: Valu
     units = UnitIntake(intake, legacy_units(body, notes), "ControlNet.args")
     if "ControlNet 0: " in str(body.get("infotext") or "") and not units.heads.units:
         notes.append("infotext: ControlNet units were left out, as their pictures are not in it.")
+    scripts = ScriptIntake(intake, legacy_calls(body, mode, studio.scripts, notes))
     details = DetailIntake(intake, _details(groups, body, notes), studio, "detailer_mask")
     made = {name: GROUPS[name](**values) for name, values in groups.items()}
     answer = _answer_settings(settings, studio)
@@ -96,7 +98,7 @@ def read_body(body: Values, mode: str, studio: Studio, intake: Intake, own: Valu
         asked = intake.fill_first(asked, body["firstpass_image"], "firstpass_image")
     if body.get("style_image"):
         asked = intake.fill_style(asked, body["style_image"], "style_image")
-    return Wish(details.fill(units.fill(asked)), answer, tuple(notes), body)
+    return Wish(scripts.fill(details.fill(units.fill(asked))), answer, tuple(notes), body)
 
 
 def _details(groups: dict[str, dict[str, Any]], body: Values, notes: list[str]) -> list[DetailCall]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from modules.api.details import is_detailer
+from modules.api.script_calls import is_ours, is_there
 from modules.api.sd_upscale import is_sd_upscale
-from modules.api.tiled import is_tiled
-from modules.api.units import is_control
 from modules.contracts.errors import InvalidRequest
+from modules.contracts.scripts import Scripts
 
 HEADER = "X-Atelier-Notes"
 LENGTH = 1000
@@ -23,23 +22,24 @@ def header_of(notes: Iterable[str]) -> dict[str, str]:
     return {HEADER: text.encode("unicode_escape").decode("ascii")} if text else {}
 
 
-def refuse_absent(body: Mapping[str, Any], mode: str) -> None:
+def refuse_absent(body: Mapping[str, Any], mode: str, scripts: Scripts) -> None:
     """Raise `InvalidRequest` for a script, or another helper, that would have had something to do and is not here."""
     name = body.get("script_name")
-    there = mode == "img2img" and is_sd_upscale(body)
-    if isinstance(name, str) and name.strip().casefold() not in ("", "none") and not there:
-        raise InvalidRequest(
-            f"Script '{name}' not found; this version has no scripts but 'X/Y/Z plot', and 'SD upscale' of img2img."
-        )
+    word = name.strip() if isinstance(name, str) else ""
+    there = word.casefold() in ("", "none") or (mode == "img2img" and is_sd_upscale(body))
+    if not there and not is_there(scripts, word, mode, always_on=False):
+        chosen = [one.title for one in scripts.offered(mode, always_on=False)]
+        names = ", ".join(["X/Y/Z plot", *(["SD upscale"] if mode == "img2img" else []), *chosen])
+        raise InvalidRequest(f"Script '{word:.100}' not found; for {mode} there are: {names}.")
     always = body.get("alwayson_scripts") or {}
     if not isinstance(always, Mapping):
         raise InvalidRequest("alwayson_scripts has to be an object of titles and arguments.")
     for title, entry in always.items():
-        if is_control(title) or is_detailer(title) or is_tiled(title):
+        if is_ours(title) or is_there(scripts, str(title), mode, always_on=True):
             continue
         arguments = entry.get("args") if isinstance(entry, Mapping) else entry
         if _wants(arguments):
-            raise InvalidRequest(f"Script '{title}' not found; this version has no such always-on script.")
+            raise InvalidRequest(f"Script '{title:.100}' not found; there is no such always-on script.")
 
 
 def _wants(arguments: Any) -> bool:

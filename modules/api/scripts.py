@@ -8,10 +8,13 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from modules.api.sd_upscale import OVERLAP, SCALE, SCRIPT
+from modules.api.services import Services
 from modules.api.tiled import ARGUMENTS, Argument, describe_arguments
 from modules.api.xyz_plot import SCRIPT as PLOT
 from modules.api.xyz_plot import USUAL
 from modules.experiments.legacy import Tab, labels_of
+from modules.contracts.scripts import ParameterEntry
+from modules.support.studio import Studio
 
 router = APIRouter(prefix="/sdapi/v1", tags=["catalogue"])
 WEBUIAPIS = "controlnet m2m"
@@ -70,14 +73,21 @@ class ScriptRow(BaseModel):
     args: list[ScriptArgument]
 
 
+def _titles(studio: Studio, mode: str) -> list[str]:
+    always, chosen = (studio.scripts.offered(mode, always_on=on) for on in (True, False))
+    ours = [SCRIPT] if mode == "img2img" else []
+    lower = [[one.title.lower() for one in each] for each in (always, chosen)]
+    return [*ALWAYS_ON, *lower[0], WEBUIAPIS, *ours, PLOT, *lower[1]]
+
+
 @router.get("/scripts")
-def scripts() -> ScriptsList:
+def scripts(studio: Services) -> ScriptsList:
     """Titles of scripts, those that are always on first."""
-    return ScriptsList(txt2img=[*ALWAYS_ON, WEBUIAPIS, PLOT], img2img=[*ALWAYS_ON, WEBUIAPIS, SCRIPT, PLOT])
+    return ScriptsList(txt2img=_titles(studio, "txt2img"), img2img=_titles(studio, "img2img"))
 
 
 @router.get("/script-info")
-def script_info() -> list[ScriptRow]:
+def script_info(studio: Services) -> list[ScriptRow]:
     """The same with arguments in their order, once for each tab."""
     rows = [
         {"name": name, "is_alwayson": True, "is_img2img": tab, "args": describe_arguments(ARGUMENTS.get(name, ()))}
@@ -95,4 +105,21 @@ def script_info() -> list[ScriptRow]:
         }
         for tab in (False, True)
     ]
+    rows += [
+        {"name": one.title.lower(), "is_alwayson": on, "is_img2img": tab, "args": list(map(_argument, one.parameters))}
+        for tab in (False, True)
+        for on in (True, False)
+        for one in studio.scripts.offered("img2img" if tab else "txt2img", always_on=on)
+    ]
     return [ScriptRow.model_validate(row) for row in rows]
+
+
+def _argument(item: ParameterEntry) -> dict[str, Any]:
+    return {
+        "label": item.label,
+        "value": None if item.kind == "picture" else item.default,
+        "minimum": item.minimum,
+        "maximum": item.maximum,
+        "step": item.step,
+        "choices": None if item.choices is None else list(item.choices),
+    }

@@ -18,6 +18,7 @@ from modules.api.enlarging import fill_enlarged, find_picture_upscaler
 from modules.api.fields import sound_text
 from modules.api.intake import Intake
 from modules.api.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
+from modules.api.script_calls import ScriptCall, ScriptIntake
 from modules.api.sd_upscale import name_upscaler
 from modules.api.units import UnitCall, UnitIntake
 from modules.contracts.control import MOST_UNITS, build_unit, unit_parameters
@@ -26,6 +27,7 @@ from modules.contracts.errors import InvalidRequest
 from modules.contracts.jobs import JobTerms
 from modules.contracts.parameters import Declared, declared
 from modules.contracts.request import GROUPS, GenerationRequest
+from modules.contracts.scripts import Scripts
 from modules.contracts.validation import MAX_PROMPT_CHARACTERS
 from modules.support.studio import Studio
 from modules.support.usual import usual_steps
@@ -123,6 +125,29 @@ OPTIONAL = tuple(item.name for item in dataclasses.fields(GenerationRequest) if 
 """Groups that a request may be without."""
 
 
+class ScriptWanted(_Strict):
+    """A script with its parameters; those that are left out have their defaults."""
+
+    name: str = Field(max_length=100, description="Its title.", examples=["Haze"])
+    values: dict[str, Any] = Field(
+        default_factory=dict, description="By name; pictures in base64.", examples=[{"amount": 0.5}]
+    )
+
+
+class ScriptsWanted(_Strict):
+    """Scripts of extensions. Those that are always on take part with their defaults where they are not named."""
+
+    always: Annotated[list[ScriptWanted], Field(max_length=100)] = Field(default_factory=list)
+    run: ScriptWanted | None = Field(None, description="The script that owns the run, if one does.")
+
+    def calls(self, scripts: Scripts, mode: str) -> list[ScriptCall]:
+        """The scripts with their values. Raises `InvalidRequest` for one that is not there."""
+        found = [ScriptCall(scripts.find(one.name, mode, always_on=True), one.values) for one in self.always]
+        if self.run is not None:
+            found.append(ScriptCall(scripts.find(self.run.name, mode, always_on=False), self.run.values))
+        return found
+
+
 class TermsWanted(_Strict):
     """On what terms a job runs."""
 
@@ -163,6 +188,9 @@ class JobWanted(_Wanted):
     )
     further: Annotated[list[DetailWanted], Field(max_length=MOST_DETAILS - 1)] = Field(
         default_factory=list, description="Details beyond that of `regions` and `detailer`, drawn after it."
+    )
+    scripts: ScriptsWanted = Field(
+        default_factory=lambda: ScriptsWanted.model_validate({}), description="What scripts of extensions are told."
     )
     terms: TermsWanted = Field(default_factory=lambda: TermsWanted.model_validate({}))
 
@@ -218,17 +246,20 @@ def read_wanted(
     details = DetailIntake(intake, _detail_calls(groups, wanted), studio, "regions.mask")
     asked = GenerationRequest(**{name: GROUPS[name](**values) for name, values in groups.items()}, control=units.heads)
     asked = details.into(asked)
+    scripts = ScriptIntake(intake, wanted.scripts.calls(studio.scripts, asked.mode))
     if asked.image is not None:
         asked = intake.fill(asked, images, "image.images", mask, "inpaint.mask", latent=latent)
     elif first:
         asked = intake.fill_first(asked, first, "hires.first_pass")
     elif asked.enlarge is not None:
-        return fill_enlarged(intake, _unstyled(asked, style), larger, "enlarge.images")
+        return fill_enlarged(intake, _undrawn(asked, style, scripts), larger, "enlarge.images")
     asked = intake.fill_style(asked, style, "style.image") if style else asked
-    return details.fill(units.fill(asked))
+    return scripts.fill(details.fill(units.fill(asked)))
 
 
-def _unstyled(asked: GenerationRequest, style: str | None) -> GenerationRequest:
+def _undrawn(asked: GenerationRequest, style: str | None, scripts: ScriptIntake) -> GenerationRequest:
+    if scripts.told:
+        raise InvalidRequest("A job that makes pictures larger draws nothing; leave scripts out.")
     if style:
         raise InvalidRequest("A job that makes pictures larger gives them no style; leave style.image out.")
     return asked

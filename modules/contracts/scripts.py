@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from modules.contracts.errors import InvalidRequest, UnknownName
+
 Moment = Literal[
     "before_batch",
     "after_batch",
@@ -141,3 +143,122 @@ class ModelWatch(Protocol):
 
     def unloaded(self, name: str, family: str) -> None:
         """The model is let go of."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterEntry:
+    """A declared parameter of a script, for page, API and grid."""
+
+    name: str
+    label: str
+    kind: Literal["number", "choice", "text", "toggle", "picture"]
+    default: Any
+    """Empty bytes for a picture."""
+    help: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+    choices: tuple[str, ...] | None = None
+    lines: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptEntry:
+    """A script that is loaded."""
+
+    title: str
+    extension: str
+    where: str
+    """`txt2img`, `img2img` or `both`."""
+    always_on: bool
+    parameters: tuple[ParameterEntry, ...]
+    panel: str = ""
+    """Markdown above its parameters on the page."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionEntry:
+    """An extension, whatever its state."""
+
+    name: str
+    state: Literal["on", "off", "failed", "stopped"]
+    """`failed` could not be loaded; `stopped` failed in too many jobs in a row."""
+    scripts: tuple[ScriptEntry, ...]
+    seconds: float
+    """What loading it took."""
+    bytes: int
+    """What the process grew by meanwhile."""
+    error: str
+    """What went wrong last, in one sentence; empty where nothing did."""
+    trace: str
+    settings: Mapping[str, Any]
+
+
+class Scripts(Protocol):
+    """Scripts and extensions as the fronts see them."""
+
+    @property
+    def safe(self) -> bool:
+        """Nothing is loaded, because the start said so."""
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What an admin should know."""
+
+    def entries(self) -> tuple[ExtensionEntry, ...]:
+        """All extensions, in order."""
+
+    def offered(self, mode: str, *, always_on: bool) -> tuple[ScriptEntry, ...]:
+        """Loaded scripts for `txt2img` or `img2img`, in order."""
+
+    def find(self, title: str, mode: str, *, always_on: bool) -> ScriptEntry:
+        """The script of that title, whatever its case. Raises `InvalidRequest` naming those that there are."""
+
+    def switch(self, name: str, action: Literal["enable", "disable", "reload"]) -> ExtensionEntry:
+        """Do that to an extension. Raises `UnknownName`, and `InvalidRequest` where it cannot be done."""
+
+    def refresh(self) -> None:
+        """Look for extensions anew."""
+
+    def configure(self, name: str, changes: Mapping[str, Any]) -> ExtensionEntry:
+        """Change settings of an extension, all or none. Raises `InvalidRequest`."""
+
+    def answer(self, name: str, method: str, path: str, given: Mapping[str, Any], *, admin: bool) -> Any:
+        """What an address of an extension answers, ready for JSON.
+
+        Raises `UnknownName` where there is none, `NotAllowed` for one that is for admins, `ExtensionFailed`.
+        """
+
+
+class NoScripts:
+    """Of a studio without any."""
+
+    safe = False
+    notices: tuple[str, ...] = ()
+
+    def entries(self) -> tuple[ExtensionEntry, ...]:
+        """None."""
+        return ()
+
+    def offered(self, mode: str, *, always_on: bool) -> tuple[ScriptEntry, ...]:
+        """None."""
+        return ()
+
+    def find(self, title: str, mode: str, *, always_on: bool) -> ScriptEntry:
+        """None."""
+        raise InvalidRequest(f"Script '{title:.100}' not found; there are no scripts.")
+
+    def switch(self, name: str, action: Literal["enable", "disable", "reload"]) -> ExtensionEntry:
+        """None to be switched."""
+        raise UnknownName(f"There is no extension '{name:.100}'.")
+
+    def refresh(self) -> None:
+        """Nowhere to look."""
+
+    def configure(self, name: str, changes: Mapping[str, Any]) -> ExtensionEntry:
+        """None to be changed."""
+        raise UnknownName(f"There is no extension '{name:.100}'.")
+
+    def answer(self, name: str, method: str, path: str, given: Mapping[str, Any], *, admin: bool) -> Any:
+        """None that answers."""
+        raise UnknownName(f"There is no extension '{name:.100}'.")

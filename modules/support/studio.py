@@ -18,6 +18,7 @@ from modules.contracts.jobs import JobQueue
 from modules.contracts.networks import Networks, NoNetworks
 from modules.contracts.pictures import PictureStore
 from modules.contracts.prompts import NoPrompts, PromptShelf
+from modules.contracts.scripts import NoScripts, Scripts
 from modules.support.bus import EventBus
 from modules.support.fetching import Fetcher
 from modules.support.leaving import Leaving
@@ -130,6 +131,8 @@ class Studio:
     """Styles, wildcards and the token counter."""
     experiments: Experiments = field(default_factory=NoExperiments)
     """Grids of requests that vary along axes."""
+    scripts: Scripts = field(default_factory=NoScripts)
+    """Other people's scripts and extensions."""
     versions: Mapping[str, str] = field(default_factory=dict)
     leaving: Leaving = field(default_factory=Leaving)
     """How a front asks for the end of the server."""

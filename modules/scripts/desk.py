@@ -1,0 +1,130 @@
+"""Scripts and extensions as the fronts see them: plain entries, and the few things that can be done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from modules.contracts.errors import ExtensionFailed, NotAllowed, UnknownName, reason_of
+from modules.contracts.scripts import ExtensionEntry, ParameterEntry, ScriptEntry
+from modules.scripts.loading import Extension
+from modules.scripts.parameters import Parameter, Text
+from modules.scripts.shelf import QUICK_SECONDS, ScriptShelf
+from modules.scripts.v1 import Route, Script, overrides
+
+
+class ScriptDesk:
+    """Implements `modules.contracts.scripts.Scripts` over the shelf."""
+
+    def __init__(self, shelf: ScriptShelf) -> None:
+        self._shelf = shelf
+
+    @property
+    def safe(self) -> bool:
+        """As `Scripts` says."""
+        return self._shelf.safe
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """As `Scripts` says."""
+        return tuple(self._shelf.notices)
+
+    def entries(self) -> tuple[ExtensionEntry, ...]:
+        """As `Scripts` says."""
+        return tuple(map(self._entry, self._shelf.extensions()))
+
+    def offered(self, mode: str, *, always_on: bool) -> tuple[ScriptEntry, ...]:
+        """As `Scripts` says."""
+        return tuple(self._script(*pair) for pair in self._shelf.scripts(mode, always_on=always_on))
+
+    def find(self, title: str, mode: str, *, always_on: bool) -> ScriptEntry:
+        """As `Scripts` says."""
+        return self._script(*self._shelf.find(title, mode, always_on=always_on))
+
+    def switch(self, name: str, action: Literal["enable", "disable", "reload"]) -> ExtensionEntry:
+        """As `Scripts` says."""
+        acts = {"enable": self._shelf.enable, "disable": self._shelf.disable, "reload": self._shelf.reload}
+        return self._entry(acts[action](name))
+
+    def refresh(self) -> None:
+        """As `Scripts` says."""
+        self._shelf.scan()
+
+    def configure(self, name: str, changes: Mapping[str, Any]) -> ExtensionEntry:
+        """As `Scripts` says."""
+        self._shelf.configure(name, changes)
+        return self._entry(self._shelf.get(name))
+
+    def answer(self, name: str, method: str, path: str, given: Mapping[str, Any], *, admin: bool) -> Any:
+        """As `Scripts` says."""
+        extension = self._shelf.get(name)
+        for script in extension.scripts if extension.loaded and not extension.stopped else ():
+            for route in self._routes(extension, script):
+                if (route.path, route.method) == (path.strip("/"), method):
+                    if route.admin and not admin:
+                        raise NotAllowed("Only an admin may do that.")
+                    return self._told(extension, route, given)
+        raise UnknownName(f"The extension {extension.name} answers nothing at {method} {path:.100}.")
+
+    def _routes(self, extension: Extension, script: Script) -> list[Route]:
+        if not overrides(script, "routes"):
+            return []
+        try:
+            found = self._shelf.caller.call(lambda: list(script.routes()), QUICK_SECONDS)
+        except Exception as error:  # border 'extension'
+            self._shelf.report(extension, f"{script.title} failed in routes", error)
+            return []
+        return [route for route in found if isinstance(route, Route)]
+
+    def _told(self, extension: Extension, route: Route, given: Mapping[str, Any]) -> Any:
+        try:
+            answer = self._shelf.caller.call(lambda: json.dumps(route.answer(given)), QUICK_SECONDS)
+        except Exception as error:  # border 'extension'
+            self._shelf.report(extension, f"{extension.name} failed at {route.path}", error)
+            reason = f"{type(error).__name__}: {reason_of(error)}"
+            raise ExtensionFailed(f"The extension {extension.name} failed: {reason}.") from error
+        return json.loads(answer)
+
+    def _entry(self, extension: Extension) -> ExtensionEntry:
+        state: Literal["on", "off", "failed", "stopped"] = "on" if extension.loaded else "off"
+        if extension.stopped:
+            state = "stopped"
+        elif extension.error and not extension.loaded and self._shelf.enabled(extension):
+            state = "failed"
+        return ExtensionEntry(
+            extension.name,
+            state,
+            tuple(self._script(extension, script) for script in extension.scripts),
+            extension.seconds,
+            extension.bytes,
+            extension.error,
+            extension.trace,
+            self._shelf.settings(extension),
+        )
+
+    def _script(self, extension: Extension, script: Script) -> ScriptEntry:
+        panel = ""
+        if overrides(script, "panel"):
+            try:
+                panel = str(self._shelf.caller.call(script.panel, QUICK_SECONDS))
+            except Exception as error:  # border 'extension'
+                self._shelf.report(extension, f"{script.title} failed in panel", error)
+        parameters = tuple(map(_parameter, script.parameters))
+        return ScriptEntry(script.title, extension.name, script.where, script.always_on, parameters, panel)
+
+
+def _parameter(item: Parameter) -> ParameterEntry:
+    bounds = dict(item.bounds)
+    choices = bounds.pop("choices", None)
+    kind: Any = item.kind
+    return ParameterEntry(
+        item.name,
+        item.label,
+        kind,
+        item.default,
+        item.help,
+        **bounds,
+        choices=None if choices is None else tuple(choices),
+        lines=item.lines if isinstance(item, Text) else 1,
+    )
