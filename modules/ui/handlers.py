@@ -25,6 +25,7 @@ from modules.ui.desk import Desk
 from modules.ui.enlarging import enlargement
 from modules.ui.facts import NO_MODEL, choices_of, facts_of, size_for, style_choices
 from modules.ui.given import owner_of, page_of, said_by
+from modules.ui.scripts import ScriptPanel
 from modules.ui.shelf import shelf
 from modules.ui.style import OFFERED, StylePanel
 from modules.ui.table import PageTable
@@ -78,11 +79,12 @@ class Handlers:
         table: PageTable,
         control: ControlPanel | None = None,
         style: StylePanel | None = None,
+        scripts: ScriptPanel | None = None,
     ) -> None:
         """`control` has the ControlNet units of the page, whose values come behind those of the form; behind these
-        come those of `style`."""
+        come those of `style`, and of `scripts`."""
         self._studio = studio
-        self.control, self._style = control, style
+        self.control, self._style, self._scripts = control, style, scripts
         self._own = Preferences(studio.settings, studio.accounts)
         self._desk = desk
         self._table = table
@@ -90,7 +92,7 @@ class Handlers:
     @property
     def fields(self) -> list[Any]:
         """Inputs of the panels, in the order in which `generate` gets their values behind those of the form."""
-        panels = (panel for panel in (self.control, self._style) if panel is not None)
+        panels = (panel for panel in (self.control, self._style, self._scripts) if panel is not None)
         return [field for panel in panels for field in panel.fields]
 
     async def generate(self, request: gr.Request, *values: Any) -> AsyncGenerator[Shown, None]:
@@ -99,10 +101,13 @@ class Handlers:
 
         def wanted() -> GenerationRequest:
             asked = form.compose(values[:count], self._own.defaults(owner))
-            begin = len(values) - (0 if self._style is None else len(OFFERED))
+            last = len(values) - (0 if self._scripts is None else len(self._scripts.fields))
+            begin = last - (0 if self._style is None else len(OFFERED))
             if self.control is not None:
                 asked = replace(asked, control=self.control.compose(values[count:begin], page_of(request)))
-            return asked if self._style is None else self._style.fill(asked, values[begin:], page_of(request))
+            if self._style is not None:
+                asked = self._style.fill(asked, values[begin:last], page_of(request))
+            return asked if self._scripts is None else self._scripts.fill(asked, values[last:], page_of(request))
 
         async with aclosing(self._queue(request, wanted)) as showing:
             async for shown in showing:

@@ -17,6 +17,7 @@ from modules.ui.facts import Choices, ModelFacts, detector_choices, facts_of, st
 from modules.ui.form import ELEM_IDS, NAMES, declarations, defaults
 from modules.ui.handlers import Handlers
 from modules.ui.inputs import Inputs
+from modules.ui.scripts import ExtensionPlace, ScriptPanel
 from modules.ui.style import StylePanel
 from modules.ui.table import read_table
 
@@ -67,7 +68,7 @@ def build_page(studio: Studio) -> gr.Blocks:
     facts = facts_of(studio.catalog, None)
     absent = frozenset(name for name, word in Handlers.ABILITIES.items() if not facts.can(word))
     inputs = Inputs(declarations(), studio.catalog, defaults(facts), absent)
-    parts, panel, style = _Controls(), ControlPanel(studio), StylePanel(studio)
+    parts, panel, style, scripts = _Controls(), ControlPanel(studio), StylePanel(studio), ScriptPanel(studio)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
         _header(inputs, parts, studio)
         with gr.Row(elem_id="atelier_room", equal_height=False):
@@ -83,9 +84,12 @@ def build_page(studio: Studio) -> gr.Blocks:
                 _detailer(inputs, detector_choices(studio.detectors))
                 panel.build(facts)
                 style.build()
+                scripts.build()
                 with gr.Accordion("Enlarging a finished picture", open=False, elem_id="extras_tab"), gr.Row():
                     parts.upscaler, parts.factor = enlarging_inputs(studio.catalog)
-        _connect(page, inputs, parts, Handlers(studio, Desk(studio), table, panel, style))
+                ExtensionPlace(studio).build(page, QUIET)
+        _connect(page, inputs, parts, Handlers(studio, Desk(studio), table, panel, style, scripts))
+        scripts.connect(QUIET)
         style.connect(page, parts.stage, QUIET)
     page.queue(default_concurrency_limit=None, api_open=False)
     _count_nothing(page)

@@ -1,0 +1,152 @@
+"""Scripts and extensions on the page."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from types import SimpleNamespace
+
+import gradio as gr
+import pytest
+
+from modules.contracts.request import GenerationRequest, ImageParams
+from modules.contracts.scripts import GivenValue, ScriptParams, ScriptUse
+from modules.scripts.desk import ScriptDesk
+from modules.scripts.shelf import ScriptShelf
+from modules.ui.page import build_page
+from modules.ui.scripts import ExtensionPlace, ScriptPanel
+from tests.ui.fakes import FakeEngine, fake_studio
+from tests.ui.test_control import data_uri
+
+PAGE = ("ada", "one")
+SOURCE = """
+from modules.scripts.v1 import Choice, Number, Picture, Script, Text, Toggle
+
+class Haze(Script):
+    title = "Haze"
+    amount = Number("Amount", 0.5, minimum=0, maximum=1)
+    count = Number("Count", 3)
+    tone = Choice("Tone", choices=("White", "Black"))
+    words = Text("Words", lines=2)
+    on = Toggle("On")
+    veil = Picture("Veil")
+
+    def panel(self):
+        return "What haze **does**."
+
+class Walk(Script):
+    title = "Walk"
+    where = "txt2img"
+    always_on = False
+    far = Number("Far", 2, minimum=1, maximum=9)
+
+    def run(self, job, request):
+        return job.generate(request).pictures
+"""
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    (tmp_path / "ext" / "haze" / "scripts").mkdir(parents=True)
+    (tmp_path / "ext" / "haze" / "scripts" / "haze.py").write_text(SOURCE)
+    (tmp_path / "ext" / "<bad>" / "scripts").mkdir(parents=True)
+    (tmp_path / "ext" / "<bad>" / "scripts" / "bad.py").write_text("1 / 0")
+    made = ScriptShelf([tmp_path / "ext"], [], tmp_path)
+    made.scan()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def studio(tmp_path, shelf):
+    made = fake_studio(tmp_path, FakeEngine(), lanes=1)
+    yield replace(made, scripts=ScriptDesk(shelf))
+    made.close()
+
+
+@pytest.fixture
+def panel(studio):
+    made = ScriptPanel(studio)
+
+    async def act():
+        with gr.Blocks():
+            made.build()
+
+    asyncio.run(act())
+    return made
+
+
+PLAIN = ["None", 0.5, 3, "White", "", False, 2]
+
+
+def test_every_parameter_has_an_input_with_its_bounds(panel):
+    assert [field.label for field in panel.fields] == ["Script", "Amount", "Count", "Tone", "Words", "On", "Far"]
+    assert [field.value for field in panel.fields] == PLAIN
+    assert (panel.fields[1].minimum, panel.fields[1].maximum) == (0, 1)
+    assert panel.fields[0].choices == [("None", "None"), ("Walk", "Walk")]
+    assert panel.fields[1].elem_id == "script_txt2img_haze_amount"
+
+
+def test_defaults_say_nothing_and_changes_are_told_to_the_script(panel):
+    assert panel.fill(GenerationRequest(), PLAIN, PAGE) == GenerationRequest()
+    panel.pictures.take(0, data_uri((8, 8)), PAGE)
+    asked = panel.fill(GenerationRequest(), ["Walk", 0.7, 4.0, "Black", "", True, 5], PAGE)
+    (use,) = asked.scripts.always
+    assert use.name == "Haze"
+    assert [(one.name, one.value) for one in use.values[:-1]] == [
+        ("amount", 0.7), ("count", 4), ("tone", "Black"), ("on", True),
+    ]  # fmt: skip
+    assert isinstance(use.values[1].value, int)
+    assert use.values[-1].picture.startswith(b"\x89PNG")
+    assert asked.scripts.run == ScriptUse("Walk", (GivenValue("far", 5),))
+
+
+def test_a_script_that_was_switched_off_is_told_nothing(panel, studio):
+    studio.scripts.switch("haze", "disable")
+    changed = ["None", 0.7, *PLAIN[2:]]
+    assert panel.fill(GenerationRequest(), changed, PAGE).scripts == ScriptParams()
+    studio.scripts.switch("haze", "enable")
+    drawn = GenerationRequest(image=ImageParams((b"",)))
+    assert [use.name for use in panel.fill(drawn, changed, PAGE).scripts.always] == ["Haze"]
+
+
+def test_the_page_hands_what_its_inputs_say_to_the_queue(studio):
+    async def act():
+        return build_page(studio)
+
+    page = asyncio.run(act())
+    labels = [getattr(block, "label", None) for block in page.blocks.values()]
+    assert {"Haze", "Walk", "Amount", "Extensions"} <= set(labels)
+    ids = {getattr(block, "elem_id", None) for block in page.blocks.values()}
+    assert {"script_list", "extensions_table", "script_txt2img_haze_veil"} <= ids
+
+
+def asking(name=None):
+    return SimpleNamespace(username=name, session_hash="one")
+
+
+def test_admins_see_state_time_and_failures_and_switch(studio):
+    place = ExtensionPlace(studio)
+    shown, table, names = place.open(asking())
+    assert shown["visible"] is True
+    assert "<td>haze</td><td>on</td><td>Haze, Walk</td>" in table
+    assert "&lt;bad&gt;" in table
+    assert "ZeroDivisionError" in table
+    assert "<bad>" not in table
+    assert names["choices"] == ["<bad>", "haze"]
+    table, names = place.switch("disable", "haze", asking())
+    assert "<td>haze</td><td>off</td>" in table
+    assert names["value"] == "haze"
+    with pytest.raises(gr.Error, match="There is no extension"):
+        place.switch("enable", None, asking())
+
+
+def test_nobody_else_sees_the_place_or_switches(studio):
+    studio.accounts.add_user("ada", "a long password", role="admin")
+    studio.accounts.add_user("ann", "a long password", role="user")
+    place = ExtensionPlace(studio)
+    assert place.open(asking("ann"))[0]["visible"] is False
+    with pytest.raises(gr.Error, match="Only an admin"):
+        place.switch("disable", "haze", asking("ann"))
+    assert studio.scripts.entries()[1].state == "on"
+    assert place.open(asking("ada"))[0]["visible"] is True
