@@ -22,6 +22,7 @@ COMMANDS = {
     "grid": "draw an experiment out of a YAML or JSON file",
     "models": "list, inspect, pull, convert or merge models; keep the token for the hub",
     "networks": "list and inspect LoRA and embeddings, extract one from two models, write some into a model",
+    "ext": "begin an extension, or see whether one can be loaded",
     "verify": "draw a kept picture again and say how far it comes out the same",
     "users": "accounts: add, change or remove users; tokens, tiers, credits",
     "doctor": "hardware, versions, memory, disk; what is missing and how to get it",
@@ -36,7 +37,7 @@ EXTRAS = ("kolors", "postgres", "quant", "redis", "socketio", "upscale")
 BARE = frozenset({"pocket", "test"})
 """Commands whose arguments are all their own: nothing of them is read here."""
 
-OPEN = frozenset({"bench", "models", "networks", "users", "verify"})
+OPEN = frozenset({"bench", "ext", "models", "networks", "users", "verify"})
 """Commands that take the shared flags and hand on what is left, their own --help included."""
 
 WORDLESS = frozenset({"serve", "doctor"})
@@ -258,6 +259,7 @@ _GROUPS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], ...]] = {
     "doctor": (add_doctor, add_studio),
     "models": (add_studio,),
     "networks": (add_studio,),
+    "ext": (add_studio,),
     "users": (add_studio,),
     "verify": (add_studio,),
     "bench": (add_studio,),

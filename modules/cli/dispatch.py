@@ -76,6 +76,12 @@ def _networks(command: flags.Command) -> int:
     return networks.run(command.rest, command.options)
 
 
+def _ext(command: flags.Command) -> int:
+    from modules.scripts import command as extensions
+
+    return extensions.run(command.rest, command.options)
+
+
 def _users(command: flags.Command) -> int:
     from modules.cli import users
 
@@ -109,6 +115,7 @@ COMMANDS: dict[str, Callable[[flags.Command], int]] = {
     "test": _test,
     "models": _models,
     "networks": _networks,
+    "ext": _ext,
     "users": _users,
     "verify": _verify,
     "bench": _bench,

@@ -50,11 +50,15 @@ class ScriptShelf:
         self.notices: list[str] = []
         """What an admin should know, e.g. that an extension was switched off; the newest last."""
 
-    def scan(self) -> None:
-        """Look for extensions anew: those that are new are loaded, those that are gone are let go of."""
+    def scan(self, only: str | None = None) -> None:
+        """Look for extensions anew: those that are new are loaded, those that are gone are let go of.
+
+        `only` names one that is all that is looked for.
+        """
         with self._lock:
             known = {one.name.casefold(): one for one in self._extensions}
             found = [known.pop(one.name.casefold(), one) for one in find_extensions(self._folders, self._scripts)]
+            found = [one for one in found if only in (None, one.name)]
             for gone in known.values():
                 unload(gone, self._quietly)
             for one in found:
