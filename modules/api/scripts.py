@@ -12,8 +12,8 @@ from modules.api.services import Services
 from modules.api.tiled import ARGUMENTS, Argument, describe_arguments
 from modules.api.xyz_plot import SCRIPT as PLOT
 from modules.api.xyz_plot import USUAL
-from modules.experiments.legacy import Tab, labels_of
 from modules.contracts.scripts import ParameterEntry
+from modules.experiments.legacy import Tab, labels_of
 from modules.support.studio import Studio
 
 router = APIRouter(prefix="/sdapi/v1", tags=["catalogue"])
