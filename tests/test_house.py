@@ -53,7 +53,7 @@ def test_light_rooms_do_not_drag_in_heavy_libraries(statement, banned):
 SOURCES = [ROOT / "launch.py", *sorted((ROOT / "modules").rglob("*.py"))]
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 PARAMETERS, FIELDS = 8, 12
-LARGE_GROUPS = {"Family", "GenerationRequest", "Studio"}
+LARGE_GROUPS = {"EnlargeParams", "Family", "GenerationRequest", "Studio"}
 """More fields than `FIELDS`; docs/architecture.md says why."""
 
 

@@ -259,7 +259,7 @@ ANSWERS: dict[str, tuple[Any, str]] = {
     **{
         f"get /sdapi/v1/{name}": ([], _ROWS)
         for name in (
-            *("hypernetworks", "face-restorers", "realesrgan-models"),
+            *("hypernetworks", "realesrgan-models"),
             "extensions",
         )
     },

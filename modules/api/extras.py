@@ -19,7 +19,7 @@ from modules.api.messages import FAILURES
 from modules.api.promise import PROMISED, Prefer, key_of, prefers_async, promise
 from modules.api.running import draw
 from modules.api.services import Own, Owner, Services
-from modules.contracts.enlarging import LARGEST, MOST, EnlargeParams
+from modules.contracts.enlarging import LARGEST, MOST, NOTHING, EnlargeParams
 from modules.contracts.errors import UnsupportedFeature
 from modules.contracts.infotext_enlarged import enlarged_fields, write_pairs
 from modules.contracts.request import GenerationRequest, OutputParams
@@ -36,9 +36,9 @@ class _Wanted(BaseModel):
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
     resize_mode: Whole = Field(0, ge=0, le=1, description="0 by upscaling_resize, 1 to a size.")
     show_extras_results: bool | None = Field(True, description="Put the pictures into the answer.")
-    gfpgan_visibility: Share = Field(0, description="Refused above 0: there is no face restoration yet.")
-    codeformer_visibility: Share = Field(0, description="Refused above 0: there is no face restoration yet.")
-    codeformer_weight: Share = Field(0, description="Accepted for old clients; it changes nothing here.")
+    gfpgan_visibility: Share = Field(0, description="How much shows of faces that a GFPGAN restores.")
+    codeformer_visibility: Share = Field(0, description="The same for a CodeFormer; one of both at a time.")
+    codeformer_weight: Share = Field(0, description="How like the given face CodeFormer's is; 0 is its own idea.")
     upscaling_resize: float = Field(2, ge=0.001, le=16, allow_inf_nan=False, description="By how much.")
     upscaling_resize_w: Whole = Field(512, ge=1, le=LARGEST)
     upscaling_resize_h: Whole = Field(512, ge=1, le=LARGEST)
@@ -46,9 +46,7 @@ class _Wanted(BaseModel):
     upscaler_1: str | None = Field("None", max_length=200, examples=["Lanczos"])
     upscaler_2: str | None = Field("None", max_length=200)
     extras_upscaler_2_visibility: Share = Field(0, description="How much of the second upscaler shows.")
-    upscale_first: bool | None = Field(
-        False, description="Before faces are restored. Accepted; without face restoration it changes nothing."
-    )
+    upscale_first: bool | None = Field(False, description="Restore faces in the larger picture, not in the given one.")
 
     @model_validator(mode="before")
     @classmethod
@@ -155,8 +153,7 @@ def _read(
 ) -> GenerationRequest:
     """The request for the queue; `intake` takes the pictures in. Blocks. Raises `InvalidRequest`, and what the queue
     would raise."""
-    if wanted.gfpgan_visibility or wanted.codeformer_visibility:
-        raise UnsupportedFeature("There is no face restoration yet; leave gfpgan_ and codeformer_visibility at 0.")
+    restorer = _restorer(wanted, studio)
     to_size = wanted.resize_mode == 1
     enlarge = EnlargeParams(
         upscaler=find_picture_upscaler(studio.catalog, wanted.upscaler_1),
@@ -166,7 +163,22 @@ def _read(
         width=wanted.upscaling_resize_w if to_size else 0,
         height=wanted.upscaling_resize_h if to_size else 0,
         crop=wanted.upscaling_crop is not False,
+        restorer=restorer,
+        restorer_share=max(wanted.gfpgan_visibility, wanted.codeformer_visibility) if restorer != NOTHING else 1.0,
+        restorer_weight=wanted.codeformer_weight if wanted.codeformer_visibility else 0.5,
+        upscale_first=bool(wanted.upscale_first) and restorer != NOTHING,
     )
     fmt = str(settings["samples_format"])
     output = OutputParams(save=False, format="jpeg" if fmt == "jpg" else fmt)
     return fill_enlarged(intake, GenerationRequest(enlarge=enlarge, output=output), given, name)
+
+
+def _restorer(wanted: _Wanted, studio: Studio) -> str:
+    """The face restorer's name. Raises `UnsupportedFeature` for both at once."""
+    if wanted.gfpgan_visibility and wanted.codeformer_visibility:
+        raise UnsupportedFeature("Faces are restored once; give gfpgan_visibility or codeformer_visibility, not both.")
+    kind = "gfpgan" if wanted.gfpgan_visibility else "codeformer" if wanted.codeformer_visibility else None
+    if kind is None:
+        return NOTHING
+    own = (entry for entry in studio.catalog.restorers() if entry.kind == kind and entry.problem is None)
+    return next((entry.name for entry in own), {"gfpgan": "GFPGAN", "codeformer": "CodeFormer"}[kind])

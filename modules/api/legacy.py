@@ -16,7 +16,6 @@ router = APIRouter(tags=["not here yet"])
 
 EMPTY_LISTS = (
     "hypernetworks",
-    "face-restorers",
     "realesrgan-models",
     "extensions",
 )

@@ -67,6 +67,13 @@ class UpscalerItem(_Row):
     scale: float | None = None
 
 
+class FaceRestorerItem(_Row):
+    """A restorer of faces."""
+
+    name: str
+    cmd_dir: str | None = None
+
+
 class LatentUpscalerModeItem(_Row):
     """A way to enlarge latents."""
 
@@ -144,6 +151,12 @@ def upscalers(studio: Services) -> list[UpscalerItem]:
         if not entry.latent and entry.name != "None" and entry.problem is None
     ]
     return [UpscalerItem(name="None", scale=4.0), *rows]
+
+
+@router.get("/sdapi/v1/face-restorers", response_model=list[FaceRestorerItem])
+def face_restorers(studio: Services) -> list[FaceRestorerItem]:
+    """Restorers of faces that can be used."""
+    return [FaceRestorerItem(name=entry.name) for entry in studio.catalog.restorers() if entry.problem is None]
 
 
 @router.get("/sdapi/v1/latent-upscale-modes", response_model=list[LatentUpscalerModeItem])

@@ -223,6 +223,9 @@ ENLARGE = {
     "--height": "enlarge.height",
     "--second": "enlarge.second",
     "--second-visibility": "enlarge.second_share",
+    "--face-restorer": "enlarge.restorer",
+    "--face-visibility": "enlarge.restorer_share",
+    "--face-weight": "enlarge.restorer_weight",
 }
 """Flags of `upscale` and the declared parameters they set."""
 

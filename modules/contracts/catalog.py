@@ -139,6 +139,21 @@ class UpscalerEntry:
     """Why it cannot be used, as one sentence; None when it can."""
 
 
+RestorerKind = Literal["gfpgan", "restoreformer", "codeformer"]
+
+
+@dataclass(frozen=True, slots=True)
+class RestorerEntry:
+    """A network that draws a face of 512 pixels anew from what is left of it."""
+
+    name: str
+    kind: RestorerKind | None
+    """None for what cannot be used."""
+    path: Path
+    problem: str | None = None
+    """Why it cannot be used, as one sentence; None when it can."""
+
+
 class Catalog(Protocol):
     """What there is to choose from. Reading it never imports torch, and only `wait` waits for hashing."""
 
@@ -168,6 +183,9 @@ class Catalog(Protocol):
 
     def upscalers(self) -> tuple[UpscalerEntry, ...]:
         """Latent and image upscalers."""
+
+    def restorers(self) -> tuple[RestorerEntry, ...]:
+        """Restorers of faces, by name."""
 
     def families(self) -> tuple[Family, ...]:
         """All known families."""

@@ -77,13 +77,14 @@ def work_of(request: GenerationRequest, native: int = NATIVE_PIXELS) -> float:
 
     Two rows of a model call count as one, so that a picture of plain guidance has its own size; what ControlNets,
     references, image prompts, networks and a style add to a call counts in rows as well (`rows_beside`). Making
-    pictures larger counts as one step at the size that comes out, for each upscaler. A detail counts with the regions
+    pictures larger counts as one step at the size that comes out, for each upscaler and for a
+    face restorer. A detail counts with the regions
     that may be expected (`regions_of`), which neither ControlNets nor references see. A film counts as one picture for
     its first frame and one for each four that follow, as far as the request says how long it is.
     """
     if request.enlarge is not None:
         made = sum(size.whole[0] * size.whole[1] for size in sizes_of(request.enlarge))
-        return made * len(request.enlarge.shares) / 1e6
+        return made * (len(request.enlarge.shares) + request.enlarge.restores) / 1e6
     hires = request.hires
     bound, free = rows_of(request)
     pixels, steps = float(pixels_of(request, native)), float(request.steps)

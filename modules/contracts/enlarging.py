@@ -42,6 +42,24 @@ class EnlargeParams:
     width: int = param(0, "Resize width to", help="0 follows the height.", minimum=0, maximum=LARGEST, step=8)
     height: int = param(0, "Resize height to", help="0 follows the width.", minimum=0, maximum=LARGEST, step=8)
     crop: bool = param(True, "Crop to fit", help="Cut off what goes beyond the size.")
+    restorer: str = param(NOTHING, "Face restorer", help="Draws faces anew.", choices="restorers")
+    restorer_share: float = param(
+        1.0, "Visibility of restored faces", help="0 is not at all.", minimum=0, maximum=1, step=0.001
+    )
+    restorer_weight: float = param(
+        0.5,
+        "Fidelity of CodeFormer",
+        help="0 draws the most beautiful face, 1 the one most like the given.",
+        minimum=0,
+        maximum=1,
+        step=0.001,
+    )
+    upscale_first: bool = param(False, "Upscale first", help="Restore faces after the picture was made larger.")
+
+    @property
+    def restores(self) -> bool:
+        """Whether faces are restored."""
+        return self.restorer_share > 0 and self.restorer.casefold() != NOTHING.casefold()
 
     @property
     def shares(self) -> tuple[tuple[str, float], ...]:

@@ -10,7 +10,14 @@ from modules.contracts.infotext_format import parse, quote
 BY, TO, CROP = "Postprocess upscale by", "Postprocess upscale to", "Postprocess crop to"
 UPSCALER, SECOND = "Postprocess upscaler", "Postprocess upscaler 2"
 SHARE, HASH = "Postprocess upscaler 2 visibility", "Postprocess upscaler hash"
-KEYS = frozenset({BY, TO, CROP, UPSCALER, SECOND, SHARE, HASH})
+FACES, FACES_SHARE = "Postprocess face restorer", "Postprocess face restorer visibility"
+FACES_WEIGHT, FACES_FIRST = "Postprocess face restorer weight", "Postprocess upscale first"
+FACES_HASH = "Postprocess face restorer hash"
+OTHERS = frozenset({"GFPGAN visibility", "CodeFormer visibility", "CodeFormer weight"})
+"""What A1111 writes of restored faces."""
+KEYS = frozenset(
+    {BY, TO, CROP, UPSCALER, SECOND, SHARE, HASH, FACES, FACES_SHARE, FACES_WEIGHT, FACES_FIRST, FACES_HASH, *OTHERS}
+)
 
 
 def enlarged_fields(wish: EnlargeParams) -> dict[str, object]:
@@ -26,6 +33,9 @@ def enlarged_fields(wish: EnlargeParams) -> dict[str, object]:
     fields[UPSCALER] = shares[0][0]
     if len(shares) > 1:
         fields |= {SECOND: shares[1][0], SHARE: wish.second_share}
+    if wish.restores:
+        fields |= {FACES: wish.restorer, FACES_SHARE: wish.restorer_share, FACES_WEIGHT: wish.restorer_weight}
+        fields |= {FACES_FIRST: True} if wish.upscale_first else {}
     return fields
 
 

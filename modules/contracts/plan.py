@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from modules.contracts.catalog import Family, FileEntry, ModelEntry, UpscalerEntry
+from modules.contracts.catalog import Family, FileEntry, ModelEntry, RestorerEntry, UpscalerEntry
 from modules.contracts.control import NO_MODEL, ControlUnit
 from modules.contracts.controls import ControlEntry
 from modules.contracts.detailer import Detail
@@ -290,6 +290,18 @@ class GenerationPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class FacePlan:
+    """How faces of finished pictures are restored: names are resolved."""
+
+    restorer: RestorerEntry
+    detector: DetectorEntry
+    share: float
+    """How much of a restored face shows, 0 to 1."""
+    weight: float
+    """Fidelity, for a CodeFormer."""
+
+
+@dataclass(frozen=True, slots=True)
 class EnlargePlan:
     """Pictures to be made larger: names are resolved, sizes are known."""
 
@@ -298,6 +310,7 @@ class EnlargePlan:
     """The upscalers, each with how much of it shows."""
     sizes: tuple[EnlargedSize, ...]
     """Of each picture as it comes out."""
+    faces: FacePlan | None = None
 
 
 Recipe = Mapping[str, Any]

@@ -34,6 +34,9 @@ class Region:
     score: float
     """How sure the detector is, 0 to 1."""
     label: str = ""
+    points: tuple[tuple[float, float], ...] = ()
+    """Of a face, where the detector says so: both eyes, tip of the nose, both corners of the mouth, the left one in the
+    picture first, in pixels."""
 
     @property
     def box(self) -> Box:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,13 +157,17 @@ def load_yunet(path: Path) -> Find:
             network.setInputSize((width, height))
             network.setScoreThreshold(wish.confidence)
             _, rows = network.detect(np.ascontiguousarray(image[..., ::-1]))
-        regions = (
-            boxed((width, height), (row[0], row[1], row[0] + row[2], row[1] + row[3]), row[-1], "face")
-            for row in (() if rows is None else rows)
-        )
+        regions = (_face((width, height), row) for row in (() if rows is None else rows))
         return [region for region in regions if region is not None and _wanted("face", 0, wish)]
 
     return find
+
+
+def _face(size: tuple[int, int], row: Table) -> Region | None:
+    """YuNet's row: left, top, width, height, five points from the eye that is on the left, score."""
+    region = boxed(size, (row[0], row[1], row[0] + row[2], row[1] + row[3]), row[-1], "face")
+    points = tuple((float(x), float(y)) for x, y in row[4:14].reshape(5, 2))
+    return None if region is None else replace(region, points=points)
 
 
 def _open(path: Path, opening: Callable[[str], Any]) -> Any:

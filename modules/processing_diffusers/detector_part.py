@@ -61,10 +61,11 @@ class DetectorShelf:
         elif entry.kind in PLAIN:
             masks = select_masks(PLAIN[entry.kind](pixels, wish), wanted)
         else:
-            masks = select_masks(self._find(entry, pixels, wish, port), wanted)
+            masks = select_masks(self.regions(entry, pixels, wish, port), wanted)
         return [Image.fromarray(mask) for mask in masks]
 
-    def _find(self, entry: DetectorEntry, pixels: Pixels, wish: Wish, port: Port) -> list[Region]:
+    def regions(self, entry: DetectorEntry, pixels: Pixels, wish: Wish, port: Port) -> list[Region]:
+        """All finds of a detector that has weights. Raises `BrokenModel` or `UnknownModel`."""
         path = entry.path
         assert path is not None  # only those without weights have none
         try:

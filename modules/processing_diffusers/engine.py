@@ -39,6 +39,7 @@ from modules.processing_diffusers.beside import count_beside
 from modules.processing_diffusers.control_part import ControlShelf
 from modules.processing_diffusers.detector_part import DetectorShelf
 from modules.processing_diffusers.enlarging import Enlarger
+from modules.processing_diffusers.face_part import FaceShelf
 from modules.processing_diffusers.job import Job, Tools
 from modules.processing_diffusers.lane_pipeline import lane_class
 from modules.processing_diffusers.library_log import join_logs
@@ -102,10 +103,11 @@ class DiffusersEngine:
         )
         self.storehouse = Storehouse(choice, settings, paths, options.device.vram)
         self.upscalers = UpscalerShelf(choice, settings, options.device)
-        self._enlarger = Enlarger(
-            stock.catalog, settings, self.upscalers, self.multiplexer, choice.handler, VERSION, self._one_thread
-        )
         self._tools = Tools(self.upscalers, DetectorShelf())
+        self.faces = FaceShelf(choice, options.device, self._tools.detectors)
+        self._enlarger = Enlarger(
+            stock, settings, (self.upscalers, self.faces), self.multiplexer, choice.handler, VERSION, self._one_thread
+        )
         self._measures = SharedMeasures()
         self._tiling = CircularPadding()
 
@@ -338,6 +340,7 @@ class DiffusersEngine:
         """Let go of all models; what a job uses goes when the job ends."""
         self.storehouse.empty()
         self.upscalers.empty()
+        self.faces.empty()
         self._tools.detectors.empty()
         self.networks.empty()
         self.controls.empty()

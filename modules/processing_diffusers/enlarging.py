@@ -1,5 +1,7 @@
 """Finished pictures made larger: by an upscaler, or by two of which the second shows through, then cut to size.
 
+Their faces are restored before or after that where somebody wishes it.
+
 A job like any other: in a lane, through the multiplexer, cancelled between tiles, one recipe for each picture.
 """
 
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from modules.contracts.catalog import Catalog, UpscalerEntry
+from modules.contracts.catalog import UpscalerEntry
 from modules.contracts.enlarging import Size, plan_enlarged, sizes_of
 from modules.contracts.errors import InvalidRequest, JobCancelled, OutOfMemory, UnsupportedFeature
 from modules.contracts.events import ImageReady, StageStarted
@@ -25,10 +27,13 @@ from modules.device.base import DeviceHandler
 from modules.memory.guard import is_out_of_memory, recover
 from modules.processing_diffusers.enlarging_progress import Course, PictureSkipped
 from modules.processing_diffusers.enlarging_recipe import Circumstances, finish_enlarged, summarise_enlarged
+from modules.processing_diffusers.face_part import Faces, FaceShelf
+from modules.processing_diffusers.face_plan import plan_faces
 from modules.processing_diffusers.multiplexer.core import Multiplexer
 from modules.processing_diffusers.multiplexer.stand_in import Port
 from modules.processing_diffusers.pictures import decode_layers
 from modules.processing_diffusers.sizes import check_enlarged
+from modules.processing_diffusers.stock import Stock
 from modules.processing_diffusers.upscaler_part import UpscalerPart, UpscalerShelf
 from modules.support.settings import Settings
 from modules.upscalers.image import enlarge_image
@@ -63,21 +68,30 @@ class Means:
         return made
 
 
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Everything that a job works with."""
+
+    means: list[Means]
+    faces: Faces | None
+
+
 class Enlarger:
     """Runs the jobs of that kind for the engine. Safe from several lanes."""
 
     def __init__(
         self,
-        catalog: Catalog,
+        stock: Stock,
         settings: Settings,
-        shelf: UpscalerShelf,
+        shelves: tuple[UpscalerShelf, FaceShelf],
         multiplexer: Multiplexer,
         handler: DeviceHandler,
         version: str,
         thread: Callable[[], AbstractContextManager[None]],
     ) -> None:
         """`thread` is entered by each thread that works on tensors."""
-        self._catalog, self._settings, self._shelf = catalog, settings, shelf
+        self._catalog, self._detectors, self._settings = stock.catalog, stock.detectors, settings
+        self._shelf, self._faces = shelves
         self._multiplexer, self._handler, self._thread = multiplexer, handler, thread
         self._version = version
 
@@ -97,7 +111,7 @@ class Enlarger:
         sizes = sizes_of(wish)
         for size in sizes:
             self._check_size(size.whole, "The enlarged picture")
-        return EnlargePlan(wish, tuple(means), sizes)
+        return EnlargePlan(wish, tuple(means), sizes, plan_faces(wish, self._catalog, self._detectors))
 
     def _check_size(self, size: Size, what: str) -> None:
         check_enlarged(size, float(self._settings["upscale_max_megapixels"]), what)
@@ -110,12 +124,12 @@ class Enlarger:
         circumstances = Circumstances(self._version, self._shelf.device, self._shelf.dtype)
         interrupted = False
         try:
-            with self._thread(), self._multiplexer.lane() as lane, self._lease(plan, context) as means:
+            with self._thread(), self._multiplexer.lane() as lane, self._lease(plan, context) as tools:
                 port = Port(self._multiplexer, lane, 1)
                 for number in range(len(plan.sizes)):
                     with contextlib.suppress(PictureSkipped):  # said in the notes
-                        image, given = self._one(plan, number, means, port, course)
-                        pictures.append(finish_enlarged(plan, number, image, given, means, circumstances))
+                        image, given = self._one(plan, number, tools, port, course)
+                        pictures.append(finish_enlarged(plan, number, (image, given), tools, circumstances))
                         context.finished(pictures[-1])
                         context.emit(ImageReady(context.job_id, pictures[-1]))
         except JobCancelled:
@@ -130,30 +144,35 @@ class Enlarger:
         )
 
     @contextlib.contextmanager
-    def _lease(self, plan: EnlargePlan, context: RunContext) -> Iterator[list[Means]]:
+    def _lease(self, plan: EnlargePlan, context: RunContext) -> Iterator[Tools]:
         context.check()
         with contextlib.ExitStack() as stack:
-            if any(entry.path is not None for entry, _ in plan.means):
+            if plan.faces is not None or any(entry.path is not None for entry, _ in plan.means):
                 context.emit(StageStarted(context.job_id, "load", 0, len(plan.sizes)))
-            yield [
+            means = [
                 Means(entry, share, None if entry.path is None else stack.enter_context(self._shelf.lease(entry)))
                 for entry, share in plan.means
             ]
+            yield Tools(means, stack.enter_context(self._faces.lease(plan.faces)))
 
     def _one(
-        self, plan: EnlargePlan, number: int, means: list[Means], port: Port, course: Course
+        self, plan: EnlargePlan, number: int, tools: Tools, port: Port, course: Course
     ) -> tuple[Image.Image, Image.Image]:
         """One picture at its final size, and as it was given. Raises `JobCancelled` or `PictureSkipped`."""
         given = decode_layers(plan.wish.images[number], f"Picture {number + 1}")
         # Not the plan's: the picture may have been turned upright by what stands beside its pixels.
-        size = plan_enlarged(given.size, plan.wish)
+        size, means, faces = plan_enlarged(given.size, plan.wish), tools.means, tools.faces
         for each in means:
             if each.network is not None:
                 self._check_size(each.network.largest(given.size, size.whole), f"What {each.entry.name} makes")
         course.begin(number, sum(each.calls(given.size, size.whole) for each in means))
-        made = [each.enlarge(port, given, size.whole, course.check) for each in means]
+        first = faces is not None and not plan.wish.upscale_first
+        source = faces.restore(port, given, course.interrupt) if faces is not None and first else given
+        made = [each.enlarge(port, source, size.whole, course.check) for each in means]
         image = made[0]
         if len(made) > 1:
             image = Image.blend(image, made[1], means[1].share)
+        if faces is not None and not first:
+            image = faces.restore(port, image, course.interrupt)
         course.end()
         return image.crop(size.box) if size.final != size.whole else image, given

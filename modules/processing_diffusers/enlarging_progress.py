@@ -35,14 +35,18 @@ class Course:
 
     def check(self) -> None:
         """Before each call: raise `JobCancelled` or `PictureSkipped` when that was asked for, else tell of the last."""
+        self.interrupt()
+        self._done += 1
+        if 0 < self._done < self._calls:  # beyond it when something was done again in smaller tiles
+            self._tell(self._done)
+
+    def interrupt(self) -> None:
+        """Raise `JobCancelled` or `PictureSkipped` when that was asked for."""
         self._context.check()
         if self._context.skipped.is_set():
             self._context.skipped.clear()
             self.notes.append(f"Picture {self._number + 1} was skipped.")
             raise PictureSkipped
-        self._done += 1
-        if 0 < self._done < self._calls:  # beyond it when something was done again in smaller tiles
-            self._tell(self._done)
 
     def end(self) -> None:
         """The picture is there."""

@@ -13,12 +13,14 @@ from PIL import Image
 from modules.contracts.catalog import UpscalerEntry
 from modules.contracts.enlarging import EnlargeParams
 from modules.contracts.infotext import parse, prompts_of
-from modules.contracts.infotext_enlarged import HASH, add_to_infotext, enlarged_fields
+from modules.contracts.infotext_enlarged import FACES_HASH, HASH, add_to_infotext, enlarged_fields
 from modules.contracts.parameters import declared
 from modules.contracts.plan import EnlargePlan, Recipe
 from modules.contracts.result import Picture
+from modules.processing_diffusers.face_part import Faces
 from modules.processing_diffusers.recipe import FORMAT, find_versions
 from modules.processing_diffusers.upscaler_part import UpscalerPart
+from modules.sd_models.hashes import hash_model
 
 SHORT = 10
 """Digits of a hash in infotext."""
@@ -40,6 +42,18 @@ class Means(Protocol):
         """The loaded network, where it is one."""
 
 
+class Tools(Protocol):
+    """What the job worked with."""
+
+    @property
+    def means(self) -> Sequence[Means]:
+        """The upscalers."""
+
+    @property
+    def faces(self) -> Faces | None:
+        """The restorer of faces, where there was one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """Where the arithmetic was done."""
@@ -52,20 +66,22 @@ class Circumstances:
 def finish_enlarged(
     plan: EnlargePlan,
     number: int,
-    image: Image.Image,
-    given: Image.Image,
-    means: Sequence[Means],
+    images: tuple[Image.Image, Image.Image],
+    tools: Tools,
     circumstances: Circumstances,
 ) -> Picture:
-    """The picture with what there is to say of it. It keeps the words of the picture that it was made of."""
+    """The first picture with what there is to say of it. It keeps the words of the second, of which it was made."""
+    image, means = images[0], tools.means
     source = plan.wish.infotexts[number] if plan.wish.infotexts else ""
     prompt, negative = prompts_of(parse(source, defaults=False)) if source.strip() else ("", "")
     fields = enlarged_fields(plan.wish)
     sha256 = means[0].network.sha256 if means[0].network is not None else None
     fields[HASH] = sha256[:SHORT] if sha256 else None
+    if tools.faces is not None:
+        fields[FACES_HASH] = tools.faces.network.sha256[:SHORT]
     if not source.strip():
         fields |= {"Size": f"{image.width}x{image.height}", "Version": f"atelier {circumstances.version}"}
-    recipe = _write_recipe(plan, number, (image, given), means, circumstances)
+    recipe = _write_recipe(plan, number, images, tools, circumstances)
     infotext = add_to_infotext(source, fields)
     return Picture(number, image, 0, 0, prompt, negative, infotext, {**recipe, "prompt": prompt})
 
@@ -74,13 +90,13 @@ def _write_recipe(
     plan: EnlargePlan,
     number: int,
     images: tuple[Image.Image, Image.Image],
-    means: Sequence[Means],
+    tools: Tools,
     circumstances: Circumstances,
 ) -> Recipe:
     """The recipe. The given picture is described by its size and hash; its bytes stay out."""
-    image, given = images
+    (image, given), means = images, tools.means
     networks = [each.network for each in means if each.network is not None]
-    extra = {"spandrel": importlib.metadata.version("spandrel")} if networks else {}
+    extra = {"spandrel": importlib.metadata.version("spandrel")} if networks or tools.faces else {}
     return {
         "format": FORMAT,
         "versions": {
@@ -95,6 +111,7 @@ def _write_recipe(
             each.entry.name: {"sha256": each.network.sha256 if each.network else None, "share": each.share}
             for each in means
         },
+        "faces": None if tools.faces is None else _faces(tools.faces),
         "picture": {
             "sha256": hashlib.sha256(given.tobytes()).hexdigest(),
             "mode": given.mode,
@@ -107,6 +124,15 @@ def _write_recipe(
         "precision": circumstances.dtype,
         "tiles": list(networks[0].cutting) if networks else None,
         "parameters": {f"enlarge.{key}": value for key, value in _parameters(plan.wish).items()},
+    }
+
+
+def _faces(faces: Faces) -> Recipe:
+    restorer, detector = faces.plan.restorer, faces.plan.detector
+    assert detector.path is not None  # one without weights finds no faces
+    return {
+        "restorer": {"name": restorer.name, "sha256": faces.network.sha256},
+        "detector": {"name": detector.name, "sha256": hash_model(detector.path)},
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from modules.contracts.catalog import Catalog
 from modules.contracts.controls import Controls
-from modules.contracts.detectors import Detectors
+from modules.contracts.detectors import Detectors, NoDetectors
 from modules.contracts.enlarging import png_size, sizes_of
 from modules.contracts.networks import Networks
 from modules.contracts.refiner import find_refiner
@@ -19,6 +19,7 @@ from modules.contracts.request import GenerationRequest
 from modules.networks.uses import uses_of
 from modules.processing_diffusers.control_plan import find_controls
 from modules.processing_diffusers.detail_plan import check_details
+from modules.processing_diffusers.face_plan import plan_faces
 from modules.processing_diffusers.plan import check_features, wanted_size
 from modules.processing_diffusers.sizes import Size, check_enlarged, check_megapixels, check_second_pass, fit_size
 from modules.processing_diffusers.tile_plan import find_sd_upscaler
@@ -52,6 +53,7 @@ def examine_request(
         most = float(settings["upscale_max_megapixels"])
         for enlarged in sizes_of(request.enlarge):
             check_enlarged(enlarged.whole, most, "The enlarged picture")
+        plan_faces(request.enlarge, catalog, detectors or NoDetectors())
         return
     model = catalog.find_model(request.model.checkpoint)
     family = catalog.family(str(model.family)).drawn_with(model)

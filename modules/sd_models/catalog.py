@@ -10,7 +10,15 @@ from itertools import chain
 from pathlib import Path
 
 from modules.bootstrap.options import PathOptions
-from modules.contracts.catalog import Family, FileEntry, ModelEntry, SamplerEntry, ScheduleEntry, UpscalerEntry
+from modules.contracts.catalog import (
+    Family,
+    FileEntry,
+    ModelEntry,
+    RestorerEntry,
+    SamplerEntry,
+    ScheduleEntry,
+    UpscalerEntry,
+)
 from modules.contracts.errors import BrokenModel, UnknownModel
 from modules.sd_models.detect import Outcome, Recognised
 from modules.sd_models.distilled import find_distilled
@@ -21,6 +29,7 @@ from modules.sd_models.hashes import SHORT, HashStore
 from modules.sd_models.header import INDEX
 from modules.sd_models.inspections import Inspections
 from modules.sd_models.names import keys_of, look_up
+from modules.sd_models.restorers import list_restorers
 from modules.sd_models.scan import Candidate, find_checkpoints, find_snapshots, signature, unique_names
 from modules.sd_models.upscalers import list_upscalers
 from modules.support.paths import Paths
@@ -92,6 +101,7 @@ class StudioCatalog:
         self._scanned: _Scanned | None = None
         self._vaes: tuple[FileEntry, ...] | None = None
         self._upscaler_files: tuple[UpscalerEntry, ...] | None = None
+        self._restorers: tuple[RestorerEntry, ...] | None = None
 
     def models(self) -> tuple[ModelEntry, ...]:
         """Usable models first, each group by name. Hashes that are not known yet are computed in the background."""
@@ -151,6 +161,14 @@ class StudioCatalog:
                 self._upscaler_files = list_upscalers(self._paths.models, self._paths.pocket / "upscalers")
             return (*self._tables.upscalers, *self._upscaler_files)
 
+    def restorers(self) -> tuple[RestorerEntry, ...]:
+        """Restorers of faces, by name."""
+        with self._lock:
+            self._catch_up()
+            if self._restorers is None:
+                self._restorers = list_restorers(self._paths.models)
+            return self._restorers
+
     def families(self) -> tuple[Family, ...]:
         """All known families."""
         return tuple(self._families.values())
@@ -186,7 +204,7 @@ class StudioCatalog:
         if not self._due or began < self._rested:
             return
         self._due = False
-        self._vaes = self._upscaler_files = None
+        self._vaes = self._upscaler_files = self._restorers = None
         self._scanned = self._look()
         ended = time.monotonic()
         self._rested = ended + max(REST_SECONDS, ended - began)

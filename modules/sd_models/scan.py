@@ -23,6 +23,7 @@ KIND_FOLDERS = {
     "ip-adapter": ("ip-adapter", "ipadapter"),
     "upscalers": ("upscalers", "ESRGAN", "RealESRGAN", "SwinIR", "DAT", "HAT", "BSRGAN", "ScuNET", "upscale_models"),
     "text-encoders": ("text-encoders", "text_encoder"),
+    "face_restorers": ("face_restorers", "GFPGAN", "Codeformer", "RestoreFormer", "facerestore_models"),
 }
 """Folders of the other kinds, ours first, then those that A1111 and its kin use."""
 WEIGHTS = ".safetensors"

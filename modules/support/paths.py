@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 MODEL_KINDS = (
     *("checkpoints", "vae", "vae-approx", "lora", "embeddings", "controlnet", "ip-adapter", "image-encoders"),
-    *("upscalers", "text-encoders", "detectors", "annotators"),
+    *("upscalers", "text-encoders", "detectors", "annotators", "face_restorers"),
 )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 
 from modules.contracts.catalog import Catalog
-from modules.contracts.enlarging import LONGEST_INFOTEXT, EnlargeParams
+from modules.contracts.enlarging import LONGEST_INFOTEXT, NOTHING, EnlargeParams
 from modules.contracts.errors import InvalidRequest, UnknownName
 from modules.contracts.parameters import declared
 from modules.contracts.pictures import PictureStore
@@ -17,10 +18,21 @@ from modules.contracts.request import GenerationRequest, OutputParams
 from modules.ui.facts import choices_of
 
 
-def enlarging_inputs(catalog: Catalog) -> tuple[Any, Any]:
-    """Upscaler and factor, under the ids of A1111's extras tab, made from their declarations."""
+@dataclass(frozen=True, slots=True)
+class Wished:
+    """What the inputs of this place hold, in their order."""
+
+    upscaler: Any
+    scale: Any
+    restorer: Any = NOTHING
+    visibility: Any = 1.0
+
+
+def enlarging_inputs(catalog: Catalog) -> tuple[Any, Any, Any, Any]:
+    """Upscaler, factor, face restorer and its visibility, made from their declarations; ids are A1111's extras tab's
+    where that has such a thing."""
     rules = {item.path[0]: item for item in declared(EnlargeParams)}
-    upscaler, scale = rules["upscaler"], rules["scale"]
+    upscaler, scale, restorer, share = (rules[key] for key in ("upscaler", "scale", "restorer", "restorer_share"))
     latent = {entry.name for entry in catalog.upscalers() if entry.latent}
     names = [name for _, name in choices_of(catalog, "upscalers") if name not in (*latent, "None")]
     return (
@@ -36,12 +48,26 @@ def enlarging_inputs(catalog: Catalog) -> tuple[Any, Any]:
             elem_id="extras_upscaling_resize",
             min_width=0,
         ),
+        gr.Dropdown(
+            choices_of(catalog, "restorers"),
+            value=restorer.default,
+            label=restorer.param.label,
+            elem_id="extras_face_restorer",
+            min_width=0,
+        ),
+        gr.Slider(
+            share.param.minimum,
+            share.param.maximum,
+            share.default,
+            label=share.param.label,
+            step=0.05,
+            elem_id="extras_face_visibility",
+            min_width=0,
+        ),
     )
 
 
-def enlargement(
-    pictures: PictureStore, owner: str, picture_id: str, upscaler: Any, scale: Any, fmt: str
-) -> GenerationRequest:
+def enlargement(pictures: PictureStore, owner: str, picture_id: str, wished: Wished, fmt: str) -> GenerationRequest:
     """The job that makes that picture larger. Blocks while it is read.
 
     Raises `UnknownName` for one that is not there or not the owner's, `InvalidRequest` for a factor that is no number.
@@ -51,13 +77,18 @@ def enlargement(
     if kept is None or data is None:
         raise UnknownName("This picture is no longer in the gallery.")
     try:
-        factor = float(scale)
+        factor = float(wished.scale)
     except (TypeError, ValueError):
-        raise InvalidRequest(f"Upscale by is {scale!r}; a number is needed.") from None
+        raise InvalidRequest(f"Upscale by is {wished.scale!r}; a number is needed.") from None
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(data)) as image:
         image.convert("RGBA" if image.has_transparency_data else "RGB").save(buffer, "PNG", compress_level=1)
     wish = EnlargeParams(
-        (buffer.getvalue(),), (kept.infotext[:LONGEST_INFOTEXT],), upscaler=str(upscaler), scale=factor
+        (buffer.getvalue(),),
+        (kept.infotext[:LONGEST_INFOTEXT],),
+        upscaler=str(wished.upscaler),
+        scale=factor,
+        restorer=str(wished.restorer),
+        restorer_share=float(wished.visibility),
     )
     return GenerationRequest(enlarge=wish, output=OutputParams(format=fmt))

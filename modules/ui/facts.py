@@ -10,6 +10,7 @@ from typing import Any
 from modules.contracts.catalog import Catalog
 from modules.contracts.detailer import MASK
 from modules.contracts.detectors import Detectors
+from modules.contracts.enlarging import NOTHING
 from modules.contracts.errors import StudioError
 from modules.contracts.prompts import PromptShelf
 
@@ -67,6 +68,9 @@ def choices_of(catalog: Catalog, kind: str) -> Choices:
         return [(entry.label, entry.label) for entry in catalog.schedulers()]
     if kind == "upscalers":
         return [(entry.name, entry.name) for entry in catalog.upscalers() if entry.problem is None]
+    if kind == "restorers":
+        usable = (entry.name for entry in catalog.restorers() if entry.problem is None)
+        return [(name, name) for name in (NOTHING, *usable)]
     if kind == "vaes":
         return [("Automatic", ""), *((entry.name, entry.name) for entry in catalog.vaes() if entry.problem is None)]
     raise ValueError(f"The catalogue has no list {kind!r}.")

@@ -22,7 +22,7 @@ from modules.ui import elements, form
 from modules.ui.allowance import left_line
 from modules.ui.control import ControlPanel
 from modules.ui.desk import Desk
-from modules.ui.enlarging import enlargement
+from modules.ui.enlarging import Wished, enlargement
 from modules.ui.facts import NO_MODEL, choices_of, facts_of, size_for, style_choices
 from modules.ui.given import owner_of, page_of, said_by
 from modules.ui.scripts import ScriptPanel
@@ -113,15 +113,13 @@ class Handlers:
             async for shown in showing:
                 yield shown
 
-    async def enlarge(
-        self, event: gr.EventData, request: gr.Request, upscaler: Any, factor: Any
-    ) -> AsyncGenerator[Shown, None]:
+    async def enlarge(self, event: gr.EventData, request: gr.Request, *values: Any) -> AsyncGenerator[Shown, None]:
         """Make a picture of the gallery larger, as a job of its own, and show it like one that is drawn."""
         owner = owner_of(request)
 
         def wanted() -> GenerationRequest:
             fmt = str(self._own.public(owner)["samples_format"])
-            return enlargement(self._studio.pictures, owner, said_by(event), upscaler, factor, fmt)
+            return enlargement(self._studio.pictures, owner, said_by(event), Wished(*values), fmt)
 
         async with aclosing(self._queue(request, wanted)) as showing:
             async for shown in showing:

@@ -47,8 +47,7 @@ class _Controls:
     swap: Any
     guidance: Any
     second: Any
-    upscaler: Any
-    factor: Any
+    enlarging: tuple[Any, ...]
     dice: Any
     reuse: Any
     examples: Any
@@ -86,7 +85,7 @@ def build_page(studio: Studio) -> gr.Blocks:
                 style.build()
                 scripts.build()
                 with gr.Accordion("Enlarging a finished picture", open=False, elem_id="extras_tab"), gr.Row():
-                    parts.upscaler, parts.factor = enlarging_inputs(studio.catalog)
+                    parts.enlarging = enlarging_inputs(studio.catalog)
                 ExtensionPlace(studio).build(page, QUIET)
         _connect(page, inputs, parts, Handlers(studio, Desk(studio), table, panel, style, scripts))
         scripts.connect(QUIET)
@@ -278,8 +277,7 @@ def _connect(page: gr.Blocks, inputs: Inputs, parts: _Controls, handlers: Handle
     parts.interrupt.click(handlers.interrupt, **QUIET)
     parts.skip.click(handlers.skip, **QUIET)
     parts.stage.recall(handlers.recall, form, form, **raw)
-    enlarging = [parts.upscaler, parts.factor]
-    parts.stage.enlarge(handlers.enlarge, enlarging, show, trigger_mode="multiple", **raw)
+    parts.stage.enlarge(handlers.enlarge, [*parts.enlarging], show, trigger_mode="multiple", **raw)
     parts.stage.attach(handlers.open, None, show, **QUIET)
     parts.stage.ping(handlers.ping, **QUIET)
     fitting = [

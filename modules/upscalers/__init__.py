@@ -1,1 +1,1 @@
-"""Floor F3: ways to make a picture larger. The table is light; the latent ones import torch when used."""
+"""Floor F3: ways to make a picture larger, and faces whole. The table is light; networks import torch when used."""

@@ -73,7 +73,7 @@ def load_upscaler(entry: UpscalerEntry, device: str = "cpu", dtype: str = "float
     check_upscaler(entry)
     if entry.path is None:
         raise ValueError(f"The upscaler {entry.name!r} has no file.")
-    descriptor = _open(entry.path)
+    descriptor = open_network(entry.path, "an upscaler")
     if descriptor.purpose == "Inpainting":
         raise BrokenModel(f"{entry.path.name} fills holes ({descriptor.architecture.name}) and is no upscaler.")
     if (descriptor.input_channels, descriptor.output_channels) != (3, 3):
@@ -88,7 +88,9 @@ def load_upscaler(entry: UpscalerEntry, device: str = "cpu", dtype: str = "float
     return UpscalerModel(descriptor, entry.name)
 
 
-def _open(path: Path) -> Any:
+def open_network(path: Path, what: str) -> Any:
+    """spandrel's descriptor of the network in a file, on the CPU. Raises `BrokenModel`, which says that it is not
+    `what` it was taken for."""
     with _opening:  # two threads that import one heavy package at once may see half of it
         import spandrel
         from safetensors import SafetensorError
@@ -98,6 +100,4 @@ def _open(path: Path) -> Any:
     except spandrel.UnsupportedModelError as error:
         raise BrokenModel(f"{path.name} is of no architecture that spandrel knows.") from error
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
-        raise BrokenModel(
-            f"{path.name} cannot be opened as an upscaler: {reason_of(error).splitlines()[0]}."
-        ) from error
+        raise BrokenModel(f"{path.name} cannot be opened as {what}: {reason_of(error).splitlines()[0]}.") from error

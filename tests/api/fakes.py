@@ -16,7 +16,7 @@ from modules.call_queue.database import open_database
 from modules.call_queue.entrance import Entrance, room_of
 from modules.call_queue.queue import CallQueue
 from modules.call_queue.store import JobStore
-from modules.contracts.catalog import FileEntry, ModelEntry, SamplerEntry, ScheduleEntry, UpscalerEntry
+from modules.contracts.catalog import FileEntry, ModelEntry, RestorerEntry, SamplerEntry, ScheduleEntry, UpscalerEntry
 from modules.contracts.errors import BrokenModel, UnknownModel
 from modules.control.catalog import ControlCatalog
 from modules.detectors.catalog import DetectorCatalog
@@ -96,6 +96,13 @@ class FakeCatalog:
             UpscalerEntry("Lanczos", False),
             UpscalerEntry("net-x2", False, 2.0, Path("/models/upscalers/net-x2.safetensors")),
             UpscalerEntry("old", False, 4.0, Path("/models/upscalers/old.pth"), "old.pth is a pickle."),
+        )
+
+    def restorers(self):
+        folder = Path("/models/GFPGAN")
+        return (
+            RestorerEntry("GFPGANv1.4", "gfpgan", folder / "GFPGANv1.4.safetensors"),
+            RestorerEntry("bad", None, folder / "bad.pth", "bad.pth is a pickle."),
         )
 
     def families(self):

@@ -28,7 +28,7 @@ get sd-models: title model_name hash sha256 filename config
 get sd-vae: model_name filename
 get sd-modules: model_name filename
 get hypernetworks:
-get face-restorers:
+get face-restorers: name cmd_dir
 get realesrgan-models:
 get prompt-styles: name prompt negative_prompt
 get embeddings: loaded skipped

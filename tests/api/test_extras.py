@@ -52,6 +52,20 @@ def test_upscalers_are_named_in_any_case_and_told_in_html(client, rig):
     assert wished(rig).shares == (("None", 1.0),)
 
 
+def test_faces_are_restored_by_the_fields_of_a1111(client, rig):
+    answer = enlarge(client, gfpgan_visibility=0.5, upscale_first=True)
+    assert answer.status_code == 200, answer.text
+    wish = wished(rig)
+    assert (wish.restorer, wish.restorer_share, wish.upscale_first) == ("GFPGANv1.4", 0.5, True)
+    assert "Postprocess face restorer: GFPGANv1.4, Postprocess face restorer visibility: 0.5" in answer.text
+    enlarge(client, codeformer_visibility=0.25, codeformer_weight=0)
+    wish = wished(rig)
+    assert (wish.restorer, wish.restorer_share, wish.restorer_weight) == ("CodeFormer", 0.25, 0)
+    enlarge(client, codeformer_weight=1)
+    assert not wished(rig).restores
+    assert client.get("/sdapi/v1/face-restorers").json() == [{"name": "GFPGANv1.4", "cmd_dir": None}]
+
+
 def test_a_batch_is_one_job_and_keeps_its_order(client, rig):
     given = [{"data": b64(picture((side, 8))), "name": "../../x.png"} for side in (8, 16, 24)]
     answer = enlarge(client, "extra-batch-images", imageList=given, upscaling_resize=2).json()
@@ -67,8 +81,8 @@ def test_results_are_left_out_on_wish(client):
 
 def test_what_cannot_be_is_refused_before_a_job_is_stored(client, rig):
     for body, words in (
-        ({"gfpgan_visibility": 0.5}, "no face restoration"),
-        ({"codeformer_visibility": 1}, "no face restoration"),
+        ({"gfpgan_visibility": 0.5, "codeformer_visibility": 0.5}, "not both"),
+        ({"gfpgan_visibility": 1.5}, "gfpgan_visibility"),
         ({"upscaler_1": "Sorcery"}, "not known"),
         ({"upscaler_2": "Sorcery"}, "not known"),
         ({"upscaler_1": "Latent"}, "here are Lanczos, net-x2"),

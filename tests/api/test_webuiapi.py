@@ -244,8 +244,8 @@ def test_what_goes_wrong_is_told(api):
     assert caught.value.args[0] == 404
     with pytest.raises(RuntimeError, match="hires pass only"):
         api.extra_single_image(Image.new("RGB", (8, 8)), upscaler_1="Latent")
-    with pytest.raises(RuntimeError, match="no face restoration"):
-        api.extra_single_image(Image.new("RGB", (8, 8)), gfpgan_visibility=0.5)
+    with pytest.raises(RuntimeError, match="not both"):
+        api.extra_single_image(Image.new("RGB", (8, 8)), gfpgan_visibility=0.5, codeformer_visibility=0.5)
     assert api.txt2img().images
 
 

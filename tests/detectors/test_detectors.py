@@ -205,3 +205,23 @@ def test_a_segmenting_network_of_transformers_finds_classes(tmp_path):
     (found,) = make_finder(folder, network, see_with(network))(scene((96, 64)), SURE)
     assert (found.label, found.box) == ("hair", (0, 0, 96, 64))
     assert found.score > 0.9
+
+
+def test_yunet_says_where_eyes_and_mouth_are(monkeypatch, tmp_path):
+    """Of OpenCV's class nothing is used but its rows, whose numbers OpenCV documents."""
+    import cv2
+
+    class Faces:
+        def setInputSize(self, size):
+            assert size == (96, 64)
+
+        def setScoreThreshold(self, threshold):
+            assert threshold == pytest.approx(0.3)
+
+        def detect(self, image):
+            return 1, np.array([[10, 8, 30, 40, 18, 20, 32, 21, 25, 28, 19, 38, 31, 39, 0.9]], np.float32)
+
+    monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *given: Faces())
+    (face,) = load_yunet(tmp_path / "faces.onnx")(scene(), SURE)
+    assert (face.box, face.label) == ((10, 8, 40, 48), "face")
+    assert face.points == ((18, 20), (32, 21), (25, 28), (19, 38), (31, 39))

@@ -20,7 +20,15 @@ from modules.bootstrap.options import Options
 from modules.call_queue.database import open_database
 from modules.call_queue.queue import CallQueue
 from modules.call_queue.store import JobStore
-from modules.contracts.catalog import Family, FileEntry, ModelEntry, SamplerEntry, ScheduleEntry, UpscalerEntry
+from modules.contracts.catalog import (
+    Family,
+    FileEntry,
+    ModelEntry,
+    RestorerEntry,
+    SamplerEntry,
+    ScheduleEntry,
+    UpscalerEntry,
+)
 from modules.contracts.enlarging import sizes_of
 from modules.contracts.errors import InvalidRequest, JobCancelled, UnknownModel
 from modules.contracts.events import ImageReady, Preview, StageStarted, StepDone
@@ -96,6 +104,9 @@ class FakeCatalog:
 
     def upscalers(self) -> tuple[UpscalerEntry, ...]:
         return (UpscalerEntry("Latent", latent=True), UpscalerEntry("Lanczos", latent=False))
+
+    def restorers(self) -> tuple[RestorerEntry, ...]:
+        return (RestorerEntry("faces", "gfpgan", Path("/models/GFPGAN/faces.safetensors")),)
 
     def families(self) -> tuple[Family, ...]:
         defaults = {"sampler": "Euler", "scheduler": "Automatic", "steps": 30, "cfg_scale": 5.0}

@@ -11,7 +11,7 @@ from PIL import Image
 
 from modules.contracts.errors import InvalidRequest, UnknownName
 from modules.contracts.events import StageStarted, StepDone
-from modules.ui.enlarging import enlargement, enlarging_inputs
+from modules.ui.enlarging import Wished, enlargement, enlarging_inputs
 from modules.ui.jobview import JobView, describe, fold
 from tests.ui.test_desk import asks, room, told
 
@@ -44,7 +44,7 @@ def test_a_picture_of_somebody_else_is_not_there(room):
     (refused,) = told(asyncio.run(pressed(room, row.id, user="bob")))
     assert (refused["phase"], refused["error"]) == ("refused", "This picture is no longer in the gallery.")
     with pytest.raises(UnknownName):
-        enlargement(room.studio.pictures, "local", "none", "Lanczos", 2, "png")
+        enlargement(room.studio.pictures, "local", "none", Wished("Lanczos", 2), "png")
     assert len(room.engine.requests) == 1
 
 
@@ -63,15 +63,23 @@ def test_what_is_transparent_goes_along(room):
     buffer = io.BytesIO()
     Image.new("LA", (8, 8), (9, 100)).save(buffer, "PNG")
     room.studio.pictures.read = lambda picture_id: buffer.getvalue()
-    wish = enlargement(room.studio.pictures, "local", row.id, "Lanczos", "3", "webp")
+    wish = enlargement(room.studio.pictures, "local", row.id, Wished("Lanczos", "3"), "webp")
     assert Image.open(io.BytesIO(wish.enlarge.images[0])).mode == "RGBA"
     assert (wish.enlarge.scale, wish.output.format, wish.output.save) == (3.0, "webp", True)
     with pytest.raises(InvalidRequest):
-        enlargement(room.studio.pictures, "local", row.id, "Lanczos", "x", "png")
+        enlargement(room.studio.pictures, "local", row.id, Wished("Lanczos", "x"), "png")
+
+
+def test_faces_are_restored_on_wish(room):
+    row = drawn(room)
+    wish = enlargement(room.studio.pictures, "local", row.id, Wished("Lanczos", 1, "faces", 0.4), "png").enlarge
+    assert (wish.restores, wish.restorer, wish.restorer_share) == (True, "faces", 0.4)
 
 
 def test_the_inputs_offer_what_works_on_pictures(room):
-    upscaler, factor = enlarging_inputs(room.studio.catalog)
+    upscaler, factor, restorer, share = enlarging_inputs(room.studio.catalog)
+    assert [value for _, value in restorer.choices] == ["None", "faces"]
+    assert (share.minimum, share.maximum, share.value) == (0, 1, 1.0)
     names = [name for _, name in upscaler.choices]
     latent = {entry.name for entry in room.studio.catalog.upscalers() if entry.latent}
     assert names
