@@ -136,7 +136,7 @@ def _detail(number: int, given: Mapping[str, Any], notes: list[str]) -> Detail:
     if str(plain.get("ad_controlnet_model", "None")).casefold() not in ("none", "passthrough", ""):
         raise UnsupportedFeature(f"ADetailer, detail {number}: regions are drawn without ControlNets.")
     if plain.get("ad_restore_face"):
-        notes.append("ADetailer: there is no face restoration yet; faces are as drawn.")
+        notes.append("ADetailer: ad_restore_face is let be; extra-single-image restores faces afterwards.")
     return detail
 
 
