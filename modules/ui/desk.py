@@ -16,6 +16,14 @@ from modules.ui.jobview import payload
 from modules.ui.watch import follow
 
 
+def check_words(request: GenerationRequest) -> None:
+    """Raise `InvalidRequest` when something is to be drawn and the prompt is empty."""
+    styled = request.style.acts and request.style.method == STATISTICS
+    drawn = request.mode != "enlarge" and not styled
+    if drawn and not request.prompt.text.strip() and not request.prompt.negative.strip():
+        raise InvalidRequest("The prompt is empty; write what you want to see.")
+
+
 class Desk:
     """The page's line to the queue. One per process; a `session` is one open page.
 
@@ -29,10 +37,7 @@ class Desk:
 
     async def submit(self, request: GenerationRequest, owner: str) -> str:
         """Store the job and return its id. Raises `StudioError` when it was refused."""
-        styled = request.style.acts and request.style.method == STATISTICS
-        drawn = request.mode != "enlarge" and not styled
-        if drawn and not request.prompt.text.strip() and not request.prompt.negative.strip():
-            raise InvalidRequest("The prompt is empty; write what you want to see.")
+        check_words(request)
         handle = await asyncio.to_thread(self._studio.queue.submit, request, owner)
         # The handle is not kept: it would keep the pictures of a job that nobody follows to its end.
         return handle.id

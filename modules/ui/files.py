@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
+from modules.contracts.errors import UnknownName
+from modules.contracts.experiments import Experiments
 from modules.contracts.pictures import PictureStore, StoredPicture
 from modules.ui.assets import KINDS, read_assets
 
@@ -16,6 +18,11 @@ THUMB = 320
 """Longest side of a thumbnail in pixels."""
 LASTING = "private, max-age=31536000, immutable"
 ANSWER_HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
+OWN_PAGE = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; sandbox allow-scripts"
+)
+"""Of a page of results: its script runs in an origin of its own, from which nothing of the studio can be asked."""
+TABLES = ("text/csv", "application/json")
 Reader = Callable[[Request], str | None]
 """Who asks: the owner whose pictures the request may see, or None for nobody."""
 
@@ -56,5 +63,32 @@ def file_routes(prefix: str, store: PictureStore, reader: Reader) -> APIRouter:
             raise HTTPException(404, "There is no such file.")
         headers = {"Cache-Control": "public, max-age=31536000", "X-Content-Type-Options": "nosniff"}
         return Response(fixed[name], media_type=KINDS[name], headers=headers)
+
+    return router
+
+
+def result_routes(prefix: str, experiments: Experiments, reader: Reader) -> APIRouter:
+    """Routes below `prefix` for results of experiments. Not part of the OpenAPI document."""
+    router = APIRouter(prefix=f"{prefix}/studio/experiments", include_in_schema=False)
+
+    @router.get("/{experiment_id}/{name}")
+    def result(request: Request, experiment_id: str, name: str) -> Response:
+        owner = reader(request)
+        if owner is None:
+            raise HTTPException(401, "Sign in first.")
+        record = experiments.get(experiment_id) if experiment_id.isalnum() else None
+        if record is None or record.owner != owner:
+            raise HTTPException(404, "There is no such experiment.")
+        try:
+            data, kind = experiments.file(record.id, name)
+        except UnknownName as error:
+            raise HTTPException(404, error.message) from error
+        # As it is now: a cell that is resumed changes it.
+        headers = {**ANSWER_HEADERS, "Cache-Control": "no-store", "Content-Disposition": f'inline; filename="{name}"'}
+        if name.endswith(".html"):
+            headers["Content-Security-Policy"] = OWN_PAGE
+        elif kind.startswith(TABLES):
+            headers["Content-Disposition"] = f'attachment; filename="{name}"'
+        return Response(data, media_type=kind, headers=headers)
 
     return router

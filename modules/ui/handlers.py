@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -97,21 +97,21 @@ class Handlers:
 
     async def generate(self, request: gr.Request, *values: Any) -> AsyncGenerator[Shown, None]:
         """Queue what the form asks for and show it until this page's jobs have ended."""
-        owner, count = owner_of(request), len(form.NAMES)
-
-        def wanted() -> GenerationRequest:
-            asked = form.compose(values[:count], self._own.defaults(owner))
-            last = len(values) - (0 if self._scripts is None else len(self._scripts.fields))
-            begin = last - (0 if self._style is None else len(OFFERED))
-            if self.control is not None:
-                asked = replace(asked, control=self.control.compose(values[count:begin], page_of(request)))
-            if self._style is not None:
-                asked = self._style.fill(asked, values[begin:last], page_of(request))
-            return asked if self._scripts is None else self._scripts.fill(asked, values[last:], page_of(request))
-
-        async with aclosing(self._queue(request, wanted)) as showing:
+        async with aclosing(self._queue(request, lambda: self.compose(request, values))) as showing:
             async for shown in showing:
                 yield shown
+
+    def compose(self, request: gr.Request, values: Sequence[Any]) -> GenerationRequest:
+        """What the form and the panels of `fields` ask for. Blocks. Raises `InvalidRequest` for a wrong kind."""
+        owner, count = owner_of(request), len(form.NAMES)
+        asked = form.compose(values[:count], self._own.defaults(owner))
+        last = len(values) - (0 if self._scripts is None else len(self._scripts.fields))
+        begin = last - (0 if self._style is None else len(OFFERED))
+        if self.control is not None:
+            asked = replace(asked, control=self.control.compose(values[count:begin], page_of(request)))
+        if self._style is not None:
+            asked = self._style.fill(asked, values[begin:last], page_of(request))
+        return asked if self._scripts is None else self._scripts.fill(asked, values[last:], page_of(request))
 
     async def enlarge(self, event: gr.EventData, request: gr.Request, *values: Any) -> AsyncGenerator[Shown, None]:
         """Make a picture of the gallery larger, as a job of its own, and show it like one that is drawn."""

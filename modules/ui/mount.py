@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 
 from modules.support.studio import Studio
 from modules.ui.assets import KINDS, mark, read_assets
-from modules.ui.files import file_routes
+from modules.ui.files import file_routes, result_routes
 from modules.ui.gate import Gate, Reader
 from modules.ui.page import TITLE, build_page
 from modules.ui.theme import Atelier
@@ -26,6 +26,7 @@ def mount(app: FastAPI, studio: Studio, path: str = "/") -> FastAPI:
     """
     prefix = path.rstrip("/")
     reader = Reader(studio.door)
+    app.include_router(result_routes(prefix, studio.experiments, reader.owner))
     app.include_router(file_routes(prefix, studio.pictures, reader.owner))
     _describe(app, prefix)
     _in_a_loop(lambda: _mount_gradio(app, studio, path, reader))

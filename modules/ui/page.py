@@ -13,6 +13,7 @@ from modules.ui import elements
 from modules.ui.control import ControlPanel
 from modules.ui.desk import Desk
 from modules.ui.enlarging import enlarging_inputs
+from modules.ui.experiments import ExperimentPanel
 from modules.ui.facts import Choices, ModelFacts, detector_choices, facts_of, style_choices
 from modules.ui.form import ELEM_IDS, NAMES, declarations, defaults
 from modules.ui.handlers import Handlers
@@ -68,6 +69,7 @@ def build_page(studio: Studio) -> gr.Blocks:
     absent = frozenset(name for name, word in Handlers.ABILITIES.items() if not facts.can(word))
     inputs = Inputs(declarations(), studio.catalog, defaults(facts), absent)
     parts, panel, style, scripts = _Controls(), ControlPanel(studio), StylePanel(studio), ScriptPanel(studio)
+    grids = ExperimentPanel(studio)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
         _header(inputs, parts, studio)
         with gr.Row(elem_id="atelier_room", equal_height=False):
@@ -86,9 +88,12 @@ def build_page(studio: Studio) -> gr.Blocks:
                 scripts.build()
                 with gr.Accordion("Enlarging a finished picture", open=False, elem_id="extras_tab"), gr.Row():
                     parts.enlarging = enlarging_inputs(studio.catalog)
+                grids.build()
                 ExtensionPlace(studio).build(page, QUIET)
-        _connect(page, inputs, parts, Handlers(studio, Desk(studio), table, panel, style, scripts))
+        handlers = Handlers(studio, Desk(studio), table, panel, style, scripts)
+        _connect(page, inputs, parts, handlers)
         scripts.connect(QUIET)
+        grids.connect(page, [*(inputs.made[name] for name in NAMES), *handlers.fields], handlers.compose, QUIET)
         style.connect(page, parts.stage, QUIET)
     page.queue(default_concurrency_limit=None, api_open=False)
     _count_nothing(page)

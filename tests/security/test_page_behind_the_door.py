@@ -74,7 +74,7 @@ def test_the_application_with_the_page_has_no_other_mount(app):
     assert outside == {"", "/ws", "/socket.io"}
 
 
-@pytest.mark.parametrize("path", ["/studio/pictures/x", "/studio/thumbs/x"])
+@pytest.mark.parametrize("path", ["/studio/pictures/x", "/studio/thumbs/x", "/studio/experiments/x/page.html"])
 def test_pictures_of_the_page_are_for_whoever_signed_in(client, path):
     assert client.get(path).status_code == 401
     assert client.get(path, auth=("ada", "one")).status_code == 404

@@ -39,6 +39,9 @@ from modules.contracts.result import GenerationResult, Picture
 from modules.contracts.run import RunContext
 from modules.control.catalog import ControlCatalog
 from modules.detectors.catalog import DetectorCatalog
+from modules.experiments.marks import marks_of
+from modules.experiments.service import ExperimentService
+from modules.experiments.store import ExperimentStore
 from modules.support.bus import EventBus
 from modules.support.options import CORE_SETTINGS
 from modules.support.paths import Paths
@@ -91,6 +94,9 @@ class FakeCatalog:
             if name in (None, entry.name, entry.title):
                 return entry
         raise UnknownModel(f"There is no model {name!r}; there are pocket and big.")
+
+    def default_vae(self) -> None:
+        return None
 
     def vaes(self) -> tuple[FileEntry, ...]:
         return ()
@@ -171,6 +177,9 @@ class MemoryPictures:
             rows = list(reversed(self.rows.values()))
         found = [row for row in rows if owner in (None, row.owner) and job_id in (None, row.job_id)]
         return found[offset : offset + limit]
+
+    def count(self, *, owner: str | None = None, job_id: str | None = None) -> int:
+        return len(self.list(owner=owner, job_id=job_id, limit=len(self.rows)))
 
     def delete(self, picture_id: str) -> bool:
         return self.rows.pop(picture_id, None) is not None
@@ -317,9 +326,14 @@ def fake_studio(folder: Path, engine: FakeEngine | None = None, *, ready: bool =
     else:
         status.set("libraries", "Loading torch and diffusers")
 
+    experiments = ExperimentService(
+        ExperimentStore(database), queue, pictures, bus, marks_of(FakeCatalog(), lambda owner: {})
+    )
+
     def close() -> None:
         status.set("ready", "Ready")
         engine.hold.set()
+        experiments.stop()
         queue.stop(5)
         database.dispose()
 
@@ -335,6 +349,7 @@ def fake_studio(folder: Path, engine: FakeEngine | None = None, *, ready: bool =
         catalog=FakeCatalog(),
         queue=queue,
         pictures=pictures,
+        experiments=experiments,
         controls=ControlCatalog(Paths(folder, folder / "models", folder)),
         detectors=DetectorCatalog(Paths(folder, folder / "models")),
         accounts=accounts,
