@@ -117,13 +117,19 @@ def compose(
     groups = {group: dict(fields) for group, fields in defaults.items()}
     for (name, declared), value in zip(declarations().items(), values, strict=True):
         group, field = declared.path
-        if value is not None and value not in ("", []):
+        if value is not None and value not in ("", []) and not _left_open(declared, value):
             groups.setdefault(group, {})[field] = coerce(declared, value)
         elif name == "prompt.text":
             groups.setdefault(group, {})[field] = ""
     request = GenerationRequest()
     filled = {group: replace(getattr(request, group), **fields) for group, fields in groups.items()}
     return replace(request, **filled)
+
+
+def _left_open(declared: Declared, value: Any) -> bool:
+    """Whether a number is the 0 that Gradio's input shows and sends for none, where 0 itself is not allowed."""
+    least = declared.param.minimum
+    return value == 0 and declared.annotation.endswith("| None") and least is not None and least > 0
 
 
 def spread(request: GenerationRequest, facts: ModelFacts) -> list[Any]:

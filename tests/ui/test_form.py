@@ -158,3 +158,10 @@ def test_the_counter_counts_and_says_nothing_of_what_makes_no_sense():
     assert "in 2 pieces" in handlers.count("cat " * 80, None, "?")
     assert handlers.count("x" * 200_000, None, 20) == ""
     assert handlers.styles()["choices"] == []
+
+
+def test_a_number_that_the_browser_sends_as_0_for_none_stays_open():
+    values = [{"film.frames": 0, "seeds.seed": 0}.get(name) for name in form.NAMES]
+    asked = form.compose(values)
+    assert asked.film.frames is None
+    assert asked.seeds.seed == 0
