@@ -101,10 +101,8 @@ def build_studio(
     from modules.outputs.store import DiskPictureStore
 
     paths = Paths(options.paths.data_dir, options.paths.models_dir).ensure()
-    settings = Settings(CORE_SETTINGS, paths.data)
-    bus, status = EventBus(), status or Status()
-    shelves = open_shelves(options, paths, settings)
-    catalog = shelves.catalog
+    settings, bus, status = Settings(CORE_SETTINGS, paths.data), EventBus(), status or Status()
+    catalog = (shelves := open_shelves(options, paths, settings)).catalog
     database, jobs = _open_databases(options, paths, private)
     pictures = DiskPictureStore(database, paths.outputs, settings)
     accounts, door, end_counting = _open_accounts(options, database, private)
@@ -146,12 +144,8 @@ def build_studio(
         scripts=shelves.desk(),
     )
     _begin(queue, pictures, pruner, experiments)
-    return _with_engine(studio) if start_engine else studio
-
-
-def _with_engine(studio: Studio) -> Studio:
-    """The studio, its engine on the way."""
-    studio.start_engine()
+    if start_engine:
+        studio.start_engine()
     return studio
 
 

@@ -193,7 +193,7 @@ def test_scripts_and_units_that_are_not_here_are_refused_and_idle_ones_let_be(ap
     for idle in ({"ControlNet": {"args": []}}, {"ADetailer": {"args": [False]}}, {"roop": {"args": [False]}}):
         assert api.txt2img(alwayson_scripts=idle).images
     for more in (
-        {"script_name": "X/Y/Z plot", "script_args": []},
+        {"script_name": "Wildest dreams", "script_args": []},
         {"alwayson_scripts": {"roop": {"args": [True]}}},
     ):
         with pytest.raises(RuntimeError) as caught:

@@ -21,6 +21,7 @@ from modules.contracts.request import (
     SeedParams,
     parameters,
 )
+from modules.contracts.scripts import ScriptParams
 
 
 def test_defaults_lie_within_their_own_bounds():
@@ -47,7 +48,7 @@ def groups(request):
 def test_every_field_of_a_group_is_declared_or_carries_what_comes_with_pictures():
     carried = {("image", "images"), ("inpaint", "mask"), ("inpaint", "latent_mask")}
     carried |= {("enlarge", "images"), ("enlarge", "infotexts"), ("control", "units"), ("style", "image")}
-    carried |= {("regions", "mask")}
+    carried |= {("regions", "mask"), *(("scripts", item.name) for item in dataclasses.fields(ScriptParams))}
     found = {item.path for item in parameters()} | carried
     request = GenerationRequest(image=ImageParams(), inpaint=InpaintParams(), enlarge=EnlargeParams())
     for name, group in groups(request):
