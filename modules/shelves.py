@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -81,9 +83,23 @@ def open_shelves(options: Options, paths: Paths, settings: Settings) -> Shelves:
     table = load_table(paths.configs / "samplers.json")
     catalog = _open_catalog(options, paths, settings, table)
     prompts, controls, detectors = PromptBook(paths, catalog), ControlCatalog(paths), DetectorCatalog(paths)
-    scripts = ScriptShelf([options.paths.extensions_dir], paths.scripts, paths.data, safe=options.run.safe_mode)
+    scripts = ScriptShelf(
+        [options.paths.extensions_dir],
+        paths.scripts,
+        paths.data,
+        safe=options.run.safe_mode,
+        **_facade(paths, settings, catalog),
+    )
     scripts.scan()
     return Shelves(settings, catalog, table, NetworkCatalog(paths), prompts, controls, detectors, scripts)
+
+
+def _facade(paths: Paths, settings: Settings, catalog: StudioCatalog) -> dict[str, Any]:
+    """What lets scripts run that were written for A1111; nothing where its folder is not there."""
+    if importlib.util.find_spec("modules.a1111") is None:
+        return {}
+    facade = importlib.import_module("modules.a1111.opening").open_facade(paths, settings, catalog)
+    return {"readers": facade.readers, "prepare": facade.prepare}
 
 
 def _open_catalog(options: Options, paths: Paths, settings: Settings, table: SamplerTable) -> StudioCatalog:

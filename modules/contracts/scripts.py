@@ -160,6 +160,8 @@ class ParameterEntry:
     step: float | None = None
     choices: tuple[str, ...] | None = None
     lines: int = 1
+    hidden: bool = False
+    """It has its place over the API and is not on the page."""
 
 
 @dataclass(frozen=True, slots=True)

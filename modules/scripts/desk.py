@@ -127,4 +127,5 @@ def _parameter(item: Parameter) -> ParameterEntry:
         **bounds,
         choices=None if choices is None else tuple(choices),
         lines=item.lines if isinstance(item, Text) else 1,
+        hidden=item.hidden,
     )

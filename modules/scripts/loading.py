@@ -27,6 +27,8 @@ from modules.scripts.v1 import Script, overrides
 
 Reader = Callable[[ModuleType], Iterable[Script]]
 """Finds the scripts in a module."""
+Prepare = Callable[[ModuleType], None]
+"""Is given each module before it is executed."""
 _COUNT = iter(range(1, sys.maxsize))
 _LOCK = threading.Lock()
 
@@ -88,7 +90,11 @@ def read_v1(module: ModuleType) -> Iterator[Script]:
             yield item()
 
 
-def load(extension: Extension, files: Iterable[Path], readers: Iterable[Reader]) -> None:
+def as_it_is(module: ModuleType) -> None:
+    """Of modules that need no preparation."""
+
+
+def load(extension: Extension, files: Iterable[Path], readers: Iterable[Reader], prepare: Prepare = as_it_is) -> None:
     """Import the files and make their scripts. What goes wrong is kept in the extension; nothing is raised."""
     memory, began = psutil.Process().memory_info().rss, time.perf_counter()
     scripts: list[Script] = []
@@ -96,7 +102,7 @@ def load(extension: Extension, files: Iterable[Path], readers: Iterable[Reader])
     try:
         extension.package = _make_package(extension)
         for file in files:
-            module = _import(extension, file)
+            module = _import(extension, file, prepare)
             scripts += [checked(script) for read in readers for script in read(module)]
     except (Exception, SystemExit) as error:  # border 'extension': other people's code may raise anything
         extension.blame(f"{extension.name if file is None else file.name} could not be loaded", error)
@@ -128,7 +134,7 @@ def _make_package(extension: Extension) -> str:
     return name
 
 
-def _import(extension: Extension, file: Path) -> ModuleType:
+def _import(extension: Extension, file: Path, prepare: Prepare) -> ModuleType:
     alone = file.parent == extension.folder
     name = f"{extension.package}{'' if alone else '.scripts'}.{file.stem}"
     if name in sys.modules:  # another file of the extension has imported it
@@ -138,6 +144,7 @@ def _import(extension: Extension, file: Path) -> ModuleType:
         raise ImportError(f"{file.name} is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    prepare(module)
     spec.loader.exec_module(module)
     return module
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.scripts import GivenValue
@@ -20,6 +20,9 @@ LONGEST = 100_000
 @dataclass(eq=False)
 class Parameter:
     """What all kinds have. `name` is that of the attribute."""
+
+    hidden: ClassVar[bool] = False
+    """It has its place over the API and is not on the page."""
 
     label: str
     default: Any = None

@@ -206,7 +206,7 @@ class Session:
     def fields(self, index: int) -> Mapping[str, str]:
         """As `JobHooks` says; what the studio itself writes is not overwritten."""
         found: dict[str, str] = {}
-        for part in self._parts:
+        for part in self._everybody:
             found |= sound_fields(part.script, part.context, frozenset(ORDER))
         return found
 

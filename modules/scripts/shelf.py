@@ -13,7 +13,7 @@ from modules.contracts.errors import InvalidRequest, UnknownName, reason_of
 from modules.contracts.request import GenerationRequest
 from modules.contracts.scripts import ScriptUse
 from modules.scripts.calling import Caller
-from modules.scripts.loading import Extension, Reader, find_extensions, load, read_v1, unload
+from modules.scripts.loading import Extension, Prepare, Reader, as_it_is, find_extensions, load, read_v1, unload
 from modules.scripts.metadata import Metadata, Order, read_metadata, sort
 from modules.scripts.parameters import read_values
 from modules.scripts.v1 import Script, overrides
@@ -39,10 +39,14 @@ class ScriptShelf:
         *,
         safe: bool = False,
         readers: Sequence[Reader] = (read_v1,),
+        prepare: Prepare = as_it_is,
     ) -> None:
-        """Folders of extensions, folders of single files, and where what is to be kept is. `safe` loads nothing."""
+        """Folders of extensions, folders of single files, and where what is to be kept is. `safe` loads nothing.
+
+        `readers` find scripts in modules, each of which `prepare` is given before it is executed.
+        """
         self._folders, self._scripts, self._data, self.safe = tuple(extensions), tuple(scripts), data, safe
-        self._readers = tuple(readers)
+        self._readers, self._prepare = tuple(readers), prepare
         self._lock = threading.RLock()
         self._extensions: tuple[Extension, ...] = ()
         self._kept = self._read()
@@ -94,7 +98,9 @@ class ScriptShelf:
             log.error("extension %s: %s", extension.name, extension.error)
             return
         try:
-            self.caller.call(lambda: load(extension, self._in_order(extension), self._readers), LOAD_SECONDS)
+            self.caller.call(
+                lambda: load(extension, self._in_order(extension), self._readers, self._prepare), LOAD_SECONDS
+            )
             self._refuse_twins(extension)
         except Exception as error:  # border 'extension'
             extension.scripts, extension.loaded = (), False

@@ -68,6 +68,8 @@ class ScriptPanel:
             if script.panel:
                 gr.Markdown(script.panel, sanitize_html=True)
             for item in script.parameters:
+                if item.hidden:
+                    continue
                 if item.kind == "picture":
                     one = _Field(script, item, len(self._drawn))
                     self._drawn.append((one, given_picture(_id(script, item), item.label, prompt=item.label)))

@@ -1,0 +1,128 @@
+"""What extensions get when they import, and that the studio stands without the facade."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+import modules.scripts
+from modules.a1111.house import HOUSE, Services
+from modules.a1111.opening import open_facade
+from modules.contracts.errors import UnsupportedFeature
+from modules.scripts.shelf import ScriptShelf
+from modules.support.paths import ROOT, Paths
+
+
+class Catalogue:
+    """Of a studio without models."""
+
+    def samplers(self):
+        return ()
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    """The only module of an extension of that source, by its error where it has one."""
+    before = HOUSE._services
+    shelves = []
+
+    def make(source, **files):
+        folder = tmp_path / "ext" / "one"
+        (folder / "scripts").mkdir(parents=True)
+        (folder / "scripts" / "one.py").write_text(textwrap.dedent(source))
+        for name, text in files.items():
+            (folder / f"{name}.py").write_text(textwrap.dedent(text))
+        facade = open_facade(Paths(tmp_path, tmp_path / "models"), {"samples_format": "webp"}, Catalogue())
+        shelf = ScriptShelf([tmp_path / "ext"], [], tmp_path, readers=facade.readers, prepare=facade.prepare)
+        shelves.append(shelf)
+        shelf.scan()
+        extension = shelf.get("one")
+        return sys.modules[f"{extension.package}.scripts.one"] if extension.loaded else extension.error
+
+    yield make
+    for shelf in shelves:
+        shelf.close()
+    if isinstance(before, Services):
+        HOUSE.open(before)
+
+
+def test_every_way_to_import_gives_the_facade_and_our_own_api_keeps_its_place(loaded):
+    module = loaded(
+        """
+        import modules.scripts as scripts
+        import modules.scripts.v1 as ours
+        from modules import scripts as again, shared, script_callbacks, processing, images, devices, paths, errors
+        from modules.scripts import AlwaysVisible, Script, basedir
+        from modules.scripts.v1 import Number
+        import modules.shared
+        import gradio as gr, launch
+        from helper import base
+
+        kept = modules.shared.opts is shared.opts
+        here = basedir()
+        """,
+        helper="import modules.scripts as scripts\nbase = scripts.Script\n",
+    )
+    assert module.scripts is module.again
+    assert module.base is module.Script
+    assert module.kept
+    assert module.ours.Number is module.Number
+    assert module.ours is modules.scripts.v1
+    assert not hasattr(modules.scripts, "Script")
+    assert module.here.endswith("one")
+    assert module.gr.__name__ != "gradio"
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("from modules import nothing_such", "nothing_such"),
+        ("import modules.nothing_such", "nothing_such"),
+        ("from modules.shared import nothing_such", "nothing_such"),
+        ("from modules import scripts\nclass A(scripts.Script):\n    def title(self): return 'A'\n"
+         "    def ui(self, is_img2img): return [3]", "ui() gave int at place 0, which is no input"),
+    ],
+)  # fmt: skip
+def test_what_is_not_there_keeps_the_extension_from_loading_by_name(loaded, source, said):
+    assert said in loaded(source)
+
+
+def test_options_are_the_studios_settings_and_those_that_extensions_add(loaded):
+    module = loaded(
+        """
+        from modules import shared, script_callbacks
+        def add():
+            shared.opts.add_option("one_share", shared.OptionInfo(0.5, "Share", section=("one", "One")).info("x"))
+        script_callbacks.on_ui_settings(add)
+        """
+    )
+    assert module.shared.opts.samples_format == "webp"
+    assert module.shared.opts.one_share == 0.5
+    assert getattr(module.shared.opts, "never_heard_of", "usual") == "usual"
+    with pytest.raises(UnsupportedFeature, match="cannot change settings"):
+        module.shared.opts.samples_format = "png"
+
+
+def test_what_needs_a_job_says_so_outside_of_one(loaded):
+    module = loaded("from modules import processing, images, shared")
+    with pytest.raises(UnsupportedFeature, match="works inside of a job only"):
+        module.processing.StableDiffusionProcessingTxt2Img(prompt="x")
+    with pytest.raises(UnsupportedFeature, match="saves the pictures that a script hands out"):
+        module.images.save_image(None, "")
+    with pytest.raises(UnsupportedFeature, match="ended by whoever asked for it"):
+        module.shared.state.interrupt()
+
+
+def test_a_studio_without_the_folder_has_nothing_of_it():
+    code = """
+    import importlib.util, sys
+    real = importlib.util.find_spec
+    importlib.util.find_spec = lambda name, package=None: None if name == "modules.a1111" else real(name, package)
+    from modules.shelves import _facade
+    assert _facade(None, None, None) == {}
+    assert not [name for name in sys.modules if name.startswith("modules.a1111")]
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, check=True)
