@@ -1,0 +1,135 @@
+"""Each method of A1111's scripts by what it does to a job, and what is refused with a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from modules.contracts.request import CanvasParams, PromptParams, SeedParams
+from tests.a1111.conftest import put
+from tests.a1111.test_scripts import PLAIN, drawn, pixels
+
+HEAD = """
+from modules import images, processing, script_callbacks, scripts, shared
+
+class Probe(scripts.Script):
+    def title(self):
+        return "Probe"
+
+    def show(self, is_img2img):
+        return scripts.AlwaysVisible
+"""
+
+
+@pytest.fixture
+def probed(legacy_studio):
+    """Draws with one more extension, whose always-on script has those methods."""
+    folder = legacy_studio.paths.data.parent
+
+    def draw(methods, request=PLAIN, after=""):
+        body = "".join(f"    {line}\n" for line in methods.strip().splitlines())
+        put(folder, "probe/scripts/probe.py", f"{HEAD}\n{body}\n{after}")
+        legacy_studio.scripts.refresh()
+        legacy_studio.scripts.switch("probe", "reload")
+        entry = next(one for one in legacy_studio.scripts.entries() if one.name == "probe")
+        assert entry.state == "on", entry.trace
+        return drawn(legacy_studio, request=request)
+
+    yield draw
+    (folder / "extensions/probe/scripts/probe.py").unlink()
+    (folder / "extensions/probe/scripts").rmdir()
+    (folder / "extensions/probe").rmdir()
+    legacy_studio.scripts.refresh()
+
+
+def test_words_can_still_be_changed_when_the_only_batch_begins(legacy_studio, probed):
+    result = probed("def before_process_batch(self, p, **kwargs):\n    kwargs['prompts'][0] = 'a blue square'")
+    assert result.notes == ()
+    assert result.pictures[0].prompt == "a blue square"
+    goal = drawn(legacy_studio, request=replace(PLAIN, prompt=PromptParams("a blue square")))
+    assert np.array_equal(pixels(result.pictures[0]), pixels(goal.pictures[0]))
+
+
+def test_fields_of_p_reach_the_job(probed):
+    result = probed(
+        "def before_process(self, p):\n    p.seed, p.n_iter, p.steps, p.width = 11, 2, 3, 96\n"
+        "    p.override_settings['CLIP_stop_at_last_layers'] = 2"
+    )
+    assert [one.seed for one in result.pictures] == [11, 12]
+    assert result.pictures[0].image.size == (96, 64)
+    assert "Steps: 3" in result.pictures[0].infotext
+    assert "Clip skip: 2" in result.pictures[0].infotext
+
+
+@pytest.mark.parametrize(
+    ("methods", "said"),
+    [
+        ("def process(self, p):\n    p.all_prompts[0] = 'other'", "this one gave several"),
+        ("def process(self, p):\n    p.all_seeds = [1, 7]", "follow each other"),
+        ("def process_batch(self, p, **kwargs):\n    kwargs['prompts'][0] = 'x'", "are settled when a batch begins"),
+        ("def process(self, p):\n    p.override_settings['nothing'] = 1", "'nothing' cannot be set for one job"),
+        ("def process(self, p):\n    p.sd_model.forge_objects", "the model's weights are the engine's"),
+        ("def process(self, p):\n    p.steps = 'many'", "p.steps is 'many'"),
+        ("def process_before_every_sampling(self, p, **kwargs):\n    kwargs['c']['crossattn']", "The conditioning c"),
+    ],
+)
+def test_what_cannot_be_done_is_a_note_and_the_job_goes_on(legacy_studio, probed, methods, said):
+    request = replace(PLAIN, canvas=CanvasParams(64, 64, batch_size=2))
+    result = probed(methods, request)
+    assert said in result.notes[0]
+    assert [one.prompt for one in result.pictures] == ["a red circle"] * 2
+
+
+def test_latents_can_be_changed_before_a_pass(legacy_studio, probed):
+    result = probed("def process_before_every_sampling(self, p, x, noise, **kwargs):\n    x.zero_()")
+    other = probed(
+        "def process_before_every_sampling(self, p, x, noise, **kwargs):\n    x.zero_()",
+        replace(PLAIN, seeds=SeedParams(77)),
+    )
+    assert result.notes == other.notes == ()
+    assert np.array_equal(pixels(result.pictures[0]), pixels(other.pictures[0]))
+
+
+def test_a_batch_as_a_list_can_be_changed(probed):
+    result = probed(
+        "def postprocess_batch_list(self, p, pp, *args, **kwargs):\n"
+        "    pp.images = [one * 0 + number for number, one in enumerate(pp.images)]",
+        replace(PLAIN, canvas=CanvasParams(64, 64, batch_size=2)),
+    )
+    assert [pixels(one).mean() for one in result.pictures] == [0, 255]
+
+
+def test_the_end_is_told_with_all_pictures_and_what_comes_too_late_is_said(probed):
+    result = probed(
+        "def postprocess(self, p, processed):\n"
+        "    assert len(processed.images) == 2 and processed.all_seeds == [3, 4]\n"
+        "    assert 'a red circle' in processed.infotext(p, 1)\n"
+        "    processed.images.append(processed.images[0])",
+        replace(PLAIN, canvas=CanvasParams(64, 64, batch_count=2)),
+    )
+    assert len(result.pictures) == 2
+    assert result.notes == ("Probe changed the pictures in postprocess, when they were already handed out.",)
+
+
+def test_upscalers_of_the_studio_work_inside_of_a_job(probed):
+    result = probed(
+        "def postprocess_image(self, p, pp):\n"
+        "    tool = next(one for one in shared.sd_upscalers if one.name == 'Nearest')\n"
+        "    pp.image = tool.scaler.upscale(pp.image, 2, tool.data_path)"
+    )
+    assert result.notes == ()
+    assert result.pictures[0].image.size == (128, 128)
+    small = pixels(result.pictures[0])
+    assert np.array_equal(small[::2, ::2], small[1::2, 1::2])
+
+
+def test_the_denoisers_answers_are_heard_with_the_prompt_first(legacy_studio, probed):
+    result = probed(
+        "pass", after="def same(params):\n    half = len(params.x) // 2\n    params.x[:half] = params.x[half:]\n\n"
+        "script_callbacks.on_cfg_denoised(same)\n"
+    )  # fmt: skip
+    other = drawn(legacy_studio, request=replace(PLAIN, prompt=PromptParams("a blue square")))
+    assert result.notes == other.notes == ()
+    assert np.array_equal(pixels(result.pictures[0]), pixels(other.pictures[0]))
