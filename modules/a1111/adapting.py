@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from modules.a1111 import scripts as legacy
-from modules.a1111.guidance import Guided, guided_script
+from modules.a1111.callbacks import Called, called_script
 from modules.a1111.importing import PREFIX, package_of
 from modules.a1111.learning import Argument, learn
 from modules.a1111.moments import ALWAYS_ON, OWNING
@@ -63,11 +63,11 @@ def read_legacy(module: ModuleType) -> Iterator[Script]:
         if package_of(item.__module__) == package:
             seen.add(item)
             yield from adapt(item, str(module.__file__))
-    if registered(package) and Guided not in seen:
-        guided = guided_script(package, package.removeprefix(PREFIX).rpartition("_")[0])
-        if guided is not None:
-            seen.add(Guided)
-            yield guided
+    if registered(package) and Called not in seen:
+        called = called_script(package, package.removeprefix(PREFIX).rpartition("_")[0])
+        if called is not None:
+            seen.add(Called)
+            yield called
 
 
 def adapt(kind: type[legacy.Script], file: str) -> Iterator[Script]:

@@ -1,6 +1,6 @@
 """A1111's `modules.script_callbacks`. A callback belongs to the extension whose module registers it.
 
-Those about guidance are carried out in every job, in the order of their registration, where a file of the extension
+Those that have a function here are called in every job, in the order of registration, where a file of the extension
 registers them when it is imported. The others are taken, and the log says that they are never called.
 """
 
@@ -16,9 +16,8 @@ from modules.a1111.house import Withheld
 from modules.a1111.importing import package_of
 
 log = logging.getLogger(__name__)
-CARRIED = ("cfg_denoiser", "cfg_denoised", "cfg_after_cfg")
 TAKEN = (
-    *("app_started", "before_reload", "model_loaded", "ui_tabs", "ui_train_tabs", "before_image_saved", "image_saved"),
+    *("app_started", "before_reload", "ui_tabs", "ui_train_tabs", "image_saved"),
     *("extra_noise", "before_component", "after_component", "image_grid", "infotext_pasted", "script_unloaded"),
     *("before_ui", "list_optimizers", "list_unets", "before_token_counter"),
 )
@@ -59,6 +58,17 @@ class AfterCFGCallbackParams:
     total_sampling_steps: int
 
 
+@dataclass(slots=True)
+class ImageSaveParams:
+    """A picture on its way to the gallery: `image` (PIL) and `pnginfo["parameters"]`, its infotext, may be changed."""
+
+    image: Any
+    p: Any
+    filename: str
+    """Empty: names are the studio's."""
+    pnginfo: dict[str, Any]
+
+
 def registered(package: str) -> dict[str, list[Callback]]:
     """The callbacks of an extension by kind. They go when its modules do."""
     found: dict[str, list[Callback]] = vars(sys.modules[package]).setdefault(KEPT, {})
@@ -83,6 +93,16 @@ def on_cfg_denoised(callback: Callback, *, name: str | None = None) -> None:
 def on_cfg_after_cfg(callback: Callback, *, name: str | None = None) -> None:
     """`callback(AfterCFGCallbackParams)` for what guidance makes of them."""
     registered(_package()).setdefault("cfg_after_cfg", []).append(callback)
+
+
+def on_before_image_saved(callback: Callback, *, name: str | None = None) -> None:
+    """`callback(ImageSaveParams)` for what goes into the gallery; who asked for the picture gets it unchanged."""
+    registered(_package()).setdefault("before_image_saved", []).append(callback)
+
+
+def on_model_loaded(callback: Callback, *, name: str | None = None) -> None:
+    """`callback(sd_model)` with facts of a model that stands in memory."""
+    registered(_package()).setdefault("model_loaded", []).append(callback)
 
 
 def on_ui_settings(callback: Callback, *, name: str | None = None) -> None:

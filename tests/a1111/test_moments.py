@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from modules.contracts.request import CanvasParams, PromptParams, SeedParams
 from tests.a1111.conftest import put
@@ -20,6 +22,14 @@ class Probe(scripts.Script):
 
     def show(self, is_img2img):
         return scripts.AlwaysVisible
+"""
+
+SAVING = """
+def save(params):
+    params.image.paste("white", (0, 0, *params.image.size))
+    params.pnginfo["parameters"] += ", Saved by: " + params.p.prompt
+
+script_callbacks.on_before_image_saved(save)
 """
 
 
@@ -133,3 +143,14 @@ def test_the_denoisers_answers_are_heard_with_the_prompt_first(legacy_studio, pr
     other = drawn(legacy_studio, request=replace(PLAIN, prompt=PromptParams("a blue square")))
     assert result.notes == other.notes == ()
     assert np.array_equal(pixels(result.pictures[0]), pixels(other.pictures[0]))
+
+
+def test_what_is_saved_can_be_changed_and_who_asked_gets_it_as_it_was(legacy_studio, probed):
+    result = probed("pass", after=SAVING)
+    assert result.notes == ()
+    assert "Saved by" not in result.pictures[0].infotext
+    (kept,) = legacy_studio.pictures.list(limit=1)
+    assert kept.infotext.endswith("Saved by: a red circle")
+    image = Image.open(io.BytesIO(legacy_studio.pictures.read(kept.id)))
+    assert image.convert("RGB").getextrema() == ((255, 255),) * 3
+    assert pixels(result.pictures[0]).min() < 255

@@ -22,6 +22,10 @@ PAGE = ("ada", "one")
 SOURCE = """
 from modules.scripts.v1 import Choice, Number, Picture, Script, Text, Toggle
 
+class Kept(Text):
+    hidden = True
+    kind = "text"
+
 class Haze(Script):
     title = "Haze"
     amount = Number("Amount", 0.5, minimum=0, maximum=1)
@@ -30,6 +34,7 @@ class Haze(Script):
     words = Text("Words", lines=2)
     on = Toggle("On")
     veil = Picture("Veil")
+    kept = Kept("Kept")
 
     def panel(self):
         return "What haze **does**."
