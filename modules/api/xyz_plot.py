@@ -25,7 +25,7 @@ from modules.experiments.grammar import boolean, number
 from modules.experiments.legacy import Tab, axis_at, kind_of
 from modules.experiments.reading import AxisReader, make_experiment
 from modules.experiments.results import Results
-from modules.experiments.sheets import LONGEST_SIDE, Layout, Shown, draw_sheet
+from modules.support.sheets import LONGEST_SIDE, Layout, Shown, draw_sheet
 from modules.support.studio import Studio
 
 SCRIPT = "x/y/z plot"

@@ -151,7 +151,7 @@ class ParameterEntry:
 
     name: str
     label: str
-    kind: Literal["number", "choice", "text", "toggle", "picture"]
+    kind: Literal["number", "choice", "choices", "text", "toggle", "picture"]
     default: Any
     """Empty bytes for a picture."""
     help: str = ""

@@ -18,7 +18,7 @@ from modules.contracts.experiments import Axis, CellRecord, Experiment, Experime
 from modules.contracts.pictures import PictureStore, StoredPicture
 from modules.experiments.cells import caption
 from modules.experiments.page import make_page
-from modules.experiments.sheets import Layout, Shown, draw_sheet, fit_cell, tiles_of
+from modules.support.sheets import Layout, Shown, draw_sheet, fit_cell, tiles_of
 
 TYPES = {"png": "image/png", "webp": "image/webp", "html": "text/html; charset=utf-8", "csv": "text/csv; charset=utf-8"}
 _SHEET = re.compile(r"sheet(?:-([1-9]\d{0,4}))?\.(png|webp)")

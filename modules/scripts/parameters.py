@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.scripts import GivenValue
@@ -21,13 +21,12 @@ LONGEST = 100_000
 class Parameter:
     """What all kinds have. `name` is that of the attribute."""
 
-    hidden: ClassVar[bool] = False
-    """It has its place over the API and is not on the page."""
-
     label: str
     default: Any = None
     help: str = ""
     name: str = ""
+    hidden: bool = False
+    """It has its place over the API and is not on the page."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         """Called by Python when the class is made."""
@@ -44,7 +43,7 @@ class Parameter:
 
     @property
     def kind(self) -> str:
-        """`number`, `choice`, `text`, `toggle` or `picture`."""
+        """`number`, `choice`, `choices`, `text`, `toggle` or `picture`."""
         return type(self).__name__.lower()
 
 
@@ -104,6 +103,34 @@ class Choice(Parameter):
         if not found and value not in self.choices:
             raise ValueError(f"allowed are {', '.join(self.choices)}")
         return found
+
+    @property
+    def bounds(self) -> Mapping[str, Any]:
+        """The words."""
+        return {"choices": list(self.choices)}
+
+
+@dataclass(eq=False)
+class Choices(Parameter):
+    """Any number of several words; they come in the order of `choices`, whatever the order in which they were given."""
+
+    default: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """A list may be given for a tuple."""
+        self.default, self.choices = tuple(self.default), tuple(self.choices)
+        if not self.choices or any(not isinstance(word, str) for word in self.choices):
+            raise ValueError(f"{self.label}: choices need a tuple of words")
+
+    def read(self, value: Any) -> tuple[str, ...]:
+        """Those of the choices that are in a list of words."""
+        known = {word.casefold(): word for word in self.choices}
+        words: Any = value if isinstance(value, list | tuple) else [None]
+        if any(not isinstance(word, str) or word.casefold() not in known for word in words):
+            raise ValueError(f"a list is needed of any of {', '.join(self.choices)}")
+        wanted = {word.casefold() for word in words}
+        return tuple(word for key, word in known.items() if key in wanted)
 
     @property
     def bounds(self) -> Mapping[str, Any]:

@@ -23,11 +23,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from modules.contracts.errors import InvalidRequest
 from modules.contracts.request import GenerationRequest
 from modules.contracts.result import GenerationResult
 from modules.contracts.result import Picture as DrawnPicture
 from modules.contracts.scripts import BatchFacts, PictureFacts, StepFacts, WordFacts
-from modules.scripts.parameters import Choice, Number, Parameter, Picture, Text, Toggle, declared
+from modules.scripts.drawing import encode, sheet
+from modules.scripts.parameters import Choice, Choices, Number, Parameter, Picture, Text, Toggle, declared
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -43,9 +45,11 @@ __all__ = [
     "API",
     "BatchFacts",
     "Choice",
+    "Choices",
     "DrawnPicture",
     "GenerationRequest",
     "GenerationResult",
+    "InvalidRequest",
     "Number",
     "Parameter",
     "Picture",
@@ -57,6 +61,8 @@ __all__ = [
     "Toggle",
     "Where",
     "WordFacts",
+    "encode",
+    "sheet",
 ]
 
 
@@ -74,7 +80,9 @@ class Route:
 
 
 class Script:
-    """Base of all scripts. Parameters are declared as attributes: `Number`, `Choice`, `Text`, `Toggle`, `Picture`."""
+    """Base of all scripts. Parameters are declared as attributes: `Number`, `Choice`, `Choices`, `Text`, `Toggle`,
+    `Picture`. A job that a person asked for in a way that makes no sense is ended by raising `InvalidRequest` with a
+    sentence; that is not held against the script."""
 
     title: ClassVar[str] = ""
     """By this it is known to people and clients; the class's name where it is empty."""

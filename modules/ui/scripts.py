@@ -89,7 +89,8 @@ class ScriptPanel:
         said: dict[str, list[GivenValue]] = {}
         for field, value in zip(self._asked, given, strict=True):
             item = field.item
-            if value is not None and value != item.default:
+            usual = list(item.default) if item.kind == "choices" else item.default
+            if value is not None and value != usual:
                 whole = isinstance(item.default, int) and isinstance(value, float) and value.is_integer()
                 said.setdefault(field.script.title, []).append(GivenValue(item.name, int(value) if whole else value))
         for field, _ in self._drawn:
@@ -123,6 +124,8 @@ def _input(script: ScriptEntry, item: ParameterEntry) -> Any:
         return gr.Checkbox(value=bool(item.default), **look)
     if item.kind == "choice":
         return gr.Dropdown(list(item.choices or ()), value=item.default, **look)
+    if item.kind == "choices":
+        return gr.CheckboxGroup(list(item.choices or ()), value=list(item.default), **look)
     if item.kind == "text":
         return gr.Textbox(value=item.default, lines=item.lines, **look)
     bounds = {"minimum": item.minimum, "maximum": item.maximum}

@@ -12,8 +12,8 @@ from PIL import Image
 
 from modules.contracts.errors import StudioError, UnknownName
 from modules.contracts.request import CanvasParams, GenerationRequest, PromptParams, SamplingParams, SeedParams
-from modules.experiments import sheets
-from modules.experiments.sheets import EMPTY, PAPER, Layout, draw_sheet, tiles_of
+from modules.support import sheets
+from modules.support.sheets import EMPTY, PAPER, Layout, draw_sheet, tiles_of
 
 BASE = GenerationRequest(
     prompt=PromptParams(text="a cat, </script><script>alert(1)</script>"),

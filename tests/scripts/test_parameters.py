@@ -6,7 +6,7 @@ import pytest
 
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.scripts import GivenValue
-from modules.scripts.parameters import Choice, Number, Picture, Text, Toggle, declared, read_values
+from modules.scripts.parameters import Choice, Choices, Number, Picture, Text, Toggle, declared, read_values
 from modules.scripts.v1 import Script
 
 
@@ -68,3 +68,13 @@ def test_a_value_of_another_kind_is_refused_with_what_is_allowed(name, value, sa
     with pytest.raises(InvalidRequest, match="Example") as caught:
         read(**{name: value})
     assert said in caught.value.message
+
+
+def test_several_words_are_taken_from_a_list_in_any_case_and_order():
+    ways = Choices("Ways", default=["left"], choices=["left", "right", "up"])
+    assert ways.default == ("left",)
+    assert ways.read(["UP", "left", "up"]) == ("left", "up")
+    assert ways.read([]) == ()
+    for wrong in ("left", ["down"], [1], None, {"left": 1}):
+        with pytest.raises(ValueError, match="a list is needed of any of left, right, up"):
+            ways.read(wrong)

@@ -20,7 +20,7 @@ from tests.ui.test_control import data_uri
 
 PAGE = ("ada", "one")
 SOURCE = """
-from modules.scripts.v1 import Choice, Number, Picture, Script, Text, Toggle
+from modules.scripts.v1 import Choice, Choices, Number, Picture, Script, Text, Toggle
 
 class Kept(Text):
     hidden = True
@@ -44,6 +44,8 @@ class Walk(Script):
     where = "txt2img"
     always_on = False
     far = Number("Far", 2, minimum=1, maximum=9)
+    past = Text("Past", "kept", shown=False)
+    ways = Choices("Ways", default=("left",), choices=("left", "right"))
 
     def run(self, job, request):
         return job.generate(request).pictures
@@ -81,11 +83,12 @@ def panel(studio):
     return made
 
 
-PLAIN = ["None", 0.5, 3, "White", "", False, 2]
+PLAIN = ["None", 0.5, 3, "White", "", False, 2, ["left"]]
 
 
 def test_every_parameter_has_an_input_with_its_bounds(panel):
-    assert [field.label for field in panel.fields] == ["Script", "Amount", "Count", "Tone", "Words", "On", "Far"]
+    labels = ["Script", "Amount", "Count", "Tone", "Words", "On", "Far", "Ways"]  # Past is not for the page
+    assert [field.label for field in panel.fields] == labels
     assert [field.value for field in panel.fields] == PLAIN
     assert (panel.fields[1].minimum, panel.fields[1].maximum) == (0, 1)
     assert panel.fields[0].choices == [("None", "None"), ("Walk", "Walk")]
@@ -95,7 +98,7 @@ def test_every_parameter_has_an_input_with_its_bounds(panel):
 def test_defaults_say_nothing_and_changes_are_told_to_the_script(panel):
     assert panel.fill(GenerationRequest(), PLAIN, PAGE) == GenerationRequest()
     panel.pictures.take(0, data_uri((8, 8)), PAGE)
-    asked = panel.fill(GenerationRequest(), ["Walk", 0.7, 4.0, "Black", "", True, 5], PAGE)
+    asked = panel.fill(GenerationRequest(), ["Walk", 0.7, 4.0, "Black", "", True, 5, ["right"]], PAGE)
     (use,) = asked.scripts.always
     assert use.name == "Haze"
     assert [(one.name, one.value) for one in use.values[:-1]] == [
@@ -103,7 +106,7 @@ def test_defaults_say_nothing_and_changes_are_told_to_the_script(panel):
     ]  # fmt: skip
     assert isinstance(use.values[1].value, int)
     assert use.values[-1].picture.startswith(b"\x89PNG")
-    assert asked.scripts.run == ScriptUse("Walk", (GivenValue("far", 5),))
+    assert asked.scripts.run == ScriptUse("Walk", (GivenValue("far", 5), GivenValue("ways", ["right"])))
 
 
 def test_a_script_that_was_switched_off_is_told_nothing(panel, studio):

@@ -1,0 +1,139 @@
+"""The scripts that ship, over the old API, with the model that ships."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from modules.app import build_studio
+from modules.bootstrap.options import Options, PathOptions, RunOptions
+
+SMALL = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 2, "seed": 5, "sampler_name": "Euler"}
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("builtin")
+    paths = PathOptions(data_dir=folder / "data", extensions_dir=folder / "extensions")
+    made = build_studio(Options(paths=paths, run=RunOptions(lanes=1, offline=True)))
+    assert made.status.wait(120)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def client(studio):
+    from modules.api.app import add_api
+
+    app = FastAPI()
+    add_api(app, studio)
+    return TestClient(app, base_url="http://127.0.0.1:7860")
+
+
+@pytest.fixture
+def draw(client):
+    """POST to a mode; gives the pictures as arrays and `info`, or the status and the sentence of a refusal."""
+
+    def post(mode="txt2img", **body):
+        answer = client.post(f"/sdapi/v1/{mode}", json={**SMALL, **body})
+        if answer.status_code != 200:
+            return answer.status_code, str(answer.json())
+        said = answer.json()
+        return [pixels(text) for text in said["images"]], json.loads(said["info"])
+
+    return post
+
+
+def pixels(text):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB")).copy()
+
+
+def base64_of(array):
+    target = io.BytesIO()
+    Image.fromarray(array).save(target, "PNG")
+    return base64.b64encode(target.getvalue()).decode()
+
+
+@pytest.fixture(scope="module")
+def given():
+    """A picture of 64 by 64 pixels with a gradient and a square."""
+    array = np.zeros((64, 64, 3), np.uint8)
+    array[..., 0] = np.arange(64) * 4
+    array[16:40, 16:40] = (20, 200, 60)
+    return array
+
+
+def same(found, wanted):
+    assert len(found) == len(wanted)
+    for one, other in zip(found, wanted, strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_a_fresh_checkout_has_them_under_the_titles_of_a1111(client):
+    listed = client.get("/sdapi/v1/scripts").json()
+    assert {"prompt matrix"} <= set(listed["txt2img"])
+    assert {"prompt matrix", "loopback"} <= set(listed["img2img"])
+    assert "loopback" not in listed["txt2img"]
+
+
+@pytest.mark.parametrize(("curve", "share"), [("Linear", 0.5), ("Aggressive", math.sin(math.pi / 4)), (2, 0.2929)])
+def test_loopback_is_the_same_calls_by_hand(draw, given, curve, share):
+    body = {"init_images": [base64_of(given)], "denoising_strength": 0.8}
+    found, info = draw("img2img", **body, script_name="Loopback", script_args=[3, 0.4, curve, "None"])
+    assert info["all_seeds"] == [5, 6, 7]
+    by_hand, picture = [], given
+    for loop, strength in enumerate((0.8, 0.8 - 0.4 * share, 0.4)):
+        again = {"init_images": [base64_of(picture)], "denoising_strength": strength, "seed": 5 + loop}
+        (picture,), _ = draw("img2img", **again)
+        by_hand.append(picture)
+    if curve == 2:  # the share is rounded above
+        found, by_hand = found[:1], by_hand[:1]
+    same(found, by_hand)
+
+
+def test_each_batch_of_a_loopback_begins_with_the_given_picture(draw, given):
+    body = {"init_images": [base64_of(given)], "denoising_strength": 0.5}
+    found, info = draw("img2img", **body, n_iter=2, script_name="loopback", script_args=[2])
+    (third,), _ = draw("img2img", **body, seed=7)
+    assert info["all_seeds"] == [5, 6, 7, 8]
+    same(found[2:3], [third])
+
+
+def test_a_matrix_has_every_combination_in_the_order_of_a1111_and_then_its_sheet(draw):
+    prompt = "a circle| red, |on white"
+    found, info = draw(prompt=prompt, script_name="Prompt matrix", script_args=[False, False, "positive", "comma", 4])
+    prompts = ["a circle", "a circle, red", "a circle, on white", "a circle, red, on white"]
+    assert info["all_prompts"][:4] == prompts
+    assert info["all_seeds"][:4] == [5] * 4
+    sheet = found[4]
+    side, head = sheet.shape[1] - 132, sheet.shape[0] - 132
+    assert side > 0
+    assert head > 0
+    for place in range(4):
+        down, across = head + place // 2 * 68, side + place % 2 * 68
+        assert np.array_equal(sheet[down : down + 64, across : across + 64], found[place])
+    assert sheet[:head, side:].min() < 100  # captions
+    (alone,), _ = draw(prompt=prompts[3])
+    same(found[3:4], [alone])
+
+
+def test_a_matrix_of_the_negative_prompt_with_parts_first_and_other_seeds(draw):
+    _, info = draw(
+        negative_prompt="blurry|dark", script_name="PROMPT MATRIX", script_args=[True, True, "negative", "space", 0]
+    )
+    assert info["all_negative_prompts"][:2] == ["blurry", "dark blurry"]
+    assert info["all_seeds"][:2] == [5, 6]
+
+
+def test_a_matrix_that_would_never_end_is_refused(draw):
+    status, said = draw(prompt="a" + "|b" * 11, script_name="Prompt matrix")
+    assert status == 422
+    assert "11 parts" in said
