@@ -137,3 +137,82 @@ def test_a_matrix_that_would_never_end_is_refused(draw):
     status, said = draw(prompt="a" + "|b" * 11, script_name="Prompt matrix")
     assert status == 422
     assert "11 parts" in said
+
+
+def test_lines_are_drawn_with_their_options_and_the_prompt_of_the_request(draw):
+    lines = """
+        a blue square
+        --prompt a green triangle --negative_prompt "dull -- grey" --seed 9 --steps 3 --width 96
+        a -- dash
+    """
+    body = {"prompt": "on white", "negative_prompt": "blurry"}
+    found, info = draw(**body, script_name="Prompts from file or textbox", script_args=[True, False, "start", lines])
+    assert info["all_prompts"] == ["a blue square on white", "a green triangle on white", "a -- dash on white"]
+    assert info["all_negative_prompts"] == ["blurry", "dull -- grey blurry", "blurry"]
+    assert info["all_seeds"] == [5, 9, 7]
+    (alone,), _ = draw(
+        prompt="a green triangle on white", negative_prompt="dull -- grey blurry", seed=9, steps=3, width=96
+    )
+    assert alone.shape == (64, 96, 3)
+    same(found[1:2], [alone])
+
+
+def test_lines_stand_behind_the_prompt_and_share_a_random_seed(draw):
+    script = {"script_name": "prompts from file or textbox", "script_args": [False, True, "end", "red\nblue"]}
+    _, info = draw(prompt="a circle", seed=-1, **script)
+    assert info["all_prompts"] == ["a circle red", "a circle blue"]
+    assert info["all_seeds"][0] == info["all_seeds"][1]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--colour red", "line 2: there is no option '--colour'"),
+        ("--steps many", "line 2: '--steps' is 'many'; a number is needed"),
+        ("--seed", "line 2: '--seed' needs a value"),
+        ("--seed 1 2", "line 2: '--seed' takes one value"),
+        ("--prompt 'open", "line 2: No closing quotation"),
+        ("--steps 100000", "Steps is 100000"),
+    ],
+)
+def test_a_line_that_makes_no_sense_is_refused_by_its_number(draw, line, said):
+    script = {"script_name": "Prompts from file or textbox", "script_args": [False, False, "start", f"a\n{line}"]}
+    status, text = draw(**script)
+    assert status == 422
+    assert said in text
+
+
+@pytest.mark.parametrize(
+    ("script", "fill"),
+    [
+        ({"script_name": "Poor man's outpainting", "script_args": [16, 4, "fill", ["left", "down"]]}, "fill"),
+        ({"script_name": "Poor man's outpainting", "script_args": [16, 4, 2, ["DOWN", "left"]]}, "latent noise"),
+        (
+            {"script_name": "Outpainting mk2", "script_args": ["<p>", 16, 4, ["left", "down"], 1.0, 0.05]},
+            "latent noise",
+        ),
+    ],
+)
+def test_outpainting_keeps_the_picture_and_is_the_request_of_that_name(draw, given, script, fill):
+    body = {"init_images": [base64_of(given)], "denoising_strength": 0.8}
+    (found,), _ = draw("img2img", **body, **script)
+    assert found.shape == (80, 80, 3)
+    assert np.array_equal(found[: 64 - 8, 16 + 8 :], given[: 64 - 8, 8:])
+    assert found[64:].std() > 0
+    margins = {"outpaint_left": 16, "outpaint_bottom": 16, "outpaint_blur": 4, "outpaint_overlap": 8}
+    by_hand, _ = draw("img2img", **body, **margins, outpaint_fill=fill)
+    same([found], by_hand)
+
+
+def test_what_outpainting_cannot_do_is_said(draw, given):
+    body = {"init_images": [base64_of(given)]}
+    refused = [
+        draw("img2img", **body, script_name="Poor man's outpainting", script_args=[16, 4, "original"]),
+        draw("img2img", **body, script_name="Poor man's outpainting", script_args=[16, 4, "fill", []]),
+        draw("img2img", **body, mask=body["init_images"][0], script_name="Outpainting mk2"),
+    ]
+    for (status, said), wanted in zip(refused, ("no content", "needs a direction", "leave the mask"), strict=True):
+        assert status == 422
+        assert wanted in said
+    _, info = draw("img2img", **body, script_name="Outpainting mk2", script_args=[None, 8, 4, ["left"], 2.0])
+    assert "fall-off exponent" in info["notes"][-1]
