@@ -1,6 +1,5 @@
 """Prompt matrix: `a cat|in snow|at night` is drawn with every combination of what stands behind the first bar."""
 
-import random
 from dataclasses import replace
 
 from modules.scripts.v1 import Choice, InvalidRequest, Number, Script, Toggle, sheet
@@ -29,7 +28,7 @@ class PromptMatrix(Script):
                 f"Prompt matrix: there are {len(parts)} parts behind the first one; {MOST} are allowed."
             )
         words = [part.strip().strip(",") for part in parts]
-        seed = random.randrange(2**32) if request.seeds.seed == -1 else request.seeds.seed
+        seed = request.seeds.seed
         drawn = []
         for number in range(2 ** len(words)):
             job.progress(number, 2 ** len(words))

@@ -1,6 +1,5 @@
 """Prompts from file or textbox: every line is drawn, with settings of its own if it begins with `--`."""
 
-import random
 import shlex
 from dataclasses import replace
 
@@ -49,7 +48,7 @@ class PromptsFromFile(Script):
     title = "Prompts from file or textbox"
     always_on = False
     iterate = Toggle("Iterate seed every line", False)
-    same_seed = Toggle("Use same random seed for all lines", False)
+    same_seed = Toggle("Use same random seed for all lines", False, shown=False)
     position = Choice("Insert prompts at the", "start", choices=("start", "end"))
     lines = Text("List of prompt inputs", lines=6)
 
@@ -60,8 +59,6 @@ class PromptsFromFile(Script):
         if not wanted:
             raise InvalidRequest("Prompts from file or textbox: there is no line to draw.")
         seed = request.seeds.seed
-        if seed == -1 and (job.values["iterate"] or job.values["same_seed"]):
-            seed = random.randrange(2**32)
         for number, said in enumerate(wanted):
             job.progress(number, len(wanted))
             one = replace(request, seeds=replace(request.seeds, seed=seed))

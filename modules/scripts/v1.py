@@ -30,6 +30,7 @@ from modules.contracts.result import Picture as DrawnPicture
 from modules.contracts.scripts import BatchFacts, PictureFacts, StepFacts, WordFacts
 from modules.scripts.drawing import encode, sheet
 from modules.scripts.parameters import Choice, Choices, Number, Parameter, Picture, Text, Toggle, declared
+from modules.scripts.recalling import recall
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -62,6 +63,7 @@ __all__ = [
     "Where",
     "WordFacts",
     "encode",
+    "recall",
     "sheet",
 ]
 

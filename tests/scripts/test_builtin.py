@@ -157,7 +157,7 @@ def test_lines_are_drawn_with_their_options_and_the_prompt_of_the_request(draw):
     same(found[1:2], [alone])
 
 
-def test_lines_stand_behind_the_prompt_and_share_a_random_seed(draw):
+def test_lines_stand_behind_the_prompt_and_share_a_seed_that_was_left_open(draw):
     script = {"script_name": "prompts from file or textbox", "script_args": [False, True, "end", "red\nblue"]}
     _, info = draw(prompt="a circle", seed=-1, **script)
     assert info["all_prompts"] == ["a circle red", "a circle blue"]
@@ -216,3 +216,44 @@ def test_what_outpainting_cannot_do_is_said(draw, given):
         assert wanted in said
     _, info = draw("img2img", **body, script_name="Outpainting mk2", script_args=[None, 8, 4, ["left"], 2.0])
     assert "fall-off exponent" in info["notes"][-1]
+
+
+def test_travelling_goes_from_seed_to_seed_by_variation(draw):
+    found, info = draw(script_name="Seed travel", script_args=["9, 12", 2, True])
+    assert info["all_seeds"] == [5, 5, 9, 9, 12, 12, 5]
+    by_hand = [{"seed": 5}, {"seed": 5, "subseed": 9, "subseed_strength": 0.5}, {"seed": 9}]
+    same(found[:3], [draw(**one)[0][0] for one in by_hand])
+    same(found[-1:], found[:1])
+    assert not np.array_equal(found[1], found[0])
+
+
+@pytest.mark.parametrize("args", [[""], ["9, -3"], ["nine"], [str(2**32)]])
+def test_travelling_needs_seeds(draw, args):
+    status, said = draw(script_name="Seed travel", script_args=args)
+    assert status == 422
+    assert "whole numbers" in said
+
+
+def test_an_infotext_is_drawn_again_with_changes(draw):
+    (first,), info = draw(prompt="a blue square", seed=8, cfg_scale=4, steps=3, width=96)
+    (text,) = info["infotexts"]
+    script = {"script_name": "Infotext re-run"}
+    same(draw(**script, script_args=[text])[0], [first])
+    changed, info = draw(**script, script_args={"infotext": text, "changes": "Seed: 9, Steps: 2, Colour: red"})
+    same(changed, draw(prompt="a blue square", seed=9, cfg_scale=4, steps=2, width=96)[0])
+    assert "Colour" in info["notes"][-1]
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ([], "there is no infotext"),
+        (["a cat", "Steps: 3"], "a prompt alone"),
+        (["a cat\nSteps: 2, Seed: 1, Size: 64x64", "more"], "'more' is no field"),
+        (["a cat\nSteps: 2, Seed: 1, Size: 64x64", "Steps: 5000"], "Steps is 5000"),
+    ],
+)
+def test_what_cannot_be_drawn_again_is_said(draw, args, said):
+    status, text = draw(script_name="Infotext re-run", script_args=args)
+    assert status == 422
+    assert said in text
