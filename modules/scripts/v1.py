@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from modules.contracts.errors import InvalidRequest
-from modules.contracts.request import GenerationRequest
+from modules.contracts.request import GenerationRequest, ImageParams
 from modules.contracts.result import GenerationResult
 from modules.contracts.result import Picture as DrawnPicture
 from modules.contracts.scripts import BatchFacts, PictureFacts, StepFacts, WordFacts
@@ -50,6 +50,7 @@ __all__ = [
     "DrawnPicture",
     "GenerationRequest",
     "GenerationResult",
+    "ImageParams",
     "InvalidRequest",
     "Number",
     "Parameter",

@@ -257,3 +257,34 @@ def test_what_cannot_be_drawn_again_is_said(draw, args, said):
     status, text = draw(script_name="Infotext re-run", script_args=args)
     assert status == 422
     assert said in text
+
+
+@pytest.fixture
+def stack(studio, given):
+    """The script's own folder with two pictures, a broken one, and a link that leads out."""
+    folder = studio.paths.data / "extensions" / "batch_from_folder.py" / "stack"
+    if not folder.is_dir():
+        folder.mkdir(parents=True)
+        Image.fromarray(given).save(folder / "b.png")
+        Image.fromarray(np.ascontiguousarray(given[:40, ::-1])).save(folder / "a.png")
+        (folder / "c.png").write_bytes(b"no picture")
+        Image.fromarray(given).save(studio.paths.data / "secret.png")
+        (folder / "d.png").symlink_to(studio.paths.data / "secret.png")
+    return folder
+
+
+def test_every_picture_of_a_folder_goes_through_image_to_image(draw, given, stack):
+    found, info = draw(script_name="Batch from folder", script_args=["stack"])
+    flipped = base64_of(np.ascontiguousarray(given[:40, ::-1]))
+    first, _ = draw("img2img", init_images=[flipped], denoising_strength=0.75, height=40)
+    second, _ = draw("img2img", init_images=[base64_of(given)], denoising_strength=0.75)
+    same(found, first + second)
+    assert "c.png was left out" in info["notes"][-1]
+    assert str(stack) not in info["notes"][-1]
+
+
+@pytest.mark.parametrize("folder", ["..", "/", "../../outputs", "stack/../..", "nowhere", "stack/b.png"])
+def test_nothing_outside_the_folder_is_reached(draw, stack, folder):
+    status, said = draw(script_name="Batch from folder", script_args=[folder])
+    assert status == 422
+    assert "there is no folder" in said
