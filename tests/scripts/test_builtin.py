@@ -288,3 +288,28 @@ def test_nothing_outside_the_folder_is_reached(draw, stack, folder):
     status, said = draw(script_name="Batch from folder", script_args=[folder])
     assert status == 422
     assert "there is no folder" in said
+
+
+def test_a_picture_is_made_larger_by_tiles_as_the_request_would(draw, given):
+    body = {"init_images": [base64_of(given)], "denoising_strength": 0.4}
+    found, _ = draw("img2img", **body, script_name="Tiled upscale", script_args=["Lanczos", 2, 64, 16, 1])
+    assert found[0].shape == (128, 128, 3)
+    tiled = {"tiled_diffusion": "MultiDiffusion", "tile_width": 64, "tile_height": 64, "tile_overlap": 16}
+    same(found, draw("img2img", **body, **tiled, sd_upscale="Lanczos", sd_upscale_scale=2)[0])
+    assert draw("img2img", **body, script_name="Tiled upscale", script_args=["Lanczos", 2, 64, 64])[0] == 422
+
+
+def test_a_second_pass_is_drawn_by_tiles_as_the_request_would(draw):
+    found, _ = draw(script_name="Hires fix by tiles", script_args=["Latent", 2, 0.6, 64, 16])
+    assert found[0].shape == (128, 128, 3)
+    tiled = {"tiled_diffusion": 2, "tile_width": 64, "tile_height": 64, "tile_overlap": 16, "tile_passes": 2}
+    same(found, draw(**tiled, enable_hr=True, hr_scale=2, hr_upscaler="Latent", denoising_strength=0.6)[0])
+    whole, _ = draw(enable_hr=True, hr_scale=2, hr_upscaler="Latent", denoising_strength=0.6)
+    assert not np.array_equal(found[0], whole[0])
+
+
+def test_an_upscaler_that_is_not_there_is_refused(draw, given):
+    body = {"init_images": [base64_of(given)], "script_name": "Tiled upscale"}
+    status, said = draw("img2img", **body, script_args=["nothing such"])
+    assert status in (404, 422)
+    assert "nothing such" in said
