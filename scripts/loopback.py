@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from modules.scripts.v1 import Choice, Number, Script, encode
+from modules.scripts.v1 import Choice, Number, Script, encode, unseen
 
 
 class Loopback(Script):
@@ -20,7 +20,7 @@ class Loopback(Script):
         help="How it gets from the strength of the first loop to that of the last one.",
         choices=("Aggressive", "Linear", "Lazy"),
     )
-    interrogation = Choice("Append interrogated prompt", choices=("None",), hidden=True)
+    interrogation = unseen(Choice("Append interrogated prompt", choices=("None",)))
 
     def run(self, job, request):
         """One picture a loop; each batch begins with the given picture again. Seeds count on from loop to loop."""

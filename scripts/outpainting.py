@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from modules.scripts.v1 import Choice, Choices, InvalidRequest, Number, Script, Text
+from modules.scripts.v1 import Choice, Choices, InvalidRequest, Number, Script, Text, unseen
 
 SIDES = {"left": "left", "right": "right", "up": "top", "down": "bottom"}
 """What A1111 calls a side, and the request."""
@@ -44,12 +44,12 @@ class OutpaintingMk2(Script):
     title = "Outpainting mk2"
     where = "img2img"
     always_on = False
-    info = Text("Nothing; A1111 has an explanation in this place", shown=False)
+    info = unseen(Text("Nothing; A1111 has an explanation in this place"))
     pixels = Number("Pixels to expand", 128, minimum=8, maximum=256, step=8)
     blur = Number("Mask blur", 8, minimum=0, maximum=64, step=1)
     directions = Choices("Outpainting direction", default=tuple(SIDES), choices=tuple(SIDES))
-    exponent = Number("Fall-off exponent", 1.0, minimum=0.0, maximum=4.0, step=0.01, shown=False)
-    variation = Number("Color variation", 0.05, minimum=0.0, maximum=1.0, step=0.01, shown=False)
+    exponent = unseen(Number("Fall-off exponent", 1.0, minimum=0.0, maximum=4.0, step=0.01))
+    variation = unseen(Number("Color variation", 0.05, minimum=0.0, maximum=1.0, step=0.01))
 
     def run(self, job, request):
         """All sides at once."""

@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import replace
 
-from modules.scripts.v1 import Choice, InvalidRequest, Script, Text, Toggle
+from modules.scripts.v1 import Choice, InvalidRequest, Script, Text, Toggle, unseen
 
 
 def boolean(text):
@@ -48,7 +48,7 @@ class PromptsFromFile(Script):
     title = "Prompts from file or textbox"
     always_on = False
     iterate = Toggle("Iterate seed every line", False)
-    same_seed = Toggle("Use same random seed for all lines", False, shown=False)
+    same_seed = unseen(Toggle("Use same random seed for all lines", False))
     position = Choice("Insert prompts at the", "start", choices=("start", "end"))
     lines = Text("List of prompt inputs", lines=6)
 

@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from PIL import Image
 
@@ -39,7 +39,7 @@ class Several(Text):
 class Kept(Text):
     """A value that no person gives, such as a state or a button: over the API it has its place and takes anything."""
 
-    hidden: bool = True
+    hidden: ClassVar[bool] = True
 
     @property
     def kind(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.scripts import GivenValue
@@ -21,12 +21,13 @@ LONGEST = 100_000
 class Parameter:
     """What all kinds have. `name` is that of the attribute."""
 
+    hidden: ClassVar[bool] = False
+    """It has its place over the API and is not on the page."""
+
     label: str
     default: Any = None
     help: str = ""
     name: str = ""
-    hidden: bool = False
-    """It has its place over the API and is not on the page."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         """Called by Python when the class is made."""
@@ -176,6 +177,12 @@ class Picture(Parameter):
         if not isinstance(value, bytes):
             raise ValueError("a picture is needed")
         return value
+
+
+def unseen(item: Parameter) -> Parameter:
+    """The same parameter, hidden."""
+    vars(item)["hidden"] = True
+    return item
 
 
 def declared(owner: type) -> tuple[Parameter, ...]:

@@ -29,7 +29,7 @@ from modules.contracts.result import GenerationResult
 from modules.contracts.result import Picture as DrawnPicture
 from modules.contracts.scripts import BatchFacts, PictureFacts, StepFacts, WordFacts
 from modules.scripts.drawing import encode, sheet
-from modules.scripts.parameters import Choice, Choices, Number, Parameter, Picture, Text, Toggle, declared
+from modules.scripts.parameters import Choice, Choices, Number, Parameter, Picture, Text, Toggle, declared, unseen
 from modules.scripts.recalling import recall
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ __all__ = [
     "encode",
     "recall",
     "sheet",
+    "unseen",
 ]
 
 

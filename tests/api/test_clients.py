@@ -141,7 +141,7 @@ def test_scripts_that_are_asked_for_nothing_are_let_be(call, rig):
 @pytest.mark.parametrize(
     "body",
     [
-        {"script_name": "X/Y/Z plot"},
+        {"script_name": "Wildest dreams"},
         {"alwayson_scripts": {"Regional Prompter": {"args": [True]}}},
     ],
 )

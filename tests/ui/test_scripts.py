@@ -20,7 +20,7 @@ from tests.ui.test_control import data_uri
 
 PAGE = ("ada", "one")
 SOURCE = """
-from modules.scripts.v1 import Choice, Choices, Number, Picture, Script, Text, Toggle
+from modules.scripts.v1 import Choice, Choices, Number, Picture, Script, Text, Toggle, unseen
 
 class Kept(Text):
     hidden = True
@@ -44,7 +44,7 @@ class Walk(Script):
     where = "txt2img"
     always_on = False
     far = Number("Far", 2, minimum=1, maximum=9)
-    past = Text("Past", "kept", shown=False)
+    past = unseen(Text("Past", "kept"))
     ways = Choices("Ways", default=("left",), choices=("left", "right"))
 
     def run(self, job, request):
