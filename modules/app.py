@@ -107,13 +107,11 @@ def build_studio(
     pictures = DiskPictureStore(database, paths.outputs, settings)
     accounts, door, end_counting = _open_accounts(options, database, private)
     room = EngineRoom(status, ALONE_SECONDS if private else SETTLE_SECONDS)
-    queue = _line_up(
-        shelves.scripted(room.get), jobs, bus, pictures, accounts, shelves.examine, settings, options.run.lanes
-    )
+    scripted = shelves.scripted(room.get)
+    queue = _line_up(scripted, jobs, bus, pictures, accounts, shelves.examine, settings, options.run.lanes)
     queue = queue if private else _meter(queue, accounts.gate, catalog, bus)  # a private one is the terminal's own
-    pruner = _pruner(jobs, settings)
+    pruner, public = _pruner(jobs, settings), Preferences(settings, accounts).public
     room.prove(None if private else bus)
-    public = Preferences(settings, accounts).public
     experiments = open_experiments((database, private), queue, pictures, bus, catalog, public, room.foresee)
     stores = (shelves.scripts.close, shelves.networks.close, end_counting, database.dispose, jobs.dispose)
     assemble = partial(room.build, partial(_assemble, options, paths, settings, shelves), warm=warm, settle=set_aside)
