@@ -46,7 +46,9 @@ class ControlPanel:
     def build(self, facts: ModelFacts) -> None:
         """Make the accordion in the current layout."""
         able = facts.can(CAPABILITY)
-        self.accordion = gr.Accordion("ControlNet", open=False, visible=able, elem_id="txt2img_controlnet")
+        self.accordion = gr.Accordion(
+            "ControlNet", open=False, visible=able, elem_id="txt2img_controlnet", elem_classes="section"
+        )
         with self.accordion, gr.Tabs():
             for number in range(UNITS):
                 with gr.Tab(f"Unit {number}", elem_id=f"txt2img_controlnet_ControlNet-{number}"):

@@ -53,7 +53,7 @@ class ExperimentPanel:
     def build(self) -> None:
         """Make the accordion in the current layout."""
         offered = axis_choices(self._studio)
-        with gr.Accordion("Experiment", open=False, elem_id="atelier_experiment"):
+        with gr.Accordion("Experiment", open=False, elem_id="atelier_experiment", elem_classes="section"):
             for letter in LETTERS:
                 with gr.Row():
                     self._add_axis(letter, offered)

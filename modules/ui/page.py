@@ -86,7 +86,12 @@ def build_page(studio: Studio) -> gr.Blocks:
                 panel.build(facts)
                 style.build()
                 scripts.build()
-                with gr.Accordion("Enlarging a finished picture", open=False, elem_id="extras_tab"), gr.Row():
+                with (
+                    gr.Accordion(
+                        "Enlarging a finished picture", open=False, elem_id="extras_tab", elem_classes="section"
+                    ),
+                    gr.Row(),
+                ):
                     parts.enlarging = enlarging_inputs(studio.catalog)
                 grids.build()
                 ExtensionPlace(studio).build(page, QUIET)
@@ -152,7 +157,12 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
     with gr.Row():
         inputs("canvas.batch_count", elem_classes="slid")
         inputs("canvas.batch_size", elem_classes="slid")
-    with gr.Accordion("Variation, clip skip, tiling, second sampler, refiner", open=False, elem_id="txt2img_more"):
+    with gr.Accordion(
+        "Variation, clip skip, tiling, second sampler, refiner",
+        open=False,
+        elem_id="txt2img_more",
+        elem_classes="section",
+    ):
         with gr.Row():
             inputs("seeds.subseed")
             inputs("seeds.subseed_strength", elem_classes="slid")
@@ -174,7 +184,9 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
     _tone(inputs)
     _caches(inputs)
     larger = facts.can("hires")
-    parts.second = gr.Accordion("Second pass at a larger size", open=False, visible=larger, elem_id="txt2img_hr")
+    parts.second = gr.Accordion(
+        "Second pass at a larger size", open=False, visible=larger, elem_id="txt2img_hr", elem_classes="section"
+    )
     with parts.second:
         inputs("hires.enabled")
         with gr.Row():
@@ -186,7 +198,7 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
 
 
 def _tiles(inputs: Inputs) -> None:
-    with gr.Accordion("Tiles for large pictures", open=False, elem_id="txt2img_tiles"):
+    with gr.Accordion("Tiles for large pictures", open=False, elem_id="txt2img_tiles", elem_classes="section"):
         with gr.Row():
             inputs("tiles.method")
             inputs("tiles.passes")
@@ -198,7 +210,7 @@ def _tiles(inputs: Inputs) -> None:
 
 
 def _detailer(inputs: Inputs, detectors: Choices) -> None:
-    with gr.Accordion("Detailer", open=False, elem_id="txt2img_detailer"):
+    with gr.Accordion("Detailer", open=False, elem_id="txt2img_detailer", elem_classes="section"):
         with gr.Row():
             inputs("regions.detector", detectors)
             inputs("regions.classes")
@@ -214,7 +226,7 @@ def _detailer(inputs: Inputs, detectors: Choices) -> None:
 
 
 def _tone(inputs: Inputs) -> None:
-    with gr.Accordion("Brightness and colour", open=False, elem_id="txt2img_tone"):
+    with gr.Accordion("Brightness and colour", open=False, elem_id="txt2img_tone", elem_classes="section"):
         with gr.Row():
             inputs("tone.brightness", elem_classes="slid")
             inputs("tone.mode")
@@ -230,7 +242,7 @@ def _tone(inputs: Inputs) -> None:
 
 
 def _caches(inputs: Inputs) -> None:
-    with gr.Accordion("Quicker steps", open=False, elem_id="txt2img_caches"):
+    with gr.Accordion("Quicker steps", open=False, elem_id="txt2img_caches", elem_classes="section"):
         with gr.Row():
             inputs("cache.method")
             inputs("cache.interval")
@@ -242,7 +254,9 @@ def _caches(inputs: Inputs) -> None:
 
 def _guidance(inputs: Inputs, parts: _Controls, facts: ModelFacts) -> None:
     guided = facts.can("negative_prompt")
-    parts.guidance = gr.Accordion("Guidance", open=False, visible=guided, elem_id="txt2img_guidance")
+    parts.guidance = gr.Accordion(
+        "Guidance", open=False, visible=guided, elem_id="txt2img_guidance", elem_classes="section"
+    )
     with parts.guidance:
         with gr.Row():
             inputs("guidance.start", elem_classes="slid")

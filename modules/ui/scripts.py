@@ -56,7 +56,7 @@ class ScriptPanel:
             if script.parameters or script.panel:
                 self._accordion(script)
         if self._owners:
-            with gr.Accordion("Script", open=False, elem_id="txt2img_script_container"):
+            with gr.Accordion("Script", open=False, elem_id="txt2img_script_container", elem_classes="section"):
                 titles = [NONE, *(one.title for one in self._owners)]
                 chosen = gr.Dropdown(titles, value=NONE, label="Script", elem_id="script_list", min_width=0)
                 self.fields.insert(0, chosen)
@@ -64,7 +64,7 @@ class ScriptPanel:
                     self._accordion(script)
 
     def _accordion(self, script: ScriptEntry) -> None:
-        with gr.Accordion(script.title, open=False, elem_id=_id(script)):
+        with gr.Accordion(script.title, open=False, elem_id=_id(script), elem_classes="section"):
             if script.panel:
                 gr.Markdown(script.panel, sanitize_html=True)
             for item in script.parameters:
@@ -143,11 +143,16 @@ class ExtensionPlace:
 
     def build(self, page: gr.Blocks, quiet: dict[str, Any]) -> None:
         """Make the place in the current layout; it is filled for those who may see it when a page opens."""
-        with gr.Accordion("Extensions", open=False, visible=False, elem_id="tab_extensions") as place:
+        with gr.Accordion(
+            "Extensions", open=False, visible=False, elem_id="tab_extensions", elem_classes="section"
+        ) as place:
             table = gr.HTML("", elem_id="extensions_table", js_on_load=None, apply_default_css=False)
+            chosen = gr.Dropdown([], label="Extension", elem_id="extensions_chosen")
             with gr.Row():
-                chosen = gr.Dropdown([], label="Extension", elem_id="extensions_chosen", min_width=0)
-                buttons = {action: gr.Button(action.capitalize()) for action in ("enable", "disable", "reload")}
+                buttons = {
+                    action: gr.Button(action.capitalize(), size="sm", min_width=0)
+                    for action in ("enable", "disable", "reload")
+                }
         shown = [table, chosen]
         page.load(self.open, None, [place, *shown], **quiet)
         for action, button in buttons.items():

@@ -38,7 +38,7 @@ class StylePanel:
 
     def build(self) -> None:
         """Make the accordion in the current layout."""
-        with gr.Accordion("Style of a picture", open=False, elem_id="txt2img_style"):
+        with gr.Accordion("Style of a picture", open=False, elem_id="txt2img_style", elem_classes="section"):
             with gr.Row():
                 self._shown = [
                     given_picture(f"txt2img_style_{name}", label, prompt=label) for _, name, label in PICTURES
