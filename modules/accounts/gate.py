@@ -149,6 +149,11 @@ def _serialise(connection: Connection, owner: str) -> None:
 
 
 def _check_wish(tier: Tier, wish: Wish) -> None:
+    if wish.script and dataclasses.replace(tier, name=FREE.name, queue_depth=None, weight=FREE.weight) != FREE:
+        raise InvalidRequest(
+            f"The script {wish.script!r} decides by itself how much it draws, which the limits of the tier {tier.name} "
+            "cannot foresee; ask for the pictures one by one, or for a tier without limits."
+        )
     if tier.max_pixels is not None and wish.pixels > tier.max_pixels:
         raise InvalidRequest(f"A picture of {wish.pixels} pixels; the tier {tier.name} allows {tier.max_pixels}.")
     if tier.max_steps is not None and wish.steps > tier.max_steps:

@@ -178,7 +178,9 @@ class MeteredQueue(Relay):
         if hires.enabled:
             steps = max(steps, hires.steps)
             models += [self._model(hires.checkpoint)[0]] if hires.checkpoint else []
-        return Wish(work_of(request, native), pictures_of(request), largest_of(request, native), steps, tuple(models))
+        script = "" if request.scripts.run is None else request.scripts.run.name
+        largest = largest_of(request, native)
+        return Wish(work_of(request, native), pictures_of(request), largest, steps, tuple(models), script)
 
     def _filmed(self, request: GenerationRequest) -> GenerationRequest:
         """The request with as many frames as its model draws: its own number where none is said, none where it draws

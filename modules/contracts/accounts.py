@@ -139,6 +139,8 @@ class Wish:
     """Of the longer of its passes."""
     models: tuple[str, ...]
     """Names of the checkpoints that it draws with; empty for a job that needs none."""
+    script: str = ""
+    """The script that decides what the job draws; empty where the request says it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,3 +191,15 @@ def test_tiers_say_what_they_cannot_be(accounts):
             accounts.set_tier(bad)
     accounts.set_tier(Tier("x", models=("a*",), weight=2.0))
     assert next(tier for tier in accounts.tiers() if tier.name == "x") == Tier("x", models=("a*",), weight=2.0)
+
+
+def test_a_script_that_decides_how_much_it_draws_is_for_tiers_without_limits(gate, accounts):
+    open_ended = Wish(1.0, 1, 64, 1, ("pocket",), "Loopback")
+    for ask in (lambda: gate.admit("bob", open_ended, "job", 0), lambda: gate.check("bob", open_ended, 0)):
+        with pytest.raises(InvalidRequest, match="'Loopback' decides by itself.*tier small"):
+            ask()
+    assert accounts.allowance("bob").used_today == 0
+    gate.admit("ada", open_ended, "hers", 0)  # an admin
+    accounts.set_tier(Tier("roomy", queue_depth=5, weight=2.0))
+    accounts.add_user("cleo", "correct horse", tier="roomy")
+    gate.admit("cleo", open_ended, "free", 0)

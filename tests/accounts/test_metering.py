@@ -19,6 +19,7 @@ from modules.contracts.enlarging import EnlargeParams
 from modules.contracts.errors import InvalidRequest, OverLimit, StudioError, UnknownModel
 from modules.contracts.jobs import JobTerms
 from modules.contracts.request import CanvasParams, FilmParams, GenerationRequest, PromptParams, SamplingParams
+from modules.contracts.scripts import ScriptParams, ScriptUse
 from modules.support.bus import EventBus
 from tests.call_queue.fakes import FakeEngine, MemoryPictures
 
@@ -184,3 +185,12 @@ def test_a_film_is_charged_for_its_frames(accounts, database, engine):
     catalog.factor = 4
     assert queue._wish(film).credits == pytest.approx(3 * still)
     assert queue._wish(wish()).credits == pytest.approx(21 * still)
+
+
+def test_the_gate_is_told_of_a_script_that_owns_the_job(metered, accounts):
+    accounts.set_tier(Tier("small", credits_per_day=1000))
+    accounts.add_user("eve", "correct horse", tier="small")
+    asked = replace(wish(), scripts=ScriptParams(run=ScriptUse("Loopback")))
+    with pytest.raises(InvalidRequest, match="Loopback"):
+        metered.submit(asked, "eve")
+    assert metered.list(owner="eve") == []
