@@ -104,15 +104,15 @@ def configure_extension(name: Name, wanted: ExtensionSettings, studio: Services,
     return _row(studio.scripts.configure(name, wanted.values))
 
 
-@router.get("/{name}/routes/{path:path}", responses=REFUSED)
-async def ask_extension(name: Name, path: Address, request: Request, studio: Services, caller: Member) -> Any:
+@router.get("/{name}/routes/{address:path}", responses=REFUSED)
+async def ask_extension(name: Name, address: Address, request: Request, studio: Services, caller: Member) -> Any:
     """Ask an extension's own address; it gets the values of the query."""
     given = dict(request.query_params)
-    return await run_in_threadpool(studio.scripts.answer, name, "GET", path, given, admin=caller.is_admin)
+    return await run_in_threadpool(studio.scripts.answer, name, "GET", address, given, admin=caller.is_admin)
 
 
-@router.post("/{name}/routes/{path:path}", responses=REFUSED)
-async def tell_extension(name: Name, path: Address, request: Request, studio: Services, caller: Member) -> Any:
+@router.post("/{name}/routes/{address:path}", responses=REFUSED)
+async def tell_extension(name: Name, address: Address, request: Request, studio: Services, caller: Member) -> Any:
     """Tell an extension's own address something; it gets the values of the query and the fields of a JSON body."""
     given: dict[str, Any] = dict(request.query_params)
     body = await request.body()
@@ -126,4 +126,4 @@ async def tell_extension(name: Name, path: Address, request: Request, studio: Se
         if not isinstance(fields, dict):
             raise InvalidRequest("The body has to be an object.")
         given |= fields
-    return await run_in_threadpool(studio.scripts.answer, name, "POST", path, given, admin=caller.is_admin)
+    return await run_in_threadpool(studio.scripts.answer, name, "POST", address, given, admin=caller.is_admin)

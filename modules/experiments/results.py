@@ -146,11 +146,12 @@ def _table(record: ExperimentRecord, rows: Sequence[Mapping[str, Any]]) -> bytes
     writer.writerow(["position", *keys, *plain])
     for row in rows:
         values = [row["position"], *(row["values"][key] for key in keys), *(row[name] for name in plain)]
-        writer.writerow([_harmless(value) for value in values])
+        writer.writerow([harmless(value) for value in values])
     return target.getvalue().encode("utf-8-sig")
 
 
-def _harmless(value: Any) -> Any:
+def harmless(value: Any) -> Any:
+    """The value as a spreadsheet shows it: a text that would begin a formula stands behind an apostrophe."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 

@@ -18,6 +18,10 @@ from modules.accounts.door import WRONG
 from modules.accounts.metering import MeteredQueue
 from modules.contracts.accounts import ROLES, Tier
 from modules.contracts.result import GenerationResult
+from modules.experiments.marks import marks_of
+from modules.experiments.service import ExperimentService
+from modules.experiments.store import ExperimentStore
+from modules.support.preferences import Preferences
 from tests.api.fakes import PASSWORD
 from tests.call_queue.fakes import draw
 
@@ -56,7 +60,11 @@ def studio(make_rig):
     """A studio with accounts, whose guests may have no job at all, so that everything that draws answers them 429."""
     rig = make_rig(gallery=True)
     rig.engine = Small(rig.engine)
-    rig.studio = dataclasses.replace(rig.studio, queue=MeteredQueue(rig.queue, rig.accounts.gate, rig.catalog, rig.bus))
+    metered = MeteredQueue(rig.queue, rig.accounts.gate, rig.catalog, rig.bus)
+    rig.experiments.stop()
+    marks = marks_of(rig.catalog, Preferences(rig.settings, rig.accounts).public)
+    rig.experiments = ExperimentService(ExperimentStore(rig.database), metered, rig.pictures, rig.bus, marks)
+    rig.studio = dataclasses.replace(rig.studio, queue=metered, experiments=rig.experiments)
     for role in ROLES:
         rig.accounts.add_user(f"some-{role}", PASSWORD, role=role, tier="unlimited")
     rig.accounts.set_tier(Tier("none", queue_depth=0))
