@@ -33,8 +33,6 @@ _STAND_IN = "mushroom"
 _MASCOT_KIND, _MASCOT_COLOUR, _MASCOT_STYLE = "heart", "purple", "watercolour"
 TRIES = 5000
 HOP = 10_000_019
-LARGER = 1.3
-"""A robot's reach over that of another thing of its size: the autoencoder would lose its eyes else."""
 
 
 def glass_sample(index: int, side: int) -> Sample:
@@ -103,29 +101,28 @@ def glaze(picture: Pixels, inside: NDArray[np.bool_], lot: np.random.Generator) 
 
 
 def robot_parts(variant: int) -> list[Part]:
-    """A robot in its own units: head with antenna and eyes, body with a panel, arms and legs; `variant` moves them."""
+    """A robot in its own units: head with antenna and two eyes, body, arms and legs; `variant` moves them a little."""
     lot = np.random.default_rng([variant, 5])
-    wide, arm = float(lot.uniform(0.4, 0.52)), float(lot.uniform(-0.1, 0.1))
+    wide, high = float(lot.uniform(0.34, 0.46)), float(lot.uniform(-0.98, -0.9))
+    arm = float(lot.uniform(-0.12, 0.12))
     return [
-        fill("metal", box(-0.05, -0.95, 0.05, -0.7)),
-        fill("spark", ellipse(0, -0.92, 0.12, 0.12)),
-        fill("dark", box(-0.42, 0.5, -0.1, 0.98, 0.05), box(0.1, 0.5, 0.42, 0.98, 0.05)),
-        fill("metal", box(-0.95, -0.08 + arm, -0.5, 0.16 + arm, 0.08), box(0.5, -0.08 - arm, 0.95, 0.16 - arm, 0.08)),
-        fill("main", box(-wide - 0.1, -0.14, wide + 0.1, 0.6, 0.08)),
-        fill("main", box(-wide, -0.76, wide, -0.2, 0.1)),
-        fill("eye", ellipse(-0.2, -0.48, 0.15, 0.15), ellipse(0.2, -0.48, 0.15, 0.15), lined=False),
-        fill("light", box(-0.3, 0.04, 0.3, 0.4, 0.06), lined=False),
+        fill("metal", box(-0.03, high, 0.03, -0.7)),
+        fill("spark", ellipse(0, high + 0.02, 0.09, 0.09)),
+        fill("dark", box(-0.3, 0.5, -0.1, 0.98, 0.04), box(0.1, 0.5, 0.3, 0.98, 0.04)),
+        fill("metal", box(-0.78, -0.06 + arm, -0.4, 0.1 + arm, 0.06), box(0.4, -0.06 - arm, 0.78, 0.1 - arm, 0.06)),
+        fill("main", box(-wide - 0.08, -0.16, wide + 0.08, 0.6, 0.08)),
+        fill("main", box(-wide, -0.74, wide, -0.22, 0.1)),
+        fill("eye", ellipse(-0.17, -0.52, 0.11, 0.11), ellipse(0.17, -0.52, 0.11, 0.11), lined=False),
+        fill("pupil", ellipse(-0.17, -0.52, 0.05, 0.05), ellipse(0.17, -0.52, 0.05, 0.05), lined=False),
+        fill("tyre", box(-0.18, -0.35, 0.18, -0.29), lined=False),
+        fill("light", box(-0.24, 0.02, 0.24, 0.34, 0.04), lined=False),
     ]
 
 
 def _placed(parts: list[Part], thing: Thing, side: int) -> list[Part]:
     """The parts in pixels of a picture of `side`."""
     turn = np.radians(thing.angle)
-    matrix = (
-        min(thing.radius * LARGER, 0.45)
-        * side
-        * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    )
+    matrix = thing.radius * side * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     middle = np.array([thing.x * side, thing.y * side])
     return [Part(part.role, tuple(line @ matrix + middle for line in part.outlines), (), part.lined) for part in parts]
 

@@ -97,11 +97,11 @@ def test_pictures_follow_the_hint_that_they_are_given(engine, kind):
     assert agreement(led) > agreement(free) + 0.2
 
 
-@pytest.mark.parametrize(("name", "least"), [("robot", 0.1), ("stained-glass", 0.3)])
-def test_what_a_lora_has_learned_comes_with_its_weight(engine, name, least):
+@pytest.mark.parametrize("name", ["robot", "stained-glass"])
+def test_what_a_lora_has_learned_comes_with_its_weight(engine, name):
     learned = open_learned(name)
     presence = Presence(list(learned.shown), list(learned.unshown))
     order = Order(learned.prompts[:4], seeds(4), adapter=name, steps=12, size=256)
     with_it, without = (StudioDraw(engine)(replace(order, weight=weight)) for weight in (1.0, 0.0))
     much, little = (np.mean([presence.measure(picture) for picture in drawn]) for drawn in (with_it, without))
-    assert much > little + least
+    assert much > little + 0.3
