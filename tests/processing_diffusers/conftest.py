@@ -111,9 +111,8 @@ def pixels(picture):
     return np.asarray(getattr(picture, "image", picture), np.int16)
 
 
-@pytest.fixture
-def exact(monkeypatch):
-    """Until the test ends every image remembers the decoder's own numbers; gives the function that reads them.
+def remember_numbers(monkeypatch):
+    """Until the test ends every image remembers the decoder's own numbers as `exact`.
 
     They are in [0, 1] (3, H, W), fp32: eight bits would hide a difference of four thousandths.
     """
@@ -128,6 +127,12 @@ def exact(monkeypatch):
         return images
 
     monkeypatch.setattr(decode, "to_images", remember)
+
+
+@pytest.fixture
+def exact(monkeypatch):
+    """Gives the decoder's own numbers of a result's first picture."""
+    remember_numbers(monkeypatch)
     return lambda result: result.pictures[0].image.exact
 
 

@@ -19,7 +19,7 @@ from modules.processing_diffusers import engine
 from modules.processing_diffusers.noise import make_generator
 from tests.factories import models
 from tests.factories.families import BUILDERS
-from tests.processing_diffusers.conftest import ask, held_back, in_threads, make_engine, pixels
+from tests.processing_diffusers.conftest import ask, held_back, in_threads, make_engine, pixels, remember_numbers
 
 FILMS = ["wan"]
 LIBRARY_CLOSE = 2e-3
@@ -104,17 +104,7 @@ THEIRS = {"wan": {}}
 @pytest.fixture
 def exact_frames(monkeypatch):
     """Gives the decoder's own numbers of a film in [0, 1], (3, T, H, W)."""
-    from modules.processing_diffusers.stages import decode
-
-    plain = decode.to_images
-
-    def remember(pictures):
-        images = plain(pictures)
-        for image, values in zip(images, pictures, strict=True):
-            image.exact = values.clone()
-        return images
-
-    monkeypatch.setattr(decode, "to_images", remember)
+    remember_numbers(monkeypatch)
     return lambda result: torch.stack([frame.exact for frame in result.pictures[0].film.frames], dim=1)
 
 
