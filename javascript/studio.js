@@ -5,7 +5,7 @@
   "use strict";
   if (window.atelier) return;
 
-  const state = { told: {}, pictures: [], chosen: null, follow: true, heard: Date.now(), lost: false };
+  const state = { told: {}, pictures: [], chosen: null, follow: true, heard: Date.now(), lost: false, past: new Set() };
   const redraws = new Set();
   const redraw = () => redraws.forEach((draw) => draw());
   const { h, icon, ICONS, type, copy, parts } = window.atelierTools;
@@ -125,6 +125,9 @@
     const hear = () => {
       const told = props.value || {};
       const fresh = told.job && told.job !== state.told.job;
+      // The end of a stream repeats what it said last, and may come after another job has begun to be told of.
+      if (fresh && state.past.has(told.job)) return;
+      if (fresh && state.told.job) state.past.add(state.told.job);
       if (fresh) state.follow = true;
       if (fresh) comeIntoView(canvas);
       state.told = told;

@@ -24,6 +24,7 @@ def test_a_picture_is_made_larger_by_its_button(stage: Stage, visit: Open) -> No
     factor.press("Tab")
     seen.page.get_by_role("button", name="Enlarge", exact=True).click()
     seen.wait("document.querySelectorAll('.thumb').length === 2")
+    seen.wait("document.querySelector('#html_info_txt2img')?.textContent.includes('384 × 384')")
     seen.shoot("enlarged")
     assert stage.engine.requests[-1].enlarge.scale == 3.0
     assert seen.complaints == []
