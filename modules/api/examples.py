@@ -277,7 +277,7 @@ ANSWERS: dict[str, tuple[Any, str]] = {
         "A JSON schema of the fields.",
     ),
     **{
-        f"{method} /api/v1/extensions/{{name}}/routes/{{path}}": ({"answer": 42}, "Whatever the extension answers.")
+        f"{method} /api/v1/extensions/{{name}}/routes/{{address}}": ({"answer": 42}, "Whatever the extension answers.")
         for method in ("get", "post")
     },
     "get /internal/ping": ({}, "The server answers."),
