@@ -8,7 +8,7 @@
   const state = { told: {}, pictures: [], chosen: null, follow: true, heard: Date.now(), lost: false, past: new Set() };
   const redraws = new Set();
   const redraw = () => redraws.forEach((draw) => draw());
-  const { h, icon, ICONS, type, copy, parts } = window.atelierTools;
+  const { h, icon, ICONS, type, copy, parts, play } = window.atelierTools;
 
   const address = (picture, kind = "pictures") => new URL(`studio/${kind}/${picture.id}`, document.baseURI).href;
   const busy = () => ["queued", "running"].includes(state.told.phase);
@@ -43,6 +43,8 @@
 
   function raiseStage(element, props, watch, send) {
     const shown = h("img.shown", { alt: "", onclick: () => !previewing() && chosen() && openViewer() });
+    const film = h("video.shown", { controls: "", loop: "", playsinline: "", "aria-label": "Film" });
+    film.muted = true;
     const headline = h("strong.headline");
     const detail = h("span.detail");
     const bar = h("div.bar", { role: "progressbar", "aria-label": "Progress", "aria-valuemin": 0, "aria-valuemax": 100 }, h("i"));
@@ -51,7 +53,7 @@
     const notes = h("div.notes", { role: "status" });
     const empty = h("div.empty", {}, icon(ICONS.easel), h("h2", {}, "Your first picture"),
       h("p", {}, "Write what you want to see, or pick one of the suggestions, then press Generate."));
-    const canvas = h("div.canvas", {}, empty, shown, progress);
+    const canvas = h("div.canvas", {}, empty, shown, film, progress);
     const details = h("aside.details", { "aria-label": "Picture details", hidden: "" });
     element.querySelector(".atelier-stage").append(alert, notes, canvas, details);
     let detailed = null;
@@ -63,10 +65,12 @@
       const source = previewing() ? state.told.preview : picture ? address(picture) : "";
       empty.hidden = Boolean(source);
       empty.classList.toggle("waiting", busy());
-      shown.hidden = !source;
+      const moves = Boolean(picture && picture.moves && !previewing());
+      play(film, moves ? source : "");
+      shown.hidden = !source || moves;
       shown.classList.toggle("unfinished", Boolean(previewing()));
       shown.classList.toggle("past", Boolean(busy() && state.follow && !state.told.preview));
-      if (source && shown.getAttribute("src") !== source) shown.src = source;
+      if (source && !moves && shown.getAttribute("src") !== source) shown.src = source;
       shown.alt = previewing() ? "Unfinished picture" : picture ? picture.prompt : "";
     }
 
@@ -195,15 +199,17 @@
     hear();
   }
 
-  const viewer = { box: null, image: null };
+  const viewer = { box: null, image: null, film: null };
 
   function openViewer() {
     if (!viewer.box) {
       viewer.image = h("img", { alt: "" });
+      viewer.film = h("video", { controls: "", loop: "", playsinline: "", "aria-label": "Film" });
       const button = (label, path, act) => h(`button.over.${label.toLowerCase()}`, { type: "button", "aria-label": label, onclick: act }, icon(path));
-      viewer.box = h("dialog.viewer", { "aria-label": "Picture" }, viewer.image,
+      viewer.box = h("dialog.viewer", { "aria-label": "Picture" }, viewer.image, viewer.film,
         button("Close", ICONS.close, () => viewer.box.close()),
         button("Previous", ICONS.left, () => step(-1)), button("Next", ICONS.right, () => step(1)));
+      viewer.box.addEventListener("close", () => play(viewer.film, ""));
       viewer.box.addEventListener("click", (event) => { if (event.target === viewer.box) viewer.box.close(); });
       viewer.box.addEventListener("keydown", (event) => {
         const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -212,7 +218,9 @@
       redraws.add(() => {
         const picture = chosen();
         if (!picture || !viewer.box.open) return;
-        viewer.image.src = address(picture);
+        viewer.image.hidden = Boolean(picture.moves);
+        play(viewer.film, picture.moves ? address(picture) : "");
+        if (!picture.moves) viewer.image.src = address(picture);
         viewer.image.alt = picture.prompt;
       });
       document.body.append(viewer.box);

@@ -16,6 +16,20 @@
     return node;
   }
 
+  /** Let a video element show that film, again and again; without an address it stops and is not seen. */
+  function play(video, source) {
+    video.hidden = !source;
+    if ((video.getAttribute("src") || "") === source) return;
+    video.pause();
+    if (source) {
+      video.src = source;
+      video.play().catch(() => null);  // a browser may leave the beginning to the person, who has the controls
+    } else {
+      video.removeAttribute("src");
+      video.load();
+    }
+  }
+
   /** A drawing of 24 × 24 from one path, hidden from screen readers. */
   function icon(path) {
     const space = "http://www.w3.org/2000/svg";
@@ -80,5 +94,5 @@
     return { prompt, negative, pairs };
   }
 
-  window.atelierTools = { h, icon, ICONS, type, copy, parts };
+  window.atelierTools = { h, icon, ICONS, type, copy, parts, play };
 })();

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-from modules.api.examples import PICTURE, PROMPT
+from modules.api.examples import OLD_FILM, PICTURE, PROMPT
 from modules.api.fields import Whole, definitions, sound_text
 
 
@@ -79,7 +79,7 @@ _Img2Img: Any = create_model("_Img2Img", __base__=_Body, **_blurless(definitions
 class StableDiffusionProcessingTxt2Img(_Txt2Img):
     """Draw from words."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [SMALL]})
+    model_config = ConfigDict(json_schema_extra={"examples": [SMALL, OLD_FILM]})
 
 
 class StableDiffusionProcessingImg2Img(_Img2Img):

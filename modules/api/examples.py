@@ -15,6 +15,24 @@ PICTURE_ID = f"{JOB}-0"
 PROMPT = "a red circle on a white background"
 INFOTEXT = f"{PROMPT}\nSteps: 12, Sampler: DPM++ 2M, CFG scale: 7.0, Seed: 1, Size: 128x128, Model: pocket"
 
+FILM: dict[str, Any] = {
+    "prompt": {"text": "a fox runs through snow"},
+    "canvas": {"width": 832, "height": 480},
+    "seeds": {"seed": 1},
+    "film": {"frames": 49, "fps": 16, "format": "mp4"},
+}
+"""A film, as `POST /api/v1/jobs` takes it, of a model of films."""
+OLD_FILM: dict[str, Any] = {
+    "prompt": "a fox runs through snow",
+    "width": 832,
+    "height": 480,
+    "seed": 1,
+    "frames": 49,
+    "fps": 16,
+    "film_format": "mp4",
+}
+"""The same for `/sdapi/v1/txt2img`."""
+
 _JOBS: dict[str, Any] = {
     "id": JOB,
     "job_id": JOB,

@@ -23,7 +23,7 @@ from modules.contracts.pictures import StoredPicture
 from modules.support.studio import Studio
 
 router = APIRouter(prefix="/api/v1/pictures", tags=["pictures"])
-TYPES = ("image/png", "image/jpeg", "image/webp", "image/avif")
+TYPES = ("image/png", "image/jpeg", "image/webp", "image/avif", "video/mp4")
 """Types that a picture may be served under; what the gallery holds is always one of them."""
 MOST_IN_ARCHIVE = 1000
 FOREVER = "private, max-age=31536000, immutable"

@@ -12,6 +12,7 @@ from modules.api.images import open_picture
 from modules.api.infotext import parameters_of
 from modules.api.services import Services
 from modules.outputs.metadata import read_metadata
+from modules.outputs.mp4 import is_mp4
 
 router = APIRouter(tags=["pictures"])
 
@@ -19,7 +20,7 @@ router = APIRouter(tags=["pictures"])
 class PNGInfoRequest(BaseModel):
     """A picture in base64 or as a data URI."""
 
-    image: str = Field(description="The picture as a file: PNG, JPEG, WebP or AVIF.")
+    image: str = Field(description="The picture as a file: PNG, JPEG, WebP or AVIF; or a film as MP4.")
 
 
 class PNGInfoResponse(BaseModel):
@@ -34,7 +35,8 @@ class PNGInfoResponse(BaseModel):
 def png_info(body: PNGInfoRequest, studio: Services) -> PNGInfoResponse:
     """Read the parameters that a picture carries. A picture without any answers with empty fields."""
     data = source_for(studio)(body.image, "image")
-    open_picture(data, "image")
+    if not is_mp4(data):
+        open_picture(data, "image")
     found = read_metadata(data)
     text = found.infotext or ""
     return PNGInfoResponse(info=text, items=dict(found.items), parameters=parameters_of(text))

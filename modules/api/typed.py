@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, Strict, create
 
 from modules.api.details import DetailCall, DetailIntake
 from modules.api.enlarging import fill_enlarged, find_picture_upscaler
+from modules.api.examples import FILM
 from modules.api.fields import sound_text
 from modules.api.intake import Intake
 from modules.api.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
@@ -182,7 +183,8 @@ class JobWanted(_Wanted):
                     "seeds": {"seed": 1},
                     "sampling": {"steps": 12},
                     "terms": {"priority": 1},
-                }
+                },
+                FILM,
             ]
         }
     )

@@ -31,7 +31,7 @@ COMMANDS = {
     "test": "format check, lint, types, import contracts and tests; with arguments pytest alone",
 }
 
-EXTRAS = ("kolors", "postgres", "quant", "redis", "socketio", "upscale")
+EXTRAS = ("kolors", "postgres", "quant", "redis", "socketio", "upscale", "video")
 """Extras that a person may ask for by name; that of the tests comes with `test`."""
 
 BARE = frozenset({"pocket", "test"})

@@ -27,6 +27,7 @@ EXTRAS = {
     "redis": "counters for limits in a Redis or Valkey server (--counters-url)",
     "socketio": "events by Socket.IO, as IOPaint's page hears them",
     "upscale": "upscalers that are models (spandrel)",
+    "video": "films as MP4 (PyAV)",
 }
 """Extras that have a lock, and what each is for."""
 

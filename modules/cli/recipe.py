@@ -9,6 +9,7 @@ from typing import Any
 
 from modules.bootstrap.flags import RECIPE
 from modules.contracts.errors import InvalidRequest
+from modules.contracts.film import FilmParams
 from modules.contracts.request import (
     GenerationRequest,
     ImageParams,
@@ -18,6 +19,7 @@ from modules.contracts.request import (
 )
 from modules.contracts.validation import validate
 from modules.outputs.codec import format_of
+from modules.outputs.metadata import FILMS_ALONE
 
 
 def request_from(found: argparse.Namespace) -> GenerationRequest:
@@ -32,12 +34,14 @@ def request_from(found: argparse.Namespace) -> GenerationRequest:
             given.setdefault(group, {})[field] = value
     if "image" in given and not found.init:
         raise InvalidRequest("--denoise was given without --init; it says how far to go from that picture.")
+    fmt = format_of(found.output)
     request = GenerationRequest(
         prompt=PromptParams(text=found.prompt),
         image=ImageParams(images=(_read(found.init, "--init"),)) if found.init else None,
         inpaint=InpaintParams(mask=_read(found.mask, "--mask")) if found.mask else None,
         # The person named the file; a second copy in the gallery was not asked for.
-        output=OutputParams(save=False, format=format_of(found.output)),
+        output=OutputParams(save=False, format=fmt) if fmt not in FILMS_ALONE else OutputParams(save=False),
+        film=FilmParams(format=fmt) if fmt in FILMS_ALONE else FilmParams(),
     )
     changed = {group: replace(getattr(request, group), **values) for group, values in given.items()}
     request = replace(request, **changed)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modules.contracts.parameters import param
 
-FILM_FORMATS = ("webp", "png", "avif")
+FILM_FORMATS = ("webp", "png", "avif", "mp4")
 """File formats that hold several pictures."""
 MOST_FRAMES = 257
 SLOWEST, FASTEST = 1, 120
@@ -39,7 +39,7 @@ class FilmParams:
     format: str = param(
         "webp",
         "Film format",
-        help="The file of a film: WebP is small, PNG keeps every pixel and is large.",
+        help="The file of a film: WebP and MP4 are small, PNG keeps every pixel and is large; MP4 is an extra.",
         choices=FILM_FORMATS,
         legacy="film_format",
         override="film_format",

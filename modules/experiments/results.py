@@ -21,6 +21,8 @@ from modules.experiments.page import make_page
 from modules.support.sheets import Layout, Shown, draw_sheet, fit_cell, tiles_of
 
 TYPES = {"png": "image/png", "webp": "image/webp", "html": "text/html; charset=utf-8", "csv": "text/csv; charset=utf-8"}
+FRAME_SIDE = 2048
+"""Longest side of a film's first frame in a sheet."""
 _SHEET = re.compile(r"sheet(?:-([1-9]\d{0,4}))?\.(png|webp)")
 STANDS_FOR = {"waiting": "not drawn yet", "queued": "not drawn yet", "cancelled": "cancelled", "done": "picture gone"}
 """What a sheet says in place of a picture; of a failed cell it is the error."""
@@ -82,9 +84,12 @@ class Results:
         return STANDS_FOR[cell.state] if data is None else Image.open(io.BytesIO(data))
 
     def data(self, cell: CellRecord) -> bytes | None:
-        """The first picture of a cell, encoded."""
+        """The first picture of a cell, encoded; of a film in a file of its own kind a picture of its first frame."""
         stored = self.stored(cell)
-        return None if stored is None else self._pictures.read(stored.id)
+        if stored is None:
+            return None
+        film = stored.media_type.startswith("video/")
+        return self._pictures.thumbnail(stored.id, FRAME_SIDE) if film else self._pictures.read(stored.id)
 
     def stored(self, cell: CellRecord) -> StoredPicture | None:
         """The row of the first picture of a cell that is done; None without one."""

@@ -1,7 +1,7 @@
 """Pictures to files and back, with everything that travels inside them.
 
 Infotext is where A1111 puts it: PNG chunk `parameters`, EXIF UserComment in JPEG, WebP and AVIF. The recipe is JSON in
-the PNG chunk `atelier-recipe`, in an XMP packet elsewhere.
+the PNG chunk `atelier-recipe`, in an XMP packet elsewhere. Films in MP4 are `mp4`'s.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from PIL import Image, PngImagePlugin, features
 
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
 from modules.contracts.result import Film
-from modules.outputs import foreign, user_comment, xmp
+from modules.outputs import foreign, mp4, user_comment, xmp
+from modules.support.film_files import MP4, check_film_format
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -31,10 +32,12 @@ RECIPE = "atelier-recipe"
 FILE = "file"
 """Part of the recipe of a picture in a file that loses a little: how it was encoded."""
 LOSSLESS = "image/png"
-MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif"}
-ENDINGS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "avif": ".avif"}
+MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif", "mp4": "video/mp4"}
+ENDINGS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "avif": ".avif", "mp4": ".mp4"}
+FILMS_ALONE = ("mp4",)
+"""Formats of `MEDIA_TYPES` that hold no picture."""
 
-SIDES = {"jpeg": 65_500, "webp": 16_383, "avif": 65_535}
+SIDES = {"jpeg": 65_500, "webp": 16_383, "avif": 65_535, "mp4": 16_384}
 """Longest side that a format can hold, in pixels."""
 
 MAX_BYTES = 256 * 2**20
@@ -74,21 +77,34 @@ def encode(image: Image.Image | Film, fmt: str, *, infotext: str, recipe: Mappin
     """The picture as a file of format `png`, `jpeg`, `webp` or `avif`, with infotext and recipe inside.
 
     A film becomes an animated file of its own format, whatever `fmt` is, that plays again and again; frames that are
-    equal become one that is shown longer.
+    equal become one that is shown longer. Or it becomes an MP4, which has all of its frames.
 
     PNG keeps every pixel; `quality` (1 to 100) is for the others. JPEG has no transparency, which is put on white, and
     holds texts up to 64 KB, a longer one is left out. Raises `InvalidRequest` for an unknown format and
-    `UnsupportedFeature` for one that this build of PIL cannot write.
+    `UnsupportedFeature` for one that this installation cannot write.
     """
     fmt = format_of(image, fmt)
     check_format(fmt)
-    image, moving = (image.frames[0], _moving(image, fmt)) if isinstance(image, Film) else (image, {})
-    if max(image.size) > SIDES.get(fmt, MAX_PIXELS):
+    if not isinstance(image, Film) and fmt in FILMS_ALONE:
+        raise InvalidRequest(f"Files of format {fmt} hold films, and this is a picture.")
+    first = image.frames[0] if isinstance(image, Film) else image
+    if max(first.size) > SIDES.get(fmt, MAX_PIXELS):
         raise UnsupportedFeature(
-            f"A side of {max(image.size)} pixels is too long for {fmt}, which ends at {SIDES[fmt]}."
+            f"A side of {max(first.size)} pixels is too long for {fmt}, which ends at {SIDES[fmt]}."
         )
-    target = io.BytesIO()
     infotext = infotext.encode("utf-8", "replace").decode("utf-8")
+    if not isinstance(image, Film):
+        return _encode(image, fmt, infotext, recipe, quality, {})
+    if fmt == MP4:
+        return mp4.pack(image, infotext=infotext, recipe=_json(recipe) if recipe else "", quality=quality)
+    return _encode(first, fmt, infotext, recipe, quality, _moving(image, fmt))
+
+
+def _encode(
+    image: Image.Image, fmt: str, infotext: str, recipe: Mapping[str, Any], quality: int, moving: Mapping[str, Any]
+) -> bytes:
+    """As `encode`; `moving` is what there is to say of further frames."""
+    target = io.BytesIO()
     if fmt == "png":
         chunks = PngImagePlugin.PngInfo()
         for key, text in ((PARAMETERS, infotext), (RECIPE, _json(recipe) if recipe else "")):
@@ -122,6 +138,7 @@ def _moving(film: Film, fmt: str) -> dict[str, Any]:
 
 def check_format(fmt: str) -> None:
     """Raise unless `encode` can write that format."""
+    check_film_format(fmt)
     if fmt not in MEDIA_TYPES:
         raise InvalidRequest(f"There is no file format {fmt!r}; known are {', '.join(MEDIA_TYPES)}.")
     if fmt in ("webp", "avif") and not features.check(fmt):
@@ -130,12 +147,16 @@ def check_format(fmt: str) -> None:
 
 
 def read_metadata(data: bytes) -> PictureMetadata:
-    """Everything a picture file says, found by its content and not by a name. Pixels are not decoded.
+    """Everything a picture or MP4 file says, found by its content and not by a name. Pixels are not decoded.
 
     Raises `InvalidRequest` for what is no picture, is damaged where it matters, or is too large to be handled.
     """
     if len(data) > MAX_BYTES:
         raise InvalidRequest(f"The file has {len(data)} bytes; at most {MAX_BYTES} are read.")
+    if mp4.is_mp4(data):
+        infotext, stored = mp4.texts_of(data)
+        _check_length(infotext, stored)
+        return PictureMetadata(infotext.strip(), {}, _recipe(stored))
     try:
         with Image.open(io.BytesIO(data), formats=READABLE) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -159,10 +180,14 @@ def _read(image: ImageFile) -> PictureMetadata:
         infotext = foreign.translate(items, image.width, image.height)
     packet = image.info.get("xmp")
     stored = info.get(RECIPE) or (xmp.unpack(packet) if isinstance(packet, bytes) else "")
-    for text in (infotext, stored, *items.values()):
+    _check_length(infotext, stored, *items.values())
+    return PictureMetadata(infotext.strip(), items, _recipe(stored))
+
+
+def _check_length(*texts: str) -> None:
+    for text in texts:
         if len(text) > MAX_TEXT:
             raise InvalidRequest(f"The picture carries a text of {len(text)} characters; {MAX_TEXT} are allowed.")
-    return PictureMetadata(infotext.strip(), items, _recipe(stored))
 
 
 def _text(value: Any) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from modules.outputs import mp4
 from modules.support.atomic import write_bytes
 
 SIDES = (64, 2048)
@@ -28,7 +29,7 @@ class Thumbnails:
 
     def make(self, picture_id: str, side: int, data: bytes) -> bytes:
         """Make and keep the thumbnail of an encoded picture; it is never larger than the picture."""
-        with Image.open(io.BytesIO(data)) as image:
+        with mp4.frames_of(data, 1)[0] if mp4.is_mp4(data) else Image.open(io.BytesIO(data)) as image:
             image.thumbnail((_bounded(side), _bounded(side)), Image.Resampling.LANCZOS)
             target = io.BytesIO()
             image.convert("RGBA" if "A" in image.getbands() else "RGB").save(target, "WEBP", quality=80)

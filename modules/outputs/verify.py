@@ -15,6 +15,7 @@ from modules.contracts.jobs import JobHandle, JobQueue
 from modules.contracts.pictures import PictureStore, StoredPicture
 from modules.contracts.request import MAX_SEED, GenerationRequest
 from modules.contracts.result import Picture
+from modules.outputs import mp4
 from modules.outputs.metadata import FILE, LOSSLESS, MEDIA_TYPES, encode
 from modules.outputs.replay import Change, changes_between, request_of
 
@@ -146,6 +147,9 @@ def _cancel(handles: Sequence[JobHandle]) -> None:
 
 def pixels(data: bytes) -> np.ndarray:
     """The picture in an encoded file, int16 of shape (height, width, 3), or of a film (frames, height, width, 3)."""
+    if mp4.is_mp4(data):
+        frames = [np.asarray(frame, np.int16) for frame in mp4.frames_of(data)]
+        return frames[0] if len(frames) == 1 else np.stack(frames)
     with Image.open(io.BytesIO(data)) as image:
         frames = [np.asarray(frame.convert("RGB"), np.int16) for frame in ImageSequence.Iterator(image)]
         return frames[0] if len(frames) == 1 else np.stack(frames)

@@ -24,6 +24,7 @@ from modules.processing_diffusers.plan import check_features, wanted_size
 from modules.processing_diffusers.sizes import Size, check_enlarged, check_megapixels, check_second_pass, fit_size
 from modules.processing_diffusers.tile_plan import find_sd_upscaler
 from modules.prompts.tags import take_tags
+from modules.support.film_files import check_film_format
 
 OPEN = frozenset("{}|[]")
 """Signs of a name that a picture's seed or step decides."""
@@ -64,6 +65,8 @@ def examine_request(
         plain = [tag for tag in tags if "__" not in tag.name and not OPEN.intersection(tag.name)]
         uses_of(plain, networks, str(settings["unknown_networks"]), notes)
     check_features(request, family, notes)
+    if family.frame_factor:
+        check_film_format(request.film.format)
     find_refiner(request.refiner, catalog, model, family)
     find_sd_upscaler(request, catalog)
     if controls is not None:

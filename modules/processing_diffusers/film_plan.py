@@ -5,18 +5,21 @@ from __future__ import annotations
 from modules.contracts.catalog import Family
 from modules.contracts.film import FilmPlan
 from modules.contracts.request import GenerationRequest
+from modules.support.film_files import check_film_format
 
 
 def plan_film(request: GenerationRequest, family: Family, notes: list[str]) -> FilmPlan | None:
     """The film that a family of films is to draw; None for families of pictures, with a note where one was asked for.
 
-    The number of frames is brought to the nearest one that whole latent frames stand for.
+    The number of frames is brought to the nearest one that whole latent frames stand for. Raises `UnsupportedFeature`
+    for a film's file that cannot be written here.
     """
     wanted = request.film
     if not family.frame_factor:
         if (wanted.frames or 1) > 1 or wanted.fps is not None:
             notes.append(f"{family.label} draws still pictures; frames and their speed were left out.")
         return None
+    check_film_format(wanted.format)
     asked = int(family.defaults["frames"]) if wanted.frames is None else wanted.frames
     further = round((asked - 1) / family.frame_factor)
     frames = further * family.frame_factor + 1

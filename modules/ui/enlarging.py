@@ -70,12 +70,15 @@ def enlarging_inputs(catalog: Catalog) -> tuple[Any, Any, Any, Any]:
 def enlargement(pictures: PictureStore, owner: str, picture_id: str, wished: Wished, fmt: str) -> GenerationRequest:
     """The job that makes that picture larger. Blocks while it is read.
 
-    Raises `UnknownName` for one that is not there or not the owner's, `InvalidRequest` for a factor that is no number.
+    Raises `UnknownName` for one that is not there or not the owner's, `InvalidRequest` for a factor that is no
+    number and for a film in a file of its own kind.
     """
     kept = pictures.get(picture_id)
     data = pictures.read(picture_id) if kept is not None and kept.owner == owner else None
     if kept is None or data is None:
         raise UnknownName("This picture is no longer in the gallery.")
+    if kept.media_type.startswith("video/"):
+        raise InvalidRequest("This is a film; pictures are made larger, one at a time.")
     try:
         factor = float(wished.scale)
     except (TypeError, ValueError):

@@ -5,6 +5,7 @@ No path of the disk is part of any address. A picture is found through its row i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from fastapi import APIRouter, HTTPException, Request, Response
@@ -23,6 +24,7 @@ OWN_PAGE = (
 )
 """Of a page of results: its script runs in an origin of its own, from which nothing of the studio can be asked."""
 TABLES = ("text/csv", "application/json")
+PARTS = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 Reader = Callable[[Request], str | None]
 """Who asks: the owner whose pictures the request may see, or None for nobody."""
 
@@ -51,7 +53,13 @@ def file_routes(prefix: str, store: PictureStore, reader: Reader) -> APIRouter:
         found = visible(request, picture_id)
         name = "".join(mark for mark in found.name if mark.isascii() and mark.isprintable() and mark not in '"\\/')
         disposition = f'inline; filename="{name or "picture"}"'
-        return answer(store.read(picture_id), found.media_type, **{"Content-Disposition": disposition})
+        data, headers = store.read(picture_id), {"Content-Disposition": disposition}
+        if data is None or not found.media_type.startswith("video/"):
+            return answer(data, found.media_type, **headers)
+        part, said = part_of(data, request.headers.get("range", ""))
+        response = answer(part, found.media_type, **headers, **said)
+        response.status_code = 206 if "Content-Range" in said else 200
+        return response
 
     @router.get("/thumbs/{picture_id}")
     def thumb(request: Request, picture_id: str) -> Response:
@@ -65,6 +73,25 @@ def file_routes(prefix: str, store: PictureStore, reader: Reader) -> APIRouter:
         return Response(fixed[name], media_type=KINDS[name], headers=headers)
 
     return router
+
+
+def part_of(data: bytes, wanted: str) -> tuple[bytes, dict[str, str]]:
+    """What a `Range` header asks for of a film, with the headers that say so (RFC 9110, section 14).
+
+    Some browsers play nothing that they cannot ask for in parts. Several parts at once, and what cannot be read, are
+    answered with the whole, as the RFC allows; raises `HTTPException` 416 for a part that begins beyond the end.
+    """
+    said, found = {"Accept-Ranges": "bytes"}, PARTS.fullmatch(wanted.strip())
+    if found is None or not any(found.groups()):
+        return data, said
+    first, last = found.groups()
+    start = int(first) if first else max(len(data) - int(last), 0)
+    end = min(int(last) + 1, len(data)) if first and last else len(data)
+    if first and last and int(last) < int(first):
+        return data, said
+    if start >= len(data):
+        raise HTTPException(416, "That part is not in the file.", {"Content-Range": f"bytes */{len(data)}"})
+    return data[start:end], {**said, "Content-Range": f"bytes {start}-{end - 1}/{len(data)}"}
 
 
 def result_routes(prefix: str, experiments: Experiments, reader: Reader) -> APIRouter:

@@ -19,6 +19,7 @@ def card(picture: StoredPicture) -> dict[str, Any]:
         "width": picture.width,
         "height": picture.height,
         "name": picture.name,
+        "moves": picture.media_type.startswith("video/"),
         "created": picture.created.isoformat(),
         "infotext": picture.infotext,
         "seed": recipe.get("seed"),

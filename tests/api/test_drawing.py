@@ -10,14 +10,17 @@ import json
 import pytest
 from PIL import Image
 
+from modules.api.examples import FILM, OLD_FILM
 from modules.contracts.attention import AttentionParams
 from modules.contracts.cache import CacheParams
 from modules.contracts.features import FeatureParams
+from modules.contracts.film import FilmParams
 from modules.contracts.guidance import GuidanceParams
 from modules.contracts.handover import HandoverParams
 from modules.contracts.refiner import RefinerParams
 from modules.contracts.style import SHARED, STATISTICS, StyleParams
 from modules.contracts.tone import ReachParams, ToneParams
+from modules.outputs.mp4 import frames_of
 from tests.api.fakes import b64, opened, picture
 
 
@@ -412,6 +415,27 @@ def test_a_film_comes_back_as_a_file_that_moves(call, rig, form, format):
         assert (opened.format, opened.n_frames) == (format, 5)
         assert opened.getexif().get_ifd(0x8769) or opened.info["parameters"]
     assert (rig.asked.film.frames, rig.asked.film.fps) == (5, 8)
+
+
+def test_a_film_comes_back_as_mp4_that_tells_how_it_was_drawn(call):
+    answer = call(prompt="a cat", frames=5, fps=8, film_format="mp4")
+    data = base64.b64decode(answer["images"][0])
+    assert data[4:8] == b"ftyp"
+    assert len(frames_of(data)) == 5
+    read = call("png-info", image=answer["images"][0])
+    assert read["info"] == json.loads(answer["info"])["infotexts"][0]
+    assert read["parameters"]["Prompt"] == "a cat"
+
+
+def test_the_example_of_a_film_is_one(client, rig):
+    answer = client.post("/sdapi/v1/txt2img", json={**OLD_FILM, "send_images": False})
+    assert answer.status_code == 200, answer.text
+    old = rig.asked
+    wanted = {**FILM, "canvas": {"width": 64, "height": 64}}  # as the gallery keeps it
+    job = client.post("/api/v1/jobs", json=wanted).json()
+    rig.queue.handle(job["id"]).wait(20)
+    assert rig.asked.film == old.film == FilmParams(49, 16, "mp4")
+    assert (rig.asked.prompt.text, rig.asked.seeds.seed) == (old.prompt.text, old.seeds.seed)
 
 
 @pytest.mark.parametrize("wrong", [{"frames": 0}, {"frames": 5000}, {"fps": 0}, {"film_format": "gif"}])

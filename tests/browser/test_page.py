@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,25 @@ def test_a_prompt_becomes_a_picture_with_its_parameters(stage: Stage, visit: Ope
     )
     assert seen.complaints == []
     seen.shoot("picture")
+
+
+def test_a_film_is_played_and_a_picture_shown(stage: Stage, visit: Open) -> None:
+    seen = visit(stage.address)
+    for prompt in ("a red circle", "a blue star"):
+        seen.write(prompt)
+        seen.generate()
+        seen.page.wait_for_selector(f".thumb[title='{prompt}']")
+        seen.wait(IDLE)
+    film, still = reversed(list(stage.studio.pictures.rows.values()))
+    stage.studio.pictures.rows[film.id] = replace(film, media_type="video/mp4")
+    seen.page.reload()
+    seen.wait(f"document.querySelector('video.shown')?.src.endsWith('{film.id}')")
+    assert seen.page.locator("video.shown").is_visible()
+    assert not seen.page.locator("img.shown").is_visible()
+    seen.page.locator(f".thumb[data-id='{still.id}']").click()
+    seen.page.wait_for_selector("img.shown")
+    assert not seen.page.locator("video.shown").is_visible()
+    assert seen.page.locator("video.shown").get_attribute("src") is None
 
 
 def test_progress_and_previews_are_pushed_while_it_is_drawn(stage: Stage, visit: Open) -> None:

@@ -30,6 +30,11 @@ def test_every_flag_reaches_its_parameter():
     assert (made.model.checkpoint, made.output.format, made.mode) == ("m", "webp", "txt2img")
 
 
+def test_a_film_is_asked_for_by_its_ending():
+    made = request("-o", "fox.mp4")
+    assert (made.film.format, made.output.format) == ("mp4", "png")
+
+
 def test_pictures_to_start_from_are_read(tmp_path):
     (tmp_path / "a.png").write_bytes(b"first")
     (tmp_path / "m.png").write_bytes(b"mask")

@@ -260,6 +260,7 @@ def test_a_chosen_name_without_a_format_is_refused(tmp_path):
 
 
 MOVING = [fmt for fmt in FILM_FORMATS if fmt in FORMATS]
+"""Those that are pictures as well."""
 
 
 def film(fmt, frames=5):

@@ -19,6 +19,7 @@ from modules.contracts.request import (
     SeedParams,
 )
 from modules.outputs.metadata import read_metadata
+from modules.outputs.mp4 import is_mp4
 from modules.outputs.verify import Verifier, difference, pixels
 from tests.factories.pocket import pocket_studio
 from tests.factories.video import tiny_wan
@@ -35,7 +36,7 @@ def studio(tmp_path_factory):
         yield queue, store, Verifier(store, queue, lambda: 90)
 
 
-@pytest.mark.parametrize("fmt", ["png", "webp"])
+@pytest.mark.parametrize("fmt", ["png", "webp", "mp4"])
 def test_every_frame_of_a_film_comes_out_the_same(studio, fmt):
     queue, store, verifier = studio
     request = GenerationRequest(
@@ -51,8 +52,12 @@ def test_every_frame_of_a_film_comes_out_the_same(studio, fmt):
     (drawn,) = handle.wait(120).pictures
     (row,) = store.list(job_id=handle.id)
     data = store.read(row.id)
-    with Image.open(io.BytesIO(data)) as opened:
-        assert (opened.format.lower(), opened.n_frames) == (fmt, 5)
+    assert pixels(data).shape == (5, 64, 64, 3)
+    if fmt == "mp4":
+        assert is_mp4(data)
+    else:
+        with Image.open(io.BytesIO(data)) as opened:
+            assert (opened.format.lower(), opened.n_frames) == (fmt, 5)
     said = read_metadata(data)
     assert "Frames: 5" in said.infotext
     assert said.recipe["film"] == {"frames": 5, "fps": 8}

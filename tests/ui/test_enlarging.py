@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from dataclasses import replace
 
 import gradio as gr
 import pytest
@@ -68,6 +69,13 @@ def test_what_is_transparent_goes_along(room):
     assert (wish.enlarge.scale, wish.output.format, wish.output.save) == (3.0, "webp", True)
     with pytest.raises(InvalidRequest):
         enlargement(room.studio.pictures, "local", row.id, Wished("Lanczos", "x"), "png")
+
+
+def test_a_film_is_not_made_larger(room):
+    row = drawn(room)
+    room.studio.pictures.rows[row.id] = replace(row, media_type="video/mp4")
+    with pytest.raises(InvalidRequest, match="film"):
+        enlargement(room.studio.pictures, "local", row.id, Wished("Lanczos", "3"), "png")
 
 
 def test_faces_are_restored_on_wish(room):

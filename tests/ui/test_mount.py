@@ -7,6 +7,7 @@ import io
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,36 @@ def test_a_picture_is_served_whole_and_small(client, studio):
     small = client.get(f"/studio/thumbs/{key}")
     assert Image.open(io.BytesIO(small.content)).size == (320, 240)
     assert len(small.content) < len(whole.content)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code", "part"),
+    [
+        (None, 200, slice(None)),
+        ("bytes=0-9", 206, slice(0, 10)),
+        ("bytes=5-", 206, slice(5, None)),
+        ("bytes=-4", 206, slice(-4, None)),
+        ("bytes=3-99999999", 206, slice(3, None)),
+        ("bytes=9-3", 200, slice(None)),
+        ("bytes=0-1,4-5", 200, slice(None)),
+        ("bytes=99999999-", 416, None),
+    ],
+)
+def test_a_film_is_served_in_parts(client, studio, wanted, code, part):
+    key = picture_of(studio)
+    studio.pictures.rows[key] = replace(studio.pictures.get(key), media_type="video/mp4")
+    whole = studio.pictures.read(key)
+    answer = client.get(f"/studio/pictures/{key}", headers={"Range": wanted} if wanted else {})
+    assert answer.status_code == code
+    if part is None:
+        assert answer.headers["content-range"] == f"bytes */{len(whole)}"
+        return
+    assert answer.content == whole[part]
+    assert (answer.headers["content-type"], answer.headers["accept-ranges"]) == ("video/mp4", "bytes")
+    if code == 206:
+        start = whole.index(answer.content)
+        end = start + len(answer.content) - 1
+        assert answer.headers["content-range"] == f"bytes {start}-{end}/{len(whole)}"
 
 
 def test_pictures_of_others_and_unknown_ones_are_the_same_404(client, studio):
