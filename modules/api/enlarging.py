@@ -13,6 +13,7 @@ from modules.contracts.catalog import Catalog
 from modules.contracts.enlarging import LONGEST_INFOTEXT, MOST, NOTHING
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
 from modules.contracts.request import GenerationRequest
+from modules.outputs.deep_png import repack
 from modules.outputs.metadata import read_metadata
 
 
@@ -31,7 +32,8 @@ def fill_enlarged(intake: Intake, asked: GenerationRequest, texts: Sequence[Any]
     images, infotexts = [], []
     for item in given:
         data = intake.read(item)
-        images.append(to_png(open_picture(data, item.name)[0]))
+        plain, _ = open_picture(data, item.name)
+        images.append(repack(data) or to_png(plain))
         infotexts.append((read_metadata(data).infotext or "")[:LONGEST_INFOTEXT])
     found = tuple(infotexts) if any(infotexts) else ()
     return replace(asked, enlarge=replace(asked.enlarge, images=tuple(images), infotexts=found))

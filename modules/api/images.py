@@ -110,7 +110,15 @@ def open_picture(data: bytes, name: str) -> tuple[Image.Image, bool]:
         image = _opened(data, name)
         image.load()
         turn = TURNS.get(_orientation(image))
-        return (image if turn is None else image.transpose(turn)), turn is not None
+        shown = _of_eight_bits(image)
+        return (shown if turn is None else shown.transpose(turn)), turn is not None
+
+
+def _of_eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of sixteen bits by its share of white; Pillow itself makes everything above 255 white."""
+    if not image.mode.startswith("I"):
+        return image
+    return image.convert("I").point(lambda value: value / 257).convert("L")
 
 
 def _opened(data: bytes, name: str) -> Image.Image:

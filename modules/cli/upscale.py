@@ -16,6 +16,7 @@ from modules.contracts.errors import InvalidRequest
 from modules.contracts.request import GenerationRequest, OutputParams
 from modules.contracts.validation import validate
 from modules.outputs.codec import format_of
+from modules.outputs.deep_png import repack
 from modules.outputs.metadata import read_metadata
 
 
@@ -60,4 +61,4 @@ def _read(path: Path) -> tuple[bytes, str]:
         raise InvalidRequest(f"'{path}' is not a picture; PNG, JPEG, WebP and the like are understood.") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InvalidRequest(f"'{path}' cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-    return buffer.getvalue(), read_metadata(data).infotext or ""
+    return repack(data) or buffer.getvalue(), read_metadata(data).infotext or ""

@@ -21,6 +21,16 @@ class Film:
     """The file format that was asked for."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DeepImage:
+    """A picture of sixteen bits a channel, which Pillow has no mode for."""
+
+    pixels: Any = field(repr=False)
+    """An array of uint16, (height, width, 3), or 4 with what is opaque last."""
+    shown: Image = field(repr=False)
+    """The upper eight bits, as every program shows it that knows no more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """One finished picture with everything needed to draw it again."""
@@ -38,11 +48,13 @@ class Picture:
     """The whole recipe, ready for JSON."""
     film: Film | None = field(default=None, repr=False)
     """All of it, where it moves; `image` is its first frame then."""
+    deep: DeepImage | None = field(default=None, repr=False)
+    """All of it, where it has sixteen bits a channel; `image` is the upper eight then."""
 
     @property
-    def content(self) -> Image | Film:
+    def content(self) -> Image | Film | DeepImage:
         """What a file of it holds."""
-        return self.image if self.film is None else self.film
+        return self.film or self.deep or self.image
 
 
 @dataclass(frozen=True, slots=True)

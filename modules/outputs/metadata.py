@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, PngImagePlugin, features
 
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
-from modules.contracts.result import Film
-from modules.outputs import foreign, mp4, user_comment, xmp
+from modules.contracts.result import DeepImage, Film
+from modules.outputs import deep_png, foreign, mp4, user_comment, xmp
 from modules.support.film_files import MP4, check_film_format
 
 if TYPE_CHECKING:
@@ -73,26 +73,33 @@ class PictureMetadata:
     """The recipe, when the file is one of ours and it is sound."""
 
 
-def encode(image: Image.Image | Film, fmt: str, *, infotext: str, recipe: Mapping[str, Any], quality: int) -> bytes:
+def encode(
+    image: Image.Image | Film | DeepImage, fmt: str, *, infotext: str, recipe: Mapping[str, Any], quality: int
+) -> bytes:
     """The picture as a file of format `png`, `jpeg`, `webp` or `avif`, with infotext and recipe inside.
 
     A film becomes an animated file of its own format, whatever `fmt` is, that plays again and again; frames that are
     equal become one that is shown longer. Or it becomes an MP4, which has all of its frames.
 
-    PNG keeps every pixel; `quality` (1 to 100) is for the others. JPEG has no transparency, which is put on white, and
-    holds texts up to 64 KB, a longer one is left out. Raises `InvalidRequest` for an unknown format and
-    `UnsupportedFeature` for one that this installation cannot write.
+    PNG keeps every pixel, of sixteen bits too; `quality` (1 to 100) is for the others, which hold eight bits. JPEG has
+    no transparency, which is put on white, and holds texts up to 64 KB, a longer one is left out. Raises
+    `InvalidRequest` for an unknown format and `UnsupportedFeature` for one that this installation cannot write.
     """
     fmt = format_of(image, fmt)
     check_format(fmt)
     if not isinstance(image, Film) and fmt in FILMS_ALONE:
         raise InvalidRequest(f"Files of format {fmt} hold films, and this is a picture.")
+    deep = image if isinstance(image, DeepImage) and fmt == "png" else None
+    if isinstance(image, DeepImage):
+        image = image.shown
     first = image.frames[0] if isinstance(image, Film) else image
     if max(first.size) > SIDES.get(fmt, MAX_PIXELS):
         raise UnsupportedFeature(
             f"A side of {max(first.size)} pixels is too long for {fmt}, which ends at {SIDES[fmt]}."
         )
     infotext = infotext.encode("utf-8", "replace").decode("utf-8")
+    if deep is not None:
+        return deep_png.pack(deep.pixels, _texts(infotext, recipe))
     if not isinstance(image, Film):
         return _encode(image, fmt, infotext, recipe, quality, {})
     if fmt == MP4:
@@ -106,11 +113,7 @@ def _encode(
     """As `encode`; `moving` is what there is to say of further frames."""
     target = io.BytesIO()
     if fmt == "png":
-        chunks = PngImagePlugin.PngInfo()
-        for key, text in ((PARAMETERS, infotext), (RECIPE, _json(recipe) if recipe else "")):
-            if text:
-                chunks.add_text(key, text)
-        _paintable(image, fmt).save(target, "PNG", pnginfo=chunks, compress_level=4, **moving)
+        _paintable(image, fmt).save(target, "PNG", pnginfo=_texts(infotext, recipe), compress_level=4, **moving)
         return target.getvalue()
     packets: dict[str, bytes] = {}
     if infotext:
@@ -125,7 +128,15 @@ def _encode(
     return target.getvalue()
 
 
-def format_of(image: Image.Image | Film, fmt: str) -> str:
+def _texts(infotext: str, recipe: Mapping[str, Any]) -> PngImagePlugin.PngInfo:
+    chunks = PngImagePlugin.PngInfo()
+    for key, text in ((PARAMETERS, infotext), (RECIPE, _json(recipe) if recipe else "")):
+        if text:
+            chunks.add_text(key, text)
+    return chunks
+
+
+def format_of(image: Image.Image | Film | DeepImage, fmt: str) -> str:
     """The format that a file of it has where pictures are of format `fmt`."""
     return image.format if isinstance(image, Film) else fmt
 

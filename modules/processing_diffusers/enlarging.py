@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from PIL import Image
-
 from modules.contracts.catalog import UpscalerEntry
 from modules.contracts.enlarging import Size, plan_enlarged, sizes_of
 from modules.contracts.errors import InvalidRequest, JobCancelled, OutOfMemory, UnsupportedFeature
@@ -31,12 +29,11 @@ from modules.processing_diffusers.face_part import Faces, FaceShelf
 from modules.processing_diffusers.face_plan import plan_faces
 from modules.processing_diffusers.multiplexer.core import Multiplexer
 from modules.processing_diffusers.multiplexer.stand_in import Port
-from modules.processing_diffusers.pictures import decode_layers
+from modules.processing_diffusers.sheets import Sheet, open_sheet
 from modules.processing_diffusers.sizes import check_enlarged
 from modules.processing_diffusers.stock import Stock
 from modules.processing_diffusers.upscaler_part import UpscalerPart, UpscalerShelf
 from modules.support.settings import Settings
-from modules.upscalers.image import enlarge_image
 from modules.upscalers.spandrel_model import check_upscaler
 from modules.upscalers.table import find_upscaler
 
@@ -57,15 +54,12 @@ class Means:
         """Units of work, for progress: tiles of a network, or one."""
         return 1 if self.network is None else self.network.tiles(size, wanted)
 
-    def enlarge(self, port: Port, image: Image.Image, size: Size, check: Callable[[], None]) -> Image.Image:
-        """`image` at that size. A network sees the colours; what is transparent is interpolated."""
+    def enlarge(self, port: Port, sheet: Sheet, size: Size, check: Callable[[], None]) -> Sheet:
+        """The picture at that size."""
         if self.network is None:
             check()
-            return enlarge_image(image, size, self.entry.name)
-        made = self.network.enlarge(port, image, size, check)
-        if image.mode == "RGBA":
-            made.putalpha(enlarge_image(image.getchannel("A"), size, "Lanczos"))
-        return made
+            return sheet.interpolated(size, self.entry.name)
+        return sheet.grown(self.network, port, size, check)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +122,8 @@ class Enlarger:
                 port = Port(self._multiplexer, lane, 1)
                 for number in range(len(plan.sizes)):
                     with contextlib.suppress(PictureSkipped):  # said in the notes
-                        image, given = self._one(plan, number, tools, port, course)
-                        pictures.append(finish_enlarged(plan, number, (image, given), tools, circumstances))
+                        sheets = self._one(plan, number, tools, port, course)
+                        pictures.append(finish_enlarged(plan, number, sheets, tools, circumstances))
                         context.finished(pictures[-1])
                         context.emit(ImageReady(context.job_id, pictures[-1]))
         except JobCancelled:
@@ -155,24 +149,22 @@ class Enlarger:
             ]
             yield Tools(means, stack.enter_context(self._faces.lease(plan.faces)))
 
-    def _one(
-        self, plan: EnlargePlan, number: int, tools: Tools, port: Port, course: Course
-    ) -> tuple[Image.Image, Image.Image]:
+    def _one(self, plan: EnlargePlan, number: int, tools: Tools, port: Port, course: Course) -> tuple[Sheet, Sheet]:
         """One picture at its final size, and as it was given. Raises `JobCancelled` or `PictureSkipped`."""
-        given = decode_layers(plan.wish.images[number], f"Picture {number + 1}")
+        given = open_sheet(plan.wish.images[number], f"Picture {number + 1}")
         # Not the plan's: the picture may have been turned upright by what stands beside its pixels.
-        size, means, faces = plan_enlarged(given.size, plan.wish), tools.means, tools.faces
+        size, means, faces = plan_enlarged(given.image.size, plan.wish), tools.means, tools.faces
         for each in means:
             if each.network is not None:
-                self._check_size(each.network.largest(given.size, size.whole), f"What {each.entry.name} makes")
-        course.begin(number, sum(each.calls(given.size, size.whole) for each in means))
+                self._check_size(each.network.largest(given.image.size, size.whole), f"What {each.entry.name} makes")
+        course.begin(number, sum(each.calls(given.image.size, size.whole) for each in means))
         first = faces is not None and not plan.wish.upscale_first
-        source = faces.restore(port, given, course.interrupt) if faces is not None and first else given
+        source = given.restored(faces, port, course.interrupt) if faces is not None and first else given
         made = [each.enlarge(port, source, size.whole, course.check) for each in means]
-        image = made[0]
+        sheet = made[0]
         if len(made) > 1:
-            image = Image.blend(image, made[1], means[1].share)
+            sheet = sheet.mixed(made[1], means[1].share)
         if faces is not None and not first:
-            image = faces.restore(port, image, course.interrupt)
+            sheet = sheet.restored(faces, port, course.interrupt)
         course.end()
-        return image.crop(size.box) if size.final != size.whole else image, given
+        return sheet.cut(size.box) if size.final != size.whole else sheet, given

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
-
-from PIL import Image
 
 from modules.contracts.catalog import UpscalerEntry
 from modules.contracts.enlarging import EnlargeParams
@@ -19,6 +16,7 @@ from modules.contracts.plan import EnlargePlan, Recipe
 from modules.contracts.result import Picture
 from modules.processing_diffusers.face_part import Faces
 from modules.processing_diffusers.recipe import FORMAT, find_versions
+from modules.processing_diffusers.sheets import Sheet
 from modules.processing_diffusers.upscaler_part import UpscalerPart
 from modules.sd_models.hashes import hash_model
 
@@ -66,12 +64,12 @@ class Circumstances:
 def finish_enlarged(
     plan: EnlargePlan,
     number: int,
-    images: tuple[Image.Image, Image.Image],
+    sheets: tuple[Sheet, Sheet],
     tools: Tools,
     circumstances: Circumstances,
 ) -> Picture:
     """The first picture with what there is to say of it. It keeps the words of the second, of which it was made."""
-    image, means = images[0], tools.means
+    made, means = sheets[0], tools.means
     source = plan.wish.infotexts[number] if plan.wish.infotexts else ""
     prompt, negative = prompts_of(parse(source, defaults=False)) if source.strip() else ("", "")
     fields = enlarged_fields(plan.wish)
@@ -80,21 +78,22 @@ def finish_enlarged(
     if tools.faces is not None:
         fields[FACES_HASH] = tools.faces.network.sha256[:SHORT]
     if not source.strip():
-        fields |= {"Size": f"{image.width}x{image.height}", "Version": f"atelier {circumstances.version}"}
-    recipe = _write_recipe(plan, number, images, tools, circumstances)
+        fields |= {"Size": f"{made.image.width}x{made.image.height}", "Version": f"atelier {circumstances.version}"}
+    recipe = _write_recipe(plan, number, sheets, tools, circumstances)
     infotext = add_to_infotext(source, fields)
-    return Picture(number, image, 0, 0, prompt, negative, infotext, {**recipe, "prompt": prompt})
+    recipe = {**recipe, "prompt": prompt}
+    return Picture(number, made.image, 0, 0, prompt, negative, infotext, recipe, deep=made.deep)
 
 
 def _write_recipe(
     plan: EnlargePlan,
     number: int,
-    images: tuple[Image.Image, Image.Image],
+    sheets: tuple[Sheet, Sheet],
     tools: Tools,
     circumstances: Circumstances,
 ) -> Recipe:
     """The recipe. The given picture is described by its size and hash; its bytes stay out."""
-    (image, given), means = images, tools.means
+    (made, given), means = sheets, tools.means
     networks = [each.network for each in means if each.network is not None]
     extra = {"spandrel": importlib.metadata.version("spandrel")} if networks or tools.faces else {}
     return {
@@ -113,13 +112,13 @@ def _write_recipe(
         },
         "faces": None if tools.faces is None else _faces(tools.faces),
         "picture": {
-            "sha256": hashlib.sha256(given.tobytes()).hexdigest(),
+            "sha256": given.digest,
             "mode": given.mode,
-            "width": given.width,
-            "height": given.height,
+            "width": given.image.width,
+            "height": given.image.height,
         },
-        "width": image.width,
-        "height": image.height,
+        "width": made.image.width,
+        "height": made.image.height,
         "device": circumstances.device,
         "precision": circumstances.dtype,
         "tiles": list(networks[0].cutting) if networks else None,

@@ -6,9 +6,11 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from modules.bootstrap.options import DeviceOptions
@@ -20,7 +22,6 @@ from modules.memory.guard import is_out_of_memory, recover
 from modules.memory.residency import ModelPool
 from modules.processing_diffusers.multiplexer.call import Target
 from modules.processing_diffusers.multiplexer.stand_in import Port
-from modules.processing_diffusers.tensors import to_tensor
 from modules.sd_models.hashes import hash_model
 from modules.support.settings import Settings
 from modules.upscalers.spandrel_model import UpscalerModel, load_upscaler
@@ -34,6 +35,8 @@ MARGIN = 16
 SMALLEST = 64
 """Side of the smallest tile that is tried when memory runs out, pixels."""
 Size = tuple[int, int]
+Pixels = NDArray[Any]
+"""uint8 or uint16."""
 
 
 class UpscalerPart:
@@ -78,20 +81,25 @@ class UpscalerPart:
         `check` may raise between tiles. With `wrap` the picture goes on at the opposite edge, so tiles stay seamless.
         When memory runs out, it is done again in tiles half as large, down to SMALLEST; then the error goes up.
         """
-        # One tile at a time: memory is bounded by the tile, and a tile keeps a device busy by itself.
-        alone = replace(port, limit=1, patches=())
-        made = image.convert("RGB")
-        for _ in self.steps(made.size, size):
-            made = self._step(alone, made, check, wrap)
+        made = Image.fromarray(self.grow(port, np.asarray(image.convert("RGB")), size, check, wrap=wrap))
         return made if made.size == size else made.resize(size, Image.Resampling.LANCZOS)
 
-    def _step(self, port: Port, image: Image.Image, check: Callable[[], None], wrap: bool) -> Image.Image:
+    def grow(self, port: Port, pixels: Pixels, size: Size, check: Callable[[], None], *, wrap: bool = False) -> Pixels:
+        """As `enlarge` without the last resize: (height, width, 3) of eight or of sixteen bits, and the same back."""
+        # One tile at a time: memory is bounded by the tile, and a tile keeps a device busy by itself.
+        alone = replace(port, limit=1, patches=())
+        for _ in self.steps((pixels.shape[1], pixels.shape[0]), size):
+            pixels = self._step(alone, pixels, check, wrap)
+        return pixels
+
+    def _step(self, port: Port, pixels: Pixels, check: Callable[[], None], wrap: bool) -> Pixels:
         tile, overlap = self.cutting
+        longest = max(pixels.shape[:2])
         while True:
             try:
-                return self._once(port, image, check, wrap, (tile, overlap))
+                return self._once(port, pixels, check, wrap, (tile, overlap))
             except (RuntimeError, MemoryError, OutOfMemory) as error:
-                now = min(tile or max(image.size), max(image.size))
+                now = min(tile or longest, longest)
                 if not is_out_of_memory(error, self._handler) or self._model.whole or now <= SMALLEST:
                     raise
                 recover(self._handler, error)
@@ -100,24 +108,26 @@ class UpscalerPart:
             log.warning("memory ran out while enlarging; trying again in tiles of %d pixels", tile)
 
     def _once(
-        self, port: Port, image: Image.Image, check: Callable[[], None], wrap: bool, cutting: tuple[int, int]
-    ) -> Image.Image:
-        tile, overlap = cutting
-        margin = min(max(self._tiling()[1], MARGIN), *image.size) if wrap else 0
+        self, port: Port, pixels: Pixels, check: Callable[[], None], wrap: bool, cutting: tuple[int, int]
+    ) -> Pixels:
+        (tile, overlap), top = cutting, np.iinfo(pixels.dtype).max
+        margin = min(max(self._tiling()[1], MARGIN), *pixels.shape[:2]) if wrap else 0
         if margin:
-            image = Image.fromarray(np.pad(np.asarray(image), ((margin, margin), (margin, margin), (0, 0)), "wrap"))
+            pixels = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), "wrap")
 
         def run(tensor: torch.Tensor) -> torch.Tensor:
             result: torch.Tensor = port.call(self._target, tensor=tensor.contiguous())
             return result
 
-        scale, picture = self._model.scale, to_tensor([image])[0]
+        scale, picture = self._model.scale, torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1).contiguous()
+        picture /= top
         large = enlarge_in_tiles(run, picture, scale, tile, overlap, check)
         if margin:
             large = large[:, margin * scale : -margin * scale, margin * scale : -margin * scale]
         # In place: of a large picture every copy in fp32 is as large as all that was needed until here.
-        values = large.mul_(255).round_().clamp_(0, 255).to(torch.uint8)
-        return Image.fromarray(values.permute(1, 2, 0).contiguous().numpy())
+        values = large.mul_(top).round_().clamp_(0, top).permute(1, 2, 0)
+        # By way of numpy, as torch computes little with uint16.
+        return np.ascontiguousarray(values.numpy().astype(pixels.dtype))
 
 
 class UpscalerShelf:

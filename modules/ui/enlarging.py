@@ -15,6 +15,7 @@ from modules.contracts.errors import InvalidRequest, UnknownName
 from modules.contracts.parameters import declared
 from modules.contracts.pictures import PictureStore
 from modules.contracts.request import GenerationRequest, OutputParams
+from modules.outputs.deep_png import repack
 from modules.ui.facts import choices_of
 
 
@@ -87,7 +88,7 @@ def enlargement(pictures: PictureStore, owner: str, picture_id: str, wished: Wis
     with Image.open(io.BytesIO(data)) as image:
         image.convert("RGBA" if image.has_transparency_data else "RGB").save(buffer, "PNG", compress_level=1)
     wish = EnlargeParams(
-        (buffer.getvalue(),),
+        (repack(data) or buffer.getvalue(),),
         (kept.infotext[:LONGEST_INFOTEXT],),
         upscaler=str(wished.upscaler),
         scale=factor,

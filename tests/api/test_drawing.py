@@ -7,8 +7,9 @@ import dataclasses
 import io
 import json
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from modules.api.examples import FILM, OLD_FILM
 from modules.contracts.attention import AttentionParams
@@ -289,9 +290,6 @@ def test_a_transparent_mask_masks_with_its_alpha(call, rig):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_photograph_is_turned_upright(call, rig, orientation):
-    import numpy as np
-    from PIL import Image, ImageOps
-
     tag = Image.Exif()
     tag[0x0112] = orientation
     photograph = Image.linear_gradient("L").resize((32, 48)).rotate(10)
@@ -301,6 +299,15 @@ def test_a_photograph_is_turned_upright(call, rig, orientation):
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(buffer.getvalue())))
     assert (np.asarray(opened(b64(rig.asked.image.images[0]))) == np.asarray(upright)).all()
     assert not opened(b64(rig.asked.image.images[0])).getexif()
+
+
+def test_grey_of_sixteen_bits_is_not_white(call, rig):
+    grey = np.linspace(0, 65_535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    packed = io.BytesIO()
+    Image.fromarray(grey).save(packed, "PNG")
+    call("img2img", init_images=[b64(packed.getvalue())], mask=b64(packed.getvalue()), steps=1)
+    for kept in (rig.asked.image.images[0], rig.asked.inpaint.mask):
+        assert abs(np.asarray(opened(b64(kept)).convert("L")) - grey / 257).max() <= 1
 
 
 def test_parameters_as_text_fill_what_the_body_leaves_out(call, rig):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import threading
 
+import cv2
+import numpy as np
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from modules.upscalers.deep import read_deep
 from tests.api.fakes import b64, made, opened, picture
 
 
@@ -64,6 +67,13 @@ def test_faces_are_restored_by_the_fields_of_a1111(client, rig):
     enlarge(client, codeformer_weight=1)
     assert not wished(rig).restores
     assert client.get("/sdapi/v1/face-restorers").json() == [{"name": "GFPGANv1.4", "cmd_dir": None}]
+
+
+def test_sixteen_bits_come_through(client, rig):
+    grey = np.linspace(0, 65_535, 20 * 10).reshape(10, 20).astype(np.uint16)
+    deep = cv2.imencode(".png", np.stack([grey] * 3, axis=2))[1].tobytes()
+    assert enlarge(client, image=b64(deep)).status_code == 200
+    assert (read_deep(wished(rig).images[0])[..., 0] == grey).all()
 
 
 def test_a_batch_is_one_job_and_keeps_its_order(client, rig):

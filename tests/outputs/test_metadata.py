@@ -12,16 +12,18 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, PngImagePlugin, features
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, features
 
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
 from modules.contracts.film import FILM_FORMATS
-from modules.contracts.result import Film
+from modules.contracts.result import DeepImage, Film
 from modules.outputs import metadata
 from modules.outputs.codec import encode as encode_for
+from modules.outputs.deep_png import repack
 from modules.outputs.metadata import encode, read_metadata
 from modules.outputs.user_comment import UNICODE, decode
 from modules.outputs.verify import pixels
+from modules.upscalers.deep import read_deep
 from tests.outputs.making import INFOTEXT, RECIPE, image, picture
 
 FORMATS = ["png", "jpeg", "webp", *(["avif"] if features.check("avif") else [])]
@@ -48,6 +50,43 @@ def test_png_keeps_every_pixel(mode):
     with Image.open(io.BytesIO(encode(before, "png", infotext="x", recipe={}, quality=1))) as after:
         assert after.mode == mode
         assert np.array_equal(np.asarray(before.convert("RGBA")), np.asarray(after.convert("RGBA")))
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_png_keeps_sixteen_bits_and_says_how_it_was_made(channels):
+    before = np.random.default_rng(2).integers(0, 65_536, (9, 7, channels), np.uint16)
+    deep = DeepImage(before, Image.fromarray((before >> 8).astype(np.uint8)))
+    data = encode(deep, "png", infotext=INFOTEXT, recipe=RECIPE, quality=1)
+    assert (read_deep(data) == before).all()
+    assert read_metadata(data).infotext == INFOTEXT
+    assert read_metadata(data).recipe == RECIPE
+    with Image.open(io.BytesIO(data)) as opened:
+        assert np.array_equal(np.asarray(opened.convert(deep.shown.mode)), np.asarray(deep.shown))
+    bare = repack(data)
+    assert read_metadata(bare).infotext == ""
+    assert (read_deep(bare) == before).all()
+    with Image.open(io.BytesIO(encode(deep, "jpeg", infotext=INFOTEXT, recipe=RECIPE, quality=90))) as opened:
+        assert (opened.format, opened.mode) == ("JPEG", "RGB")
+
+
+@pytest.mark.parametrize("side", range(1, 9))
+def test_sixteen_bits_are_set_upright(side):
+    """As Pillow sets those upright that it can hold."""
+    before = np.random.default_rng(side).integers(0, 65_536, (5, 3), np.uint16)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = side
+    packed = io.BytesIO()
+    Image.fromarray(before).save(packed, "PNG", exif=exif)
+    found = read_deep(packed.getvalue())
+    with Image.open(packed) as opened:
+        assert np.array_equal(found[..., 0], np.asarray(ImageOps.exif_transpose(opened)))
+    assert (found == found[..., :1]).all()
+
+
+def test_what_has_fewer_bits_or_is_no_png_is_not_read_as_deep():
+    for data in (b"", b"nonsense", packed("png"), packed("webp"), b"\x89PNG\r\n\x1a\n" + bytes(16) + b"\x10"):
+        assert read_deep(data) is None
+        assert repack(data) is None
 
 
 def test_png_carries_the_chunk_that_others_read():

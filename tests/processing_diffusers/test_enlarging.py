@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -110,6 +111,56 @@ def test_what_is_transparent_stays_so(workshop):
         (picture,) = made(workshop, source, upscaler=upscaler)
         assert picture.image.mode == "RGBA"
         assert [picture.image.getpixel(place)[3] for place in ((8, 0), (8, 15))] == [255, 0]
+
+
+def deep_file(values):
+    """(height, width, 3 or 4) in 0 to 1 as PNG of sixteen bits, by the library that others use for it."""
+    order = [2, 1, 0, 3][: values.shape[2]]
+    return cv2.imencode(".png", (values * 65_535).round().astype(np.uint16)[..., order])[1].tobytes()
+
+
+def shades(height, width, low, high):
+    """A slope of grey from left to right, finer than eight bits can tell."""
+    return np.broadcast_to(np.linspace(low, high, width)[None, :, None], (height, width, 3)).copy()
+
+
+@pytest.mark.parametrize("upscaler", ["Lanczos", "plain-x2"])
+def test_sixteen_bits_stay_sixteen(workshop, upscaler):
+    """Two levels of 255 become hundreds of grey; eight bits would leave three."""
+    (picture,) = made(workshop, deep_file(shades(16, 192, 100 / 255, 102 / 255)), upscaler=upscaler)
+    pixels_made = picture.deep.pixels
+    assert pixels_made.dtype == np.uint16
+    assert pixels_made.shape == (32, 384, 3)
+    row = pixels_made[16, 8:-8, 0].astype(int)
+    assert len(np.unique(row)) > 150
+    assert np.abs(row - np.linspace(100 / 255, 102 / 255, 384)[8:-8] * 65_535).max() < 60
+    # What programs of eight bits see is the same picture.
+    assert (np.asarray(picture.image) == pixels_made >> 8).all()
+    assert picture.recipe["picture"]["mode"] == "RGB;16"
+
+
+def test_sixteen_bits_go_the_way_of_eight(workshop):
+    """The same picture in both depths, by every part of the way: mixing, transparency, cutting, several steps."""
+    down, across = np.mgrid[0:12, 0:20]
+    # Soft, as Pillow cuts off what swings beyond eight bits in between.
+    planes = (across / 20, down / 12, 1 - across / 20, (down.clip(3, 8) - 3) / 5)
+    values = np.stack([0.1 + 0.8 * plane for plane in planes], axis=2)
+    values[..., 3] = planes[3]
+    plain = Image.fromarray((values * 255).round().astype(np.uint8))
+    for wish in (
+        {"upscaler": "plain-x2", "second": "Lanczos", "second_share": 0.3},
+        {"upscaler": "redder-x2", "scale": 3.0},
+        {"upscaler": "Nearest", "width": 30, "height": 30},
+        {"upscaler": "Lanczos", "scale": 0.5},
+    ):
+        deep, shallow = made(workshop, deep_file(values), **wish)[0], made(workshop, plain, **wish)[0]
+        assert deep.image.mode == shallow.image.mode == "RGBA"
+        ours, theirs = deep.deep.pixels / 257, np.asarray(shallow.image).astype(float)
+        assert ours.shape == theirs.shape
+        opaque = theirs[..., 3] > 200
+        assert np.abs(ours[..., 3] - theirs[..., 3]).max() <= 1
+        assert np.abs(ours[opaque] - theirs[opaque]).max() <= 2.5
+        assert shallow.deep is None
 
 
 def test_several_pictures_come_in_order_and_are_told_one_by_one(workshop):
