@@ -44,6 +44,8 @@ class EncoderSpec:
     """Tokens of a piece with its ends; None is what the tokenizer says."""
     masked: bool = False
     """The encoder looks away from what fills a piece up, and the reading says which tokens that is."""
+    heedful: bool = True
+    """The encoder is told of the mask; else it reads what fills a piece up as well, and the denoiser alone is told."""
 
     def state(self, clip_skip: int) -> int | None:
         """Index of the hidden state, negative; None is the finished output."""
@@ -131,7 +133,7 @@ def read_texts(
     most = max(AT_ONCE // len(rows[0]), 1)
     for begin in range(0, len(rows), most):
         portion = rows[begin : begin + most]
-        masks = None if filled is None else [filled[ids] for ids in portion]
+        masks = None if filled is None or not spec.heedful else [filled[ids] for ids in portion]
         states, vectors = _read(portion, encoder, spec, manner.clip_skip, masks)
         hidden.update(zip(portion, states.unbind(), strict=True))
         pooled.update(zip(portion, [None] * len(portion) if vectors is None else vectors.unbind(), strict=True))

@@ -20,6 +20,7 @@ Naming = Literal[
     "chatglm",
     "umt5",
     "wan",
+    "ltx",
 ]
 PREFIXES: dict[str, tuple[str, ...]] = {
     "vae": ("first_stage_model.", "vae."),
@@ -66,6 +67,7 @@ READERS: dict[str, dict[str, Naming]] = {
     "kandinsky5": {"text_encoder": "qwen2_vl"},
     "auraflow": {"text_encoder": "umt5"},
     "wan": {"text_encoder": "umt5"},
+    "ltx": {"text_encoder": "t5"},
     "sana": {"text_encoder": "gemma2"},
     "qwen-image": {"text_encoder": "qwen2_vl"},
     "qwen-image-edit": {"text_encoder": "qwen2_vl"},
@@ -75,10 +77,12 @@ READERS: dict[str, dict[str, Naming]] = {
 CLIPS = ("clip", "open_clip")
 MARKS: tuple[tuple[frozenset[str], Naming], ...] = (
     (frozenset({"decoder.conv1.weight", "decoder.head.0.gamma"}), "wan"),
+    (frozenset({"decoder.conv_in.conv.weight", "per_channel_statistics.std-of-means"}), "ltx"),
+    (frozenset({"decoder.conv_in.conv.weight", "latents_std"}), "diffusers"),
     (frozenset({"effnet_mapper.0.weight", "embedding.1.weight"}), "ldm"),
     (frozenset({"in_block.1.weight", "out_block.0.weight"}), "ldm"),
 )
-"""Weights that no other part has: of an autoencoder for films, of the second stage of Stable Cascade, and of its own
+"""Weights that no other part has: of autoencoders for films, of the second stage of Stable Cascade, and of its own
 autoencoder."""
 
 

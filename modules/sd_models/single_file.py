@@ -14,7 +14,14 @@ import torch
 from modules.contracts.catalog import Family, ModelEntry
 from modules.contracts.errors import BrokenModel
 from modules.contracts.plan import Placement
-from modules.sd_models import cascade_dimensions, dimensions, original_names, part_dimensions, transformer_dimensions
+from modules.sd_models import (
+    cascade_dimensions,
+    dimensions,
+    ltx_parts,
+    original_names,
+    part_dimensions,
+    transformer_dimensions,
+)
 from modules.sd_models.components import (
     build_empty,
     cut_end,
@@ -48,6 +55,9 @@ DIMENSIONS: dict[tuple[str, str], Callable[[Shapes], dict[str, Any]]] = {
     ("SanaTransformer2DModel", "ldm"): transformer_dimensions.sana,
     ("QwenImageTransformer2DModel", "diffusers"): transformer_dimensions.qwen_image,
     ("WanTransformer3DModel", "ldm"): transformer_dimensions.wan,
+    ("LTXVideoTransformer3DModel", "ldm"): ltx_parts.transformer,
+    ("AutoencoderKLLTXVideo", "ltx"): ltx_parts.vae,
+    ("AutoencoderKLLTXVideo", "diffusers"): ltx_parts.vae,
     ("StableCascadeUNet", "ldm"): cascade_dimensions.unet,
     ("StableCascadeUNet", "diffusers"): cascade_dimensions.unet,
     ("PaellaVQModel", "ldm"): cascade_dimensions.paella,
@@ -85,6 +95,7 @@ TRANSFORMERS: dict[str, Callable[[dict[str, torch.Tensor]], dict[str, torch.Tens
     "AuraFlowTransformer2DModel": original_names.auraflow,
     "SanaTransformer2DModel": original_names.sana,
     "WanTransformer3DModel": original_names.wan,
+    "LTXVideoTransformer3DModel": ltx_parts.transformer_names,
     "StableCascadeUNet": original_names.cascade,
     "PaellaVQModel": original_names.paella,
 }
@@ -193,6 +204,8 @@ def translate(
         return TRANSFORMERS[kind](tensors)
     if naming == "wan":
         return original_names.film_vae(tensors)
+    if naming == "ltx":
+        return ltx_parts.vae_names(tensors)
     if naming == "open_clip":
         tensors = original_names.open_clip(tensors, config["num_hidden_layers"])
     if kind == "CLIPTextModelWithProjection" and "text_projection.weight" not in tensors:

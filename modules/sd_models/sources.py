@@ -43,6 +43,7 @@ WIDTHS = {
     "kandinsky5": {"text_encoder": 3584, "text_encoder_2": 768},
     "auraflow": {"text_encoder": 2048},
     "wan": {"text_encoder": 4096},
+    "ltx": {"text_encoder": 4096},
     "sana": {"text_encoder": 2304},
     "qwen-image": {"text_encoder": 3584},
     "qwen-image-edit": {"text_encoder": 3584},
@@ -139,6 +140,7 @@ class Sources:
                 "blocks.",
                 "layers.0.attention.qkv.",
                 "embedding.1.weight",
+                "patchify_proj.",
             )
         }
         for naming, roots in DENOISER_ROOTS.items():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from modules.support.latent_shape import channels_of, is_bright, is_for_films, joined_of
+from modules.support.latent_shape import channels_of, is_bright, is_for_films, joined_of, spreads_noise, wants_time
 
 FILM = 5
 """Axes of a batch of films."""
@@ -39,9 +40,22 @@ def call_decoder(vae: Any, tensor: Any) -> Any:
         return vae.decode(tensor, return_dict=False)[0] * 2 - 1
     if not is_for_films(vae.config):
         return vae.decode(tensor, return_dict=False)[0]
-    if tensor.ndim == FILM:
-        return vae.decode(tensor, return_dict=False)[0]
-    return vae.decode(tensor.unsqueeze(2), return_dict=False)[0].squeeze(2)
+    film = tensor if tensor.ndim == FILM else tensor.unsqueeze(2)
+    told = {"temb": tensor.new_zeros(len(tensor))} if wants_time(vae.config) else {}
+    with same_noise(tensor.device) if spreads_noise(vae.config) else contextlib.nullcontext():
+        shown = vae.decode(film, return_dict=False, **told)[0]
+    return shown if tensor.ndim == FILM else shown.squeeze(2)
+
+
+@contextlib.contextmanager
+def same_noise(device: Any) -> Iterator[None]:
+    """Torch's own generators begin at the same place and go on afterwards as if nothing had been drawn, so that what a
+    module draws for itself is the same each time and for each neighbour in a batch."""
+    import torch
+
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        yield
 
 
 def call_encoder(vae: Any, tensor: Any) -> Any:
@@ -92,15 +106,20 @@ def _numbers(vae: Any, like: Any) -> tuple[Any, Any, Any]:
     if is_bright(vae.config):
         return 0.0, 1.0, float(vae.config.scale_factor)
     scale = float(getattr(vae.config, "scaling_factor", 1.0) or 1.0)
-    mean = getattr(vae.config, "latents_mean", None)
-    spread = getattr(vae.config, "latents_std", None)
+    mean, spread = (_evening(vae, name) for name in ("latents_mean", "latents_std"))
     if mean is None or spread is None:
         return float(getattr(vae.config, "shift_factor", None) or 0.0), scale, 1.0
 
     def shaped(values: Any) -> Any:
-        return torch.tensor(values, dtype=like.dtype, device=like.device).view(_along(like))
+        return torch.as_tensor(values, dtype=like.dtype, device=like.device).view(_along(like))
 
     return shaped(mean), scale, shaped(spread)
+
+
+def _evening(vae: Any, name: str) -> Any:
+    """Numbers by which latents are evened out, a channel each: of the config, or kept among the weights."""
+    found = getattr(vae.config, name, None)
+    return vae.__dict__.get("_buffers", {}).get(name) if found is None else found
 
 
 def _along(like: Any) -> tuple[int, ...]:

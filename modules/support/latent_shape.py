@@ -13,6 +13,9 @@ MOST_LEVELS = 8
 LEVELS = ("block_out_channels", "decoder_block_out_channels", "dim_mult")
 """Lists with an entry for each level: of AutoencoderKL, of AutoencoderTiny and AutoencoderDC, of those for films."""
 
+HALVED = "spatio_temporal_scaling"
+"""Which levels of LTX-Video's autoencoder halve sides and time, behind the squares that it begins with."""
+
 
 def channels_of(config: Any) -> int | None:
     """Channels of the latents; None where the config does not say."""
@@ -22,6 +25,9 @@ def channels_of(config: Any) -> int | None:
 
 def factor_of(config: Any) -> int | None:
     """Pixels along one side of a latent cell; None where the config does not say."""
+    if (halved := said(config, HALVED)) is not None:
+        stated = said(config, "spatial_compression_ratio")
+        return int(stated or said(config, "patch_size") * 2 ** sum(map(bool, halved)))
     if isinstance(stated := said(config, "scale_factor_spatial"), int):
         return stated
     for name in LEVELS:
@@ -45,6 +51,9 @@ def joined_of(config: Any) -> int:
 
 def width_of(config: Any) -> int | None:
     """Channels of the decoder at the size of the picture; None where the config does not say."""
+    if said(config, HALVED) is not None:  # its last level makes squares of pixels
+        last, factors = said(config, "decoder_block_out_channels"), said(config, "upsample_factor")
+        return max(int(last[0]) // int(factors[0]) // int(said(config, "patch_size")) ** 2, 1)
     for name in LEVELS[:2]:
         levels = said(config, name)
         if levels:
@@ -63,7 +72,17 @@ def is_bright(config: Any) -> bool:
 
 def is_for_films(config: Any) -> bool:
     """Whether the autoencoder's tensors have an axis for time."""
-    return said(config, "temperal_downsample") is not None
+    return said(config, "temperal_downsample") is not None or said(config, HALVED) is not None
+
+
+def wants_time(config: Any) -> bool:
+    """Whether the decoder is told how much noise is left in the latents, as that of LTX-Video since 0.9.1 is."""
+    return bool(said(config, "timestep_conditioning"))
+
+
+def spreads_noise(config: Any) -> bool:
+    """Whether the decoder adds noise of its own."""
+    return any(said(config, "decoder_inject_noise") or ())
 
 
 def said(config: Any, name: str) -> Any:

@@ -7,7 +7,19 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from tests.factories import cascade, flow_models, flux2, hunyuan, kandinsky, kolors, models, qwen, transformers, video
+from tests.factories import (
+    cascade,
+    flow_models,
+    flux2,
+    hunyuan,
+    kandinsky,
+    kolors,
+    ltx,
+    models,
+    qwen,
+    transformers,
+    video,
+)
 
 BUILDERS: Mapping[str, Callable[[Path], Path]] = MappingProxyType(
     {
@@ -30,6 +42,7 @@ BUILDERS: Mapping[str, Callable[[Path], Path]] = MappingProxyType(
         "z-image": transformers.tiny_z_image,
         "lumina2": transformers.tiny_lumina2,
         "wan": video.tiny_wan,
+        "ltx": ltx.tiny_ltx,
         "hunyuan-dit": hunyuan.tiny_hunyuan_dit,
         "flux2": flux2.tiny_flux2,
         "flux2-klein": flux2.tiny_flux2_klein,

@@ -6,7 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.factories import cascade, flow_models, flux2, hunyuan, kandinsky, kolors, models, qwen, transformers, video
+from tests.factories import (
+    cascade,
+    flow_models,
+    flux2,
+    hunyuan,
+    kandinsky,
+    kolors,
+    ltx,
+    models,
+    qwen,
+    transformers,
+    video,
+)
 from tests.factories.single_files import single_file
 
 
@@ -170,6 +182,18 @@ def tiny_wan_folder(tiny_models) -> Path:
 def tiny_wan_file(tiny_models, tiny_wan_folder) -> Path:
     """Wan's transformer as a single file; its sidecar folder holds VAE and text encoder."""
     return single_file(tiny_wan_folder, tiny_models / "tiny-wan-file.safetensors", "wan")
+
+
+@pytest.fixture(scope="session")
+def tiny_ltx_folder(tiny_models) -> Path:
+    """LTX-Video as a diffusers folder."""
+    return ltx.tiny_ltx(tiny_models / "tiny-ltx")
+
+
+@pytest.fixture(scope="session")
+def tiny_ltx_file(tiny_models, tiny_ltx_folder) -> Path:
+    """LTX-Video as a single file with its VAE and without configs; the sidecar folder holds the text encoder."""
+    return single_file(tiny_ltx_folder, tiny_models / "tiny-ltx-file.safetensors", "ltx", configs=False)
 
 
 @pytest.fixture(scope="session")

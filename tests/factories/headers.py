@@ -241,6 +241,21 @@ WAN = {
     "head.modulation": (1, 2, 5120),
     "head.head.weight": (64, 5120),
 }
+LTX = {
+    "patchify_proj.weight": (2048, 128),
+    "adaln_single.linear.weight": (12288, 2048),
+    "caption_projection.linear_1.weight": (2048, 4096),
+    "transformer_blocks.0.attn1.q_norm.weight": (2048,),
+    "transformer_blocks.0.attn2.to_k.weight": (2048, 2048),
+    "scale_shift_table": (2, 2048),
+}
+LTX_DIFFUSERS = {
+    "proj_in.weight": (2048, 128),
+    "time_embed.linear.weight": (12288, 2048),
+    "caption_projection.linear_1.weight": (2048, 4096),
+    "transformer_blocks.0.attn1.norm_q.weight": (2048,),
+    "scale_shift_table": (2, 2048),
+}
 LUMINA2 = {
     "x_embedder.weight": (2304, 64),
     "cap_embedder.1.weight": (2304, 2304),

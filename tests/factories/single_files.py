@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.factories import flow_models, flux2, hunyuan, ldm_keys, transformer_keys, video
+from tests.factories import flow_models, flux2, hunyuan, ldm_keys, ltx, transformer_keys, video
 
 
 def weights_of(folder: Path) -> dict[str, Any]:
@@ -134,6 +134,11 @@ def _wan(source: Path) -> dict[str, Any]:
     return video.wan(weights_of(source / "transformer"))
 
 
+def _ltx(source: Path) -> dict[str, Any]:
+    """Transformer and VAE."""
+    return ltx.original(weights_of(source / "transformer"), weights_of(source / "vae"))
+
+
 def _qwen_image(source: Path) -> dict[str, Any]:
     """The transformer alone, which has one naming only; the VAE beside it is in Wan's."""
     return weights_of(source / "transformer")
@@ -191,6 +196,7 @@ WRITERS = {
     "auraflow": _auraflow,
     "sana": _sana,
     "wan": _wan,
+    "ltx": _ltx,
     "qwen-image": _qwen_image,
 }
 BESIDE = {
@@ -208,6 +214,7 @@ BESIDE = {
     "auraflow": ("vae", "text_encoder"),
     "sana": ("vae", "text_encoder"),
     "wan": ("vae", "text_encoder"),
+    "ltx": ("text_encoder",),
     "qwen-image": ("vae", "text_encoder"),
 }
 """Parts whose weights go into the sidecar folder."""

@@ -21,7 +21,7 @@ from tests.factories import models
 from tests.factories.families import BUILDERS
 from tests.processing_diffusers.conftest import ask, held_back, in_threads, make_engine, pixels, remember_numbers
 
-FILMS = ["wan"]
+FILMS = ["wan", "ltx"]
 LIBRARY_CLOSE = 2e-3
 """Of values in [0, 1], between a film in 64 bits and the library's own in 32."""
 
@@ -97,7 +97,7 @@ def test_a_film_is_what_the_library_draws(bench, exact_frames, family, cfg):
     torch.testing.assert_close(ours, theirs.movedim(0, 1).float(), rtol=0, atol=LIBRARY_CLOSE)
 
 
-THEIRS = {"wan": {}}
+THEIRS = {"ltx": {"frame_rate": 25}}
 """What the libraries' pipelines have to be told besides."""
 
 
@@ -188,7 +188,8 @@ def test_a_preview_shows_the_middle_frame(bench, family, monkeypatch):
     monkeypatch.setattr(DrawingModel, "preview", listen)
     bench.draw(film(family, frames=9, steps=3), previews=True)
     assert any(isinstance(event, Preview) for event in bench.events)
-    assert [tuple(latents.shape[:2]) for latents in shown] == [(1, 16)] * len(shown)
+    channels = bench.engine._catalog.family(family).latent_channels
+    assert [tuple(latents.shape[:2]) for latents in shown] == [(1, channels)] * len(shown)
 
 
 @pytest.mark.parametrize("family", FILMS)

@@ -49,6 +49,7 @@ KNOWN = {
     "hunyuan-dit": [h.HUNYUAN_DIT, h.HUNYUAN_DIT_DIFFUSERS],
     "kandinsky5": [h.KANDINSKY5, {f"model.diffusion_model.{k}": v for k, v in h.KANDINSKY5.items()}],
     "wan": [h.WAN, {f"model.diffusion_model.{k}": v for k, v in h.WAN.items()}],
+    "ltx": [{f"model.diffusion_model.{k}": v for k, v in h.LTX.items()}, h.LTX_DIFFUSERS],
     "stable-cascade": [
         h.CASCADE,
         {f"model.diffusion_model.{k}": v for k, v in h.CASCADE.items()},

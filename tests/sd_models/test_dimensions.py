@@ -5,13 +5,21 @@ from __future__ import annotations
 import pytest
 import torch
 
-from modules.sd_models import cascade_dimensions, dimensions, original_names, part_dimensions, transformer_dimensions
+from modules.sd_models import (
+    cascade_dimensions,
+    dimensions,
+    ltx_parts,
+    original_names,
+    part_dimensions,
+    transformer_dimensions,
+)
 from modules.sd_models.detect import inspect_header
 from modules.sd_models.families import load_rules
 from modules.sd_models.header import Header, TensorInfo
 from modules.sd_models.places import naming_of
+from modules.support.latent_shape import factor_of
 from modules.support.paths import ROOT
-from tests.factories import flow_models, flux2, hunyuan, ldm_keys, qwen, transformer_keys, video
+from tests.factories import flow_models, flux2, hunyuan, ldm_keys, ltx, qwen, transformer_keys, video
 from tests.factories.single_files import cascade_keys
 
 RULES = load_rules(ROOT / "configs" / "families.json")
@@ -201,6 +209,61 @@ def test_wan(seen):
     derived = transformer_dimensions.wan(shapes_of(original))
     assert derived == {key: model.config[key] for key in derived}
     assert shapes_of(original_names.wan(original)) == shapes_of(model.state_dict())
+
+
+LATER = {
+    "down_block_types": ("LTXVideo095DownBlock3D",) * 4,
+    "block_out_channels": (8, 16, 32, 64, 128),
+    "decoder_block_out_channels": (16, 32, 64),
+    "layers_per_block": (2, 3, 3, 1, 2),
+    "decoder_layers_per_block": (1, 2, 3, 2),
+    "spatio_temporal_scaling": (True,) * 4,
+    "decoder_spatio_temporal_scaling": (True,) * 3,
+    "decoder_inject_noise": (False,) * 4,
+    "downsample_type": ("spatial", "temporal", "spatiotemporal", "spatiotemporal"),
+    "upsample_residual": (True,) * 3,
+    "upsample_factor": (2, 2, 2),
+    "timestep_conditioning": True,
+    "spatial_compression_ratio": 32,
+    "temporal_compression_ratio": 8,
+}
+"""The autoencoder of LTX-Video since 0.9.5, only narrower."""
+
+
+@pytest.mark.parametrize("kind", ["first", "told", "later"])
+def test_the_autoencoders_of_ltx_video(kind):
+    from diffusers.models.autoencoders.autoencoder_kl_ltx import AutoencoderKLLTXVideo
+
+    model = AutoencoderKLLTXVideo(**LATER) if kind == "later" else ltx.ltx_vae(told=kind == "told")
+    weights = model.state_dict()
+    original = ltx.vae_original(weights)
+    assert naming_of(original) == "ltx"
+    assert naming_of(weights) == "diffusers"
+    back = ltx_parts.vae_names(original)
+    assert shapes_of(back) == shapes_of(weights)
+    assert all(torch.equal(value, weights[name]) for name, value in back.items())
+    for shapes in (shapes_of(original), shapes_of(weights)):
+        derived = ltx_parts.vae(shapes)
+        assert derived == {key: model.config[key] for key in derived}
+        rebuilt = AutoencoderKLLTXVideo(**derived)
+        assert shapes_of(rebuilt.state_dict()) == shapes_of(weights)
+        assert rebuilt.spatial_compression_ratio == factor_of(rebuilt.config) == 32
+        assert rebuilt.temporal_compression_ratio == 8
+
+
+def test_ltx_video():
+    from diffusers.models.transformers.transformer_ltx import LTXVideoTransformer3DModel
+
+    with torch.device("meta"):
+        model = LTXVideoTransformer3DModel(num_layers=2)
+    weights = model.state_dict()
+    written = ltx.original(weights, {"latents_mean": torch.zeros(1)})
+    below = {
+        name.removeprefix("model.diffusion_model."): value for name, value in written.items() if "vae." not in name
+    }
+    derived = ltx_parts.transformer(shapes_of(below))
+    assert derived == {key: model.config[key] for key in derived}
+    assert shapes_of(ltx_parts.transformer_names(below)) == shapes_of(weights)
 
 
 def test_the_two_kinds_of_t5_are_told_apart():

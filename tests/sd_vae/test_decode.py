@@ -8,7 +8,7 @@ import torch
 from modules.contracts.errors import InvalidRequest, StudioError
 from modules.sd_vae.codec import computing_device, run_directly
 from modules.sd_vae.decode import decode, encode
-from tests.factories import flux2, qwen
+from tests.factories import flux2, ltx, qwen
 from tests.sd_vae.vaes import kind, overflowing, scene, solid
 
 KINDS = ("sd15", "sdxl", "playground", "sd3", "tiny")
@@ -215,3 +215,24 @@ def test_an_autoencoder_for_films_gives_one_frame():
         torch.testing.assert_close(ours, ((plain - mean) / spread)[:, :, 0])
         theirs = vae.decode(plain).sample[:, :, 0]
     torch.testing.assert_close(decode(vae, ours), (theirs / 2 + 0.5).clamp(0, 1), rtol=0, atol=1e-4)
+
+
+def test_what_a_decoder_adds_by_itself_is_the_same_each_time_and_in_company():
+    vae, latents = ltx.ltx_vae(told=True), torch.randn(2, 128, 2, 2, 2, generator=torch.Generator().manual_seed(3))
+    before = torch.get_rng_state()
+    both, alone = decode(vae, latents), decode(vae, latents[1:])
+    assert both.shape == (2, 3, 9, 64, 64)
+    torch.testing.assert_close(both[1:], alone, rtol=0, atol=1e-5)
+    assert torch.equal(torch.get_rng_state(), before)
+    for name, value in vae.named_parameters():
+        if "per_channel_scale" in name:
+            torch.nn.init.zeros_(value)
+    assert (decode(vae, latents[1:]) - alone).abs().max() > 1e-2  # there was noise
+
+
+def test_a_film_of_ltx_video_comes_back_on_the_scale_of_its_own_statistics():
+    vae = ltx.ltx_vae()
+    (said,) = vae.encode(torch.zeros(1, 3, 9, 64, 64), return_dict=False)
+    found = encode(vae, torch.full((1, 3, 9, 64, 64), 0.5), mode="argmax")
+    mean, spread = (one.view(1, -1, 1, 1, 1) for one in (vae.latents_mean, vae.latents_std))
+    torch.testing.assert_close(found, (said.mean - mean) / spread, rtol=0, atol=1e-5)

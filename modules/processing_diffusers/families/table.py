@@ -18,6 +18,7 @@ from modules.processing_diffusers.families.flux_shown import FluxFillAdapter, Fl
 from modules.processing_diffusers.families.hunyuan import HunyuanDiTAdapter
 from modules.processing_diffusers.families.kandinsky import KandinskyAdapter
 from modules.processing_diffusers.families.kolors import KolorsAdapter
+from modules.processing_diffusers.families.ltx import LtxAdapter
 from modules.processing_diffusers.families.lumina import LuminaAdapter
 from modules.processing_diffusers.families.pixart import PixArtAdapter
 from modules.processing_diffusers.families.qwen import QwenImageAdapter
@@ -50,6 +51,7 @@ ADAPTERS: Mapping[str, FamilyAdapter] = MappingProxyType(
         "aura": AuraFlowAdapter(),
         "sana": SanaAdapter(),
         "wan": WanAdapter(),
+        "ltx": LtxAdapter(),
         "qwen": QwenImageAdapter(),
         "qwen-edit": QwenEditAdapter(),
         "qwen-edit-plus": QwenEditPlusAdapter(),
