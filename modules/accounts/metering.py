@@ -184,12 +184,14 @@ class MeteredQueue(Relay):
 
     def _filmed(self, request: GenerationRequest) -> GenerationRequest:
         """The request with as many frames as its model draws: its own number where none is said, none where it draws
-        pictures."""
+        pictures. A film that begins with a picture is drawn in all of its steps."""
         try:
             family = self._catalog.family(str(self._catalog.find_model(request.model.checkpoint).family))
         except (StudioError, KeyError):
             return request  # the engine says what is wrong with the model
         own = family.defaults.get("frames") if request.film.frames is None else request.film.frames
+        if request.image is not None and family.first_frame:
+            request = replace(request, image=replace(request.image, denoising_strength=1.0))
         return replace(request, film=replace(request.film, frames=own if family.frame_factor else None))
 
     def _model(self, wanted: str | None) -> tuple[str, int]:

@@ -46,6 +46,9 @@ class Family:
     """Latents are scaled alone, also where the config of the autoencoder has a shift for another family's."""
     frame_factor: int = 0
     """Frames of a film that one latent frame after the first stands for; 0 for families of pictures."""
+    first_frame: Literal["", "kept"] = ""
+    """How a film begins with a given picture: `kept` in its place while all that follows is drawn; empty where films
+    begin with none."""
     capabilities: frozenset[str] = frozenset()
     """Words such as `negative_prompt`, `clip_skip`, `cfg_rescale`, `tiling`, `img2img`, `inpaint`, `hires`."""
 

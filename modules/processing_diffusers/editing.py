@@ -22,13 +22,14 @@ class Showing:
     """Shows every call of one pass of one lane what its denoiser sees beside what it draws."""
 
     def __init__(self, adapter: FamilyAdapter, seen: torch.Tensor) -> None:
-        """`seen` has a row for each picture (pictures, channels, height, width)."""
+        """`seen` has a row for each picture (pictures, channels, height, width), or each film with an axis for time
+        behind the channels."""
         self._adapter, self._seen = adapter, seen
 
     def ask(self, call: Callable[[dict[str, Any]], Any], arguments: dict[str, Any]) -> Any:
         """The answer to `arguments`, whose rows are one set of the pictures or several."""
         times = count_samples(arguments) // self._seen.shape[0]
-        return call(self._adapter.show(arguments, self._seen.repeat(times, 1, 1, 1)))
+        return call(self._adapter.show(arguments, self._seen.repeat(times, *[1] * (self._seen.ndim - 1))))
 
 
 class Editing:

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from modules.contracts.catalog import Family
+from modules.contracts.errors import UnsupportedFeature
 from modules.contracts.film import FilmPlan
 from modules.contracts.request import GenerationRequest
 from modules.support.film_files import check_film_format
+
+
+def check_first_frame(request: GenerationRequest, family: Family) -> None:
+    """Raise `UnsupportedFeature` for what cannot be together with a picture that a film begins with."""
+    if request.image is None or not family.first_frame:
+        return
+    wishes = {
+        "a film of one frame would be the picture alone; ask for more": request.film.frames == 1,
+        "they are drawn whole; leave tiles out": request.tiles.covers(hires=False) or request.upscale.acts,
+        "margins cannot be drawn round it": request.outpaint.acts,
+    }
+    for sentence, wished in wishes.items():
+        if wished:
+            raise UnsupportedFeature(f"{family.label} begins films with the given picture: {sentence}.")
 
 
 def plan_film(request: GenerationRequest, family: Family, notes: list[str]) -> FilmPlan | None:

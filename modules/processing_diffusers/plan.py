@@ -23,7 +23,7 @@ from modules.contracts.validation import validate
 from modules.networks.uses import uses_of
 from modules.processing_diffusers.control_plan import find_controls, share_out
 from modules.processing_diffusers.detail_plan import DetailRoom, plan_details
-from modules.processing_diffusers.film_plan import plan_film
+from modules.processing_diffusers.film_plan import check_first_frame, plan_film
 from modules.processing_diffusers.pictures import decode_picture
 from modules.processing_diffusers.refining import plan_refiner
 from modules.processing_diffusers.sampling import count_steps, divide_pass, plan_hires_sampler, plan_sampler
@@ -151,7 +151,7 @@ def check_features(request: GenerationRequest, family: Family, notes: list[str])
     can = family.capabilities
     wishes = {
         "txt2img": (request.mode == "txt2img", "draws from a picture only; give one"),
-        "img2img": (request.mode == "img2img", "cannot start from a picture"),
+        "img2img": (request.mode == "img2img" and "first_frame" not in can, "cannot start from a picture"),
         "inpaint": (request.mode == "inpaint", "cannot repaint a part of a picture"),
         "tiling": (request.canvas.tiling, "cannot draw tiles"),
         "hires": (request.hires.enabled, "has no hires pass"),
@@ -159,6 +159,7 @@ def check_features(request: GenerationRequest, family: Family, notes: list[str])
     for word, (wished, sentence) in wishes.items():
         if wished and word not in can:
             raise UnsupportedFeature(f"{family.label} {sentence}.")
+    check_first_frame(request, family)
     if request.hires.checkpoint not in (None, "", request.model.checkpoint):
         raise UnsupportedFeature("The hires pass is drawn by the same checkpoint; leave 'Hires checkpoint' empty.")
     if request.prompt.negative and "negative_prompt" not in can:
@@ -265,7 +266,7 @@ def _first_pass(
     if request.first_pass:
         return PassPlan(*size, sampler, cfg, 0.0, 0)
     strength, scheduled, run = 1.0, request.steps, request.steps
-    if request.image is not None:
+    if request.image is not None and not family.first_frame:
         strength = request.style.anew(request.image.denoising_strength)
         scheduled, run = count_steps(request.steps, strength, every=bool(around.settings["img2img_fix_steps"]))
     plan = PassPlan(*size, replace(sampler, steps=scheduled), cfg, strength, run)

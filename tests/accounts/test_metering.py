@@ -35,7 +35,10 @@ class Catalog:
         return SimpleNamespace(name="pocket", native_size=100, family="any")
 
     def family(self, name):
-        return SimpleNamespace(defaults={"frames": 81} if self.factor else {}, frame_factor=self.factor)
+        kept = "kept" if self.factor else ""
+        return SimpleNamespace(
+            defaults={"frames": 81} if self.factor else {}, frame_factor=self.factor, first_frame=kept
+        )
 
 
 def wish(steps=10, size=1, count=1, width=1000, text="a fox"):

@@ -36,7 +36,7 @@ def ltx_transformer() -> Any:
     """LTX-Video's transformer with two blocks of narrow heads."""
     from diffusers.models.transformers.transformer_ltx import LTXVideoTransformer3DModel
 
-    shape = {"num_attention_heads": 32, "attention_head_dim": 2, "cross_attention_dim": 32, "caption_channels": 32}
+    shape = {"num_attention_heads": 32, "attention_head_dim": 2, "cross_attention_dim": 64, "caption_channels": 32}
     return LTXVideoTransformer3DModel(in_channels=CHANNELS, out_channels=CHANNELS, num_layers=2, **shape).eval()
 
 

@@ -59,6 +59,7 @@ TESTED_BY = {
     "control": "test_control.py",
     "references": "test_references.py",
     "video": "test_films.py",
+    "first_frame": "test_first_frames.py",
     "decoder_steps": "test_cascade.py",
     "optional_t5": "../sd_models/test_loader.py",
 }

@@ -59,6 +59,18 @@ class LtxAdapter(FamilyAdapter):
         """The inverse of `pack`."""
         return latents.transpose(1, 2).unflatten(2, (-1, height, width))
 
+    def show(self, arguments: dict[str, Any], seen: torch.Tensor) -> dict[str, Any]:
+        """The first frame's tokens without noise, and the time at which there is none for them alone."""
+        hidden, first = arguments["hidden_states"], self.pack(seen)
+        count = first.shape[1]
+        times = arguments["timestep"].reshape(-1, 1).expand(hidden.shape[:2]).clone()
+        times[:, :count] = 0
+        return {
+            **arguments,
+            "hidden_states": torch.cat([first.to(hidden), hidden[:, count:]], dim=1),
+            "timestep": times,
+        }
+
     def narrow(self, arguments: dict[str, Any], canvas: tuple[int, int], part: tuple[int, int]) -> dict[str, Any]:
         """The part's height and width, from which places are counted."""
         return {**arguments, "height": part[0], "width": part[1]}

@@ -26,6 +26,7 @@ from modules.processing_diffusers.masks import (
 from modules.processing_diffusers.noise import draw_more, make_generator
 from modules.processing_diffusers.pictures import decode_mask, decode_picture, resize_picture
 from modules.processing_diffusers.sizes import Size
+from modules.processing_diffusers.stages.first_frame import begin_with_frame
 from modules.processing_diffusers.stages.larger import upscale_given
 from modules.processing_diffusers.stages.prepare import Beginning, draw_beginning
 from modules.processing_diffusers.tensors import to_tensor
@@ -192,6 +193,8 @@ def _blur_of(inpaint: InpaintParams) -> Size:
 
 def begin_from_picture(job: Job, pictures: Sequence[PicturePlan], material: Material) -> Beginning:
     """Noise, the pictures' latents, and for inpainting what to repaint."""
+    if job.model.family.first_frame:
+        return begin_with_frame(job, pictures, material.images)
     request = job.plan.request
     params = request.image or ImageParams()
     beginning = draw_beginning(job, pictures, job.plan.first)
