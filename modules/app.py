@@ -25,7 +25,6 @@ from modules.contracts.catalog import Catalog
 from modules.contracts.errors import InvalidRequest, StudioError
 from modules.contracts.jobs import JobService
 from modules.contracts.pictures import PictureStore
-from modules.contracts.request import GenerationRequest
 from modules.engine_room import ALONE_SECONDS, SETTLE_SECONDS, EngineRoom
 from modules.shelves import Shelves, open_shelves
 from modules.support.bus import EventBus
@@ -107,8 +106,7 @@ def build_studio(
     pictures = DiskPictureStore(database, paths.outputs, settings)
     accounts, door, end_counting = _open_accounts(options, database, private)
     room = EngineRoom(status, ALONE_SECONDS if private else SETTLE_SECONDS)
-    scripted = shelves.scripted(room.get)
-    queue = _line_up(scripted, jobs, bus, pictures, accounts, shelves.examine, settings, options.run.lanes)
+    queue = _line_up(room.get, shelves, jobs, bus, pictures, accounts, settings, options.run.lanes)
     queue = queue if private else _meter(queue, accounts.gate, catalog, bus)  # a private one is the terminal's own
     pruner, public = _pruner(jobs, settings), Preferences(settings, accounts).public
     room.prove(None if private else bus)
@@ -140,6 +138,7 @@ def build_studio(
         prompts=shelves.prompts,
         experiments=experiments,
         scripts=shelves.desk(),
+        installer=shelves.installer,
     )
     _begin(queue, pictures, pruner, experiments)
     if start_engine:
@@ -197,23 +196,23 @@ def _kept_bytes(settings: Settings) -> int:
 
 def _line_up(
     engine: Callable[[], Engine],
+    shelves: Shelves,
     jobs: SqlEngine,
     bus: EventBus,
     pictures: PictureStore,
     accounts: Accounts,
-    examine: Callable[[GenerationRequest], None],
     settings: Settings,
     lanes: int,
 ) -> JobService:
-    """The queue. What it asks the settings, its owners' own among them, it asks at each job."""
+    """The queue, whose jobs the scripts take part in. What it asks the settings, it asks at each job."""
     from modules.call_queue.entrance import Entrance, room_of
     from modules.call_queue.queue import CallQueue
     from modules.call_queue.store import JobStore
 
     store = JobStore(jobs, machine=platform.node(), keep_bytes=partial(_kept_bytes, settings))
-    entrance = Entrance(examine, partial(room_of, settings))
+    entrance = Entrance(shelves.examine, partial(room_of, settings))
     own = Preferences(settings, accounts).carried
-    return CallQueue(engine, store, bus, pictures, lanes=lanes, entrance=entrance, own=own)
+    return CallQueue(shelves.scripted(engine), store, bus, pictures, lanes=lanes, entrance=entrance, own=own)
 
 
 def _meter(queue: JobService, gate: Gate, catalog: Catalog, bus: EventBus) -> JobService:

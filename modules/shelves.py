@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.bootstrap.options import Options
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from modules.networks.catalog import NetworkCatalog
     from modules.processing_diffusers.stock import Stock
     from modules.prompts.book import PromptBook
+    from modules.scripts.installation.installer import ExtensionInstaller
     from modules.scripts.shelf import ScriptShelf
     from modules.sd_models.catalog import StudioCatalog
     from modules.sd_samplers.table import SamplerTable
@@ -38,6 +40,7 @@ class Shelves:
     controls: ControlCatalog
     detectors: DetectorCatalog
     scripts: ScriptShelf
+    installer: ExtensionInstaller
 
     def stock(self) -> Stock:
         """All of them, as the engine wants them."""
@@ -83,15 +86,38 @@ def open_shelves(options: Options, paths: Paths, settings: Settings) -> Shelves:
     table = load_table(paths.configs / "samplers.json")
     catalog = _open_catalog(options, paths, settings, table)
     prompts, controls, detectors = PromptBook(paths, catalog), ControlCatalog(paths), DetectorCatalog(paths)
+    installer = open_installer(options)
     scripts = ScriptShelf(
         [options.paths.extensions_dir],
         paths.scripts,
         paths.data,
         safe=options.run.safe_mode,
+        libraries=installer.mount,
         **_facade(paths, settings, catalog),
     )
     scripts.scan()
-    return Shelves(settings, catalog, table, NetworkCatalog(paths), prompts, controls, detectors, scripts)
+    installer.changed = scripts.renew
+    return Shelves(settings, catalog, table, NetworkCatalog(paths), prompts, controls, detectors, scripts, installer)
+
+
+def open_installer(options: Options) -> ExtensionInstaller:
+    """What brings extensions in, for one installation."""
+    from modules.scripts.installation.installer import ExtensionInstaller
+
+    paths, run = options.paths, options.run
+    return ExtensionInstaller(paths.extensions_dir, paths.data_dir, offline=run.offline, safe=run.safe_mode)
+
+
+def open_shelf(options: Options, paths: Paths, folders: Sequence[Path], data: Path) -> ScriptShelf:
+    """A shelf over other folders, which reads as the studio's own does; it has not looked yet."""
+    from modules.scripts.shelf import ScriptShelf
+    from modules.sd_samplers.table import load_table
+    from modules.support.options import CORE_SETTINGS
+
+    settings = Settings(CORE_SETTINGS, paths.data)
+    catalog = _open_catalog(options, paths, settings, load_table(paths.configs / "samplers.json"))
+    mount = open_installer(options).mount
+    return ScriptShelf(folders, [], data, libraries=mount, **_facade(paths, settings, catalog))
 
 
 def _facade(paths: Paths, settings: Settings, catalog: StudioCatalog) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from modules.api import (
     docs,
     events,
     experiments,
+    extension_changes,
     extensions,
     extras,
     generation,
@@ -77,6 +78,7 @@ ROOMS = (
         detailer,
     ),
     extensions,
+    extension_changes,
     docs,
 )
 """Modules whose routes want to know who asks once there are accounts or `--api-auth`; `health` is open."""

@@ -111,14 +111,15 @@ def _torch_backend(environment: Environment) -> str | None:
 def _alone(environment: Environment, say: Say) -> Iterator[None]:
     """One installation at a time in one environment; a second start waits. The system frees the lock of a dead one."""
     with environment.lock.open("a+b") as handle:
-        if not _try_lock(handle.fileno()):
+        if not try_lock(handle.fileno()):
             say("Another start is installing; waiting for it")
-            while not _try_lock(handle.fileno()):
+            while not try_lock(handle.fileno()):
                 time.sleep(0.5)
         yield
 
 
-def _try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int) -> bool:
+    """Whether that open file could be locked, which it stays until it is closed or its process ends."""
     try:
         if sys.platform == "win32":
             import msvcrt

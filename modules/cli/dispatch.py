@@ -77,7 +77,7 @@ def _networks(command: flags.Command) -> int:
 
 
 def _ext(command: flags.Command) -> int:
-    from modules.scripts import command as extensions
+    from modules.cli import extensions
 
     return extensions.run(command.rest, command.options)
 

@@ -40,13 +40,15 @@ class ScriptShelf:
         safe: bool = False,
         readers: Sequence[Reader] = (read_v1,),
         prepare: Prepare = as_it_is,
+        libraries: Callable[[], None] = lambda: None,
     ) -> None:
         """Folders of extensions, folders of single files, and where what is to be kept is. `safe` loads nothing.
 
-        `readers` find scripts in modules, each of which `prepare` is given before it is executed.
+        `readers` find scripts in modules, each of which `prepare` is given before it is executed. `libraries` lets
+        Python find what extensions need; it is called before they are looked for.
         """
         self._folders, self._scripts, self._data, self.safe = tuple(extensions), tuple(scripts), data, safe
-        self._readers, self._prepare = tuple(readers), prepare
+        self._readers, self._prepare, self._libraries = tuple(readers), prepare, libraries
         self._lock = threading.RLock()
         self._extensions: tuple[Extension, ...] = ()
         self._kept = self._read()
@@ -60,6 +62,7 @@ class ScriptShelf:
         `only` names one that is all that is looked for.
         """
         with self._lock:
+            self._libraries()
             known = {one.name.casefold(): one for one in self._extensions}
             found = [known.pop(one.name.casefold(), one) for one in find_extensions(self._folders, self._scripts)]
             found = [one for one in found if only in (None, one.name)]
@@ -166,6 +169,14 @@ class ScriptShelf:
             self._keep(off=sorted({*self._kept["off"], extension.name}))
             unload(extension, self._quietly)
             return extension
+
+    def renew(self, name: str) -> None:
+        """The files of that extension came, changed or went: look anew, and import it anew where it was known."""
+        with self._lock:
+            known = {one.name for one in self._extensions}
+            self.scan()
+            if name in known & {one.name for one in self._extensions}:
+                self.reload(name)
 
     def reload(self, name: str) -> Extension:
         """Read its files again and import them anew."""

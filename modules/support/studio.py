@@ -14,6 +14,7 @@ from modules.contracts.catalog import Catalog
 from modules.contracts.controls import Controls, NoControls
 from modules.contracts.detectors import Detectors, NoDetectors
 from modules.contracts.experiments import Experiments, NoExperiments
+from modules.contracts.installing import Installer, NoInstaller
 from modules.contracts.jobs import JobQueue
 from modules.contracts.networks import Networks, NoNetworks
 from modules.contracts.pictures import PictureStore
@@ -133,6 +134,8 @@ class Studio:
     """Grids of requests that vary along axes."""
     scripts: Scripts = field(default_factory=NoScripts)
     """Other people's scripts and extensions."""
+    installer: Installer = field(default_factory=NoInstaller)
+    """Brings extensions in and takes them out."""
     versions: Mapping[str, str] = field(default_factory=dict)
     leaving: Leaving = field(default_factory=Leaving)
     """How a front asks for the end of the server."""

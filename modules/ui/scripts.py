@@ -19,6 +19,7 @@ from modules.contracts.scripts import GivenValue, ParameterEntry, ScriptEntry, S
 from modules.support.studio import Studio
 from modules.ui.elements import given_picture
 from modules.ui.given import Page, Pictures, owner_of, take_pictures
+from modules.ui.installing import InstallPlace
 
 NONE = "None"
 """Of the list of scripts that own a run."""
@@ -140,6 +141,7 @@ class ExtensionPlace:
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
+        self.installing = InstallPlace(studio)
 
     def build(self, page: gr.Blocks, quiet: dict[str, Any]) -> None:
         """Make the place in the current layout; it is filled for those who may see it when a page opens."""
@@ -153,8 +155,10 @@ class ExtensionPlace:
                     action: gr.Button(action.capitalize(), size="sm", min_width=0)
                     for action in ("enable", "disable", "reload")
                 }
+            install, told = self.installing.build(chosen, quiet)
         shown = [table, chosen]
-        page.load(self.open, None, [place, *shown], **quiet)
+        page.load(self.open, None, [place, *shown, install], **quiet)
+        told.change(self.again, None, shown, **quiet)
         for action, button in buttons.items():
             button.click(self._acting(action), chosen, shown, **quiet)
 
@@ -167,8 +171,12 @@ class ExtensionPlace:
     def open(self, request: gr.Request) -> list[Any]:
         """The place with its table and names, for admins; nobody else sees it."""
         if not self._is_admin(request):
-            return [gr.update(visible=False), "", gr.update(choices=[])]
-        return [gr.update(visible=True), *self._shown(None)]
+            return [gr.update(visible=False), "", gr.update(choices=[]), gr.update(visible=False)]
+        return [gr.update(visible=True), *self._shown(None), gr.update(visible=self.installing.may(request))]
+
+    def again(self, request: gr.Request) -> list[Any]:
+        """Table and names after a change of what there is, for admins."""
+        return self._shown(None) if self._is_admin(request) else ["", gr.update(choices=[])]
 
     def switch(self, action: str, name: str | None, request: gr.Request) -> list[Any]:
         """Do that to an extension; what the place shows then."""

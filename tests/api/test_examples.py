@@ -17,6 +17,7 @@ REFUSED = {
     "post /sdapi/v1/interrogate": 422,
     "post /api/v1/session": 401,
     "put /api/v1/extensions/{name}/settings": 404,
+    "post /api/v1/extensions/install": 403,
 }
 """What is answered to an example other than 2xx, because the room is not here or the person is made up."""
 

@@ -141,8 +141,8 @@ def test_a1111_2235_and_4165_no_flag_switches_a_protection_off(flag, capsys):
     assert flag in capsys.readouterr().err
 
 
-def test_a1111_4165_4717_and_extensions_394_no_route_brings_code_in_whoever_asks(people):
-    _, clients = people
+def test_a1111_4165_4717_16500_and_extensions_394_code_comes_in_for_admins_who_signed_in_alone(people, make_rig):
+    rig, clients = people
     for path in (
         "/sdapi/v1/extensions/install", "/api/v2/models/install", "/customnode/install", "/manager/queue/install",
         "/upload/image", "/gradio_api/upload", "/sdapi/v1/server-restart", "/controlnet/model/download",
@@ -154,7 +154,16 @@ def test_a1111_4165_4717_and_extensions_394_no_route_brings_code_in_whoever_asks
     """The one sends a report; the other stores jobs, each read as any other, and unpickles nothing."""
     paths = {path for _, path, _ in operations(clients["ada"].app)}
     assert harmless < paths
-    assert [path for path in paths - harmless if words.search(path)] == []
+    door = "/api/v1/extensions/install"
+    assert [path for path in paths - harmless if words.search(path)] == [door]
+    for body in ({"address": "https://evil.example/x.git"}, {"archive": "AAAA"}, {}):
+        for name, client in clients.items():
+            status = 422 if name == "ada" else 403
+            assert client.post(door, json={**body, "address": ""}).status_code == status
+        assert rig.client(clients["ada"].app).post(door, json=body).status_code == 401
+    alone = make_rig().client()
+    assert alone.get("/api/v1/extensions").status_code == 200
+    assert alone.post(door, json={"address": "https://evil.example/x.git"}).status_code == 403
     assert clients["ada"].get("/sdapi/v1/extensions").json() == []
 
 

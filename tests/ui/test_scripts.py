@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 
+from modules.contracts.errors import InvalidRequest
+from modules.contracts.installing import Change, PackageChange
 from modules.contracts.request import GenerationRequest, ImageParams
 from modules.contracts.scripts import GivenValue, ScriptParams, ScriptUse
 from modules.scripts.desk import ScriptDesk
@@ -135,7 +137,8 @@ def asking(name=None):
 
 def test_admins_see_state_time_and_failures_and_switch(studio):
     place = ExtensionPlace(studio)
-    shown, table, names = place.open(asking())
+    shown, table, names, install = place.open(asking())
+    assert install["visible"] is False
     assert shown["visible"] is True
     assert "<td>haze</td><td>on</td><td>Haze, Walk</td>" in table
     assert "&lt;bad&gt;" in table
@@ -158,3 +161,58 @@ def test_nobody_else_sees_the_place_or_switches(studio):
         place.switch("disable", "haze", asking("ann"))
     assert studio.scripts.entries()[1].state == "on"
     assert place.open(asking("ada"))[0]["visible"] is True
+
+
+class Bench:
+    """An installer that remembers what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def install(self, source, *, dry_run=False):
+        self.asked.append(("install", source.address, source.commit, dry_run))
+        if not source.address:
+            raise InvalidRequest("Give one source.")
+        added = (PackageChange("<tools>", None, "1.0"),)
+        return Change("install", "haze", not dry_run, source.address, "ab" * 20, 3, 100, (), added, ("install.py",))
+
+    def update(self, name, *, dry_run=False):
+        self.asked.append(("update", name))
+        return Change("update", name, True)
+
+    def remove(self, name, *, dry_run=False):
+        self.asked.append(("remove", name))
+        return Change("remove", name, True)
+
+    def rollback(self):
+        self.asked.append(("rollback",))
+        return Change("rollback", "haze", True)
+
+
+def test_admins_who_signed_in_bring_extensions_in_and_nobody_else(studio):
+    studio = replace(studio, installer=Bench())
+    install = ExtensionPlace(studio).installing
+    with pytest.raises(gr.Error, match="an admin who has signed in"):
+        install.install("https://a.example/x.git", "", asking())
+    studio.accounts.add_user("ada", "a long password", role="admin")
+    studio.accounts.add_user("ann", "a long password", role="user")
+    for act in (lambda who: install.look("https://a.example/x.git", "", who), install.undo,
+                lambda who: install.update("haze", who), lambda who: install.remove("haze", who)):  # fmt: skip
+        with pytest.raises(gr.Error, match="an admin who has signed in"):
+            act(asking("ann"))
+    assert studio.installer.asked == []
+    assert ExtensionPlace(studio).open(asking("ada"))[3]["visible"] is True
+    told, commit = install.look(" https://a.example/x.git ", "", asking("ada"))
+    assert commit == "ab" * 20
+    assert "haze: would be installed." in told
+    assert "&lt;tools&gt;: none → 1.0" in told
+    assert "haze: installed." in install.install("https://a.example/x.git", commit, asking("ada"))
+    install.update("haze", asking("ada"))
+    install.remove("haze", asking("ada"))
+    install.undo(asking("ada"))
+    assert studio.installer.asked == [
+        ("install", "https://a.example/x.git", "", True), ("install", "https://a.example/x.git", commit, False),
+        ("update", "haze"), ("remove", "haze"), ("rollback",),
+    ]  # fmt: skip
+    with pytest.raises(gr.Error, match="Give one source"):
+        install.install("", "", asking("ada"))

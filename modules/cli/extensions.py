@@ -1,22 +1,26 @@
-"""`launch.py ext`: begin an extension, and see whether one can be loaded."""
+"""`launch.py ext`: begin an extension, see whether one can be loaded, bring one in and take it out again."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
+
 from modules.bootstrap.options import Options
 from modules.contracts.errors import ExtensionFailed, InvalidRequest
+from modules.contracts.installing import Change, Source
 from modules.scripts.desk import ScriptDesk
+from modules.scripts.installation.sources import MOST_BYTES, NAME
 from modules.scripts.loading import Extension, find_extensions
-from modules.scripts.shelf import ScriptShelf
+from modules.shelves import open_installer, open_shelf
 from modules.support.commands import Commands, run_command, say_json
 from modules.support.paths import Paths
 
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 TEMPLATE = {
     "metadata.ini": "[Extension]\nName = {name}\n",
     "scripts/{module}.py": '''"""What {name} does."""
@@ -52,6 +56,17 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("name", metavar="NAME")
     check = commands.add("check", _check, "load an extension as the studio would, and say what is in it")
     check.add_argument("path", metavar="PATH", type=Path, help="its folder")
+    install = commands.add("install", _install, "bring an extension in, with the libraries that it needs")
+    install.add_argument("source", metavar="SOURCE", help="a folder, a zip file, or https://, ssh:// or file:// of git")
+    install.add_argument("--commit", default="", metavar="COMMIT", help="commit, branch or tag of the repository")
+    install.add_argument("--name", default="", metavar="NAME", help="what it is to be called")
+    update = commands.add("update", _update, "fetch one again from where it came")
+    remove = commands.add("remove", _remove, "take one out")
+    for each in (update, remove):
+        each.add_argument("name", metavar="NAME")
+    for each in (install, update, remove):
+        each.add_argument("--dry-run", action="store_true", help="say what would be different, and change nothing")
+    commands.add("rollback", _rollback, "undo the newest install, update or remove")
     return commands.parser
 
 
@@ -82,7 +97,7 @@ def _check(found: argparse.Namespace, options: Options, paths: Paths) -> int:
     if not any(one.name == folder.name for one in known):
         raise InvalidRequest(f"{found.path.name} is no folder of an extension.")
     with tempfile.TemporaryDirectory() as kept:
-        shelf = ScriptShelf([folder.parent], [], Path(kept))
+        shelf = open_shelf(options, paths, [folder.parent], Path(kept))
         try:
             shelf.scan(only=folder.name)
             extension = shelf.get(folder.name)
@@ -103,3 +118,64 @@ def _complain(extension: Extension) -> None:
         raise ExtensionFailed(f"{extension.error}.\n{extension.trace}".rstrip())
     if not extension.scripts:
         raise ExtensionFailed(f"{extension.name} has no script: scripts/*.py has no class that is a Script.")
+
+
+def _install(found: argparse.Namespace, options: Options, paths: Paths) -> int:
+    given: str = found.source
+    if "://" in given:
+        source = Source(address=given, commit=found.commit, name=found.name, local=True)
+    elif Path(given).is_dir():
+        source = Source(Path(given), name=found.name, local=True)
+    else:
+        source = Source(archive=_read(Path(given)), name=found.name or Path(given).stem, local=True)
+    return _say(open_installer(options).install(source, dry_run=found.dry_run), found)
+
+
+def _read(path: Path) -> bytes:
+    """The zip file's bytes. Raises `InvalidRequest`."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise InvalidRequest(f"{path.name} is larger than an extension may be ({MOST_BYTES >> 20} MiB).")
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidRequest(f"{path} is no folder, no address and no file that can be read.") from error
+
+
+def _update(found: argparse.Namespace, options: Options, paths: Paths) -> int:
+    return _say(open_installer(options).update(found.name, dry_run=found.dry_run), found)
+
+
+def _remove(found: argparse.Namespace, options: Options, paths: Paths) -> int:
+    return _say(open_installer(options).remove(found.name, dry_run=found.dry_run), found)
+
+
+def _rollback(found: argparse.Namespace, options: Options, paths: Paths) -> int:
+    return _say(open_installer(options).rollback(), found)
+
+
+DONE = {"install": "installed", "update": "updated", "remove": "removed", "rollback": "undone"}
+"""What was done, in words."""
+
+
+def _say(change: Change, found: argparse.Namespace) -> int:
+    if found.json:
+        say_json(dataclasses.asdict(change))
+        return 0
+    console = Console(highlight=False)
+
+    def tell(line: str) -> None:
+        console.print(line, markup=False, soft_wrap=True)
+
+    done = DONE[change.action] if change.done else f"would be {DONE[change.action]}"
+    tell(f"{change.name}: {done}" + (f", from {change.source}" if change.source else ""))
+    if change.commit:
+        tell(f"  commit {change.commit}")
+    if change.files:
+        tell(f"  {change.files} files, {change.bytes / 2**20:.1f} MiB")
+    for package in change.packages:
+        tell(f"  {package.name}: {package.before or 'none'} -> {package.after or 'none'}")
+    if change.runs:
+        tell(f"  carried out by themselves: {', '.join(change.runs)}")
+    for note in change.notes:
+        tell(f"  {note}")
+    return 0

@@ -1,0 +1,187 @@
+"""Brings extensions in and takes them out, each change whole or not at all, and every one of the last few undone."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from modules.bootstrap.installation import try_lock
+from modules.contracts.errors import InvalidRequest, NotReady, UnknownName
+from modules.contracts.installing import Action, Change, PackageChange, Source
+from modules.scripts.installation import libraries
+from modules.scripts.installation.ledger import KEPT, Book, Entry, Ledger, Pending, State, Step
+from modules.scripts.installation.solving import Solver
+from modules.scripts.installation.sources import Fetched, fetch
+from modules.scripts.installation.wishes import read_wishes
+
+RUNS = ("install.py", "preload.py")
+"""Files that are carried out by themselves, outside of jobs."""
+NEXT_START = "Libraries that were in use and changed are seen at the studio's next start."
+
+
+class ExtensionInstaller:
+    """Implements `modules.contracts.installing.Installer` over a folder of extensions."""
+
+    def __init__(
+        self, extensions: Path, data: Path, *, offline: bool = False, solver: Solver | None = None, safe: bool = False
+    ) -> None:
+        """`data` is where what is known of them and their libraries are kept; `safe` lets nothing of them be seen."""
+        self._extensions, self._offline, self._safe = extensions, offline, safe
+        self._ledger = Ledger(extensions, data / "installed")
+        self._solver = solver or Solver(offline=offline)
+        self.changed: Callable[[str], None] = _nobody
+        """Is told the name of an extension whose files have changed."""
+
+    def mount(self) -> None:
+        """Let Python find the libraries of the extensions, behind everything else."""
+        state = self._ledger.read().state
+        libraries.mount(self._ledger.libraries(state.libraries) if state.libraries and not self._safe else None)
+
+    def install(self, source: Source, *, dry_run: bool = False) -> Change:
+        """As `Installer` says."""
+        with self._alone() as book, self._stage() as stage:
+            brought = fetch(source, stage, offline=self._offline)
+            if self._there(brought.name):
+                raise InvalidRequest(
+                    f"There is an extension {brought.name} already; update or remove it, or say a name."
+                )
+            return self._bring("install", book, source, brought, dry_run=dry_run)
+
+    def update(self, name: str, *, dry_run: bool = False) -> Change:
+        """As `Installer` says; what came as a zip file has no place to be fetched from again."""
+        with self._alone() as book, self._stage() as stage:
+            name = self._name(name)
+            entry = book.state.extensions.get(name)
+            if entry is None or entry.kind == "archive":
+                raise InvalidRequest(f"Nobody knows where {name} would come from; remove it and install it anew.")
+            folder = Path(entry.source) if entry.kind == "folder" else None
+            address = entry.source if entry.kind == "address" else ""
+            source = Source(folder, address=address, commit=entry.wanted, name=name, local=True)
+            return self._bring("update", book, source, fetch(source, stage, offline=self._offline), dry_run=dry_run)
+
+    def remove(self, name: str, *, dry_run: bool = False) -> Change:
+        """As `Installer` says. Libraries go when nobody asks for any; single ones with the next change."""
+        with self._alone() as book:
+            name = self._name(name)
+            left = {other: entry for other, entry in book.state.extensions.items() if other != name}
+            state = State(left, book.state.libraries, book.state.pins)
+            if not state.wishes():
+                state = State(left)
+            change = Change("remove", name, False, packages=_differences(book.state.pins, state.pins))
+            if not dry_run:
+                self._settle(book, "remove", name, None, state)
+                change = replace(change, done=True)
+            return change
+
+    def rollback(self) -> Change:
+        """As `Installer` says."""
+        with self._alone() as book, self._stage() as stage:
+            if not book.history:
+                raise InvalidRequest("There is no change that could be undone.")
+            step, now = book.history[-1], book.state
+            kept, files, number = self._ledger.kept(step), None, book.number + 1
+            if kept is not None:  # a copy, so that it is still there if this is cut short
+                files = Path(shutil.copytree(kept, stage / "files", symlinks=True))
+            pending = Pending(number, step.name, self._there(step.name))
+            self._ledger.commit(book, pending, files, Book(number, step.before, book.history[:-1]))
+            self._tell(step.name)
+            packages = _differences(now.pins, step.before.pins)
+            words = f"as it was before {step.action}"
+            return Change("rollback", step.name, True, words, packages=packages, notes=_notes(packages))
+
+    def _bring(self, action: Action, book: Book, source: Source, brought: Fetched, *, dry_run: bool) -> Change:
+        """Solve, lay down, move, in this order; what fails before the last leaves nothing behind."""
+        name, before = brought.name, book.state
+        wishes = read_wishes(brought.folder)
+        pins = self._solver.solve((*before.wishes(name), *wishes), before.pins)
+        packages = _differences(before.pins, pins)
+        runs = tuple(file for file in RUNS if (brought.folder / file).is_file())
+        words = brought.words if source.local or not source.folder else "a folder"
+        change = Change(
+            action, name, False, words, brought.commit, brought.files, brought.bytes, wishes, packages, runs,
+            _notes(packages),
+        )  # fmt: skip
+        if dry_run:
+            return change
+        kind = "folder" if source.folder is not None else "archive" if source.archive else "address"
+        place = str(source.folder.resolve()) if source.folder is not None else source.address
+        entry = Entry(kind, place, source.commit, brought.commit, wishes)
+        with self._libraries(book, pins) as number:
+            state = State({**before.extensions, name: entry}, number, pins)
+            self._settle(book, action, name, brought.folder, state)
+        return replace(change, done=True)
+
+    @contextlib.contextmanager
+    def _libraries(self, book: Book, pins: Mapping[str, str]) -> Iterator[int]:
+        """The number of a folder with those libraries; one that was made for it goes when the block raises."""
+        if pins == book.state.pins:
+            yield book.state.libraries
+            return
+        number = book.number + 1 if pins else 0
+        folder = self._ledger.libraries(number)
+        if number:
+            shutil.rmtree(folder, ignore_errors=True)  # of a change that was cut short
+            self._solver.lay(pins, folder)
+        try:
+            yield number
+        except BaseException:
+            if number:
+                shutil.rmtree(folder)
+            raise
+
+    def _settle(self, book: Book, action: Action, name: str, files: Path | None, state: State) -> None:
+        number, had = book.number + 1, self._there(name)
+        history = (*book.history, Step(number, action, name, had, book.state))[-KEPT:]
+        self._ledger.commit(book, Pending(number, name, had), files, Book(number, state, history))
+        self._tell(name)
+
+    def _tell(self, name: str) -> None:
+        self._ledger.prune(self._ledger.read())
+        self.mount()
+        self.changed(name)
+
+    def _there(self, name: str) -> bool:
+        return (self._extensions / name).is_dir()
+
+    def _name(self, name: str) -> str:
+        """The folder of that name, whatever its case. Raises `UnknownName`."""
+        folders = self._extensions.iterdir() if self._extensions.is_dir() else ()
+        names = [path.name for path in folders if path.is_dir() and not path.name.startswith((".", "_"))]
+        found = next((one for one in names if one.casefold() == name.casefold()), None)
+        if found is None:
+            raise UnknownName(f"There is no extension '{name:.100}' in a folder of its own.")
+        return found
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[Book]:
+        """One change at a time, whichever process makes it. Raises `NotReady` while another is under way."""
+        self._ledger.lock.parent.mkdir(parents=True, exist_ok=True)
+        self._extensions.mkdir(parents=True, exist_ok=True)
+        with self._ledger.lock.open("a+b") as handle:
+            if not try_lock(handle.fileno()):
+                raise NotReady("Another change of the extensions is under way; try again when it has ended.")
+            yield self._ledger.recover()
+
+    @contextlib.contextmanager
+    def _stage(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(dir=self._extensions, prefix=".stage-") as folder:
+            yield Path(folder)
+
+
+def _nobody(name: str) -> None:
+    """Nobody has to be told."""
+
+
+def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[PackageChange, ...]:
+    names = sorted({*before, *after})
+    return tuple(
+        PackageChange(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)
+    )
+
+
+def _notes(packages: tuple[PackageChange, ...]) -> tuple[str, ...]:
+    return (NEXT_START,) if any(one.before is not None for one in packages) else ()
