@@ -105,7 +105,9 @@ def open_installer(options: Options) -> ExtensionInstaller:
     from modules.scripts.installation.installer import ExtensionInstaller
 
     paths, run = options.paths, options.run
-    return ExtensionInstaller(paths.extensions_dir, paths.data_dir, offline=run.offline, safe=run.safe_mode)
+    return ExtensionInstaller(
+        paths.extensions_dir, paths.data_dir, models=paths.models_dir, offline=run.offline, safe=run.safe_mode
+    )
 
 
 def open_shelf(options: Options, paths: Paths, folders: Sequence[Path], data: Path) -> ScriptShelf:

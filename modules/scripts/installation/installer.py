@@ -6,33 +6,47 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modules.bootstrap.installation import try_lock
 from modules.contracts.errors import InvalidRequest, NotReady, UnknownName
 from modules.contracts.installing import Action, Change, PackageChange, Source
-from modules.scripts.installation import libraries
+from modules.scripts.installation import libraries, setup
 from modules.scripts.installation.ledger import KEPT, Book, Entry, Ledger, Pending, State, Step
 from modules.scripts.installation.solving import Solver
 from modules.scripts.installation.sources import Fetched, fetch
 from modules.scripts.installation.wishes import read_wishes
+from modules.support.paths import ROOT
 
 RUNS = ("install.py", "preload.py")
 """Files that are carried out by themselves, outside of jobs."""
 NEXT_START = "Libraries that were in use and changed are seen at the studio's next start."
+
+HELD = "install.py is carried out with the install; what it asks for then is held to the same rules."
+
+
+@dataclass(frozen=True, slots=True)
+class _Laid:
+    """Libraries of a change that is under way."""
+
+    number: int
+    pins: Mapping[str, str]
+    wishes: tuple[str, ...]
+    """Of the extension that is brought in."""
+    notes: tuple[str, ...] = ()
 
 
 class ExtensionInstaller:
     """Implements `modules.contracts.installing.Installer` over a folder of extensions."""
 
     def __init__(
-        self, extensions: Path, data: Path, *, offline: bool = False, solver: Solver | None = None, safe: bool = False
+        self, extensions: Path, data: Path, *, models: Path = ROOT / "models", offline: bool = False, safe: bool = False
     ) -> None:
         """`data` is where what is known of them and their libraries are kept; `safe` lets nothing of them be seen."""
-        self._extensions, self._offline, self._safe = extensions, offline, safe
+        self._extensions, self._data, self._models, self._offline, self._safe = extensions, data, models, offline, safe
         self._ledger = Ledger(extensions, data / "installed")
-        self._solver = solver or Solver(offline=offline)
+        self._solver = Solver(offline=offline)
         self.changed: Callable[[str], None] = _nobody
         """Is told the name of an extension whose files have changed."""
 
@@ -94,44 +108,74 @@ class ExtensionInstaller:
             return Change("rollback", step.name, True, words, packages=packages, notes=_notes(packages))
 
     def _bring(self, action: Action, book: Book, source: Source, brought: Fetched, *, dry_run: bool) -> Change:
-        """Solve, lay down, move, in this order; what fails before the last leaves nothing behind."""
+        """Solve, lay down, carry out, move, in this order; what fails before the last leaves nothing behind."""
         name, before = brought.name, book.state
         wishes = read_wishes(brought.folder)
         pins = self._solver.solve((*before.wishes(name), *wishes), before.pins)
         packages = _differences(before.pins, pins)
-        runs = tuple(file for file in RUNS if (brought.folder / file).is_file())
-        words = brought.words if source.local or not source.folder else "a folder"
         change = Change(
-            action, name, False, words, brought.commit, brought.files, brought.bytes, wishes, packages, runs,
-            _notes(packages),
-        )  # fmt: skip
+            action,
+            name,
+            False,
+            brought.words,
+            brought.commit,
+            brought.files,
+            brought.bytes,
+            wishes,
+            packages,
+            tuple(file for file in RUNS if (brought.folder / file).is_file()),
+            (*_notes(packages), *((HELD,) if setup.is_there(brought.folder) else ())),
+        )
         if dry_run:
             return change
-        kind = "folder" if source.folder is not None else "archive" if source.archive else "address"
-        place = str(source.folder.resolve()) if source.folder is not None else source.address
-        entry = Entry(kind, place, source.commit, brought.commit, wishes)
-        with self._libraries(book, pins) as number:
-            state = State({**before.extensions, name: entry}, number, pins)
+        with self._libraries(book, brought, wishes, pins) as laid:
+            state = State({**before.extensions, name: _entry(source, brought, laid.wishes)}, laid.number, laid.pins)
             self._settle(book, action, name, brought.folder, state)
-        return replace(change, done=True)
+        packages = _differences(before.pins, laid.pins)
+        notes = (*_notes(packages), *laid.notes)
+        return replace(change, done=True, requirements=laid.wishes, packages=packages, notes=notes)
 
     @contextlib.contextmanager
-    def _libraries(self, book: Book, pins: Mapping[str, str]) -> Iterator[int]:
-        """The number of a folder with those libraries; one that was made for it goes when the block raises."""
-        if pins == book.state.pins:
-            yield book.state.libraries
+    def _libraries(
+        self, book: Book, brought: Fetched, wishes: tuple[str, ...], pins: Mapping[str, str]
+    ) -> Iterator[_Laid]:
+        """A folder with those libraries and what `install.py` adds; one that is new goes when the block raises."""
+        state, has_setup = book.state, setup.is_there(brought.folder)
+        if pins == state.pins and not has_setup:
+            yield _Laid(state.libraries, pins, wishes)
             return
-        number = book.number + 1 if pins else 0
+        number = book.number + 1
         folder = self._ledger.libraries(number)
-        if number:
-            shutil.rmtree(folder, ignore_errors=True)  # of a change that was cut short
-            self._solver.lay(pins, folder)
+        shutil.rmtree(folder, ignore_errors=True)  # of a change that was cut short
         try:
-            yield number
-        except BaseException:
-            if number:
+            self._solver.lay(pins, folder)
+            laid = _Laid(number, pins, wishes)
+            if has_setup:
+                laid = self._set_up(book, brought, laid)
+            if not laid.pins or laid.pins == state.pins:
                 shutil.rmtree(folder)
+                laid = replace(laid, number=state.libraries if laid.pins else 0)
+            yield laid
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
             raise
+
+    def _set_up(self, book: Book, brought: Fetched, laid: _Laid) -> _Laid:
+        told = setup.carry_out(
+            setup.Task(
+                brought.name,
+                str(brought.folder),
+                str(self._ledger.libraries(laid.number)),
+                str(self._data),
+                str(self._models),
+                (*book.state.wishes(brought.name), *laid.wishes),
+                laid.pins,
+                self._offline,
+            )
+        )
+        refused = tuple(f"{setup.FILE} was refused: {reason}" for reason in told.refused)
+        wishes = tuple(dict.fromkeys((*laid.wishes, *told.asked)))
+        return replace(laid, pins=told.pins, wishes=wishes, notes=refused)
 
     def _settle(self, book: Book, action: Action, name: str, files: Path | None, state: State) -> None:
         number, had = book.number + 1, self._there(name)
@@ -170,6 +214,12 @@ class ExtensionInstaller:
     def _stage(self) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(dir=self._extensions, prefix=".stage-") as folder:
             yield Path(folder)
+
+
+def _entry(source: Source, brought: Fetched, wishes: tuple[str, ...]) -> Entry:
+    kind = "folder" if source.folder is not None else "archive" if source.archive else "address"
+    place = str(source.folder.resolve()) if source.folder is not None else source.address
+    return Entry(kind, place, source.commit, brought.commit, wishes)
 
 
 def _nobody(name: str) -> None:
