@@ -80,22 +80,27 @@ def open_shelves(options: Options, paths: Paths, settings: Settings) -> Shelves:
     from modules.detectors.catalog import DetectorCatalog
     from modules.networks.catalog import NetworkCatalog
     from modules.prompts.book import PromptBook
+    from modules.scripts.preloading import Preloads
     from modules.scripts.shelf import ScriptShelf
     from modules.sd_samplers.table import load_table
 
     table = load_table(paths.configs / "samplers.json")
     catalog = _open_catalog(options, paths, settings, table)
     prompts, controls, detectors = PromptBook(paths, catalog), ControlCatalog(paths), DetectorCatalog(paths)
-    installer = open_installer(options)
+    installer, facade = open_installer(options), _facade(paths, settings, catalog)
+    preloads = Preloads(options.run.words, facade.pop("flags", _nobody))
     scripts = ScriptShelf(
         [options.paths.extensions_dir],
         paths.scripts,
         paths.data,
         safe=options.run.safe_mode,
         libraries=installer.mount,
-        **_facade(paths, settings, catalog),
+        preloads=preloads,
+        **facade,
     )
     scripts.scan()
+    if not options.run.safe_mode:
+        preloads.check()
     installer.changed = scripts.renew
     return Shelves(settings, catalog, table, NetworkCatalog(paths), prompts, controls, detectors, scripts, installer)
 
@@ -112,6 +117,7 @@ def open_installer(options: Options) -> ExtensionInstaller:
 
 def open_shelf(options: Options, paths: Paths, folders: Sequence[Path], data: Path) -> ScriptShelf:
     """A shelf over other folders, which reads as the studio's own does; it has not looked yet."""
+    from modules.scripts.preloading import Preloads
     from modules.scripts.shelf import ScriptShelf
     from modules.sd_samplers.table import load_table
     from modules.support.options import CORE_SETTINGS
@@ -119,7 +125,9 @@ def open_shelf(options: Options, paths: Paths, folders: Sequence[Path], data: Pa
     settings = Settings(CORE_SETTINGS, paths.data)
     catalog = _open_catalog(options, paths, settings, load_table(paths.configs / "samplers.json"))
     mount = open_installer(options).mount
-    return ScriptShelf(folders, [], data, libraries=mount, **_facade(paths, settings, catalog))
+    facade = _facade(paths, settings, catalog)
+    preloads = Preloads(tell=facade.pop("flags", _nobody))
+    return ScriptShelf(folders, [], data, libraries=mount, preloads=preloads, **facade)
 
 
 def _facade(paths: Paths, settings: Settings, catalog: StudioCatalog) -> dict[str, Any]:
@@ -127,7 +135,11 @@ def _facade(paths: Paths, settings: Settings, catalog: StudioCatalog) -> dict[st
     if importlib.util.find_spec("modules.a1111") is None:
         return {}
     facade = importlib.import_module("modules.a1111.opening").open_facade(paths, settings, catalog)
-    return {"readers": facade.readers, "prepare": facade.prepare}
+    return {"readers": facade.readers, "prepare": facade.prepare, "flags": facade.flags}
+
+
+def _nobody(values: Mapping[str, Any]) -> None:
+    """Nobody reads flags of extensions."""
 
 
 def _open_catalog(options: Options, paths: Paths, settings: Settings, table: SamplerTable) -> StudioCatalog:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 from modules.a1111.adapting import read_legacy
 from modules.a1111.house import HOUSE, Services
 from modules.a1111.importing import install, prepare
+from modules.a1111.shared import cmd_opts
 from modules.contracts.catalog import Catalog
 from modules.scripts.loading import Reader, read_v1
 from modules.support.paths import Paths
@@ -23,6 +26,14 @@ class Facade:
     def prepare(self, module: ModuleType) -> None:
         """Give a module of an extension the names that A1111's extensions import."""
         prepare(module)
+
+    def flags(self, values: Mapping[str, Any]) -> None:
+        """Let extensions read the flags that they brought in `shared.cmd_opts`; A1111's own keep their values there."""
+        vars(cmd_opts).update({name: value for name, value in values.items() if name not in OWN_FLAGS})
+
+
+OWN_FLAGS = frozenset(vars(cmd_opts))
+"""Names of A1111's flags that stand there before any extension brings its own."""
 
 
 def open_facade(paths: Paths, settings: Settings, catalog: Catalog) -> Facade:

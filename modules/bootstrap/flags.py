@@ -9,7 +9,7 @@ import argparse
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -72,14 +72,21 @@ def parse(argv: Sequence[str]) -> Command:
     if name in WORDLESS:
         words = _join_parts(words)
     parser = _parser(name)
-    if name in OPEN:
-        found, rest = parser.parse_known_args(words)
-    else:
-        found, rest = parser.parse_args(words), []
+    found, rest = parser.parse_known_args(words)
     try:
-        return Command(name, _options(found), found, tuple(rest))
+        options = _options(found)
+        if rest and name == "serve" and _has_flags(options.paths.extensions_dir):
+            options = replace(options, run=replace(options.run, words=tuple(rest)))
+        elif rest and name not in OPEN:
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        return Command(name, options, found, tuple(rest))
     except opt.OptionError as error:
         parser.error(str(error))
+
+
+def _has_flags(extensions: Path) -> bool:
+    """Whether any extension may bring flags; which, only the studio's own process finds out."""
+    return any(extensions.glob("*/preload.py"))
 
 
 def _split(argv: Sequence[str]) -> tuple[str, list[str]]:

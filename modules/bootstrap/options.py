@@ -111,6 +111,8 @@ class RunOptions:
     log_json: bool = False
     safe_mode: bool = False
     """Load no extension and no script of a person's own."""
+    words: tuple[str, ...] = ()
+    """Flags that the studio does not know; the `preload.py` of an extension may."""
 
 
 @dataclass(frozen=True)

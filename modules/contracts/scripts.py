@@ -196,6 +196,21 @@ class ExtensionEntry:
     settings: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class PageFile:
+    """Something that an extension brings to the page."""
+
+    extension: str
+    path: str
+    """Seen from the extension's folder."""
+    kind: Literal["script", "style", "words"]
+    media_type: str
+    mark: str
+    """Changes with the bytes."""
+    language: str = ""
+    """Of `words`, in small letters: `de` or `pt-br`."""
+
+
 class Scripts(Protocol):
     """Scripts and extensions as the fronts see them."""
 
@@ -224,6 +239,12 @@ class Scripts(Protocol):
 
     def configure(self, name: str, changes: Mapping[str, Any]) -> ExtensionEntry:
         """Change settings of an extension, all or none. Raises `InvalidRequest`."""
+
+    def page_files(self) -> tuple[PageFile, ...]:
+        """What extensions that are on bring to the page, in order."""
+
+    def page_file(self, name: str, path: str) -> tuple[PageFile, bytes] | None:
+        """One of them with its bytes; None where there is none."""
 
     def answer(self, name: str, method: str, path: str, given: Mapping[str, Any], *, admin: bool) -> Any:
         """What an address of an extension answers, ready for JSON.
@@ -260,6 +281,14 @@ class NoScripts:
     def configure(self, name: str, changes: Mapping[str, Any]) -> ExtensionEntry:
         """None to be changed."""
         raise UnknownName(f"There is no extension '{name:.100}'.")
+
+    def page_files(self) -> tuple[PageFile, ...]:
+        """None."""
+        return ()
+
+    def page_file(self, name: str, path: str) -> tuple[PageFile, bytes] | None:
+        """None."""
+        return None
 
     def answer(self, name: str, method: str, path: str, given: Mapping[str, Any], *, admin: bool) -> Any:
         """None that answers."""

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from modules.contracts.errors import ExtensionFailed, NotAllowed, UnknownName, reason_of
-from modules.contracts.scripts import ExtensionEntry, ParameterEntry, ScriptEntry
+from modules.contracts.scripts import ExtensionEntry, PageFile, ParameterEntry, ScriptEntry
 from modules.scripts.loading import Extension
+from modules.scripts.pages import page_files, read_page_file
 from modules.scripts.parameters import Parameter, Text
 from modules.scripts.shelf import QUICK_SECONDS, ScriptShelf
 from modules.scripts.v1 import Route, Script, overrides
@@ -56,10 +57,19 @@ class ScriptDesk:
         self._shelf.configure(name, changes)
         return self._entry(self._shelf.get(name))
 
+    def page_files(self) -> tuple[PageFile, ...]:
+        """As `Scripts` says."""
+        return tuple(file for one in self._shelf.extensions() if _is_on(one) for file, _ in page_files(one))
+
+    def page_file(self, name: str, path: str) -> tuple[PageFile, bytes] | None:
+        """As `Scripts` says."""
+        found = next((one for one in self._shelf.extensions() if one.name == name and _is_on(one)), None)
+        return None if found is None else read_page_file(found, path)
+
     def answer(self, name: str, method: str, path: str, given: Mapping[str, Any], *, admin: bool) -> Any:
         """As `Scripts` says."""
         extension = self._shelf.get(name)
-        for script in extension.scripts if extension.loaded and not extension.stopped else ():
+        for script in extension.scripts if _is_on(extension) else ():
             for route in self._routes(extension, script):
                 if (route.path, route.method) == (path.strip("/"), method):
                     if route.admin and not admin:
@@ -112,6 +122,10 @@ class ScriptDesk:
                 self._shelf.report(extension, f"{script.title} failed in panel", error)
         parameters = tuple(map(_parameter, script.parameters))
         return ScriptEntry(script.title, extension.name, script.where, script.always_on, parameters, panel)
+
+
+def _is_on(extension: Extension) -> bool:
+    return extension.loaded and not extension.stopped
 
 
 def _parameter(item: Parameter) -> ParameterEntry:

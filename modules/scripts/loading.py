@@ -57,6 +57,11 @@ class Extension:
     failures: int = field(default=0, init=False)
     """Jobs in a row in which it failed."""
 
+    @property
+    def alone(self) -> bool:
+        """Whether it is a single file, whose folder it shares with others."""
+        return all(file.parent == self.folder for file in self.files) and bool(self.files)
+
     def blame(self, what: str, error: BaseException) -> None:
         """Remember why it does not work."""
         self.error = f"{what}: {type(error).__name__}: {error}"[:1000]

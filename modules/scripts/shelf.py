@@ -16,6 +16,7 @@ from modules.scripts.calling import Caller
 from modules.scripts.loading import Extension, Prepare, Reader, as_it_is, find_extensions, load, read_v1, unload
 from modules.scripts.metadata import Metadata, Order, read_metadata, sort
 from modules.scripts.parameters import read_values
+from modules.scripts.preloading import Preloads
 from modules.scripts.v1 import Script, overrides
 from modules.support.atomic import write_text
 
@@ -41,17 +42,19 @@ class ScriptShelf:
         readers: Sequence[Reader] = (read_v1,),
         prepare: Prepare = as_it_is,
         libraries: Callable[[], None] = lambda: None,
+        preloads: Preloads | None = None,
     ) -> None:
         """Folders of extensions, folders of single files, and where what is to be kept is. `safe` loads nothing.
 
         `readers` find scripts in modules, each of which `prepare` is given before it is executed. `libraries` lets
-        Python find what extensions need; it is called before they are looked for.
+        Python find what extensions need; it is called before they are looked for. `preloads` are their flags.
         """
+        self._preloads = preloads or Preloads()
         self._folders, self._scripts, self._data, self.safe = tuple(extensions), tuple(scripts), data, safe
         self._readers, self._prepare, self._libraries = tuple(readers), prepare, libraries
         self._lock = threading.RLock()
         self._extensions: tuple[Extension, ...] = ()
-        self._kept = self._read()
+        self._kept = self._recall()
         self.caller = Caller()
         self.notices: list[str] = []
         """What an admin should know, e.g. that an extension was switched off; the newest last."""
@@ -77,7 +80,7 @@ class ScriptShelf:
 
     def _describe(self, extension: Extension) -> None:
         try:
-            extension.metadata = read_metadata(extension.folder) if not _alone(extension) else Metadata()
+            extension.metadata = Metadata() if extension.alone else read_metadata(extension.folder)
         except (ValueError, OSError) as error:
             extension.blame(f"{extension.name} could not be read", error)
             log.error("extension %s: %s", extension.name, extension.error)
@@ -101,9 +104,7 @@ class ScriptShelf:
             log.error("extension %s: %s", extension.name, extension.error)
             return
         try:
-            self.caller.call(
-                lambda: load(extension, self._in_order(extension), self._readers, self._prepare), LOAD_SECONDS
-            )
+            self.caller.call(lambda: self._read(extension), LOAD_SECONDS)
             self._refuse_twins(extension)
         except Exception as error:  # border 'extension'
             extension.scripts, extension.loaded = (), False
@@ -113,6 +114,11 @@ class ScriptShelf:
         else:
             kilobytes = extension.bytes >> 10
             log.info("extension %s stands after %.2f s (%d KiB)", extension.name, extension.seconds, kilobytes)
+
+    def _read(self, extension: Extension) -> None:
+        self._preloads.read(extension, self._prepare)
+        if not extension.error:
+            load(extension, self._in_order(extension), self._readers, self._prepare)
 
     def _in_order(self, extension: Extension) -> list[Path]:
         files = {f"scripts/{file.name}".casefold(): file for file in extension.files}
@@ -304,7 +310,7 @@ class ScriptShelf:
         if text not in self.notices:
             self.notices = [*self.notices, text][-20:]
 
-    def _read(self) -> dict[str, Any]:
+    def _recall(self) -> dict[str, Any]:
         path = self._data / "extensions.json"
         kept: dict[str, Any] = {"off": [], "settings": {}}
         if path.is_file():
@@ -318,8 +324,3 @@ class ScriptShelf:
         kept = {**self._kept, **changes}
         write_text(self._data / "extensions.json", json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
         self._kept = kept
-
-
-def _alone(extension: Extension) -> bool:
-    """Whether it is a single file, whose folder it shares with others."""
-    return all(file.parent == extension.folder for file in extension.files) and bool(extension.files)

@@ -15,6 +15,7 @@ KINDS = {
     "studio.js": "text/javascript",
     "verify.js": "text/javascript",
     "line.js": "text/javascript",
+    "extensions.js": "text/javascript",
     "studio.css": "text/css",
     "logo.svg": "image/svg+xml",
 }

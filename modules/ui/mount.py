@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 
 from modules.support.studio import Studio
 from modules.ui.assets import KINDS, mark, read_assets
+from modules.ui.extension_files import extension_routes
 from modules.ui.files import file_routes, result_routes
 from modules.ui.gate import Gate, Reader
 from modules.ui.page import TITLE, build_page
@@ -27,6 +28,7 @@ def mount(app: FastAPI, studio: Studio, path: str = "/") -> FastAPI:
     prefix = path.rstrip("/")
     reader = Reader(studio.door)
     app.include_router(result_routes(prefix, studio.experiments, reader.owner))
+    app.include_router(extension_routes(prefix, studio.scripts, reader.owner))
     app.include_router(file_routes(prefix, studio.pictures, reader.owner))
     _describe(app, prefix)
     _in_a_loop(lambda: _mount_gradio(app, studio, path, reader))
@@ -83,6 +85,7 @@ def _head(version: str, *, api: bool) -> str:
         f'<script src="studio/control.js?v={version}"></script>'
         f"{verify}"
         f'<script src="studio/line.js?v={version}"></script>'
+        f'<script src="studio/extensions.js?v={version}"></script>'
         '<link rel="icon" type="image/svg+xml" href="studio/logo.svg">'
         '<meta name="description" content="Atelier draws pictures from words, on this machine.">'
         '<meta name="color-scheme" content="light dark">'

@@ -9,9 +9,11 @@ import textwrap
 import pytest
 
 import modules.scripts
+from modules.a1111 import shared
 from modules.a1111.house import HOUSE, Services
 from modules.a1111.opening import open_facade
 from modules.contracts.errors import UnsupportedFeature
+from modules.scripts.preloading import Preloads
 from modules.scripts.shelf import ScriptShelf
 from modules.support.paths import ROOT, Paths
 
@@ -126,3 +128,30 @@ def test_a_studio_without_the_folder_has_nothing_of_it():
     assert not [name for name in sys.modules if name.startswith("modules.a1111")]
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, check=True)
+
+
+def test_flags_of_a_preload_stand_beside_a1111s_own(tmp_path):
+    before, services = dict(vars(shared.cmd_opts)), HOUSE._services
+    folder = tmp_path / "extensions" / "haze"
+    (folder / "scripts").mkdir(parents=True)
+    (folder / "preload.py").write_text(
+        "import os\nfrom modules import paths\n\ndef preload(parser):\n"
+        "    parser.add_argument('--haze-dir', default=os.path.join(paths.models_path, 'haze'))\n"
+        "    parser.add_argument('--lowvram', default='mine')\n"
+    )
+    (folder / "scripts" / "a.py").write_text("from modules.shared import cmd_opts\nKEPT = cmd_opts.haze_dir\n")
+    facade = open_facade(Paths(tmp_path, tmp_path / "weights"), {}, Catalogue())
+    shelf = ScriptShelf(
+        [tmp_path / "extensions"], [], tmp_path, readers=facade.readers, prepare=facade.prepare,
+        preloads=Preloads((), facade.flags),
+    )  # fmt: skip
+    try:
+        shelf.scan()
+        assert shelf.get("haze").error == ""
+        assert shared.cmd_opts.haze_dir == str(tmp_path / "weights" / "haze")
+        assert shared.cmd_opts.lowvram is False
+    finally:
+        shelf.close()
+        vars(shared.cmd_opts).clear()
+        vars(shared.cmd_opts).update(before)
+        HOUSE._services = services

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from modules.scripts.desk import ScriptDesk
+from modules.scripts.shelf import ScriptShelf
 from tests.browser.cable import Cable
 from tests.browser.conftest import PHONE, Open, serving
 from tests.ui.fakes import FakeEngine, fake_studio
@@ -27,6 +29,8 @@ class Stage:
     address: str
     engine: FakeEngine
     studio: Any
+    extensions: Path
+    """A folder of extensions, in which there is none."""
 
     def clear(self) -> None:
         """As after a fresh start."""
@@ -48,12 +52,15 @@ def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     from modules.ui.mount import mount
 
     engine = FakeEngine()
-    studio = fake_studio(tmp_path_factory.mktemp("studio"), engine)
+    home = tmp_path_factory.mktemp("studio")
+    shelf = ScriptShelf([home / "extensions"], [], home)
+    studio = replace(fake_studio(home, engine), scripts=ScriptDesk(shelf))
     app = FastAPI(title="Atelier")
     add_api(app, studio)  # its guard and its policies are about the page as well
     with serving(mount(app, studio)) as address:
-        yield Stage(address, engine, studio)
+        yield Stage(address, engine, studio, home / "extensions")
         studio.close()
+        shelf.close()
 
 
 @pytest.fixture
@@ -430,3 +437,43 @@ def test_sign_in_separates_people(tmp_path: Path, visit: Open) -> None:
         assert ada.page.request.get(source).status == 200
         assert studio.queue.list()[0].owner == "ada"
         studio.close()
+
+
+HELLO = """
+onUiLoaded(() => { throw new Error("on purpose"); });
+onUiLoaded(() => {
+  const box = gradioApp().querySelector("#txt2img_prompt textarea");
+  box.value = "said by an extension";
+  updateInput(box);
+  window.order = [...(window.order ?? []), "loaded"];
+});
+onAfterUiUpdate(() => { window.order = [...(window.order ?? []), "settled"]; });
+"""
+
+
+def test_extensions_bring_scripts_styles_and_words_until_they_are_switched_off(stage: Stage, visit: Open) -> None:
+    home = stage.extensions / "hello"
+    for path, text in {
+        "javascript/hello.js": HELLO,
+        "style.css": "#txt2img_generate { outline: 3px solid rgb(1, 2, 3) }",
+        "locale/de.json": '{"Generate": "Erzeugen", "Steps": "Schritte"}',
+    }.items():
+        (home / path).parent.mkdir(parents=True, exist_ok=True)
+        (home / path).write_text(text)
+    stage.studio.scripts.refresh()
+    outline = "getComputedStyle(document.querySelector('#txt2img_generate')).outlineColor"
+    seen = visit(stage.address, locale="de-DE")
+    seen.wait("window.order?.[0] === 'loaded' && window.order.includes('settled')")
+    seen.wait("document.querySelector('#txt2img_generate').textContent.trim() === 'Erzeugen'")
+    assert seen.page.input_value("#txt2img_prompt textarea") == "said by an extension"
+    assert seen.page.evaluate(outline) == "rgb(1, 2, 3)"
+    assert [said for said in seen.complaints if "on purpose" not in said] == []
+    assert any("The extension hello failed on the page" in said for said in seen.complaints)
+    assert seen.strangers() == []
+    stage.studio.scripts.switch("hello", "disable")
+    again = visit(stage.address)
+    again.page.wait_for_selector(".pill.ready")
+    again.page.wait_for_load_state("load")
+    assert again.page.evaluate("window.order === undefined")
+    assert again.page.evaluate(outline) != "rgb(1, 2, 3)"
+    assert again.complaints == []

@@ -162,7 +162,7 @@ def test_the_gate_knows_methods():
 
 
 @pytest.mark.parametrize(
-    "name", ["tools.js", "sliders.js", "studio.js", "verify.js", "line.js", "studio.css", "logo.svg"]
+    "name", ["tools.js", "sliders.js", "studio.js", "verify.js", "line.js", "extensions.js", "studio.css", "logo.svg"]
 )
 def test_own_files_are_served_and_kept(client, name):
     answer = client.get(f"/studio/{name}")
