@@ -68,7 +68,7 @@ def versions() -> dict[str, str]:
     return {"atelier": VERSION, **{name: importlib.metadata.version(name) for name in names}}
 
 
-def _assemble(
+def assemble(
     options: Options, paths: Paths, settings: Settings, shelves: Shelves
 ) -> tuple[DeviceChoice, DiffusersEngine]:
     """Import the heavy rooms and build the engine from them."""
@@ -112,7 +112,7 @@ def build_studio(
     room.prove(None if private else bus)
     experiments = open_experiments((database, private), queue, pictures, bus, catalog, public, room.foresee)
     stores = (shelves.scripts.close, shelves.networks.close, end_counting, database.dispose, jobs.dispose)
-    assemble = partial(room.build, partial(_assemble, options, paths, settings, shelves), warm=warm, settle=set_aside)
+    stand = partial(room.build, partial(assemble, options, paths, settings, shelves), warm=warm, settle=set_aside)
     studio = Studio(
         options=options,
         paths=paths,
@@ -129,7 +129,7 @@ def build_studio(
         unload_models=room.unload,
         reload_model=room.reload,
         close=_once(_closing(experiments, queue, pruner, room, catalog, stores)),
-        start_engine=_once(threading.Thread(target=assemble, name="engine-start", daemon=True).start),
+        start_engine=_once(threading.Thread(target=stand, name="engine-start", daemon=True).start),
         versions=versions(),
         engine_report=room.report,
         networks=shelves.networks,

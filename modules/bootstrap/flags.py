@@ -22,7 +22,7 @@ COMMANDS = {
     "grid": "draw an experiment out of a YAML or JSON file",
     "models": "list, inspect, pull, convert or merge models; keep the token for the hub",
     "networks": "list and inspect LoRA and embeddings, extract one from two models, write some into a model",
-    "ext": "begin, check, install, update or remove an extension",
+    "ext": "begin, check, test, install, update or remove an extension",
     "verify": "draw a kept picture again and say how far it comes out the same",
     "users": "accounts: add, change or remove users; tokens, tiers, credits",
     "doctor": "hardware, versions, memory, disk; what is missing and how to get it",

@@ -56,6 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("name", metavar="NAME")
     check = commands.add("check", _check, "load an extension as the studio would, and say what is in it")
     check.add_argument("path", metavar="PATH", type=Path, help="its folder")
+    trial = commands.add("test", _test, "draw with one on the embedded model, and run the tests that it brings")
+    trial.add_argument("name", metavar="NAME", help="of a folder in --extensions-dir")
     install = commands.add("install", _install, "bring an extension in, with the libraries that it needs")
     install.add_argument("source", metavar="SOURCE", help="a folder, a zip file, or https://, ssh:// or file:// of git")
     install.add_argument("--commit", default="", metavar="COMMIT", help="commit, branch or tag of the repository")
@@ -118,6 +120,12 @@ def _complain(extension: Extension) -> None:
         raise ExtensionFailed(f"{extension.error}.\n{extension.trace}".rstrip())
     if not extension.scripts:
         raise ExtensionFailed(f"{extension.name} has no script: scripts/*.py has no class that is a Script.")
+
+
+def _test(found: argparse.Namespace, options: Options, paths: Paths) -> int:
+    from modules.cli import extension_trial
+
+    return extension_trial.test(found, options, paths)
 
 
 def _install(found: argparse.Namespace, options: Options, paths: Paths) -> int:

@@ -66,7 +66,7 @@ class NoiseEngine:
 def live(port: str, data: str) -> None:
     """One life of the server, in a process of its own."""
     words = ["serve", "--port", port, "--data-dir", data, "--nowebui", "--offline", "--lanes", "3"]
-    modules.app._assemble = lambda *given, **parts: (None, NoiseEngine())
+    modules.app.assemble = lambda *given, **parts: (None, NoiseEngine())
     raise SystemExit(serve.run(flags.parse(words)))
 
 

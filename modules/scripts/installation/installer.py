@@ -52,8 +52,13 @@ class ExtensionInstaller:
 
     def mount(self) -> None:
         """Let Python find the libraries of the extensions, behind everything else."""
-        state = self._ledger.read().state
-        libraries.mount(self._ledger.libraries(state.libraries) if state.libraries and not self._safe else None)
+        libraries.mount(None if self._safe else self.libraries)
+
+    @property
+    def libraries(self) -> Path | None:
+        """The folder with the libraries of the extensions; None where none are needed."""
+        number = self._ledger.read().state.libraries
+        return self._ledger.libraries(number) if number else None
 
     def install(self, source: Source, *, dry_run: bool = False) -> Change:
         """As `Installer` says."""
