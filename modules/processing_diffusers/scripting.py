@@ -16,12 +16,18 @@ from modules.contracts.plan import PassPlan, PicturePlan
 from modules.contracts.scripts import BatchFacts, Guard, JobHooks, Moment, PictureFacts, StepFacts, WordFacts
 from modules.processing_diffusers.conductor import Role, Voice
 from modules.processing_diffusers.job import Job
+from modules.processing_diffusers.multiplexer.stand_in import Wider
+from modules.processing_diffusers.shown import Shown
 from modules.processing_diffusers.tail import ScheduleTail
 
 LARGEST = 16384
 """Pixels of a side of a picture that a script may give."""
-OF_PASSES: tuple[Moment, ...] = ("before_steps", "noise_prediction", "guided_prediction", "after_step")
+OF_PASSES: tuple[Moment, ...] = (
+    *("before_steps", "model_input", "noise_prediction", "clean_predictions", "guided_prediction", "stepping"),
+    "after_step",
+)
 Mixer = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Stepper = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
 def tell_batch(job: Job, moment: Literal["before_batch", "after_batch"], pictures: Sequence[PicturePlan]) -> None:
@@ -84,6 +90,8 @@ class PassScripts:
         self._second = pass_plan is job.plan.hires
         self._batch = batch_facts(job, job.plan.batches[job.strand.batch])
         self._packed: torch.Size | None = None
+        self.latents = torch.empty(0)
+        """The latents that the coming model call is about, in the denoiser's layout."""
 
     @classmethod
     def of(
@@ -105,33 +113,60 @@ class PassScripts:
 
     def begin(self, latents: torch.Tensor) -> torch.Tensor:
         """What goes into the first step, in the denoiser's layout."""
-        self._packed = latents.shape[1:]
-        if not self._hooks.wants("before_steps"):
-            return latents
-        return self._change("before_steps", latents, self._begin)
+        self._packed, self.latents = latents.shape[1:], latents
+        if self._hooks.wants("before_steps"):
+            self.latents = self._change("before_steps", latents, self._begin)
+        return self.latents
+
+    def before(self, wider: Wider | None) -> Wider | None:
+        """Whoever asks for more than the pipeline does, with what scripts want the denoiser to see."""
+        if self._tail.flow or not self._hooks.wants("model_input"):
+            return wider
+        return Shown(self._show, self._tail, lambda: self.latents, wider)
+
+    def _show(self, rows: torch.Tensor, levels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        given = self._open(rows), levels
+
+        def checked(found: Any) -> tuple[Any, ...]:
+            seen, told = (_like(new, old) for new, old in zip(_pair(found), given, strict=True))
+            if not bool((told > 0).all()):
+                raise ValueError("noise levels have to be greater than 0")
+            return seen, told
+
+        seen, told = self._hooks.change("model_input", self._facts(self._done), given, Guard(_both, checked))
+        return (rows if seen is given[0] else self._close(seen, rows)), told
 
     @property
     def ear(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
         """Whoever hears the denoiser's answers before guidance."""
-        return self._hear if self._hooks.wants("noise_prediction") else None
+        return self._hear if self._hooks.wants("noise_prediction") or self._hooks.wants("clean_predictions") else None
 
     def _hear(self, output: torch.Tensor) -> torch.Tensor:
         count = len(self._batch.pictures)
-        guided = output.shape[0] == 2 * count
-        if not guided and output.shape[0] != count:
+        if output.shape[0] not in (count, 2 * count):
             return output
+        if self._hooks.wants("noise_prediction"):
+            output = self._change_answers("noise_prediction", output)
+        if self._hooks.wants("clean_predictions"):
+            sample = self.latents.repeat(output.shape[0] // count, *[1] * (self.latents.ndim - 1))
+            clean = self._tail.denoise(output, sample)
+            changed = self._change_answers("clean_predictions", clean)
+            output = output if changed is clean else self._tail.answer(changed, sample).to(output.dtype)
+        return output
+
+    def _change_answers(
+        self, moment: Literal["noise_prediction", "clean_predictions"], output: torch.Tensor
+    ) -> torch.Tensor:
+        guided = output.shape[0] == 2 * len(self._batch.pictures)
         whole = self._open(output)
         given = tuple(whole.chunk(2)) if guided else (None, whole)
 
-        def checked(found: Any) -> tuple[Any, Any]:
-            if not isinstance(found, tuple) or len(found) != 2:
-                raise ValueError("it has to give two answers")
-            if (found[0] is None) == guided:
+        def checked(found: Any) -> tuple[Any, ...]:
+            if (_pair(found)[0] is None) == guided:
                 raise ValueError("the answer without the prompt has to be there exactly where it was")
-            return tuple(None if old is None else _like(new, old) for new, old in zip(found, given, strict=True))  # type: ignore[return-value]
+            return tuple(None if old is None else _like(new, old) for new, old in zip(found, given, strict=True))
 
-        guard = Guard(lambda two: tuple(None if one is None else one.clone() for one in two), checked)
-        free, bound = self._hooks.change("noise_prediction", self._facts(self._done), given, guard)
+        free, bound = self._hooks.change(moment, self._facts(self._done), given, Guard(_both, checked))
         if free is given[0] and bound is given[1]:
             return output
         return self._close(bound if free is None else torch.cat([free, bound]), output)
@@ -146,6 +181,25 @@ class PassScripts:
             return self._change("guided_prediction", answer, self._done)
 
         return mix
+
+    @property
+    def stepper(self) -> Stepper | None:
+        """What gives the sampler both its answer and the latents to step from."""
+        return self._step if self._hooks.wants("stepping") else None
+
+    def _step(self, output: torch.Tensor, sample: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        clean = self._tail.denoise(output, sample)
+        given = self._open(sample), self._open(clean)
+
+        def checked(found: Any) -> tuple[Any, ...]:
+            return tuple(_like(new, old) for new, old in zip(_pair(found), given, strict=True))
+
+        start, goal = self._hooks.change("stepping", self._facts(self._done), given, Guard(_both, checked))
+        if start is given[0] and goal is given[1]:
+            return output, sample
+        sample = sample if start is given[0] else self._close(start, sample)
+        clean = clean if goal is given[1] else self._close(goal, clean)
+        return self._tail.answer(clean, sample).to(output.dtype), sample
 
     def end_step(self, latents: torch.Tensor, index: int) -> torch.Tensor:
         """The latents after model call `index`."""
@@ -207,6 +261,16 @@ def _worded(hooks: JobHooks, facts: WordFacts, words: Mapping[str, torch.Tensor]
     guard = Guard(lambda given: {name: value.clone() for name, value in given.items()}, checked)
     changed: Mapping[str, torch.Tensor] = hooks.change("conditioning", facts, words, guard)
     return changed
+
+
+def _pair(found: Any) -> tuple[Any, Any]:
+    if not isinstance(found, tuple) or len(found) != 2:
+        raise ValueError("it has to give two tensors")
+    return found
+
+
+def _both(two: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(None if one is None else one.clone() for one in two)
 
 
 def _like(found: Any, old: torch.Tensor) -> torch.Tensor:

@@ -55,6 +55,8 @@ class ScheduleTail:
         """What the model took the finished latents to be at the latest step, in the denoiser's layout."""
         self.mixer: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
         """Gives what to step with in place of the pipeline's answer, from that answer and the latents."""
+        self.stepper: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]] | None = None
+        """Asked last, and gives both what to step with and the latents to step from."""
         self.ended: Callable[[int, Any, torch.Tensor], torch.Tensor] | None = None
         """Told of the number, the time and the latents of each step, and gives the latents to go on with; for pipelines
         that tell nobody themselves."""
@@ -93,9 +95,9 @@ class ScheduleTail:
         """The denoiser's newest answer without guidance, before the step that it belongs to."""
         self._scheduler.unguided = unguided
 
-    def denoise(self, output: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
-        """The clean latents that an answer to the coming call means, in fp32."""
-        clean: torch.Tensor = self._scheduler.denoise(output, sample)
+    def denoise(self, output: torch.Tensor, sample: torch.Tensor, sigma: float | None = None) -> torch.Tensor:
+        """The clean latents that an answer to the coming call means, in fp32; `sigma` is what the model was told."""
+        clean: torch.Tensor = self._scheduler.denoise(output, sample, sigma)
         return clean
 
     def answer(self, clean: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
@@ -145,6 +147,10 @@ class ScheduleTail:
         if self.mixer is not None:
             output, timestep, sample, *rest = given
             given = (self.mixer(output, sample), timestep, sample, *rest)
+        if self.stepper is not None:
+            output, timestep, sample, *rest = given
+            output, sample = self.stepper(output, sample)
+            given = (output, timestep, sample, *rest)
         result = self._scheduler.step(*given, **named)
         if isinstance(result, tuple) and len(result) > 1:
             self.denoised = result[1]

@@ -132,11 +132,23 @@ class Script:
     def before_steps(self, job: JobContext, facts: StepFacts, latents: Any) -> Any:
         """Latents (pictures, C, H, W), fp32, as they go into the first step of a pass."""
 
+    def model_input(self, job: JobContext, facts: StepFacts, given: tuple[Any, Any]) -> tuple[Any, Any] | None:
+        """Latents (rows, C, H, W) that the denoiser is about to see, not yet scaled for it, and the noise level of each
+        row (rows). Rows are the pictures without the prompt and then with it, or with it alone. What it sees is changed
+        by it, the sampler's own latents are not. Not asked with models that match flows."""
+
     def noise_prediction(self, job: JobContext, facts: StepFacts, answers: tuple[Any, Any]) -> tuple[Any, Any] | None:
         """The denoiser's answers without and with the prompt, before guidance; the first is None without guidance."""
 
+    def clean_predictions(self, job: JobContext, facts: StepFacts, clean: tuple[Any, Any]) -> tuple[Any, Any] | None:
+        """The finished latents that these answers mean, whatever kind of answer the model gives; the first may be
+        None."""
+
     def guided_prediction(self, job: JobContext, facts: StepFacts, answer: Any) -> Any:
         """The answer after guidance, as the sampler gets it."""
+
+    def stepping(self, job: JobContext, facts: StepFacts, way: tuple[Any, Any]) -> tuple[Any, Any] | None:
+        """The latents that the sampler is about to step from, and the finished ones that it takes them to lead to."""
 
     def after_step(self, job: JobContext, facts: StepFacts, latents: Any) -> Any:
         """Latents after a model call of the sampler; the kept part of an inpainted picture is put back afterwards."""

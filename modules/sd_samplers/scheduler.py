@@ -198,9 +198,13 @@ class Stepping(Handover):
             )
         return index
 
-    def denoise(self, output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """The clean latents that the model's answer to the coming call at `x` means, in float32."""
-        return self._denoised(output.to(torch.float32), x.to(torch.float32), self._coming)
+    def denoise(self, output: torch.Tensor, x: torch.Tensor, sigma: float | None = None) -> torch.Tensor:
+        """The clean latents that the model's answer to the coming call at `x` means, in float32.
+
+        `sigma` is the noise level that the model was told, where that was another one.
+        """
+        level = self._coming if sigma is None else sigma
+        return self._denoised(output.to(torch.float32), x.to(torch.float32), level)
 
     def answer(self, clean: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """The answer to the coming call at `x` that means those clean latents: the inverse of `denoise`.
@@ -212,6 +216,13 @@ class Stepping(Handover):
         nothing = torch.zeros((), device=x.device)
         slope = self._denoised(nothing + 1, nothing, self._coming)
         return (clean - self._denoised(torch.zeros_like(x), x, self._coming)) / slope
+
+    def show(self, x: torch.Tensor, sigma: float) -> tuple[torch.Tensor, float]:
+        """What a model is given for latents `x` as if they were at `sigma`: its input, and its time step."""
+        return self._scaled(x, sigma), float(self._times([sigma])[0])
+
+    def _scaled(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+        return x
 
     @property
     def _coming(self) -> float:
@@ -269,6 +280,9 @@ class StudioEulerScheduler(Stepping, EulerDiscreteScheduler):
     def _continuous(self) -> bool:
         config = self.config
         return bool(config.timestep_type == "continuous" and config.prediction_type == "v_prediction")
+
+    def _scaled(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+        return x / math.sqrt(sigma**2 + 1)
 
     def _denoised(self, output: torch.Tensor, x: torch.Tensor, sigma: float) -> torch.Tensor:
         kind = self.config.prediction_type

@@ -163,6 +163,59 @@ def test_answers_before_and_after_guidance_can_be_changed(bench, house):
     assert not same(house(Louder()).draw(ask()).pictures[0], bench.draw(ask()).pictures[0])
 
 
+def test_finished_latents_that_answers_mean_can_be_changed_before_guidance_and_before_the_step(bench, house):
+    """Guidance is a straight line, so both ways to do without it give the picture of a scale of 1; and what the last
+    step leads to is what it was told to lead to, whatever it starts from."""
+
+    class Unguided(Script):
+        def clean_predictions(self, job, facts, clean):
+            return (clean[1], clean[1]) if clean[0] is not None else None
+
+    class Led(Script):
+        latents = None
+
+        def stepping(self, job, facts, way):
+            start, goal = way
+            Led.kept = torch.full_like(goal, 0.25)
+            return start + 1, Led.kept
+
+        def after_step(self, job, facts, latents):
+            Led.latents = latents
+
+    drawn = house(Unguided()).draw(ask(cfg=5.0)).pictures[0]
+    assert abs(pixels(drawn) - pixels(bench.draw(ask(cfg=1.0)).pictures[0])).max() <= 1
+    assert house(Led()).draw(ask()).notes == ()
+    assert torch.allclose(Led.latents, Led.kept, atol=1e-5)
+
+
+def test_the_denoiser_can_be_shown_another_noise_level_than_the_sampler_goes_by(bench, house):
+    """Without a change the answer is bit for bit the same; its way there and back is exact but for rounding; and a row
+    without the prompt can be told another level than one with it."""
+    levels = []
+
+    class Told(Script):
+        factor = Number("Factor", 1.0)
+        row = Number("Row", -1)
+
+        def model_input(self, job, facts, given):
+            latents, told = given
+            levels.append((tuple(latents.shape), [round(float(one) / facts.sigma, 6) for one in told]))
+            if job.values["row"] >= 0:
+                told[job.values["row"]] *= job.values["factor"]
+                return latents, told
+            return latents, told * job.values["factor"]
+
+    lively = house(Told())
+    plain = bench.draw(ask(cfg=5.0)).pictures[0]
+    even = lively.draw(ask(cfg=5.0)).pictures[0]
+    assert levels == [((2, 4, 8, 8), [1.0, 1.0])] * 3
+    assert abs(pixels(even) - pixels(plain)).max() <= 1
+    lower = lively.draw(ask(cfg=5.0), Told={"factor": 0.7}).pictures[0]
+    first, second = (lively.draw(ask(cfg=5.0), Told={"factor": 0.7, "row": row}).pictures[0] for row in (0, 1))
+    found = [plain, lower, first, second]
+    assert all(not same(one, other) for place, one in enumerate(found) for other in found[:place])
+
+
 def test_words_can_be_changed_and_others_keep_theirs(bench, house):
     class Turned(Script):
         def conditioning(self, job, facts, words):
@@ -219,7 +272,7 @@ def test_moments_come_in_their_order(house):
         return write
 
     order = ["before_job", "before_batch", "before_picture", "conditioning", "conditioning", "before_steps"]
-    order += ["noise_prediction", "guided_prediction", "after_step"] * 2
+    order += ["model_input", "noise_prediction", "clean_predictions", "guided_prediction", "stepping", "after_step"] * 2
     order += ["decoded", "picture", "after_batch", "saving", "after_job"]
     for method in set(order):
         setattr(Diary, method, writing(method))
@@ -282,6 +335,15 @@ class Hostile(Script):
 
     def guided_prediction(self, job, facts, answer):
         return self._act(answer)
+
+    def model_input(self, job, facts, given):
+        return self._act(given)
+
+    def clean_predictions(self, job, facts, clean):
+        return self._act(clean)
+
+    def stepping(self, job, facts, way):
+        return self._act(way)
 
     def after_step(self, job, facts, latents):
         return self._act(latents)

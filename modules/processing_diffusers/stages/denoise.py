@@ -135,7 +135,7 @@ def _walk(
         denoiser.paired_at(pair),
         denoiser.heard_by(None if scripts is None else scripts.ear),
         denoiser.guided_by(*_guidance(job, pass_plan, beginning, watcher, branches)),
-        denoiser.widened_by(branches or editing),
+        denoiser.widened_by(branches or editing if scripts is None else scripts.before(branches or editing)),
         denoiser.tiled_by(tiles_of(job, pass_plan)),
         denoiser.worded_by(conditioning.conductor),
         denoiser.carrying(_patches(job, watcher, found)),
@@ -145,7 +145,7 @@ def _walk(
         if beginning.toning is not None:
             tail.mixer = beginning.toning.around(tail, leg.begin, eta_of(leg.sampler), tail.mixer)
         if scripts is not None:
-            tail.mixer = scripts.around(tail.mixer)
+            tail.mixer, tail.stepper = scripts.around(tail.mixer), scripts.stepper
         result = pipeline(**arguments)[0]
     return adapter.unpack(result.float(), *beginning.noise.shape[-2:])
 
@@ -313,6 +313,8 @@ class StepWatcher:
             latents = self.scripts.end_step(latents, index)
         if self.blend is not None:
             latents = self.blend.after(self.tail, index, latents, self._left(index))
+        if self.scripts is not None:
+            self.scripts.latents = latents
         done = self.tail.steps_done(index)
         if done is not None:
             self.clock.done = done = self.leg.begin + done
