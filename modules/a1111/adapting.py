@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from modules.a1111 import script_callbacks
 from modules.a1111 import scripts as legacy
-from modules.a1111.callbacks import Called, called_script
+from modules.a1111.callbacks import called_script
+from modules.a1111.desk import Gate
 from modules.a1111.importing import PREFIX, package_of
 from modules.a1111.learning import Argument, learn
-from modules.a1111.moments import ALWAYS_ON, OWNING
-from modules.a1111.script_callbacks import registered
+from modules.a1111.moments import ALWAYS_ON, ENDING, OWNING
+from modules.a1111.script_callbacks import CALLED, registered
+from modules.a1111.sd_samplers_kdiffusion import SAMPLER
 from modules.scripts.v1 import Script, Where
 
 SEEN = "_a1111_classes"
@@ -47,6 +50,8 @@ class Adapted(Script):
 
     title = "A1111"
     tabs: dict[str, Tab]
+    gate: Gate
+    package: str
 
     def tab(self, mode: str) -> Tab:
         """Of a request's mode."""
@@ -56,18 +61,27 @@ class Adapted(Script):
 def read_legacy(module: ModuleType) -> Iterator[Script]:
     """A script for each class of A1111's that the module has and that no other file of the extension brought."""
     package = package_of(module.__name__)
-    seen: set[type] = vars(sys.modules[package]).setdefault(SEEN, set())
+    kept = vars(sys.modules[package])
+    seen: set[type] = kept.setdefault(SEEN, set())
+    for callback in registered(package).pop("before_ui", ()):
+        callback()
     for item in list(vars(module).values()):
         if not isinstance(item, type) or not issubclass(item, legacy.Script) or item in seen:
             continue
         if package_of(item.__module__) == package:
             seen.add(item)
             yield from adapt(item, str(module.__file__))
-    if registered(package) and Called not in seen:
-        called = called_script(package, package.removeprefix(PREFIX).rpartition("_")[0])
-        if called is not None:
-            seen.add(Called)
-            yield called
+    if CALLED not in kept and (registered(package) or SAMPLER in kept or _may_register(package)):
+        yield called_script(package, package.removeprefix(PREFIX).rpartition("_")[0])
+    elif SAMPLER in kept and CALLED in kept:
+        kept[CALLED].serve("sampler")
+
+
+def _may_register(package: str) -> bool:
+    """Whether any of its modules holds something by which callbacks are registered while a job is drawn."""
+    ways = {id(script_callbacks), *(id(vars(script_callbacks)[f"on_{kind}"]) for kind in script_callbacks.SERVED)}
+    modules = [one for name, one in list(sys.modules.items()) if package_of(name) == package]
+    return any(id(value) in ways for one in modules for value in list(vars(one).values()))
 
 
 def adapt(kind: type[legacy.Script], file: str) -> Iterator[Script]:
@@ -90,10 +104,11 @@ def adapt(kind: type[legacy.Script], file: str) -> Iterator[Script]:
 
 def _made(where: Where, tabs: dict[str, Tab]) -> Script:
     one = next(iter(tabs.values()))
-    methods: dict[str, Callable[..., Any]] = {"run": OWNING}
+    methods: dict[str, Callable[..., Any]] = {"run": OWNING, "job_ended": ENDING}
     if one.always_on:
         wanted = {name for name in vars(legacy.Script) if _overrides(one.script, name)}
         methods = {moment: act for moment, (act, served) in ALWAYS_ON.items() if wanted & served}
+        methods |= {"job_ended": ENDING} if methods else {}
     names = {
         "title": one.script.title(),
         "always_on": one.always_on,
@@ -103,7 +118,8 @@ def _made(where: Where, tabs: dict[str, Tab]) -> Script:
     kind: Any = type(type(one.script).__name__, (Adapted,), {**names, **methods})
     kind.parameters = tuple(each.parameter for each in one.arguments)
     made: Adapted = kind()
-    made.tabs = tabs
+    made.tabs, made.gate = tabs, Gate()
+    made.package = package_of(type(one.script).__module__)
     return made
 
 

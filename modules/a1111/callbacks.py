@@ -1,20 +1,25 @@
-"""A1111's callbacks at the moments of our own API."""
+"""A1111's callbacks, and what it calls its sampler with, at the moments of our own API."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
+from modules.a1111.desk import Desk, desk_of
+from modules.a1111.house import Now, within
 from modules.a1111.processing import StableDiffusionProcessing
 from modules.a1111.script_callbacks import (
+    CALLED,
     AfterCFGCallbackParams,
     CFGDenoisedParams,
     CFGDenoiserParams,
     ImageSaveParams,
     registered,
 )
+from modules.a1111.sd_samplers_kdiffusion import SAMPLER
 from modules.a1111.shared import model_facts
 from modules.contracts.request import GenerationRequest
 from modules.contracts.result import Picture
@@ -22,73 +27,113 @@ from modules.contracts.scripts import StepFacts
 from modules.scripts.context import JobContext
 from modules.scripts.v1 import Script
 
+KEY = "a1111_now"
+
 
 class Called(Script):
-    """Serves the callbacks of one extension. Made only where a file registers some when it is imported."""
+    """Serves the callbacks and the sampler of one extension. A moment that nobody registered for is not asked."""
 
     title = "A1111 callbacks"
     package = ""
 
-    def _call(self, kind: str, given: Any) -> None:
-        """Their callbacks of that kind; none once the extension's modules are gone."""
+    def serve(self, kind: str) -> None:
+        """From now on be asked at the moments that serve that kind."""
+        for name, act in MOMENTS.get(kind, {}).items():
+            setattr(type(self), name, act)
+
+    def before_job(self, job: JobContext, request: GenerationRequest) -> None:
+        """Remember what is drawn, for those that ask about the job."""
+        job.state[KEY] = Now(job, request, desk_of(self.package, job))
+        with within(job.state[KEY]):
+            job.state["p"] = StableDiffusionProcessing.of(request)
+
+    def closed(self) -> None:
+        """`on_script_unloaded`."""
+        for callback in registered(self.package).get("script_unloaded", ()):
+            callback()
+
+    def call(self, job: JobContext, kind: str, given: Any) -> Any:
+        """The callbacks of that kind, one after the other; none once the extension's modules are gone."""
         if self.package in sys.modules:
-            for callback in list(registered(self.package).get(kind, ())):
-                callback(given)
-
-    def _ask(self, kind: str, given: Any) -> Any:
-        self._call(kind, given)
-        return given.x
+            with within(job.state[KEY]):
+                for callback in list(job.state[KEY].desk.callbacks.get(kind, ())):
+                    callback(given)
+        return given
 
 
-def _denoiser(self: Any, job: JobContext, facts: StepFacts, latents: Any) -> Any:
-    """Before the first step, and after each for the next one; not after the last."""
-    if facts.step >= facts.steps:
-        return None
-    return self._ask("cfg_denoiser", CFGDenoiserParams(latents, facts.sigma, facts.step, facts.steps))
-
-
-def _denoised(self: Any, job: JobContext, facts: StepFacts, answers: tuple[Any, Any]) -> tuple[Any, Any]:
+def _swapped(free: Any, bound: Any) -> Any:
+    """A1111's order of rows: with the prompt first."""
     import torch
 
-    free, bound = answers
-    whole = bound if free is None else torch.cat([bound, free])
-    found = self._ask("cfg_denoised", CFGDenoisedParams(whole, facts.step, facts.steps))
+    return bound if free is None else torch.cat([bound, free])
+
+
+def _input(self: Any, job: JobContext, facts: StepFacts, given: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Rows come without the prompt first."""
+    count = len(facts.batch.pictures)
+    guided = len(given[0]) == 2 * count
+    x, sigma = (_swapped(one[:count], one[count:]) if guided else one for one in given)
+    denoiser = SimpleNamespace(step=facts.step, steps=facts.steps, total_steps=facts.steps, p=job.state["p"])
+    params = self.call(job, "cfg_denoiser", CFGDenoiserParams(x, sigma, facts.step, facts.steps, denoiser))
+    if not guided:
+        return params.x, params.sigma
+    return _swapped(params.x[:count], params.x[count:]), _swapped(params.sigma[:count], params.sigma[count:])
+
+
+def _denoised(self: Any, job: JobContext, facts: StepFacts, clean: tuple[Any, Any]) -> tuple[Any, Any]:
+    free, bound = clean
+    found = self.call(job, "cfg_denoised", CFGDenoisedParams(_swapped(free, bound), facts.step, facts.steps)).x
     return (None, found) if free is None else (found[len(bound) :], found[: len(bound)])
 
 
-def _after(self: Any, job: JobContext, facts: StepFacts, answer: Any) -> Any:
-    return self._ask("cfg_after_cfg", AfterCFGCallbackParams(answer, facts.step, facts.steps))
+def _stepping(self: Any, job: JobContext, facts: StepFacts, way: tuple[Any, Any]) -> tuple[Any, Any]:
+    """`on_cfg_after_cfg`, then the sampler's `callback_state`, as k-diffusion calls it."""
+    import torch
 
-
-def _remember(self: Any, job: JobContext, request: GenerationRequest) -> None:
-    job.state["p"] = StableDiffusionProcessing.of(request)
+    clean = self.call(job, "cfg_after_cfg", AfterCFGCallbackParams(way[1], facts.step, facts.steps)).x
+    kind = vars(sys.modules[self.package]).get(SAMPLER) if self.package in sys.modules else None
+    if kind is None:
+        return way[0], clean
+    desk: Desk = job.state[KEY].desk
+    sigma = torch.tensor(facts.sigma)
+    told = {"x": way[0], "i": facts.step, "sigma": sigma, "sigma_hat": sigma, "denoised": clean.clone()}
+    with desk.lock, within(job.state[KEY]):
+        if desk.sampler is None:
+            desk.sampler = kind()
+        desk.sampler.p = job.state["p"]
+        desk.sampler.p.is_hr_pass = facts.second
+        desk.sampler.callback_state(told)
+    return told["x"], told["denoised"]
 
 
 def _saving(self: Any, job: JobContext, picture: Picture) -> Picture:
     """The file's image and text. Its name and folder are the studio's."""
-    given = ImageSaveParams(picture.image, job.state.get("p"), "", {"parameters": picture.infotext})
-    self._call("before_image_saved", given)
+    given = ImageSaveParams(picture.image, job.state["p"], "", {"parameters": picture.infotext})
+    self.call(job, "before_image_saved", given)
     return replace(picture, image=given.image, infotext=str(given.pnginfo.get("parameters") or ""))
 
 
 def _loaded(self: Any, name: str, family: str) -> None:
-    self._call("model_loaded", model_facts(name))
+    for callback in registered(self.package).get("model_loaded", ()) if self.package in sys.modules else ():
+        callback(model_facts(name))
 
 
 MOMENTS: dict[str, dict[str, Callable[..., Any]]] = {
-    "cfg_denoiser": {"before_steps": _denoiser, "after_step": _denoiser},
-    "cfg_denoised": {"noise_prediction": _denoised},
-    "cfg_after_cfg": {"guided_prediction": _after},
-    "before_image_saved": {"before_job": _remember, "saving": _saving},
+    "cfg_denoiser": {"model_input": _input},
+    "cfg_denoised": {"clean_predictions": _denoised},
+    "cfg_after_cfg": {"stepping": _stepping},
+    "sampler": {"stepping": _stepping},
+    "before_image_saved": {"saving": _saving},
     "model_loaded": {"model_loaded": _loaded},
 }
 
 
-def called_script(package: str, name: str) -> Script | None:
-    """A script for the callbacks of an extension; None where it has none."""
-    methods = {key: act for kind in registered(package) for key, act in MOMENTS[kind].items()}
-    if not methods:
-        return None
-    made: Any = type("Called", (Called,), {"title": f"{name} (callbacks)", "package": package, **methods})()
-    found: Script = made
+def called_script(package: str, name: str) -> Called:
+    """A script for what the extension registered, and will register."""
+    made: Any = type("Called", (Called,), {"title": f"{name} (callbacks)", "package": package})()
+    kept = vars(sys.modules[package])
+    kept[CALLED] = made
+    for kind in (*registered(package), *(("sampler",) if SAMPLER in kept else ())):
+        made.serve(kind)
+    found: Called = made
     return found

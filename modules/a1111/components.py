@@ -7,6 +7,7 @@ gives. Keywords of every generation of Gradio are taken; events between componen
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -102,6 +103,7 @@ class Slider(Component):
 
 
 Checkbox, Textbox, Number, State = (_kind(one, "value") for one in ("Checkbox", "Textbox", "Number", "State"))
+Text = TextArea = Textbox
 Dropdown, Radio, CheckboxGroup = (_kind(one, "choices", "value") for one in ("Dropdown", "Radio", "CheckboxGroup"))
 Image, ImageEditor, ColorPicker, HTML, Markdown, Button, File, Gallery, Code, JSON, Label, Plot, Files, Video, Audio = (
     _kind(one, "value")
@@ -154,3 +156,5 @@ def _say(text: Any, *positional: Any, **named: Any) -> None:
 
 
 Warning = Info = _say  # noqa: A001 -- Gradio's names
+components = blocks = sys.modules[__name__]
+"""Gradio's own modules of components: `gradio.components.Slider` is `gradio.Slider`."""

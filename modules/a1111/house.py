@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from modules.a1111.desk import Desk
 from modules.contracts.catalog import Catalog
 from modules.contracts.errors import NotReady, UnsupportedFeature
 from modules.contracts.request import GenerationRequest
@@ -54,10 +55,13 @@ class Now:
     context: JobContext
     request: GenerationRequest
     """What the job draws; what a script leaves open when it draws is as it is here."""
+    desk: Desk
     job_count: int = 0
     """How many drawings the script said that it would do."""
     drawn: list[Picture] = field(default_factory=list)
     runs: int = 0
+    saved: list[tuple[Any, str]] | None = None
+    """Pictures that the script saved itself, with their infotexts; None for one that cannot hand any out."""
 
 
 _NOW: contextvars.ContextVar[Now | None] = contextvars.ContextVar("a1111_job", default=None)

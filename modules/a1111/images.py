@@ -10,8 +10,10 @@ from PIL import Image
 
 from modules.a1111.house import in_job
 from modules.a1111.requests import encoded
+from modules.contracts.control import NO_CONTROL
 from modules.contracts.enlarging import EnlargeParams
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
+from modules.contracts.request import HiresParams
 
 LANCZOS = Image.Resampling.LANCZOS
 
@@ -53,14 +55,29 @@ def flatten(img: Any, bgcolor: Any) -> Any:
     return ground.convert("RGB")
 
 
+def read_info_from_image(image: Any) -> tuple[str | None, dict[str, Any]]:
+    """The infotext in a picture, None where there is none, and what else stands in its head."""
+    items = dict(image.info)
+    found = items.pop("parameters", None)
+    return None if found is None else str(found), items
+
+
 def enlarged(image: Any, scale: float, upscaler: str) -> Any:
     """The picture made larger by one of the studio's upscalers. Raises `UnsupportedFeature` outside of a job."""
     job = in_job("An upscaler")
     wish = EnlargeParams(images=(encoded(image.convert("RGB")),), upscaler=upscaler, scale=scale)
-    result = job.context.generate(replace(job.request, enlarge=wish))
+    bare = replace(job.request, image=None, inpaint=None, hires=HiresParams(), control=NO_CONTROL)
+    result = job.context.generate(replace(bare, enlarge=wish))
     return result.pictures[0].image
 
 
-def save_image(*given: Any, **named: Any) -> Any:
-    """Raises `UnsupportedFeature`: the studio saves what a script hands out."""
-    raise UnsupportedFeature("images.save_image: the studio saves the pictures that a script hands out, and no others.")
+def save_image(image: Any, *where: Any, info: str | None = None, **how: Any) -> tuple[str, None]:
+    """The picture is handed out and kept with the others of a script that owns the run; its file's name is not known.
+
+    Raises `UnsupportedFeature` for scripts that are always on, and outside of a job.
+    """
+    saved = in_job("images.save_image").saved
+    if saved is None:
+        raise UnsupportedFeature("images.save_image: a script that is always on hands out no pictures of its own.")
+    saved.append((image, info or ""))
+    return "", None

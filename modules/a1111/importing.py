@@ -20,18 +20,24 @@ from typing import Any
 FACADE = "modules.a1111"
 OUTSIDE = {"gradio": f"{FACADE}.components", "launch": f"{FACADE}.launcher"}
 """Names beside `modules` that an extension gets something of ours for."""
+OURS = "modules.scripts.v1"
 PREFIX = "_extension_"
 
 
 def place_of(name: str) -> str:
-    """Where `modules.NAME` is for an extension: in the facade, or with the studio where the facade has none such."""
+    """Where `modules.NAME` is for an extension: in the facade, or our own API for scripts; nothing else of the studio's.
+
+    Raises `ModuleNotFoundError`.
+    """
     here = f"{FACADE}.{name.removeprefix('modules.')}"
-    if here in sys.modules:
-        return here
+    if name == OURS:
+        return name
     parent = here.rpartition(".")[0]
-    if parent != FACADE and importlib.util.find_spec(f"{FACADE}.{name.split('.')[1]}") is not None:
-        return here if hasattr(importlib.import_module(parent), "__path__") else name
-    return here if importlib.util.find_spec(here) is not None else name
+    if parent != FACADE and not hasattr(importlib.import_module(place_of(name.rpartition(".")[0])), "__path__"):
+        raise ModuleNotFoundError(f"No module named {name!r} for extensions", name=name)
+    if here not in sys.modules and importlib.util.find_spec(here) is None:
+        raise ModuleNotFoundError(f"No module named {name!r} for extensions", name=name)
+    return here
 
 
 class _Modules(ModuleType):
@@ -86,6 +92,8 @@ def _is_own(package: str, head: str) -> bool:
     """Whether the extension has such a file or package; folders without code give way to installed libraries."""
     if head in sys.stdlib_module_names:
         return False
+    if f"{package}.{head}" in sys.modules:  # its package of scripts stands without having been found
+        return True
     spec = importlib.util.find_spec(f"{package}.{head}")
     if spec is None:
         return False

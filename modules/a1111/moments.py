@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from modules.a1111 import scripts as legacy
+from modules.a1111.desk import desk_of
 from modules.a1111.house import Now, Withheld, within
 from modules.a1111.processing import Processed, StableDiffusionProcessing, process_images
 from modules.contracts.errors import UnsupportedFeature
@@ -16,6 +18,7 @@ from modules.contracts.scripts import BatchFacts, PictureFacts, StepFacts
 from modules.scripts.context import JobContext
 
 KEY = "a1111"
+GATE = "a1111_gate"
 BEGINNING = ("setup", "before_process", "process", "before_process_batch")
 
 
@@ -37,12 +40,24 @@ class Asked:
 
 
 def _begin(self: Any, job: JobContext, request: GenerationRequest) -> Asked:
-    tab, now = self.tab(request.mode), Now(job, request)
+    tab = self.tab(request.mode)
+    special = not tab.always_on or any(job.values[one.name] != one.default for one in self.parameters)
+    self.gate.enter(job, special=special)
+    job.state[GATE] = special
+    now = Now(job, request, desk_of(self.package, job), saved=None if tab.always_on else [])
     with within(now):
-        asked = Asked(now, StableDiffusionProcessing.of(request), tab.script, tab.asked(job.values))
+        # An object of the job's own: what it keeps in itself is no business of other jobs.
+        asked = Asked(now, StableDiffusionProcessing.of(request), copy.copy(tab.script), tab.asked(job.values))
     asked.p.script_args = list(asked.values)
     job.state[KEY] = asked
     return asked
+
+
+def ended(self: Any, job: JobContext) -> None:
+    """Let others in."""
+    special = job.state.pop(GATE, None)
+    if special is not None:
+        self.gate.leave(special=special)
 
 
 def _of(job: JobContext) -> Asked:
@@ -208,6 +223,12 @@ def own(self: Any, job: JobContext, request: GenerationRequest) -> list[Picture]
         picture = drawn.get(id(image)) or _foreign(asked, processed, image)
         text = processed.infotexts[place] if place < len(processed.infotexts) else picture.infotext
         found.append(replace(picture, index=place, infotext=str(text or picture.infotext)))
+    given = {id(image) for image in processed.images}
+    for image, text in asked.now.saved or ():
+        if id(image) not in given:
+            given.add(id(image))
+            picture = drawn.get(id(image)) or _foreign(asked, processed, image)
+            found.append(replace(picture, index=len(found), infotext=text or picture.infotext))
     return found
 
 
@@ -223,7 +244,7 @@ def _foreign(asked: Asked, processed: Processed, image: Any) -> Picture:
     return Picture(0, image, *seeds, str(asked.p.prompt), str(asked.p.negative_prompt), processed.info, {})
 
 
-OWNING = own
+OWNING, ENDING = own, ended
 Serves = Mapping[str, tuple[Callable[..., Any], frozenset[str]]]
 _LATER = frozenset({"process_batch", "process_before_every_sampling", "before_hr", "postprocess_batch"}) | frozenset(
     {"postprocess_batch_list", "postprocess_image", "postprocess_image_after_composite", "postprocess"}

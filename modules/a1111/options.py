@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from modules.a1111.house import HOUSE
 from modules.contracts.errors import NotReady, UnsupportedFeature
+
+USUAL: Mapping[str, Any] = {
+    "img2img_background_color": "#ffffff",
+    "img2img_color_correction": False,
+    "img2img_fix_steps": False,
+    "initial_noise_multiplier": 1.0,
+    "eta_noise_seed_delta": 0,
+    "CLIP_stop_at_last_layers": 1,
+    "samples_save": True,
+    "grid_save": False,
+    "grid_format": "png",
+    "jpeg_quality": 80,
+    "webp_lossless": False,
+    "save_images_add_number": True,
+    "use_original_name_batch": True,
+    "save_to_dirs": True,
+    "samples_filename_pattern": "",
+    "outdir_samples": "",
+    "face_restoration_model": None,
+    "code_former_weight": 0.5,
+    "upscaler_for_img2img": None,
+    "enable_pnginfo": True,
+    "randn_source": "CPU",
+    "return_grid": False,
+    "font": "",
+}
+"""What A1111 has where nobody set anything, for its options that the studio has no setting of."""
 
 
 class OptionInfo:
@@ -56,6 +84,8 @@ class Options:
             return HOUSE.services.settings[key]
         except (KeyError, NotReady):
             option = vars(self)["data_labels"].get(key)
+        if option is None and key in USUAL:
+            return USUAL[key]
         if option is None:
             raise AttributeError(f"there is no option {key!r}")
         return option.default
@@ -78,7 +108,7 @@ class Options:
     def data(self) -> dict[str, Any]:
         """All values by key, as a copy."""
         added = {key: option.default for key, option in vars(self)["data_labels"].items()}
-        return {**added, **HOUSE.services.settings.public()}
+        return {**USUAL, **added, **HOUSE.services.settings.public()}
 
     def onchange(self, key: str, call: Any, call_immediately: bool = True) -> None:
         """Settings change between jobs only; `call` is called once if that is wanted."""

@@ -1,47 +1,57 @@
 """A1111's `modules.script_callbacks`. A callback belongs to the extension whose module registers it.
 
-Those that have a function here are called in every job, in the order of registration, where a file of the extension
-registers them when it is imported. The others are taken, and the log says that they are never called.
+Those that `SERVED` names are called, in the order of registration: in every job where a file of the extension registers
+them when it is imported, in one job where the extension does so while that is drawn. The others are taken, and the log
+says that they are never called.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from modules.a1111.house import Withheld
+from modules.a1111.desk import KEPT as KEPT
+from modules.a1111.desk import Callback as Callback
+from modules.a1111.desk import registered as registered
+from modules.a1111.house import Withheld, now
 from modules.a1111.importing import package_of
 
 log = logging.getLogger(__name__)
-TAKEN = (
-    *("app_started", "before_reload", "ui_tabs", "ui_train_tabs", "image_saved"),
-    *("extra_noise", "before_component", "after_component", "image_grid", "infotext_pasted", "script_unloaded"),
-    *("before_ui", "list_optimizers", "list_unets", "before_token_counter"),
+SERVED = (
+    *("cfg_denoiser", "cfg_denoised", "cfg_after_cfg", "before_image_saved", "model_loaded"),
+    *("before_ui", "script_unloaded"),
 )
-Callback = Callable[..., Any]
-KEPT = "_a1111_callbacks"
+TAKEN = (
+    *("app_started", "before_reload", "ui_tabs", "ui_train_tabs", "image_saved", "extra_noise"),
+    *("before_component", "after_component", "image_grid", "infotext_pasted"),
+    *("list_optimizers", "list_unets", "before_token_counter"),
+)
+CALLED = "_a1111_called"
 
 
 @dataclass(slots=True)
 class CFGDenoiserParams:
-    """Latents (pictures, C, H, W) on their way into a step; `x` may be replaced or changed in place."""
+    """What the denoiser is about to see: those with the prompt first, then those without, in the rows of all tensors.
+
+    `x` are latents (rows, C, H, W), `sigma` noise levels (rows); both may be changed in place or replaced.
+    """
 
     x: Any
-    sigma: float
+    sigma: Any
     sampling_step: int
     total_sampling_steps: int
+    denoiser: Any
+    """Its `step`, `steps` and `total_steps`, in steps of the pass."""
     image_cond: Any = field(default_factory=lambda: Withheld("CFGDenoiserParams.image_cond"))
     text_cond: Any = field(default_factory=lambda: Withheld("CFGDenoiserParams.text_cond"))
     text_uncond: Any = field(default_factory=lambda: Withheld("CFGDenoiserParams.text_uncond"))
-    denoiser: Any = field(default_factory=lambda: Withheld("CFGDenoiserParams.denoiser"))
 
 
 @dataclass(slots=True)
 class CFGDenoisedParams:
-    """The denoiser's answers, those with the prompt first, then those without (2 x pictures, C, H, W)."""
+    """The finished latents that the denoiser's answers mean, those with the prompt first, then those without."""
 
     x: Any
     sampling_step: int
@@ -51,7 +61,7 @@ class CFGDenoisedParams:
 
 @dataclass(slots=True)
 class AfterCFGCallbackParams:
-    """The answer after guidance (pictures, C, H, W)."""
+    """The finished latents that the answer after guidance means (pictures, C, H, W)."""
 
     x: Any
     sampling_step: int
@@ -69,40 +79,58 @@ class ImageSaveParams:
     pnginfo: dict[str, Any]
 
 
-def registered(package: str) -> dict[str, list[Callback]]:
-    """The callbacks of an extension by kind. They go when its modules do."""
-    found: dict[str, list[Callback]] = vars(sys.modules[package]).setdefault(KEPT, {})
-    return found
+def _book(package: str) -> dict[str, list[Callback]]:
+    """Where callbacks of an extension stand: those of the job that it is asked about, else those of its import."""
+    job = now()
+    return job.desk.callbacks if job is not None and job.desk.package == package else registered(package)
 
 
-def _package() -> str:
+def _package(deep: int = 2) -> str:
     """Of the module that registers: the caller's caller."""
-    return package_of(str(sys._getframe(2).f_globals.get("__name__", "")))
+    return package_of(str(sys._getframe(deep).f_globals.get("__name__", "")))
+
+
+def _add(kind: str, callback: Callback) -> None:
+    package = _package(3)
+    _book(package).setdefault(kind, []).append(callback)
+    called = vars(sys.modules[package]).get(CALLED)
+    if called is not None:
+        called.serve(kind)
 
 
 def on_cfg_denoiser(callback: Callback, *, name: str | None = None) -> None:
-    """`callback(CFGDenoiserParams)` before each step."""
-    registered(_package()).setdefault("cfg_denoiser", []).append(callback)
+    """`callback(CFGDenoiserParams)` before each call of the denoiser; not with models that match flows."""
+    _add("cfg_denoiser", callback)
 
 
 def on_cfg_denoised(callback: Callback, *, name: str | None = None) -> None:
     """`callback(CFGDenoisedParams)` for the denoiser's answers."""
-    registered(_package()).setdefault("cfg_denoised", []).append(callback)
+    _add("cfg_denoised", callback)
 
 
 def on_cfg_after_cfg(callback: Callback, *, name: str | None = None) -> None:
     """`callback(AfterCFGCallbackParams)` for what guidance makes of them."""
-    registered(_package()).setdefault("cfg_after_cfg", []).append(callback)
+    _add("cfg_after_cfg", callback)
 
 
 def on_before_image_saved(callback: Callback, *, name: str | None = None) -> None:
     """`callback(ImageSaveParams)` for what goes into the gallery; who asked for the picture gets it unchanged."""
-    registered(_package()).setdefault("before_image_saved", []).append(callback)
+    _add("before_image_saved", callback)
 
 
 def on_model_loaded(callback: Callback, *, name: str | None = None) -> None:
     """`callback(sd_model)` with facts of a model that stands in memory."""
-    registered(_package()).setdefault("model_loaded", []).append(callback)
+    _add("model_loaded", callback)
+
+
+def on_before_ui(callback: Callback, *, name: str | None = None) -> None:
+    """`callback()` once the file is imported, before its scripts are asked for their inputs."""
+    _add("before_ui", callback)
+
+
+def on_script_unloaded(callback: Callback, *, name: str | None = None) -> None:
+    """`callback()` when the extension is let go of."""
+    _add("script_unloaded", callback)
 
 
 def on_ui_settings(callback: Callback, *, name: str | None = None) -> None:
@@ -111,14 +139,14 @@ def on_ui_settings(callback: Callback, *, name: str | None = None) -> None:
 
 
 def remove_current_script_callbacks() -> None:
-    """All callbacks of the extension that asks go."""
-    registered(_package()).clear()
+    """All callbacks of the extension that asks go: for the job that it is asked about, or altogether."""
+    _book(_package()).clear()
 
 
 def remove_callbacks_for_function(callback: Callback) -> None:
-    """A callback of the extension that asks goes."""
-    for kept in registered(_package()).values():
-        kept[:] = [one for one in kept if one is not callback]
+    """A callback of the extension that asks goes, as `remove_current_script_callbacks` says."""
+    for kept in _book(_package()).values():
+        kept[:] = [one for one in kept if one != callback]
 
 
 def __getattr__(name: str) -> Any:

@@ -118,6 +118,15 @@ class PostprocessBatchListArgs:
     images: list[Any]
 
 
+def __getattr__(name: str) -> Any:
+    """`scripts_data`: what there is of A1111's own scripts for the extension that asks."""
+    if name == "scripts_data":
+        from modules.a1111.xyz_grid import scripts_data
+
+        return scripts_data(str(sys._getframe(1).f_globals.get("__name__", "")))
+    raise AttributeError(f"modules.scripts has no {name!r} here")
+
+
 def basedir() -> str:
     """The folder of the extension that asks."""
     name = package_of(str(sys._getframe(1).f_globals.get("__name__", "")))

@@ -156,7 +156,7 @@ def _import(extension: Extension, file: Path, prepare: Prepare) -> ModuleType:
 
 def _forget(package: str) -> None:
     if package:
-        for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+        for name in [name for name in list(sys.modules) if name == package or name.startswith(f"{package}.")]:
             del sys.modules[name]
 
 

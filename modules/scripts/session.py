@@ -95,6 +95,7 @@ class Session:
                     self._ask(part, "after_job", (tuple(map(_copied, result.pictures)),))
         finally:
             for part in self._everybody:
+                self._ask(part, "job_ended", ())
                 self._shelf.settle(part.extension, failed=bool(part.failed))
         return replace(result, notes=(*result.notes, *self._line.notes))
 

@@ -117,6 +117,9 @@ class Script:
     def after_job(self, job: JobContext, pictures: tuple[DrawnPicture, ...]) -> None:
         """All pictures are handed out."""
 
+    def job_ended(self, job: JobContext) -> None:
+        """The job is over, however it ended, and the script is asked nothing more about it."""
+
     def before_batch(self, job: JobContext, facts: BatchFacts) -> None:
         """A batch begins."""
 

@@ -83,6 +83,8 @@ def test_every_way_to_import_gives_the_facade_and_our_own_api_keeps_its_place(lo
     [
         ("from modules import nothing_such", "nothing_such"),
         ("import modules.nothing_such", "nothing_such"),
+        ("from modules.contracts import request", "No module named 'modules.contracts' for extensions"),
+        ("import modules.scripts.session", "No module named 'modules.scripts.session' for extensions"),
         ("from modules.shared import nothing_such", "nothing_such"),
         ("from modules import scripts\nclass A(scripts.Script):\n    def title(self): return 'A'\n"
          "    def ui(self, is_img2img): return [3]", "ui() gave int at place 0, which is no input"),
@@ -108,11 +110,39 @@ def test_options_are_the_studios_settings_and_those_that_extensions_add(loaded):
         module.shared.opts.samples_format = "png"
 
 
+def test_a_grid_takes_axes_of_an_extension_before_its_inputs_are_asked_for(loaded):
+    module = loaded(
+        """
+        import modules.scripts as scripts
+        from gradio.components import Slider
+        from modules import images, script_callbacks
+        from PIL import Image
+        def add():
+            (grid,) = [one.module for one in scripts.scripts_data if one.script_class.__module__ == "xyz_grid.py"]
+            grid.axis_options.extend({grid.AxisOption("[One] Share", float, grid.apply_field("one_share"))})
+        script_callbacks.on_before_ui(add)
+        class Script(scripts.Script):
+            def title(self):
+                return "One"
+            def ui(self, is_img2img):
+                self.axes = [one.label for one in scripts.scripts_data[0].module.axis_options]
+                assert self.axes[-1] == "[One] Share" and self.axes.count("[One] Share") == 1
+                return [Slider(0, 1, label="Share")]
+        image = Image.new("RGB", (8, 8))
+        image.info = {"parameters": "a cat", "dpi": 72}
+        read = images.read_info_from_image(image)
+        """
+    )
+    assert module.read == ("a cat", {"dpi": 72})
+    grid = module.scripts.__getattr__  # what others see of it
+    assert grid("scripts_data") == []
+
+
 def test_what_needs_a_job_says_so_outside_of_one(loaded):
     module = loaded("from modules import processing, images, shared")
     with pytest.raises(UnsupportedFeature, match="works inside of a job only"):
         module.processing.StableDiffusionProcessingTxt2Img(prompt="x")
-    with pytest.raises(UnsupportedFeature, match="saves the pictures that a script hands out"):
+    with pytest.raises(UnsupportedFeature, match="works inside of a job only"):
         module.images.save_image(None, "")
     with pytest.raises(UnsupportedFeature, match="ended by whoever asked for it"):
         module.shared.state.interrupt()

@@ -380,6 +380,29 @@ def test_a_hostile_script_changes_nothing_of_its_own_job_nor_of_others(bench, ho
     assert same(bench.draw(wanted[0]).pictures[0], plain[0])
 
 
+def test_the_end_of_a_job_is_told_however_it_ends(house):
+    ended = []
+
+    class Ending(Script):
+        def job_ended(self, job):
+            ended.append((self.title, job.state.get("drawn")))
+
+        def after_job(self, job, pictures):
+            job.state["drawn"] = len(pictures)
+
+    class Owner(Ending):
+        always_on = False
+
+        def run(self, job, request):
+            raise RuntimeError("boom")
+
+    both = house(Ending(), Owner())
+    both.draw(ask())
+    with pytest.raises(ScriptFailed):
+        both.draw(replace(ask(), scripts=ScriptParams(run=ScriptUse("Owner"))))
+    assert ended == [("Ending", 1), ("Ending", None), ("Owner", None)]
+
+
 def test_what_failed_once_is_left_out_of_the_job_and_three_jobs_switch_it_off(house, caplog):
     class Bad(Script):
         calls = 0
