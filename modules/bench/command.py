@@ -33,6 +33,12 @@ def _serve(options: Options, arguments: argparse.Namespace) -> dict[str, Any]:
     return serve.run(options, rounds=arguments.rounds, steps=arguments.steps)
 
 
+def _grid(options: Options, arguments: argparse.Namespace) -> dict[str, Any]:
+    from modules.bench import grid
+
+    return grid.run(options, rounds=min(arguments.rounds, 3), steps=arguments.steps)
+
+
 def _start(options: Options, arguments: argparse.Namespace) -> dict[str, Any]:
     from modules.bench import start
 
@@ -76,6 +82,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Options, argparse.Namespace], dict[st
         _batching,
     ),
     "serve": ("1, 4, 8 and 16 clients: overhead, throughput, waiting, mixed step counts, equal pictures", _serve),
+    "grid": (
+        "64 cells over seed, CFG and sampler against static batches (at most 1.1) and one by one (at least 3)",
+        _grid,
+    ),
     "prompts": (
         "a prompt of 1,000 tokens against its text encoder's own time (at most 1.2); known ones cost nothing",
         _prompts,

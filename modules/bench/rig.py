@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 import uvicorn
@@ -28,6 +28,16 @@ SAMPLER = "DDIM"
 """The sampler of both sides: it maps to one diffusers scheduler with no schedule of its own."""
 
 
+class Bare(Protocol):
+    """The bare pipeline."""
+
+    def __call__(self, pictures: int, *, first_seed: int = 0, scale: float = 7.0, sampler: str = SAMPLER) -> None:
+        """Draw that many pictures of following seeds in one static batch with nothing of ours in between.
+
+        `sampler` is DDIM or Euler.
+        """
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rig:
     """A studio with its API on a loopback port, and the bare pipeline over the same files."""
@@ -36,8 +46,7 @@ class Rig:
     url: str
     size: int
     steps: int
-    bare: Callable[[int], None]
-    """Draw that many pictures in one static batch with nothing of ours in between."""
+    bare: Bare
 
     def body(self, seed: int) -> dict[str, Any]:
         """The API call that draws what `bare` draws."""
@@ -88,26 +97,29 @@ def rigged(options: Options, steps: int) -> Iterator[Rig]:
             studio.close()
 
 
-def _bare_pipeline(folder: Path, size: int, steps: int, place: Mapping[str, str]) -> Callable[[int], None]:
+def _bare_pipeline(folder: Path, size: int, steps: int, place: Mapping[str, str]) -> Bare:
     """The library's own pipeline where the studio draws, in the studio's precision."""
     import torch
-    from diffusers import DDIMScheduler, StableDiffusionPipeline
+    from diffusers import DDIMScheduler, EulerDiscreteScheduler, StableDiffusionPipeline
     from diffusers.utils import logging as diffusers_logging
 
     diffusers_logging.disable_progress_bar()
     dtype = getattr(torch, place["dtype"])
     pipeline = StableDiffusionPipeline.from_pretrained(folder, dtype=dtype, local_files_only=True).to(place["device"])
-    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
+    kinds = {SAMPLER: DDIMScheduler, "Euler": EulerDiscreteScheduler}
+    schedulers = {name: kind.from_config(pipeline.scheduler.config) for name, kind in kinds.items()}
     pipeline.set_progress_bar_config(disable=True)
 
-    def draw(pictures: int) -> None:
-        generators = [torch.Generator("cpu").manual_seed(seed) for seed in range(pictures)]
+    def draw(pictures: int, *, first_seed: int = 0, scale: float = 7.0, sampler: str = SAMPLER) -> None:
+        pipeline.scheduler = schedulers[sampler]
+        seeds = range(first_seed, first_seed + pictures)
+        generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         pipeline(
             [PROMPT] * pictures,
             width=size,
             height=size,
             num_inference_steps=steps,
-            guidance_scale=7.0,
+            guidance_scale=scale,
             generator=generators,
         )
 

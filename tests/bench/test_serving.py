@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from modules.bench import command, rig, start
+from modules.bench import command, grid, rig, start
 from modules.bootstrap.flags import parse
 
 
@@ -31,6 +31,22 @@ def test_serving_is_measured_against_the_bare_pipeline(capsys):
     assert told["overhead"]["bare_p50_seconds"] > 0
     assert set(told["serve"]["clients"]) == {"4", "8", "16"}
     assert told["serve"]["pictures"]["held"], "eight clients together get the pictures that each gets alone"
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of the bare side's scheduler
+def test_a_grid_is_measured_against_batches_and_draws_only_what_changed(capsys, monkeypatch):
+    assert grid.SEEDS * len(grid.SCALES) * len(grid.SAMPLERS) == 64
+    monkeypatch.setattr(grid, "SEEDS", 2)
+    monkeypatch.setattr(grid, "SCALES", (2.0, 4.0))
+    assert command.run(["grid", "--rounds", "1", "--steps", "1"], parse(["bench"]).options) == 0
+    told = json.loads(capsys.readouterr().out)["grid"]
+    assert told["cells"] == 8
+    assert told["again"]["drawn"] == told["again"]["changed"] == 4
+    for name in ("batches", "one_by_one"):
+        assert isinstance(told[name]["held"], bool)
+        assert told[name]["p50_seconds"] > 0
+        assert told[name]["bare_p50_seconds"] > 0
+    assert told["processor"]["batches_ratio"] > 0
 
 
 def test_a_start_that_never_gets_ready_does_not_hold(monkeypatch):
