@@ -23,6 +23,7 @@ from modules.bootstrap.options import Options, is_loopback
 from modules.contracts.accounts import Accounts, Gate
 from modules.contracts.catalog import Catalog
 from modules.contracts.errors import InvalidRequest, StudioError
+from modules.contracts.experiments import Keeping
 from modules.contracts.jobs import JobService
 from modules.contracts.pictures import PictureStore
 from modules.engine_room import ALONE_SECONDS, SETTLE_SECONDS, EngineRoom
@@ -96,7 +97,6 @@ def build_studio(
     Returns at once; the engine is built in the background, now or with `Studio.start_engine`, and with `warm` loads its
     model. `private` gives the queue a job table of its own, for a command of the terminal beside a server.
     """
-    from modules.experiments.opening import open_experiments
     from modules.outputs.store import DiskPictureStore
 
     paths = Paths(options.paths.data_dir, options.paths.models_dir).ensure()
@@ -108,9 +108,10 @@ def build_studio(
     room = EngineRoom(status, ALONE_SECONDS if private else SETTLE_SECONDS)
     queue = _line_up(room.get, shelves, jobs, bus, pictures, accounts, settings, options.run.lanes)
     queue = queue if private else _meter(queue, accounts.gate, catalog, bus)  # a private one is the terminal's own
-    pruner, public = _pruner(jobs, settings), Preferences(settings, accounts).public
     room.prove(None if private else bus)
-    experiments = open_experiments((database, private), queue, pictures, bus, catalog, public, room.foresee)
+    place, own = (database, private), Preferences(settings, accounts).public
+    experiments = _open_experiments(place, queue, pictures, bus, shelves, own, room)
+    pruner = _pruner(jobs, settings, experiments)
     stores = (shelves.scripts.close, shelves.networks.close, end_counting, database.dispose, jobs.dispose)
     stand = partial(room.build, partial(assemble, options, paths, settings, shelves), warm=warm, settle=set_aside)
     studio = Studio(
@@ -183,10 +184,30 @@ def _open_accounts(
     return accounts, Door(accounts, options.network.api_auth, counters=counters), counters.close
 
 
-def _pruner(jobs: SqlEngine, settings: Settings) -> Pruner:
+def _open_experiments(
+    place: tuple[SqlEngine, bool],
+    queue: JobService,
+    pictures: PictureStore,
+    bus: EventBus,
+    shelves: Shelves,
+    settings: Callable[[str], Mapping[str, Any]],
+    room: EngineRoom,
+) -> ExperimentService:
+    from modules.experiments.marks import marks_of
+    from modules.experiments.opening import open_experiments
+
+    marks = marks_of(shelves.catalog, settings, shelves.networks, shelves.prompts)
+    return open_experiments(place, queue, pictures, bus, marks, room.foresee)
+
+
+def _pruner(jobs: SqlEngine, settings: Settings, experiments: ExperimentService) -> Pruner:
     from modules.call_queue.pruning import Pruner, Retention
 
-    return Pruner(jobs, lambda: Retention(settings["jobs_keep_days"], settings["jobs_keep_number"]))
+    def take_away() -> None:
+        kept = (settings[f"experiments_{name}"] for name in ("keep_days", "keep_number", "prune_pictures"))
+        experiments.prune(Keeping(*kept))
+
+    return Pruner(jobs, lambda: Retention(settings["jobs_keep_days"], settings["jobs_keep_number"]), beside=take_away)
 
 
 def _kept_bytes(settings: Settings) -> int:

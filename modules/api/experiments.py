@@ -17,7 +17,7 @@ from modules.api.services import Own, Owner, Person, Services
 from modules.api.typed import JobWanted, read_wanted
 from modules.contracts.accounts import Caller
 from modules.contracts.errors import NotAllowed, UnknownName
-from modules.contracts.experiments import MOST_AXES, CellState, Experiment, ExperimentRecord, ExperimentState
+from modules.contracts.experiments import MOST_AXES, CellState, Experiment, ExperimentRecord, ExperimentState, Keeping
 from modules.experiments.kinds import kinds
 from modules.experiments.legacy import tab_of
 from modules.experiments.reading import AxisReader, make_experiment
@@ -160,6 +160,28 @@ class Changed(BaseModel):
     changed: bool = Field(examples=[True])
 
 
+class Leaving(BaseModel):
+    """How an experiment goes."""
+
+    model_config = ConfigDict(extra="forbid")
+    pictures: bool = Field(
+        False, description="The pictures that it has drawn go too, as far as no other experiment shows them."
+    )
+
+
+class PruneWanted(Leaving):
+    """What stays; without a bound, everything."""
+
+    days: float = Field(0, ge=0, le=36_500, description="Days since it ended; 0 is no bound.", examples=[30])
+    number: int = Field(0, ge=0, le=10_000_000, description="The newest ones; 0 is no bound.", examples=[100])
+
+
+class Pruned(BaseModel):
+    """What went."""
+
+    removed: int = Field(description="Experiments.", examples=[2])
+
+
 @router.post("", status_code=202, responses=REFUSED)
 async def create_experiment(
     studio: Services, owner: Owner, wanted: ExperimentWanted, request: Request, answer: Response, own: Own
@@ -215,6 +237,21 @@ def get_experiment(studio: Services, person: Person, experiment_id: str) -> Expe
     return _row(_experiment_of(studio, person, experiment_id))
 
 
+@router.delete("/{experiment_id}", responses=REFUSED)
+def remove_experiment(
+    studio: Services, person: Person, experiment_id: str, wanted: Annotated[Leaving, Query()]
+) -> Changed:
+    """Take it away, and its pictures if wanted. One that runs is cancelled and goes when it has ended."""
+    record = _experiment_of(studio, person, experiment_id)
+    return Changed(changed=studio.experiments.remove(record.id, pictures=wanted.pictures))
+
+
+@router.post("/prune", responses=REFUSED)
+def prune_experiments(studio: Services, owner: Owner, wanted: PruneWanted) -> Pruned:
+    """Take away the caller's experiments that have ended, beyond an age or a number."""
+    return Pruned(removed=studio.experiments.prune(Keeping(wanted.days, wanted.number, wanted.pictures), owner))
+
+
 @router.get("/{experiment_id}/cells", responses=REFUSED)
 def list_cells(studio: Services, person: Person, experiment_id: str, wanted: Annotated[Paging, Query()]) -> CellList:
     """Its cells, with the jobs whose pictures they show."""
@@ -230,7 +267,7 @@ def cancel_experiment(studio: Services, person: Person, experiment_id: str) -> C
 
 @router.post("/{experiment_id}/resume", responses=REFUSED)
 def resume_experiment(studio: Services, person: Person, experiment_id: str) -> Changed:
-    """Draw what failed or was cancelled once more."""
+    """Draw what failed or was cancelled once more, and the rest of a stopped one."""
     return Changed(changed=studio.experiments.resume(_experiment_of(studio, person, experiment_id).id))
 
 

@@ -19,7 +19,7 @@ from modules.api.reading import Wish, read_body
 from modules.api.remarks import header_of
 from modules.api.running import draw
 from modules.api.services import Owner, Services, preferences_of
-from modules.api.xyz_plot import answer_plot, draw_plot, is_plot, read_plot
+from modules.api.xyz_plot import answer_plot, draw_plot, forsake, is_plot, read_plot
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.result import GenerationResult
 from modules.experiments.legacy import Tab
@@ -70,7 +70,10 @@ async def _plot(mode: str, body: BaseModel, request: Request, studio: Studio, ow
     plot = await run_in_threadpool(read_plot, said["script_args"] or [], tab, studio)
     wish = await read_call(mode, body, request, studio, owner, None, script_name=None)
     record = await draw_plot(request, studio, plot, wish, owner)
-    content = await run_in_threadpool(answer_plot, studio, plot, wish, record, said)
+    try:
+        content = await run_in_threadpool(answer_plot, studio, plot, wish, record, said)
+    finally:
+        await run_in_threadpool(forsake, studio, record)
     return Response(content, media_type="application/json", headers=header_of(wish.notes))
 
 

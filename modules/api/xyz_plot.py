@@ -111,7 +111,15 @@ async def draw_plot(request: Request, studio: Studio, plot: Plot, wish: Wish, ow
         return ended
     finally:
         if not done:
-            studio.experiments.cancel(record.id)
+            forsake(studio, record)
+
+
+def forsake(studio: Studio, record: ExperimentRecord) -> None:
+    """The client has its answer or has gone: a grid that runs is cancelled, and one that is not to be saved goes."""
+    if record.experiment.base.output.save:
+        studio.experiments.cancel(record.id)
+    else:
+        studio.experiments.remove(record.id)
 
 
 def answer_plot(studio: Studio, plot: Plot, wish: Wish, record: ExperimentRecord, said: Mapping[str, Any]) -> bytes:
@@ -131,7 +139,9 @@ def answer_plot(studio: Studio, plot: Plot, wish: Wish, record: ExperimentRecord
     result = GenerationResult(tuple(pictures), {}, tuple(failed), interrupted=record.state == "cancelled")
     info = describe(wish, result, studio.versions.get("atelier", ""))
     info |= {"infotexts": [*([first.infotext] * len(sheets)), *(picture.infotext for picture in kept)]}
-    info |= {"index_of_first_image": len(sheets), "experiment": record.id}
+    info |= {"index_of_first_image": len(sheets)}
+    if record.experiment.base.output.save:
+        info |= {"experiment": record.id}
     if wish.body.get("send_images") is False:
         images = []
     answer = {"images": images, "parameters": {**echo(wish.body), **said}, "info": json.dumps(info, default=str)}

@@ -246,10 +246,18 @@ def add_upscale(parser: argparse.ArgumentParser) -> None:
 
 
 def add_grid(parser: argparse.ArgumentParser) -> None:
-    """Which experiment, and where its results go."""
-    parser.add_argument(
-        "file", metavar="FILE", type=Path, help="request, axes, exclude and name, as docs/experiments.md"
+    """Which experiment, and where its results go; or what is to be done with earlier ones."""
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "file", metavar="FILE", type=Path, nargs="?", help="request, axes, exclude and name, as docs/experiments.md"
     )
+    which.add_argument("--list", action="store_true", help="say which experiments of the terminal there are")
+    which.add_argument("--resume", metavar="ID", help="draw what is missing of a stopped, cancelled or failed one")
+    which.add_argument("--remove", metavar="ID", help="take one away")
+    which.add_argument("--prune", action="store_true", help="take away ended ones beyond --keep-days and --keep-number")
+    parser.add_argument("--keep-days", type=float, default=0.0, metavar="DAYS", help="of --prune; 0 is no bound")
+    parser.add_argument("--keep-number", type=int, default=0, metavar="NUMBER", help="of --prune; 0 is no bound")
+    parser.add_argument("--with-pictures", action="store_true", help="what is removed takes its pictures along")
     parser.add_argument(
         "-o", "--output", metavar="DIR", type=Path, help="for sheets, page and tables (FILE without end)"
     )

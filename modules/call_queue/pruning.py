@@ -92,7 +92,10 @@ class Pruner:
         retention: Callable[[], Retention],
         clock: Callable[[], float] = time.time,
         every: float = EVERY,
+        beside: Callable[[], object] | None = None,
     ) -> None:
+        """`beside` is called with every pass, for what else of the same database is kept for a time only."""
+        self._beside = beside
         self._engine, self._retention, self._clock, self._every = engine, retention, clock, every
         self._stopping = threading.Event()
         # A daemon, so that a database that hangs does not keep the process from ending.
@@ -117,4 +120,13 @@ class Pruner:
             else:
                 if count:
                     log.info("%d ended jobs were taken out of the table", count)
+            self._take_away_beside()
             self._stopping.wait(self._every)
+
+    def _take_away_beside(self) -> None:
+        if self._beside is None:
+            return
+        try:
+            self._beside()
+        except SQLAlchemyError:
+            log.exception("what is kept beside jobs could not be taken away; trying again in %.0f s", self._every)

@@ -13,39 +13,84 @@ from typing import TYPE_CHECKING, Any
 from modules.bootstrap.flags import Command
 from modules.cli import terminal
 from modules.contracts.accounts import TERMINAL
-from modules.contracts.errors import InvalidRequest
-from modules.contracts.experiments import Experiment, ExperimentRecord
+from modules.contracts.errors import InvalidRequest, UnknownName
+from modules.contracts.experiments import Experiment, ExperimentRecord, Keeping
 
 if TYPE_CHECKING:
+    import argparse
+
     from modules.support.studio import Studio
 
 LOOK_SECONDS = 0.5
 FAILED = 1
+MOST_LISTED = 1000
 
 
 def run(command: Command) -> int:
     """Draws what is missing and writes the results. 0, or 1 when a cell failed; errors go up as `StudioError`.
 
     What an earlier run of the same file has drawn is taken from the gallery, so one that was killed goes on. Ctrl-C
-    stops the jobs.
+    stops the jobs. Without a file it lists, resumes or removes what earlier commands have left.
     """
     given = command.arguments
-    read = _read(given.file)
+    read = None if given.file is None else _read(given.file)
+    draws = read is not None or given.resume is not None
     from modules.app import build_studio
     from modules.support.log import configure
 
     configure(json_lines=command.options.run.log_json, level=logging.WARNING)
-    studio = build_studio(command.options, private=True, warm=not given.dry_run)
+    studio = build_studio(command.options, private=True, start_engine=draws, warm=draws and not given.dry_run)
     try:
-        experiment = make(read, studio, given.file.parent)
-        if given.dry_run:
-            _tell(studio, experiment)
+        if not draws:
+            tend(studio, given)
             return 0
-        record = _follow(studio, studio.experiments.start(experiment, TERMINAL))
-        _write(studio, record, given.output or given.file.with_suffix(""))
+        if read is None:
+            record, folder = _resume(studio, given.resume), Path(given.resume)
+        else:
+            experiment, folder = make(read, studio, given.file.parent), given.file.with_suffix("")
+            if given.dry_run:
+                _tell(studio, experiment)
+                return 0
+            record = studio.experiments.start(experiment, TERMINAL)
+        record = _follow(studio, record)
+        _write(studio, record, given.output or folder)
+        if not record.experiment.base.output.save:
+            studio.experiments.remove(record.id)
     finally:
         studio.close()
     return FAILED if record.counts.get("failed") else 0
+
+
+def tend(studio: Studio, given: argparse.Namespace) -> None:
+    """List, remove or prune the terminal's experiments, as the command line says. Raises `UnknownName`."""
+    experiments = studio.experiments
+    if given.remove is not None:
+        experiments.remove(_own(studio, given.remove).id, pictures=given.with_pictures)
+    elif given.prune:
+        count = experiments.prune(Keeping(given.keep_days, given.keep_number, given.with_pictures), TERMINAL)
+        sys.stdout.write(f"{count} experiments removed\n")
+    else:
+        for record in experiments.list(owner=TERMINAL, limit=MOST_LISTED):
+            done, whole = record.counts.get("done", 0), sum(record.counts.values())
+            name = record.experiment.name
+            sys.stdout.write(f"{record.id}  {record.created:%Y-%m-%d %H:%M}  {record.state}  {done}/{whole}  {name}\n")
+
+
+def _resume(studio: Studio, wanted: str) -> ExperimentRecord:
+    record = _own(studio, wanted)
+    if record.state == "running":
+        raise InvalidRequest(f"Experiment {record.id} is being drawn by another process, or was killed just now.")
+    studio.experiments.resume(record.id)  # with nothing left to draw its results are written once more
+    return record
+
+
+def _own(studio: Studio, wanted: str) -> ExperimentRecord:
+    record = studio.experiments.get(wanted)
+    if record is None or record.owner != TERMINAL:
+        raise UnknownName(
+            f"The terminal has no experiment {wanted[:64]!r}; launch.py grid --list says which there are."
+        )
+    return record
 
 
 def make(read: Mapping[str, Any], studio: Studio, folder: Path) -> Experiment:

@@ -11,7 +11,8 @@ from modules.contracts.errors import UnsupportedFeature
 from modules.contracts.jobs import Eta
 from modules.contracts.request import GenerationRequest
 
-ExperimentState = Literal["running", "done", "cancelled"]
+ExperimentState = Literal["running", "stopped", "done", "cancelled"]
+"""A stopped one was left by a process that has died: nobody draws it, and it can be resumed."""
 CellState = Literal["waiting", "queued", "done", "failed", "cancelled"]
 
 MOST_CELLS = 10_000
@@ -38,7 +39,8 @@ class Experiment:
     """What is to be found out. The position of a cell counts the first axis fastest, then the second, and so on."""
 
     base: GenerationRequest
-    """What all cells share. Its seeds are drawn, so that a cell is the same whenever it is drawn."""
+    """What all cells share. Its seeds are drawn, so that a cell is the same whenever it is drawn. Where it says that
+    pictures are not to be saved, those of the cells leave the gallery with the experiment."""
     axes: tuple[Axis, ...] = ()
     exclude: tuple[str, ...] = ()
     """Expressions over the axes; a cell for which one is true is left out."""
@@ -102,6 +104,18 @@ class Foreseen:
     """Bytes at the peak, of the dearest cell; None where nothing is known before the engine stands."""
 
 
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Which ended experiments are kept; both bounds hold, and 0 is none."""
+
+    days: float = 0.0
+    """Since it ended, or since a stopped one was heard of last."""
+    number: int = 0
+    """The newest ones."""
+    pictures: bool = False
+    """The pictures of those that go go too, as far as no other experiment shows them."""
+
+
 class Experiments(Protocol):
     """Keeps experiments and runs them."""
 
@@ -124,7 +138,17 @@ class Experiments(Protocol):
         """Leave out what is not drawn yet, and stop what is being drawn; False when it had ended or is not known."""
 
     def resume(self, experiment_id: str) -> bool:
-        """Draw what failed or was cancelled once more; False when nothing did, or it is not known."""
+        """Draw what failed or was cancelled once more, and of a stopped one the rest; False when there is nothing."""
+
+    def remove(self, experiment_id: str, *, pictures: bool = False) -> bool:
+        """Take an experiment away; False when it is not known. One that runs is cancelled and goes when it has ended.
+
+        With `pictures` those that it has drawn go too, as far as no other experiment shows them. Raises
+        `InvalidRequest` for one that another process draws.
+        """
+
+    def prune(self, keep: Keeping, owner: str | None = None) -> int:
+        """Take away what has ended, of one owner when given, beyond these bounds. Returns how many."""
 
     def wait(self, experiment_id: str, timeout: float | None = None) -> ExperimentRecord:
         """Block until it has ended. Raises `TimeoutError`, and `NotReady` when the studio closes."""
@@ -145,7 +169,7 @@ class NoExperiments:
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise UnsupportedFeature("This studio runs no experiments.")
 
-    foresee = start = get = cells = cancel = resume = wait = file = files = _refuse
+    foresee = start = get = cells = cancel = resume = remove = prune = wait = file = files = _refuse
 
     def list(self, *, owner: str | None = None, limit: int = 100) -> Sequence[ExperimentRecord]:
         """None."""

@@ -99,6 +99,7 @@ def _request(experiment: Experiment, position: int, place: tuple[int, ...]) -> G
     for axis, index in zip(experiment.axes, place, strict=True):
         request = change_of(axis.key)(request, axis, axis.values[index])
     request = _seeded(experiment, request, position, place)
+    request = replace(request, output=replace(request.output, save=True))  # a sheet is made of what the gallery has
     _check_seen(experiment, request)
     validate(request)
     return request

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 from sqlalchemy import Engine
 
-from modules.contracts.catalog import Catalog
 from modules.contracts.experiments import Memory
 from modules.contracts.jobs import JobQueue
 from modules.contracts.pictures import PictureStore
-from modules.experiments.marks import marks_of
-from modules.experiments.service import SERVER, TERMINAL, ExperimentService
-from modules.experiments.store import ExperimentStore
+from modules.experiments.marks import Marks
+from modules.experiments.service import ExperimentService
+from modules.experiments.store import SERVER, TERMINAL, ExperimentStore
 from modules.support.bus import EventBus
 
 
@@ -22,16 +18,14 @@ def open_experiments(
     queue: JobQueue,
     pictures: PictureStore,
     bus: EventBus,
-    catalog: Catalog,
-    settings: Callable[[str], Mapping[str, Any]],
+    marks: Marks,
     memory: Memory,
 ) -> ExperimentService:
     """The service, its tables brought up to date; nothing runs before `start_all`.
 
     The second of `place` says that a command of the terminal is at work in that database, whose experiments no server
-    goes on with. `settings` gives all settings of an owner.
+    goes on with.
     """
     database, terminal = place
     keeper = TERMINAL if terminal else SERVER
-    store, marks = ExperimentStore(database), marks_of(catalog, settings)
-    return ExperimentService(store, queue, pictures, bus, marks, memory=memory, keeper=keeper)
+    return ExperimentService(ExperimentStore(database), queue, pictures, bus, marks, memory=memory, keeper=keeper)

@@ -120,7 +120,7 @@ class AxisReader:
 def make_experiment(
     base: GenerationRequest, axes: Sequence[Axis], *, exclude: Sequence[str] = (), name: str = "", **more: Any
 ) -> Experiment:
-    """An experiment whose base has its seeds drawn and whose pictures are kept. Raises `InvalidRequest`.
+    """An experiment whose base has its seeds drawn. Raises `InvalidRequest`.
 
     Bounds of the cells are checked when they are made.
     """
@@ -133,7 +133,7 @@ def make_experiment(
     seeds = base.seeds
     drawn = {part: _random() for part in ("seed", "subseed") if getattr(seeds, part) == -1}
     canvas = replace(base.canvas, batch_count=1)
-    fixed = replace(base, seeds=replace(seeds, **drawn), canvas=canvas, output=replace(base.output, save=True))
+    fixed = replace(base, seeds=replace(seeds, **drawn), canvas=canvas)
     return Experiment(fixed, tuple(axes), tuple(exclude), name, **more)
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -32,8 +33,17 @@ class Run:
     """Draws the missing cells of one experiment in a thread of its own, until none is left, cancelled or stopped."""
 
     def __init__(
-        self, record: ExperimentRecord, store: ExperimentStore, queue: JobQueue, pictures: PictureStore
+        self,
+        record: ExperimentRecord,
+        store: ExperimentStore,
+        queue: JobQueue,
+        pictures: PictureStore,
+        after: Callable[[str], None],
     ) -> None:
+        """`after` is told the id in the run's thread once nothing of it is left to be drawn."""
+        self._after = after
+        self._beaten = 0.0
+        """When the table was told last that somebody is at it, of `time.monotonic`."""
         self.id, self._owner = record.id, record.owner
         self._store, self._queue, self._pictures = store, queue, pictures
         experiment = record.experiment
@@ -76,8 +86,11 @@ class Run:
     def _work(self) -> None:
         try:
             self._take_up()
-            while not self._stopping and not self._turn():
-                pass
+            ended = False
+            while not self._stopping and not ended:
+                ended = self._turn()
+            if ended:
+                self._after(self.id)
         except SQLAlchemyError:
             log.exception("experiment %s stands still until the next start: its table does not answer", self.id)
         finally:
@@ -91,6 +104,9 @@ class Run:
 
     def _turn(self) -> bool:
         """Settle what has ended, fill the queue, and wait for news; True when nothing is left to do."""
+        if not self._beaten or time.monotonic() - self._beaten >= LOOK_SECONDS:
+            self._store.beat(self.id)
+            self._beaten = time.monotonic()
         self._settle()
         cancelling = self._cancelling
         if cancelling or self._store.state(self.id) == "cancelled":
@@ -103,7 +119,8 @@ class Run:
             self._store.end(self.id, "cancelled" if cancelling else "done")
             return True
         with self._change:
-            if not (self._told or self._stopping):
+            # Who cancels while the queue is filled has notified nobody.
+            if not (self._told or self._stopping or self._cancelling != cancelling):
                 self._change.wait(self._patience())
         return False
 

@@ -10,12 +10,13 @@ from functools import partial
 from typing import Any
 
 from modules.contracts.cost import pictures_of, work_of
-from modules.contracts.errors import NotReady, StudioError, UnknownName
+from modules.contracts.errors import InvalidRequest, NotReady, StudioError, UnknownName
 from modules.contracts.experiments import (
     CellRecord,
     Experiment,
     ExperimentRecord,
     Foreseen,
+    Keeping,
     Memory,
 )
 from modules.contracts.jobs import JobQueue
@@ -25,13 +26,13 @@ from modules.experiments.cells import digest_of, draw_order, expand
 from modules.experiments.marks import Marks
 from modules.experiments.results import Results
 from modules.experiments.run import Run, known_job
-from modules.experiments.store import ExperimentStore
+from modules.experiments.store import SERVER, TERMINAL, ExperimentStore
 from modules.support.bus import EventBus
 
 log = logging.getLogger(__name__)
 STOP_SECONDS = 5.0
-SERVER, TERMINAL = "server", "terminal"
-"""Kinds of processes that run experiments: what a command of the terminal left, no server takes up."""
+MOST_OF_A_JOB = 1024
+"""Pictures of one job that are taken away with an experiment."""
 DEEPLY_PLANNED = 64
 """Cells, the dearest ones, whose memory is foreseen."""
 
@@ -60,6 +61,8 @@ class ExperimentService:
         self._marks, self._memory, self._keeper = marks, memory, keeper
         self._lock = threading.Lock()
         self._runs: dict[str, Run] = {}
+        self._leaving: dict[str, bool] = {}
+        """Experiments that go once they have ended, and whether their pictures go with them."""
         self._stopping = False
         self._results = Results(pictures)
         self._unsubscribe = bus.subscribe(self._hear)
@@ -147,12 +150,59 @@ class ExperimentService:
         return self._store.end(experiment_id, "cancelled")  # whichever process runs it will see
 
     def resume(self, experiment_id: str) -> bool:
-        """Draw what failed or was cancelled once more; False when nothing did, or it is not known."""
+        """Draw what failed or was cancelled once more, and of a stopped one the rest; False when there is nothing."""
         self._check_open()
-        if self._store.state(experiment_id) in (None, "running") or not self._store.reopen(experiment_id):
+        if self._store.state(experiment_id) in (None, "running"):
+            return False
+        if not self._store.reopen(experiment_id, self._keeper):
             return False
         self._run(experiment_id)
         return True
+
+    def remove(self, experiment_id: str, *, pictures: bool = False) -> bool:
+        """Take an experiment away; False when it is not known. One that runs is cancelled and goes when it has ended.
+
+        With `pictures` those that it has drawn go too, as far as no other experiment shows them. Raises
+        `InvalidRequest` for one that another process draws.
+        """
+        record = self._store.get(experiment_id)
+        if record is None:
+            return False
+        with self._lock:
+            run = self._runs.get(experiment_id)
+            alive = run is not None and not run.ended.is_set()
+            if alive:
+                self._leaving[experiment_id] = pictures
+        if run is not None and alive:
+            run.cancel()
+        elif record.state == "running":
+            raise InvalidRequest("Another process draws this experiment; cancel it, and remove it when it has ended.")
+        self._leave(experiment_id, pictures=pictures)
+        return True
+
+    def prune(self, keep: Keeping, owner: str | None = None) -> int:
+        """Take away what has ended, of one owner when given, beyond these bounds. Returns how many."""
+        beyond = self._store.beyond(keep, owner) if keep.days or keep.number else []
+        return sum(self._leave(experiment_id, pictures=keep.pictures) for experiment_id in beyond)
+
+    def _leave(self, experiment_id: str, *, pictures: bool) -> bool:
+        """Take it away unless it is drawn; False then. Two may ask at once, and one of them finds nothing left."""
+        record = self._store.get(experiment_id)
+        if record is None or record.state == "running":
+            return False
+        jobs = self._store.remove(experiment_id)
+        if pictures or not record.experiment.base.output.save:
+            for job_id in jobs:
+                for row in self._pictures.list(job_id=job_id, limit=MOST_OF_A_JOB):
+                    self._pictures.delete(row.id)
+        return True
+
+    def _after(self, experiment_id: str) -> None:
+        """A run has ended; one that was to leave does so."""
+        with self._lock:
+            pictures = self._leaving.pop(experiment_id, None)
+        if pictures is not None:
+            self._leave(experiment_id, pictures=pictures)
 
     def wait(self, experiment_id: str, timeout: float | None = None) -> ExperimentRecord:
         """Block until it has ended. Raises `TimeoutError`, and `NotReady` when the studio closes."""
@@ -182,7 +232,7 @@ class ExperimentService:
             run.hear(event)
 
     def _run(self, experiment_id: str) -> None:
-        run = Run(self._found(experiment_id), self._store, self._queue, self._pictures)
+        run = Run(self._found(experiment_id), self._store, self._queue, self._pictures, self._after)
         with self._lock:
             if self._stopping:
                 return

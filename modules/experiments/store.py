@@ -10,17 +10,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, Row, func, insert, select, update
+from sqlalchemy import Engine, Row, delete, func, insert, select, update
 
 from modules.contracts.codec import decode, encode
 from modules.contracts.errors import InvalidRequest
-from modules.contracts.experiments import CellState, Experiment, ExperimentRecord, ExperimentState
+from modules.contracts.experiments import CellState, Experiment, ExperimentRecord, ExperimentState, Keeping
 from modules.experiments.tables import CELLS, EXPERIMENTS, VERSION
 from modules.support.migration import migrate
 
+DAY = 86400.0
 SCRIPTS = Path(__file__).with_name("migrations")
 OPEN: tuple[CellState, ...] = ("waiting", "queued")
 """States of cells of which something is still to come."""
+SERVER, TERMINAL = "server", "terminal"
+"""Kinds of processes that run experiments: what a command of the terminal left, no server takes up by itself."""
+SILENT_SECONDS = 30.0
+"""A terminal of which nothing was heard for so long has died; six times what a run waits between two words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ class ExperimentStore:
             "keeper": keeper,
             "state": "running",
             "created": self._clock(),
+            "seen": self._clock(),
             "spec": json.dumps(encode(experiment)),
         }
         rows = [
@@ -85,24 +91,59 @@ class ExperimentStore:
     def state(self, experiment_id: str) -> ExperimentState | None:
         """How it stands."""
         with self._engine.connect() as connection:
-            query = select(EXPERIMENTS.c.state).where(EXPERIMENTS.c.id == experiment_id)
-            found: ExperimentState | None = connection.execute(query).scalar()
-        return found
+            row = connection.execute(select(EXPERIMENTS).where(EXPERIMENTS.c.id == experiment_id)).first()
+        return None if row is None else self._state(row)
+
+    def beat(self, experiment_id: str) -> None:
+        """Note that a process is at it."""
+        with self._engine.begin() as connection:
+            connection.execute(update(EXPERIMENTS).where(EXPERIMENTS.c.id == experiment_id).values(seen=self._clock()))
 
     def end(self, experiment_id: str, state: ExperimentState) -> bool:
         """Note that a running experiment has ended; False when it was not running."""
         return self._turn(experiment_id, "running", {"state": state, "ended": self._clock()})
 
-    def reopen(self, experiment_id: str) -> bool:
-        """Let an ended experiment draw what failed or was cancelled; False when there is nothing of the kind."""
-        missing = (CELLS.c.experiment_id == experiment_id) & CELLS.c.state.in_(("failed", "cancelled"))
+    def reopen(self, experiment_id: str, keeper: str) -> bool:
+        """Let such a process draw what failed, was cancelled or never drawn; False when there is nothing of the kind.
+
+        The experiment has ended or stopped.
+        """
+        cells = CELLS.c.experiment_id == experiment_id
+        fresh = {"state": "waiting", "job_id": None, "error": None, "cached": False}
+        again = update(CELLS).where(cells & CELLS.c.state.in_(("failed", "cancelled"))).values(fresh)
+        left = select(func.count()).where(cells & CELLS.c.state.in_(OPEN))
         with self._engine.begin() as connection:
-            fresh = {"state": "waiting", "job_id": None, "error": None, "cached": False}
-            count = connection.execute(update(CELLS).where(missing).values(fresh)).rowcount
+            count = connection.execute(again).rowcount + connection.execute(left).scalar_one()
             if count:
-                which = (EXPERIMENTS.c.id == experiment_id) & (EXPERIMENTS.c.state != "running")
-                connection.execute(update(EXPERIMENTS).where(which).values(state="running", ended=None))
+                now = {"state": "running", "ended": None, "keeper": keeper, "seen": self._clock()}
+                connection.execute(update(EXPERIMENTS).where(EXPERIMENTS.c.id == experiment_id).values(now))
         return bool(count)
+
+    def remove(self, experiment_id: str) -> list[str]:
+        """Take an experiment away, and give the jobs that it drew and that no other one shows."""
+        mine = CELLS.c.experiment_id == experiment_id
+        others = CELLS.alias()
+        shown = select(others.c.job_id).where(
+            others.c.experiment_id != experiment_id, others.c.job_id == CELLS.c.job_id
+        )
+        own = select(CELLS.c.job_id).where(mine, CELLS.c.job_id.is_not(None), ~CELLS.c.cached, ~shown.exists())
+        with self._engine.begin() as connection:
+            jobs = list(dict.fromkeys(connection.execute(own).scalars()))
+            connection.execute(delete(CELLS).where(mine))
+            connection.execute(delete(EXPERIMENTS).where(EXPERIMENTS.c.id == experiment_id))
+        return jobs
+
+    def beyond(self, keep: Keeping, owner: str | None) -> list[str]:
+        """Ids of experiments that nobody draws and that are beyond these bounds, newest first."""
+        query = select(EXPERIMENTS).order_by(EXPERIMENTS.c.number.desc())
+        with self._engine.connect() as connection:
+            rows = connection.execute(query if owner is None else query.where(EXPERIMENTS.c.owner == owner)).all()
+        idle = [row for row in rows if self._state(row) != "running"]
+        oldest = self._clock() - keep.days * DAY if keep.days else 0.0
+        most = keep.number or len(idle)
+        return [
+            row.id for place, row in enumerate(idle) if place >= most or (row.ended or row.seen or row.created) < oldest
+        ]
 
     def cells(self, experiment_id: str, states: Sequence[CellState] = ()) -> list[CellRow]:
         """Cells by position; those of some states when given."""
@@ -140,6 +181,11 @@ class ExperimentStore:
         with self._engine.begin() as connection:
             return bool(connection.execute(update(EXPERIMENTS).where(which).values(values)).rowcount)
 
+    def _state(self, row: Row[Any]) -> ExperimentState:
+        state: ExperimentState = row.state
+        silent = row.seen is None or row.seen < self._clock() - SILENT_SECONDS
+        return "stopped" if state == "running" and row.keeper == TERMINAL and silent else state
+
     def _told(self, row: Row[Any]) -> ExperimentRecord | None:
         """The row; None for one that a newer version wrote and this one cannot read."""
         try:
@@ -162,7 +208,7 @@ class ExperimentStore:
         return ExperimentRecord(
             id=row.id,
             owner=row.owner,
-            state=row.state,
+            state=self._state(row),
             created=datetime.fromtimestamp(row.created, UTC),
             ended=None if row.ended is None else datetime.fromtimestamp(row.ended, UTC),
             experiment=experiment,

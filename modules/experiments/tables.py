@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, Table, Text, false
 
 METADATA = MetaData()
-VERSION = "experiments_1"
+VERSION = "experiments_2"
 """The newest of the scripts."""
 
 EXPERIMENTS = Table(
@@ -18,9 +18,10 @@ EXPERIMENTS = Table(
     Column("id", Text, nullable=False, unique=True),
     Column("owner", Text, nullable=False),
     Column("keeper", Text, nullable=False),  # which kind of process runs it, so that no other takes it up
-    Column("state", Text, nullable=False),  # running, done, cancelled
+    Column("state", Text, nullable=False),  # running, done, cancelled; stopped is seen by `seen`
     Column("created", Float, nullable=False),  # seconds since 1970, UTC
     Column("ended", Float),
+    Column("seen", Float),  # when the process that runs it was heard of last
     Column("spec", Text, nullable=False),  # JSON of modules.contracts.codec
     Index("experiments_by_owner", "owner", "number"),
     sqlite_autoincrement=True,

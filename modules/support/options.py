@@ -89,6 +89,32 @@ CORE_SETTINGS: tuple[Setting, ...] = (
         "jobs_keep_number", 10000, "Ended jobs that are kept, 0 all", "serving", "admin", minimum=0, maximum=10_000_000
     ),
     Setting(
+        "experiments_keep_days",
+        0,
+        "Days that ended experiments are kept, 0 for ever",
+        "serving",
+        "admin",
+        minimum=0,
+        maximum=36500,
+    ),
+    Setting(
+        "experiments_keep_number",
+        0,
+        "Ended experiments that are kept, 0 all",
+        "serving",
+        "admin",
+        minimum=0,
+        maximum=10_000_000,
+    ),
+    Setting(
+        "experiments_prune_pictures",
+        False,
+        "Pictures of experiments that are not kept go too",
+        "serving",
+        "admin",
+        help="As far as no other experiment shows them.",
+    ),
+    Setting(
         "jobs_keep_input_mb",
         512,
         "Pictures sent with jobs that are kept after the end, MB; 0 none",

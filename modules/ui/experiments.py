@@ -68,6 +68,11 @@ class ExperimentPanel:
             with gr.Row():
                 self._cancel = gr.Button("Cancel", variant="stop", elem_id="atelier_experiment_cancel")
                 self._resume = gr.Button("Resume", elem_id="atelier_experiment_resume")
+            with gr.Row():
+                self._pictures = gr.Checkbox(
+                    label="Its pictures too", container=False, elem_id="atelier_experiment_pictures", min_width=0
+                )
+                self._remove = gr.Button("Remove", variant="stop", elem_id="atelier_experiment_remove")
             self._shown = self._html("shown")
 
     def _add_axis(self, letter: str, offered: Choices) -> None:
@@ -103,6 +108,7 @@ class ExperimentPanel:
         self._chosen.input(self.show, self._chosen, self._shown, trigger_mode="multiple", **raw)
         self._cancel.click(self.cancel, self._chosen, self._shown, trigger_mode="multiple", **raw)
         self._resume.click(self.resume, self._chosen, self._shown, trigger_mode="multiple", **raw)
+        self._remove.click(self.remove, [self._chosen, self._pictures], [self._told, self._chosen, self._shown], **raw)
         for axis, values in zip(self.fields[: 2 * len(LETTERS) : 2], self.fields[1::2], strict=False):
             axis.change(self.hint, axis, values, **raw)
         page.load(self.opened, None, [self._chosen, self._shown, *self.fields[: 2 * len(LETTERS) : 2]], **quiet)
@@ -163,10 +169,26 @@ class ExperimentPanel:
                 yield shown
 
     async def resume(self, request: gr.Request, chosen: Any) -> AsyncGenerator[str, None]:
-        """Draw what failed or was cancelled once more, and show how far it is."""
+        """Draw what failed, was cancelled or never drawn, and show how far it is."""
         async with aclosing(self._change(request, chosen, self._studio.experiments.resume)) as showing:
             async for shown in showing:
                 yield shown
+
+    async def remove(self, request: gr.Request, chosen: Any, pictures: Any) -> list[Any]:
+        """Take one away, with its pictures if wanted; one that runs is cancelled and goes when it has ended."""
+        owner, gone = owner_of(request), False
+
+        def act() -> str:
+            nonlocal gone
+            record = self._found(owner, str(chosen or ""))
+            gone = self._studio.experiments.remove(record.id, pictures=bool(pictures))
+            return view.removed(record)
+
+        said = await _told(act)
+        if not gone:
+            return [said, gr.skip(), gr.skip()]
+        listed = [pair for pair in await asyncio.to_thread(self._listed, owner) if pair[1] != chosen]
+        return [said, gr.update(choices=listed, value=None), ""]
 
     async def opened(self, request: gr.Request) -> AsyncGenerator[list[Any], None]:
         """A page was opened: the owner's experiments, the newest one as it stands, and the axes that there are now."""

@@ -25,6 +25,12 @@ def refused(sentence: str) -> str:
     return f'<p class="experiment refused" role="alert">{html.escape(sentence)}</p>'
 
 
+def removed(record: ExperimentRecord) -> str:
+    """One that was taken away."""
+    when = " once its jobs have stopped" if record.state == "running" else ""
+    return f'<p class="experiment" role="status">{html.escape(title(record))} is removed{when}.</p>'
+
+
 def foreseen(told: Foreseen) -> str:
     """A dry run."""
     time = "Time: not known yet."

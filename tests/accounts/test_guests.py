@@ -31,6 +31,7 @@ JOBS = {
     ("post", "/agent-scheduler/v1/delete/{id}"), ("delete", "/agent-scheduler/v1/task/{id}"),
     ("post", "/agent-scheduler/v1/move/{id}/{over_id}"), ("post", "/agent-scheduler/v1/task/{id}/move/{over_id}"),
     ("post", "/api/v1/experiments/{experiment_id}/cancel"), ("post", "/api/v1/experiments/{experiment_id}/resume"),
+    ("delete", "/api/v1/experiments/{experiment_id}"), ("post", "/api/v1/experiments/prune"),
     ("post", "/sdapi/v1/interrupt"), ("post", "/sdapi/v1/skip"),
     ("post", "/api/v1/queue/cancel"), ("post", "/agent-scheduler/v1/queue/clear"),
 }  # fmt: skip

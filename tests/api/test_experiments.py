@@ -63,6 +63,20 @@ def test_cancelling_and_resuming(rig, client):
     assert client.post(f"{place}/cancel").json() == {"changed": False}
 
 
+def test_removing_and_pruning(rig, client):
+    made = [begun(client, axes=[{"axis": "Seed", "values": str(number)}]) for number in range(3)]
+    for one in made:
+        rig.experiments.wait(one["id"], 30)
+    place = f"/api/v1/experiments/{made[0]['id']}"
+    assert client.delete(place, params={"pictures": True}).json() == {"changed": True}
+    assert client.get(place).status_code == client.delete(place).status_code == 404
+    assert len(rig.pictures.list()) == 2
+    assert client.post("/api/v1/experiments/prune", json={"number": 1}).json() == {"removed": 1}
+    assert [row["id"] for row in client.get("/api/v1/experiments").json()["experiments"]] == [made[2]["id"]]
+    assert len(rig.pictures.list()) == 2
+    assert client.post("/api/v1/experiments/prune", json={"number": -1}).status_code == 422
+
+
 def test_pictures_to_start_from_go_along(rig, client):
     image = {"images": [b64(picture())], "denoising_strength": 0.5}
     made = begun(client, request={**SMALL, "image": image}, axes=[{"axis": "Denoising", "values": "0.2, 0.4"}])
@@ -103,6 +117,8 @@ def test_experiments_are_their_owners(people):
     for path in ("", "/cells", "/files", "/files/cells.csv"):
         assert clients["bob"].get(place + path).status_code == 403
     assert clients["bob"].post(f"{place}/cancel").status_code == 403
+    assert clients["bob"].delete(place).status_code == 403
+    assert clients["bob"].post("/api/v1/experiments/prune", json={"days": 0.0001}).json() == {"removed": 0}
     assert clients["bob"].get("/api/v1/experiments").json()["experiments"] == []
     assert clients["ada"].get(place).status_code == 200
     assert clients["ann"].get("/api/v1/experiments/nothing").status_code == 404

@@ -80,6 +80,17 @@ def test_a_cell_that_fails_is_blank(rig, call):
     assert "Cell 2: The dog ran away." in info["notes"]
 
 
+def test_cells_are_kept_only_if_they_are_to_be_saved(rig, call):
+    args = [1, "1, 2", [], *[0, "", []] * 2, *BARE]
+    passing = call(**SMALL, script_args=args)
+    assert len(passing["images"]) == 3
+    assert rig.pictures.list() == []
+    assert rig.experiments.list() == []
+    kept = json.loads(call(**SMALL, script_args=args, save_images=True)["info"])
+    assert len(rig.pictures.list()) == 2
+    assert rig.experiments.get(kept["experiment"]).state == "done"
+
+
 def test_pictures_vary_by_denoising(rig, call):
     args = ["Denoising", "0.2-0.6 (+0.2)", [], *[0, "", []] * 2, *BARE]
     told = call("img2img", **SMALL, init_images=[b64(picture())], script_args=args)

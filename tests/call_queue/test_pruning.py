@@ -108,7 +108,8 @@ def test_the_pruner_begins_at_once_and_goes_by_what_the_settings_say_then(store)
         passes.put(keep[0])
         return keep[0]
 
-    pruner = Pruner(store.engine, retention, clock=lambda: NOW, every=0.02)
+    beside = SimpleQueue()
+    pruner = Pruner(store.engine, retention, clock=lambda: NOW, every=0.02, beside=lambda: beside.put(left(store)))
     pruner.start()
     try:
         assert passes.get(timeout=10) == Retention()
@@ -119,6 +120,7 @@ def test_the_pruner_begins_at_once_and_goes_by_what_the_settings_say_then(store)
     finally:
         pruner.stop(10)
     assert left(store) == {"young", "younger", "waiting", "running"}
+    assert beside.get(timeout=10) == {name for name, _, _ in ROWS}
 
 
 def test_pictures_outlive_their_job_whose_id_is_not_given_again(make_queue, store, pictures):

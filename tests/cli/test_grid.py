@@ -9,7 +9,7 @@ from PIL import Image
 
 from modules.bootstrap import flags
 from modules.cli.grid import run
-from modules.contracts.errors import InvalidRequest, StudioError
+from modules.contracts.errors import InvalidRequest, StudioError, UnknownName
 from tests.api.fakes import Rig
 
 FILE = """
@@ -69,6 +69,25 @@ def test_a_failed_cell_is_told_and_the_others_are_there(rigs, file, tmp_path, ca
     assert grid(file) == 1
     assert "The dog ran away." in capsys.readouterr().err
     assert (tmp_path / "grid" / "page.html").is_file()
+
+
+def test_earlier_ones_are_listed_resumed_and_removed(rigs, file, tmp_path, capsys):
+    (tmp_path / "words.txt").write_text("cat\ndog\n")
+    assert grid(file) == 1
+    capsys.readouterr()
+    assert grid("--list") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    key = line.split()[0]
+    assert line.endswith("done  2/4  Steps")
+    assert grid("--resume", key, "-o", tmp_path / "again") == 1  # the dog runs away once more
+    assert [request.prompt.text for request in rigs[-1].engine.seen] == ["a dog"] * 2
+    assert (tmp_path / "again" / "sheet.png").is_file()
+    with pytest.raises(UnknownName, match="no experiment 'nothing'"):
+        grid("--remove", "nothing")
+    assert grid("--remove", key, "--with-pictures") == 0
+    assert rigs[-1].pictures.list() == []
+    assert grid("--prune", "--keep-number", 1) == 0
+    assert capsys.readouterr().out.endswith("0 experiments removed\n")
 
 
 @pytest.mark.parametrize(

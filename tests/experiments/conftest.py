@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import pytest
 
@@ -11,7 +12,7 @@ from modules.call_queue.queue import CallQueue
 from modules.call_queue.store import JobStore
 from modules.experiments.reading import AxisReader, make_experiment
 from modules.experiments.service import ExperimentService
-from modules.experiments.store import ExperimentStore
+from modules.experiments.store import SERVER, ExperimentStore
 from modules.outputs.store import DiskPictureStore
 from modules.support.bus import EventBus
 from modules.support.options import CORE_SETTINGS
@@ -28,19 +29,20 @@ class House:
         self.engine = FakeEngine()
         self.mark = {"model": 1}
         self.reader = AxisReader(FakeCatalog(folder))
-        self.up = False
+        self.up, self.late = False, 0.0
+        """Seconds by which the clock of the experiments goes ahead."""
         self.live()
 
-    def live(self, lanes=2):
+    def live(self, lanes=2, keeper=SERVER):
         self.bus = EventBus()
         self.database = open_database(self.folder / "studio.sqlite3")
         self.pictures = DiskPictureStore(self.database, self.folder / "outputs", Settings(CORE_SETTINGS))
         self.queue = CallQueue(lambda: self.engine, JobStore(self.database), self.bus, self.pictures, lanes=lanes)
         self.queue.start()
-        self.store = ExperimentStore(self.database)
+        self.store = ExperimentStore(self.database, clock=lambda: time.time() + self.late)
         marks = lambda request, owner: self.mark  # noqa: E731
         self.service = ExperimentService(
-            self.store, self.queue, self.pictures, self.bus, marks, memory=lambda request: 7
+            self.store, self.queue, self.pictures, self.bus, marks, memory=lambda request: 7, keeper=keeper
         )
         self.service.start_all()
         self.up = True

@@ -6,14 +6,18 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from modules.contracts.codec import encode
 from modules.contracts.errors import InvalidRequest, OverLimit, StudioError
 from modules.contracts.request import CanvasParams, GenerationRequest, PromptParams, SamplingParams, SeedParams
+from modules.experiments.store import SILENT_SECONDS, TERMINAL
+from modules.experiments.tables import EXPERIMENTS
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLED = """
@@ -37,6 +41,11 @@ BASE = GenerationRequest(
     seeds=SeedParams(seed=1, subseed=1),
 )
 AXES = (("Seed", "10-13"), ("CFG Scale", "1, 7"))
+
+
+def seen(house, record):
+    with house.database.connect() as connection:
+        return connection.execute(select(EXPERIMENTS.c.seen).where(EXPERIMENTS.c.id == record.id)).scalar()
 
 
 def states(house, record):
@@ -170,6 +179,37 @@ def test_what_a_terminal_left_is_not_gone_on_with_by_a_server(house):
     house.live()
     assert house.store.state("left") == "running"
     assert [cell.state for cell in house.service.cells("left")] == ["waiting"]
+
+
+def test_a_terminal_grid_that_was_killed_is_stopped_and_can_be_resumed(house):
+    house.die()
+    house.live(keeper=TERMINAL)
+    house.queue.pause()
+    record = house.service.start(house.experiment(BASE, ("Seed", "1-40")), "terminal")
+    house.die()  # nothing is written down of the end, as when it is killed
+    house.live()
+    assert house.service.get(record.id).state == "running"
+    assert not house.service.resume(record.id)
+    house.late = SILENT_SECONDS + 1
+    assert house.service.get(record.id).state == house.service.list()[0].state == "stopped"
+    house.queue.resume()
+    assert house.service.resume(record.id)
+    assert house.service.wait(record.id, 60).counts == {"done": 40}
+
+
+def test_a_terminal_that_is_at_it_is_not_taken_for_dead(house, monkeypatch):
+    monkeypatch.setattr("modules.experiments.run.LOOK_SECONDS", 0.01)
+    house.die()
+    house.live(keeper=TERMINAL)
+    house.queue.pause()
+    record = house.service.start(house.experiment(BASE, ("Seed", "1, 2")), "terminal")
+    for ahead in (SILENT_SECONDS - 1, 2 * SILENT_SECONDS - 2):
+        beaten, house.late = seen(house, record), ahead
+        while seen(house, record) == beaten:
+            time.sleep(0.005)
+        assert house.service.get(record.id).state == "running"
+    house.queue.resume()
+    assert house.service.wait(record.id, 30).counts == {"done": 2}
 
 
 def test_a_queue_that_is_full_is_asked_again(house, monkeypatch):

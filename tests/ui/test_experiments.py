@@ -117,6 +117,19 @@ def test_an_opened_page_shows_the_newest_one_of_its_person(panel, room):
         assert "no such experiment of yours" in refused
 
 
+def test_one_is_removed_with_its_pictures_by_its_person_only(panel, room):
+    _, key = drawn(panel, room, *AXES, user="ada")
+    said, *_ = asyncio.run(panel.remove(asks("bob"), key, True))
+    assert "no such experiment of yours" in said
+    assert room.studio.experiments.get(key) is not None
+    assert len(room.studio.pictures.list()) == 6
+    said, chosen, shown = asyncio.run(panel.remove(asks("ada"), key, True))
+    assert "is removed" in said
+    assert (chosen["choices"], shown) == ([], "")
+    assert room.studio.experiments.get(key) is None
+    assert room.studio.pictures.list() == []
+
+
 def test_a_page_that_looks_at_another_one_leaves_the_first(panel, room):
     room.engine.hold.clear()
 
