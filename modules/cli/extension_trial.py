@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import gc
 import importlib.util
@@ -61,10 +62,8 @@ def _draw(name: str, options: Options, paths: Paths) -> Verdict:
     from modules.app import assemble
 
     home = options.paths.extensions_dir
-    needed = _needed(name, home)
-    off = [one.name for one in find_extensions([home], []) if one.name.casefold() not in needed]
     paths.ensure()
-    (paths.data / "extensions.json").write_text(json.dumps({"off": off}), "utf-8")
+    (paths.data / "extensions.json").write_text(json.dumps({"off": _others(name, home)}), "utf-8")
     apart = replace(options, run=replace(options.run, safe_mode=True, lanes=1))
     settings = Settings(CORE_SETTINGS, paths.data)
     shelves = open_shelves(apart, paths, settings)
@@ -88,17 +87,21 @@ def _draw(name: str, options: Options, paths: Paths) -> Verdict:
     return trial.close()
 
 
-def _needed(name: str, home: Path) -> set[str]:
-    """The extension and all that it requires, directly or not, by folder and in small letters."""
-    needed, left = set(), [name.casefold()]
+def _others(name: str, home: Path) -> list[str]:
+    """All that are neither the extension of that folder nor required by it, directly or not."""
+    there = find_extensions([home], [])
+    for one in there:
+        with contextlib.suppress(ValueError):  # the shelf tells of a file that cannot be read
+            one.metadata = read_metadata(one.folder)
+    by_key = {one.key: one for one in there}
+    needed: set[str] = set()
+    left = [one.key for one in there if one.name == name]
     while left:
-        one = left.pop()
-        if one not in needed:
-            needed.add(one)
-            folder = next((path for path in home.iterdir() if path.name.casefold() == one), None)
-            if folder is not None:
-                left += [wanted.partition("/")[0].casefold() for wanted in read_metadata(folder).order.requires]
-    return needed
+        key = left.pop()
+        if key not in needed:
+            needed.add(key)
+            left += by_key[key].metadata.among(key).requires if key in by_key else ()
+    return [one.name for one in there if one.key not in needed]
 
 
 def _run_tests(folder: Path, options: Options) -> dict[str, Any] | None:

@@ -62,6 +62,16 @@ class Extension:
         """Whether it is a single file, whose folder it shares with others."""
         return all(file.parent == self.folder for file in self.files) and bool(self.files)
 
+    @property
+    def key(self) -> str:
+        """What `metadata.ini` of others calls it, in small letters."""
+        return (self.metadata.name or self.name).casefold()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The extension and its files, as others may require them."""
+        return self.key, *(f"{self.key}/scripts/{file.name}".casefold() for file in self.files)
+
     def blame(self, what: str, error: BaseException) -> None:
         """Remember why it does not work."""
         self.error = f"{what}: {type(error).__name__}: {error}"[:1000]

@@ -45,6 +45,25 @@ class Metadata:
     files: Mapping[str, Order] = field(default_factory=dict)
     """By `scripts/FILE`, lower case."""
 
+    def among(self, own: str) -> Order:
+        """What the extension called `own` and its files say of other extensions; one file decides for all of them."""
+        orders = (self.order, *self.files.values())
+
+        def heads(rows: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+            names = (name.partition("/")[0] for row in rows for name in row)
+            return tuple(dict.fromkeys(name for name in names if name != own))
+
+        return Order(
+            heads(order.requires for order in orders),
+            heads(order.before for order in orders),
+            heads(order.after for order in orders),
+        )
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """Extensions and files without which the extension does not work."""
+        return tuple(name for order in (self.order, *self.files.values()) for name in order.requires)
+
 
 def read_metadata(folder: Path) -> Metadata:
     """What the file says; nothing when there is none. Raises `ValueError` for one that cannot be read."""

@@ -87,8 +87,8 @@ class ScriptShelf:
 
     def _sorted(self, found: Iterable[Extension]) -> tuple[Extension, ...]:
         """By what their metadata asks for, then by priority and name; whoever is in a cycle is told so."""
-        by_name = {(one.metadata.name or one.name).casefold(): one for one in found}
-        orders = {name: one.metadata.order for name, one in by_name.items()}
+        by_name = {one.key: one for one in found}
+        orders = {name: one.metadata.among(name) for name, one in by_name.items()}
         rank = {name: (one.metadata.priority, name) for name, one in by_name.items()}
         names, cycles = sort(orders, rank)
         for cycle in cycles:
@@ -97,8 +97,8 @@ class ScriptShelf:
         return tuple(by_name[name] for name in names)
 
     def _load(self, extension: Extension) -> None:
-        there = {(one.metadata.name or one.name).casefold() for one in self._extensions if self.enabled(one)}
-        missing = [name for name in extension.metadata.order.requires if name.split("/")[0] not in there]
+        there = {name for one in self._extensions if self.enabled(one) for name in one.names}
+        missing = [name for name in extension.metadata.requires if name not in there]
         if missing:
             extension.error = f"{extension.name} requires {', '.join(missing)}, which is not there or switched off"
             log.error("extension %s: %s", extension.name, extension.error)
@@ -121,8 +121,9 @@ class ScriptShelf:
             load(extension, self._in_order(extension), self._readers, self._prepare)
 
     def _in_order(self, extension: Extension) -> list[Path]:
-        files = {f"scripts/{file.name}".casefold(): file for file in extension.files}
-        orders = {name: extension.metadata.files.get(name, Order()) for name in files}
+        files = {f"{extension.key}/scripts/{file.name}".casefold(): file for file in extension.files}
+        said = extension.metadata.files
+        orders = {name: said.get(name.partition("/")[2], Order()) for name in files}
         names, cycles = sort(orders, {name: (0, name) for name in files})
         if cycles:
             raise cycles[0]

@@ -72,6 +72,19 @@ def test_order_follows_metadata_and_a_missing_requirement_is_named(place, open_s
     assert shelf.get("lonely").error == "lonely requires nowhere, which is not there or switched off"
 
 
+def test_files_are_loaded_in_the_order_that_they_ask_for_and_decide_for_their_extension(place, open_shelf):
+    place("b-haze/scripts/a.py", ONE.format(name="A"))
+    place("b-haze/scripts/b.py", ONE.format(name="B"))
+    place("b-haze/metadata.ini", "[Extension]\nName = Haze\n[scripts/a.py]\nAfter = haze/scripts/b.py\n")
+    place("a-mist/scripts/m.py", ONE.format(name="M"))
+    place("a-mist/metadata.ini", "[scripts/m.py]\nRequires = haze/scripts/a.py\n")
+    place("lonely/scripts/s.py", ONE.format(name="Lonely"))
+    place("lonely/metadata.ini", "[scripts/s.py]\nRequires = haze/scripts/none.py\n")
+    shelf = open_shelf()
+    assert titles(shelf) == ["B", "A", "M"]
+    assert shelf.get("lonely").error == "lonely requires haze/scripts/none.py, which is not there or switched off"
+
+
 def test_a_cycle_is_a_notice_that_names_it(place, open_shelf):
     for one, other in (("a", "b"), ("b", "a")):
         place(f"{one}/scripts/s.py", ONE.format(name=one.upper()))
