@@ -86,8 +86,25 @@ class ExtensionChange(BaseModel):
     notes: list[str] = Field(examples=[[]])
 
 
+class InstalledExtension(BaseModel):
+    """An extension that was brought in, and from where."""
+
+    model_config = ConfigDict(from_attributes=True)
+    name: str = Field(examples=["haze"])
+    kind: Literal["folder", "archive", "address"] = Field(description="What it came out of.", examples=["address"])
+    address: str = Field(description="Of its repository.", examples=["https://git.example/people/haze.git"])
+    commit: str = Field(description="Its commit, in full.", examples=["9f" * 20])
+    requirements: list[str] = Field(description="Libraries it asks for.", examples=[["dynamicprompts>=0.30"]])
+
+
 def _told(change: Change) -> ExtensionChange:
     return ExtensionChange.model_validate(change)
+
+
+@router.get("/installed", responses=REFUSED)
+def list_installed_extensions(studio: Services, admin: Admin) -> list[InstalledExtension]:
+    """Extensions that were brought in, with their commits; folders laid down by hand are not among them. For admins."""
+    return [InstalledExtension.model_validate(one) for one in studio.installer.installed()]
 
 
 @router.post("/install", responses=REFUSED)

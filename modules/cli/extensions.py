@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("name", metavar="NAME")
     for each in (install, update, remove):
         each.add_argument("--dry-run", action="store_true", help="say what would be different, and change nothing")
+    commands.add("list", _list, "list those that were installed, with where from and which commit")
     commands.add("rollback", _rollback, "undo the newest install, update or remove")
     return commands.parser
 
@@ -159,6 +160,18 @@ def _remove(found: argparse.Namespace, options: Options, paths: Paths) -> int:
 
 def _rollback(found: argparse.Namespace, options: Options, paths: Paths) -> int:
     return _say(open_installer(options).rollback(), found)
+
+
+def _list(found: argparse.Namespace, options: Options, paths: Paths) -> int:
+    rows = [dataclasses.asdict(one) for one in open_installer(options).installed()]
+    if found.json:
+        say_json(rows)
+        return 0
+    console = Console(highlight=False)
+    for row in rows:
+        words = (row["name"], row["address"] or row["kind"], row["commit"], ", ".join(row["requirements"]))
+        console.print("  ".join(filter(None, words)), markup=False, soft_wrap=True)
+    return 0
 
 
 DONE = {"install": "installed", "update": "updated", "remove": "removed", "rollback": "undone"}

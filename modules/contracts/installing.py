@@ -67,8 +67,25 @@ class Change:
     """What a person should know, e.g. that a start is needed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """An extension that was brought in, and from where."""
+
+    name: str
+    kind: Literal["folder", "archive", "address"]
+    address: str
+    """Of its repository; empty where there is none."""
+    commit: str
+    """Its commit, in full."""
+    requirements: tuple[str, ...]
+    """Libraries that it asks for."""
+
+
 class Installer(Protocol):
     """Changes which extensions there are. One change at a time; one that fails leaves everything as it was."""
+
+    def installed(self) -> tuple[Installed, ...]:
+        """Those that were brought in, by name; folders that somebody laid down by hand are not among them."""
 
     def install(self, source: Source, *, dry_run: bool = False) -> Change:
         """Bring one in. Raises `InvalidRequest` for what cannot be, `NotReady` where nobody answers."""
@@ -85,6 +102,10 @@ class Installer(Protocol):
 
 class NoInstaller:
     """Of a studio that installs nothing."""
+
+    def installed(self) -> tuple[Installed, ...]:
+        """None."""
+        return ()
 
     def install(self, source: Source, *, dry_run: bool = False) -> Change:
         """Never."""

@@ -109,6 +109,9 @@ def test_one_is_installed_looked_at_removed_and_put_back_from_the_terminal(optio
     assert run(["install", str(source), "--json"], options) == 0
     assert json.loads(capsys.readouterr().out)["done"] is True
     assert run(["check", str(place)], options) == 0
+    capsys.readouterr()
+    assert run(["list"], options) == 0
+    assert capsys.readouterr().out.split() == ["haze", "folder"]
     assert run(["remove", "haze"], options) == 0
     assert not place.exists()
     assert run(["rollback"], options) == 0

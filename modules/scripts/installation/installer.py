@@ -11,7 +11,7 @@ from pathlib import Path
 
 from modules.bootstrap.installation import try_lock
 from modules.contracts.errors import InvalidRequest, NotReady, UnknownName
-from modules.contracts.installing import Action, Change, PackageChange, Source
+from modules.contracts.installing import Action, Change, Installed, PackageChange, Source
 from modules.scripts.installation import libraries, setup
 from modules.scripts.installation.ledger import KEPT, Book, Entry, Ledger, Pending, State, Step
 from modules.scripts.installation.solving import Solver
@@ -59,6 +59,13 @@ class ExtensionInstaller:
         """The folder with the libraries of the extensions; None where none are needed."""
         number = self._ledger.read().state.libraries
         return self._ledger.libraries(number) if number else None
+
+    def installed(self) -> tuple[Installed, ...]:
+        """As `Installer` says."""
+        return tuple(
+            Installed(name, entry.kind, entry.source if entry.kind == "address" else "", entry.commit, entry.wishes)
+            for name, entry in sorted(self._ledger.read().state.extensions.items())
+        )
 
     def install(self, source: Source, *, dry_run: bool = False) -> Change:
         """As `Installer` says."""
@@ -222,9 +229,9 @@ class ExtensionInstaller:
 
 
 def _entry(source: Source, brought: Fetched, wishes: tuple[str, ...]) -> Entry:
-    kind = "folder" if source.folder is not None else "archive" if source.archive else "address"
-    place = str(source.folder.resolve()) if source.folder is not None else source.address
-    return Entry(kind, place, source.commit, brought.commit, wishes)
+    if source.folder is not None:
+        return Entry("folder", str(source.folder.resolve()), wishes=wishes)
+    return Entry("archive" if source.archive else "address", source.address, source.commit, brought.commit, wishes)
 
 
 def _nobody(name: str) -> None:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from modules.contracts.errors import StudioError
 from modules.contracts.installing import Action
@@ -22,8 +22,7 @@ KEPT = 5
 class Entry:
     """One extension that was brought in."""
 
-    kind: str
-    """`folder`, `archive` or `address`."""
+    kind: Literal["folder", "archive", "address"]
     source: str
     """The folder or the address; nothing for an archive."""
     wanted: str = ""

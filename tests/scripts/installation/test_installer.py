@@ -255,6 +255,8 @@ def test_a_repository_is_pinned_to_its_commit_updated_and_put_back(installer, tm
     assert (place / "a.py").read_text() == "3"
     book = json.loads((tmp_path / "data" / "installed" / "book.json").read_text())
     assert book["state"]["extensions"]["haze"]["commit"] == git(home, "rev-parse", "HEAD")
+    (known,) = installer.installed()
+    assert (known.name, known.address, known.commit) == ("haze", address, git(home, "rev-parse", "HEAD"))
     installer.rollback()
     assert (place / "a.py").read_text() == "2"
 
