@@ -25,7 +25,7 @@ PREFIX = "_extension_"
 
 
 def place_of(name: str) -> str:
-    """Where `modules.NAME` is for an extension: in the facade, or our API for scripts; nothing else of the studio's.
+    """Where `modules.NAME` is for an extension: in the facade, or our own API for scripts, and nowhere else.
 
     Raises `ModuleNotFoundError`.
     """
