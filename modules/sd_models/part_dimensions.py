@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from modules.contracts.errors import BrokenModel
 from modules.sd_models.components import LEVELS
 from modules.sd_models.dimensions import count, language_model
 
 Shapes = Mapping[str, tuple[int, ...]]
 
+FILM_CHANNELS = 16
+"""Of the latents of Wan 2.1's and Qwen-Image's autoencoders, whose means and spreads are the class's own."""
 BERT_HEAD = 64
 """Width of one attention head in every BERT."""
 QWEN_HEAD = 128
@@ -22,10 +25,19 @@ CHATGLM_HEAD = 128
 
 
 def film_vae(shapes: Shapes) -> dict[str, Any]:
-    """Config of an autoencoder for films in diffusers naming or in Wan's; all have the same levels."""
+    """Config of an autoencoder for films in diffusers naming or in Wan's; all have the same levels.
+
+    Raises `BrokenModel` for one of another number of channels, as Wan 2.2's.
+    """
     ours = "encoder.conv_in.weight" in shapes
     base = shapes["encoder.conv_in.weight" if ours else "encoder.conv1.weight"][0]
-    return {"base_dim": base, "z_dim": shapes["post_quant_conv.weight" if ours else "conv2.weight"][0]}
+    channels = shapes["post_quant_conv.weight" if ours else "conv2.weight"][0]
+    if channels != FILM_CHANNELS:
+        raise BrokenModel(
+            f"an autoencoder for films with {channels} channels has statistics that its weights do not tell; put it as "
+            "the folder vae with its config.json beside the file"
+        )
+    return {"base_dim": base, "z_dim": channels}
 
 
 def deep_vae(shapes: Shapes) -> dict[str, Any]:

@@ -43,6 +43,7 @@ WIDTHS = {
     "kandinsky5": {"text_encoder": 3584, "text_encoder_2": 768},
     "auraflow": {"text_encoder": 2048},
     "wan": {"text_encoder": 4096},
+    "wan-ti2v": {"text_encoder": 4096},
     "ltx": {"text_encoder": 4096},
     "sana": {"text_encoder": 2304},
     "qwen-image": {"text_encoder": 3584},

@@ -61,7 +61,9 @@ def width_of(config: Any) -> int | None:
     widest, levels = said(config, "embed_dim"), said(config, "levels")
     if isinstance(widest, int) and isinstance(levels, int):
         return widest // int(2 ** (levels - 1))
-    base = said(config, "base_dim")
+    base, patch = said(config, "base_dim"), said(config, "patch_size")
+    if isinstance(base, int) and isinstance(patch, int):  # Wan 2.2's last level makes squares of pixels
+        return max((said(config, "decoder_base_dim") or base) // patch**2, 1)
     return base if isinstance(base, int) else None
 
 

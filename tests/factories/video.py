@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,37 @@ def tiny_wan(folder: Path) -> Path:
             ),
         }
     return save(folder, "WanPipeline", components, fp16=False, shard=None)
+
+
+def tiny_wan_ti2v(folder: Path) -> Path:
+    """Wan 2.2 TI2V: the same with 48 channels and an autoencoder that joins 16 by 16 pixels."""
+    from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
+
+    pieces = save_t5_tokenizer(folder / "tokenizer")
+    with parts.seeded(25):
+        components = {
+            "text_encoder": umt5(pieces),
+            "tokenizer": T5_TOKENIZER,
+            "transformer": wan_transformer(in_channels=48, out_channels=48),
+            "vae": wan_vae_2(),
+            "scheduler": UniPCMultistepScheduler(
+                prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=5.0
+            ),
+        }
+    made = save(folder, "WanPipeline", components, fp16=False, shard=None)
+    index = made / "model_index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text("utf-8")), "expand_timesteps": True}), "utf-8")
+    return made
+
+
+def wan_vae_2() -> Any:
+    """Wan 2.2's autoencoder with narrow levels."""
+    from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
+
+    shape: dict[str, Any] = {"base_dim": 4, "decoder_base_dim": 4, "z_dim": 48, "in_channels": 12, "out_channels": 12}
+    statistics = {"latents_mean": [0.01 * n for n in range(48)], "latents_std": [0.5 + 0.02 * n for n in range(48)]}
+    folds = {"is_residual": True, "patch_size": 2, "scale_factor_spatial": 16}
+    return AutoencoderKLWan(**shape, **statistics, **folds, temperal_downsample=[False, True, True]).eval()
 
 
 def umt5(pieces: int) -> Any:

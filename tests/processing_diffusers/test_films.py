@@ -21,7 +21,7 @@ from tests.factories import models
 from tests.factories.families import BUILDERS
 from tests.processing_diffusers.conftest import ask, held_back, in_threads, make_engine, pixels, remember_numbers
 
-FILMS = ["wan", "ltx"]
+FILMS = ["wan", "wan-ti2v", "ltx"]
 LIBRARY_CLOSE = 2e-3
 """Of values in [0, 1], between a film in 64 bits and the library's own in 32."""
 

@@ -31,6 +31,8 @@ from tests.processing_diffusers.conftest import (
 
 FAMILIES = {row.id: row for row in load_families(ROOT / "configs" / "families.json") if row.first_frame}
 FRAMES = 9
+SAME = 1e-5
+"""Of values in [0, 1], between what one and the same latents are decoded to."""
 LIBRARY_CLOSE = 2e-3
 """Of values in [0, 1], between a film in 64 bits and the library's own in 32."""
 
@@ -98,12 +100,12 @@ def shown(bench, monkeypatch):
 def test_the_first_frame_is_the_picture(shown, family):
     """As the autoencoder has it; a film begun with another picture, or with none, begins with something else."""
     frame, seen, code = shown(film(family, photo()))
-    torch.testing.assert_close(frame, code(photo()).unsqueeze(2), rtol=0, atol=1e-5)
+    torch.testing.assert_close(frame, code(photo()).unsqueeze(2), rtol=0, atol=SAME)
     for picture in (photo(9), None):
         _, other, _ = shown(film(family, picture))
-        assert (other - seen).abs().mean() > 0.02
+        assert (other - seen).abs().mean() > 50 * SAME
     _, again, _ = shown(film(family, photo(), text="something else", seed=99))
-    torch.testing.assert_close(again, seen, rtol=0, atol=1e-5)
+    torch.testing.assert_close(again, seen, rtol=0, atol=SAME)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -139,8 +141,12 @@ def test_each_film_of_a_batch_begins_with_its_own_picture(bench, exact_frames, f
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("cfg", [1.0, 4.0])
-def test_a_film_is_what_the_library_draws(bench, exact_frames, family, cfg):
+def test_a_film_is_what_the_library_draws(bench, exact_frames, monkeypatch, family, cfg):
     from diffusers import FlowMatchEulerDiscreteScheduler
+    from diffusers.pipelines.wan import pipeline_wan_i2v
+
+    # Its own asks a package that nothing here needs, and leaves these words as they are.
+    monkeypatch.setattr(pipeline_wan_i2v, "prompt_clean", lambda text: text)
 
     prompt = PromptParams("a red circle", "blurry")
     ours = exact_frames(bench.draw(film(family, photo(), steps=3, cfg=cfg, prompt=prompt, seed=7)))
@@ -188,7 +194,7 @@ def begun_ltx(pipeline, noise):
     return pipeline._pack_latents(noise)
 
 
-THEIRS = {"ltx": library("LTXImageToVideoPipeline")}
+THEIRS = {"ltx": library("LTXImageToVideoPipeline"), "wan-ti2v": library("WanImageToVideoPipeline")}
 """The libraries' pipelines for the same folders."""
 BEGUN = {"ltx": begun_ltx}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from modules.contracts.errors import BrokenModel
 from modules.sd_models import (
     cascade_dimensions,
     dimensions,
@@ -463,6 +464,12 @@ def test_autoencoders_for_films():
         assert derived == {key: model.config[key] for key in derived}
     assert shapes_of(original_names.film_vae(original)) == shapes_of(weights)
     assert naming_of(original) == "wan"
+
+
+def test_an_autoencoder_whose_statistics_nobody_knows_wants_its_config():
+    weights = video.wan_vae_2().state_dict()
+    with pytest.raises(BrokenModel, match="48 channels"):
+        part_dimensions.film_vae(shapes_of(weights))
 
 
 def test_qwen2_vl():

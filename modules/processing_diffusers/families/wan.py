@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import torch
+
 from modules.contracts.errors import UnsupportedFeature
 from modules.processing_diffusers.families.base import Blank, Embedding, FamilyAdapter, stack
 from modules.prompts.encoding import EncoderSpec, Reading
 
 LONGEST = 512
 """Tokens of a piece that UMT5 reads."""
+PATCH = 2
+"""Cells of one token along each side."""
 
 
 class WanAdapter(FamilyAdapter):
@@ -31,6 +35,19 @@ class WanAdapter(FamilyAdapter):
         if read is None or read.mask is None:
             raise UnsupportedFeature("Wan needs its text encoder.")
         return {"embeds": read.hidden * read.mask[:, None].to(read.hidden)}
+
+    def show(self, arguments: dict[str, Any], seen: torch.Tensor) -> dict[str, Any]:
+        """The first frame without noise, and the time at which there is none for its tokens alone."""
+        hidden, first = arguments["hidden_states"], seen.shape[2]
+        frames, height, width = hidden.shape[2:]
+        tokens = (height // PATCH) * (width // PATCH)
+        times = arguments["timestep"].reshape(-1, 1).expand(-1, frames * tokens).clone()
+        times[:, : first * tokens] = 0
+        return {
+            **arguments,
+            "hidden_states": torch.cat([seen.to(hidden), hidden[:, :, first:]], dim=2),
+            "timestep": times,
+        }
 
     def condition(self, positive: Sequence[Embedding], negative: Sequence[Embedding] | None) -> dict[str, Any]:
         """Embeddings of what is wanted; what is not goes by `words`."""
