@@ -20,7 +20,7 @@ class Family:
     adapter: str
     """Which adapter of the engine draws it: `sd`, `sdxl`, `sd3`, `flux` and so on."""
     pipelines: Mapping[str, str]
-    """Diffusers pipeline class per mode: `txt2img`, `img2img`, `inpaint`."""
+    """Diffusers pipeline class per mode: `txt2img`, `img2img`, `inpaint`, `first_frame`."""
     denoiser: str
     """Component name of the denoiser: `unet`, `transformer` or `prior`."""
     text_encoders: tuple[str, ...]
@@ -46,9 +46,9 @@ class Family:
     """Latents are scaled alone, also where the config of the autoencoder has a shift for another family's."""
     frame_factor: int = 0
     """Frames of a film that one latent frame after the first stands for; 0 for families of pictures."""
-    first_frame: Literal["", "kept"] = ""
-    """How a film begins with a given picture: `kept` in its place while all that follows is drawn; empty where films
-    begin with none."""
+    first_frame: Literal["", "kept", "shown"] = ""
+    """How a film begins with a given picture: `kept` in its place while all that follows is drawn, or `shown` to the
+    denoiser beside what it draws; empty where films begin with none."""
     capabilities: frozenset[str] = frozenset()
     """Words such as `negative_prompt`, `clip_skip`, `cfg_rescale`, `tiling`, `img2img`, `inpaint`, `hires`."""
 
@@ -58,7 +58,7 @@ class Family:
         plain one, or what the family has in its place."""
         if self.masked_channels:
             return self.pipelines["inpaint"]
-        return self.pipelines.get("txt2img") or self.pipelines["img2img"]
+        return next(self.pipelines[mode] for mode in ("txt2img", "img2img", "first_frame") if mode in self.pipelines)
 
     def drawn_with(self, model: ModelEntry) -> Family:
         """This family with what the model itself says: its own defaults and the shape of its latents, if it does."""

@@ -130,7 +130,7 @@ def group_of(name: str) -> str | None:
     name = name.partition("@")[0]
     if name in ("unet", "transformer", "prior", "decoder"):
         return "denoiser"
-    if name.startswith("text_encoder"):
+    if name.startswith("text_encoder") or name == "vision_encoder":
         return "text_encoder"
     return "vae" if name == "vae" else None
 

@@ -7,7 +7,7 @@ comes back are two answers again, so that whatever else guides, schedules and mi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -21,15 +21,23 @@ from modules.processing_diffusers.multiplexer.stand_in import KINDS, UNSEEN
 class Showing:
     """Shows every call of one pass of one lane what its denoiser sees beside what it draws."""
 
-    def __init__(self, adapter: FamilyAdapter, seen: torch.Tensor) -> None:
+    def __init__(
+        self, adapter: FamilyAdapter, seen: torch.Tensor, beside: Mapping[str, torch.Tensor] | None = None
+    ) -> None:
         """`seen` has a row for each picture (pictures, channels, height, width), or each film with an axis for time
-        behind the channels."""
-        self._adapter, self._seen = adapter, seen
+        behind the channels; so have further arguments of each call, `beside`, by name."""
+        self._adapter, self._seen, self._beside = adapter, seen, dict(beside or {})
 
     def ask(self, call: Callable[[dict[str, Any]], Any], arguments: dict[str, Any]) -> Any:
         """The answer to `arguments`, whose rows are one set of the pictures or several."""
         times = count_samples(arguments) // self._seen.shape[0]
-        return call(self._adapter.show(arguments, self._seen.repeat(times, *[1] * (self._seen.ndim - 1))))
+        beside = {name: _times(value, times) for name, value in self._beside.items()}
+        return call({**self._adapter.show(arguments, _times(self._seen, times)), **beside})
+
+
+def _times(value: torch.Tensor, times: int) -> torch.Tensor:
+    """All rows so many times."""
+    return value.repeat(times, *[1] * (value.ndim - 1))
 
 
 class Editing:

@@ -25,6 +25,7 @@ from modules.processing_diffusers.vae_part import VaePart
 from modules.prompts.chunks import Ruler
 from modules.prompts.encoding import EncoderSpec
 from modules.prompts.spellings import Spellings, reads_words_apart
+from modules.sd_models.folders import EYES
 from modules.sd_models.loader import LoadedModel
 from modules.sd_vae.preview import Previewer
 from modules.support.tally import Tally
@@ -64,6 +65,10 @@ class DrawingModel:
             for name in self.family.text_encoders
             if parts.get(name) is not None
         }
+        self.eyes: Target | None = None
+        """What sees the picture that a film begins with, for families that look at it so: `pixels` to what it says."""
+        if (eyes := parts.get(EYES)) is not None:
+            self.eyes = replace(target_of(eyes, EYES), function=functools.partial(self.adapter.glance, eyes))
         self.fittings = Fittings(
             self.family.denoiser, {name: parts[name] for name in (self.family.denoiser, *self.text_encoders)}
         )

@@ -51,6 +51,7 @@ CLASSES = {
     "PaellaVQModel": "diffusers.pipelines.deprecated.wuerstchen.modeling_paella_vq_model",
     "AutoencoderTiny": "diffusers.models.autoencoders.autoencoder_tiny",
     "CLIPTextModel": "transformers.models.clip.modeling_clip",
+    "CLIPVisionModel": "transformers.models.clip.modeling_clip",
     "CLIPVisionModelWithProjection": "transformers.models.clip.modeling_clip",
     "SiglipVisionModel": "transformers.models.siglip.modeling_siglip",
     "CLIPTextModelWithProjection": "transformers.models.clip.modeling_clip",

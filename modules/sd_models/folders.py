@@ -26,6 +26,10 @@ SECOND = "transformer_2"
 """A further denoiser that takes over in the middle, as in Wan 2.2 A14B."""
 CALLED = {"vqgan": "vae", "prior_prior": "prior"}
 """What pipelines of several stages call parts that have other names here."""
+EYES = "vision_encoder"
+"""What sees the picture that a film begins with; other pipelines have such a part for what is not asked here."""
+SEEING = {"WanImageToVideoPipeline": "image_encoder"}
+"""Pipelines with eyes, and what they call them."""
 FIRST_STAGE = "prior_"
 """What such a pipeline puts before its copies of the readers, which are the same ones once more."""
 PICKLED = ("diffusion_pytorch_model.bin", "pytorch_model.bin", "diffusion_pytorch_model.fp16.bin")
@@ -59,7 +63,7 @@ def read_parts(folder: Path) -> tuple[str, dict[str, Part], dict[str, Any]]:
         elif len(value) == 2 and all(isinstance(item, str) for item in value):
             if not name.isidentifier():
                 raise BrokenModel(f"{folder.name}/{INDEX} names a component {name!r}, which is no plain name.")
-            own = CALLED.get(name, name)
+            own = EYES if name == SEEING.get(str(index.get("_class_name"))) else CALLED.get(name, name)
             if not own.startswith(FIRST_STAGE):
                 parts[own] = Part(own, value[0], value[1], folder / name)
     beside = stage_beside(folder)
@@ -164,7 +168,7 @@ def _recognised(
 
 def holds_weights(name: str) -> bool:
     """Whether a component of that name is made of weights that the studio loads."""
-    return name in (*DENOISERS, "decoder", "vae") or name.startswith("text_encoder")
+    return name in (*DENOISERS, "decoder", "vae", EYES) or name.startswith("text_encoder")
 
 
 def _config_facts(folder: Path, parts: Mapping[str, Part]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from modules.support.garbage import collect_all
 
 Progress = Callable[[float, str], None]
 """Called with a fraction from 0 to 1 and the part that is being read."""
-SKIPPED = ("safety_checker", "feature_extractor", "image_encoder")
+SKIPPED = ("safety_checker", "feature_extractor", "image_encoder", "image_processor")
 
 
 @dataclass(frozen=True, slots=True)

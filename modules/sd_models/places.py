@@ -68,6 +68,7 @@ READERS: dict[str, dict[str, Naming]] = {
     "auraflow": {"text_encoder": "umt5"},
     "wan": {"text_encoder": "umt5"},
     "wan-ti2v": {"text_encoder": "umt5"},
+    "wan-i2v": {"text_encoder": "umt5"},
     "ltx": {"text_encoder": "t5"},
     "sana": {"text_encoder": "gemma2"},
     "qwen-image": {"text_encoder": "qwen2_vl"},

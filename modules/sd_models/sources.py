@@ -14,13 +14,15 @@ from typing import Any
 
 from modules.contracts.errors import BrokenModel
 from modules.sd_models.detect import DENOISER_ROOTS, below
-from modules.sd_models.folders import DENOISERS, find_weights, read_weights
+from modules.sd_models.folders import DENOISERS, EYES, find_weights, read_weights
 from modules.sd_models.header import SIDECAR, Header, read_header, read_json
 from modules.sd_models.places import locate, naming_of, readers_of
 from modules.support.paths import ROOT
 
 CONFIGS = ROOT / "configs" / "model-configs"
 SHARED = "text-encoders"
+FOLDERS = {EYES: "image_encoder"}
+"""What parts are called beside a file where that is not their name."""
 FIRST = "stage_c"
 STAGES = {"decoder": "stage_b", "vae": "stage_a"}
 """What the files of Stable Cascade are called, which draws by stage C first."""
@@ -44,6 +46,7 @@ WIDTHS = {
     "auraflow": {"text_encoder": 2048},
     "wan": {"text_encoder": 4096},
     "wan-ti2v": {"text_encoder": 4096},
+    "wan-i2v": {"text_encoder": 4096},
     "ltx": {"text_encoder": 4096},
     "sana": {"text_encoder": 2304},
     "qwen-image": {"text_encoder": 3584},
@@ -120,12 +123,17 @@ class Sources:
 
     def config_folder(self, part: str) -> Path | None:
         """The part's folder beside the file."""
-        folder = self.sidecar / part
+        folder = self._folder(part)
         return folder if folder.is_dir() else None
+
+    def _folder(self, part: str) -> Path:
+        return self.sidecar / FOLDERS.get(part, part)
 
     def missing(self, part: str) -> str:
         """The sentence for a person whose file lacks a part."""
         where = f"{self.sidecar.name}/{part}.safetensors beside it"
+        if part == EYES:
+            where = f"{self.sidecar.name}/{FOLDERS[part]} beside it, as it is in a diffusers folder"
         if part.startswith("text_encoder"):
             where += f", or into the folder {SHARED}"
         return f"{self.path.name} holds no {part}; put one into {where}."
@@ -152,7 +160,7 @@ class Sources:
         return None
 
     def _beside(self, part: str) -> Source | None:
-        folder = self.sidecar / part
+        folder = self._folder(part)
         if folder.is_dir():
             try:
                 find_weights(folder)

@@ -42,6 +42,7 @@ BUILDERS: Mapping[str, Callable[[Path], Path]] = MappingProxyType(
         "z-image": transformers.tiny_z_image,
         "lumina2": transformers.tiny_lumina2,
         "wan": video.tiny_wan,
+        "wan-i2v": video.tiny_wan_i2v,
         "wan-ti2v": video.tiny_wan_ti2v,
         "ltx": ltx.tiny_ltx,
         "hunyuan-dit": hunyuan.tiny_hunyuan_dit,

@@ -185,6 +185,18 @@ def tiny_wan_file(tiny_models, tiny_wan_folder) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_wan_i2v_folder(tiny_models) -> Path:
+    """Wan 2.1 I2V as a diffusers folder."""
+    return video.tiny_wan_i2v(tiny_models / "tiny-wan-i2v")
+
+
+@pytest.fixture(scope="session")
+def tiny_wan_i2v_file(tiny_models, tiny_wan_i2v_folder) -> Path:
+    """Its transformer as a single file; the sidecar folder holds VAE, text encoder and what sees the picture."""
+    return single_file(tiny_wan_i2v_folder, tiny_models / "tiny-wan-i2v-file.safetensors", "wan-i2v")
+
+
+@pytest.fixture(scope="session")
 def tiny_ltx_folder(tiny_models) -> Path:
     """LTX-Video as a diffusers folder."""
     return ltx.tiny_ltx(tiny_models / "tiny-ltx")

@@ -196,6 +196,7 @@ WRITERS = {
     "auraflow": _auraflow,
     "sana": _sana,
     "wan": _wan,
+    "wan-i2v": _wan,
     "ltx": _ltx,
     "qwen-image": _qwen_image,
 }
@@ -214,6 +215,7 @@ BESIDE = {
     "auraflow": ("vae", "text_encoder"),
     "sana": ("vae", "text_encoder"),
     "wan": ("vae", "text_encoder"),
+    "wan-i2v": ("vae", "text_encoder", "image_encoder"),
     "ltx": ("text_encoder",),
     "qwen-image": ("vae", "text_encoder"),
 }

@@ -52,6 +52,32 @@ def tiny_wan_ti2v(folder: Path) -> Path:
     return made
 
 
+def tiny_wan_i2v(folder: Path) -> Path:
+    """Wan 2.1 I2V: a denoiser with twenty channels more, which asks a small CLIP what it sees."""
+    from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
+    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
+
+    pieces = save_t5_tokenizer(folder / "tokenizer")
+    eyes = CLIPVisionConfig(
+        hidden_size=32, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2, image_size=32, patch_size=16
+    )
+    with parts.seeded(26):
+        components = {
+            "text_encoder": umt5(pieces),
+            "tokenizer": T5_TOKENIZER,
+            "image_encoder": CLIPVisionModel(eyes).eval(),
+            "image_processor": ("transformers", "CLIPImageProcessor"),
+            "transformer": wan_transformer(in_channels=36, image_dim=32, added_kv_proj_dim=128),
+            "vae": wan_vae(),
+            "scheduler": UniPCMultistepScheduler(
+                prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+            ),
+        }
+    side = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+    CLIPImageProcessor(**side).save_pretrained(folder / "image_processor")
+    return save(folder, "WanImageToVideoPipeline", components, fp16=False, shard=None)
+
+
 def wan_vae_2() -> Any:
     """Wan 2.2's autoencoder with narrow levels."""
     from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan

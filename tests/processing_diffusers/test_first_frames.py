@@ -194,7 +194,11 @@ def begun_ltx(pipeline, noise):
     return pipeline._pack_latents(noise)
 
 
-THEIRS = {"ltx": library("LTXImageToVideoPipeline"), "wan-ti2v": library("WanImageToVideoPipeline")}
+THEIRS = {
+    "ltx": library("LTXImageToVideoPipeline"),
+    "wan-i2v": library("WanImageToVideoPipeline"),
+    "wan-ti2v": library("WanImageToVideoPipeline"),
+}
 """The libraries' pipelines for the same folders."""
 BEGUN = {"ltx": begun_ltx}
 

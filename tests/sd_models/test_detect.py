@@ -49,6 +49,14 @@ KNOWN = {
     "hunyuan-dit": [h.HUNYUAN_DIT, h.HUNYUAN_DIT_DIFFUSERS],
     "kandinsky5": [h.KANDINSKY5, {f"model.diffusion_model.{k}": v for k, v in h.KANDINSKY5.items()}],
     "wan": [h.WAN, {f"model.diffusion_model.{k}": v for k, v in h.WAN.items()}],
+    "wan-i2v": [
+        h.WAN
+        | {
+            "patch_embedding.weight": (5120, 36, 1, 2, 2),
+            "img_emb.proj.1.weight": (1280, 1280),
+            "blocks.0.cross_attn.norm_k_img.weight": (5120,),
+        }
+    ],
     "wan-ti2v": [h.WAN | {"patch_embedding.weight": (3072, 48, 1, 2, 2), "head.head.weight": (192, 3072)}],
     "ltx": [{f"model.diffusion_model.{k}": v for k, v in h.LTX.items()}, h.LTX_DIFFUSERS],
     "stable-cascade": [

@@ -119,6 +119,7 @@ def test_a_folder_gives_what_the_library_gives(name, request):
         "sana",
         "wan",
         "ltx",
+        "wan_i2v",
         "flux2",
         "kolors",
         "kandinsky5",

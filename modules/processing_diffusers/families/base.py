@@ -114,6 +114,10 @@ class FamilyAdapter(ABC):
         """A text encoder's forward for a batch that may be of several jobs."""
         return encoder(**arguments)
 
+    def glance(self, eyes: Any, **arguments: Any) -> Any:
+        """What sees a film's first picture, for a batch of `pixels` (B, 3, side, side) that may be of several jobs."""
+        raise UnsupportedFeature(f"{type(self).__name__} has no eyes.")
+
     def lengthen(self, embedding: Embedding, length: int) -> Embedding | None:
         """The embedding with that many tokens, saying what it said; None where that cannot be."""
         own = int(embedding["embeds"].shape[0])

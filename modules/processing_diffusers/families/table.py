@@ -27,7 +27,7 @@ from modules.processing_diffusers.families.sana import SanaAdapter
 from modules.processing_diffusers.families.sd import SdAdapter, SdScaleInsideAdapter
 from modules.processing_diffusers.families.sd3 import Sd3Adapter
 from modules.processing_diffusers.families.sdxl import SdxlAdapter, SdxlScaleInsideAdapter
-from modules.processing_diffusers.families.wan import WanAdapter
+from modules.processing_diffusers.families.wan import WanAdapter, WanShownAdapter
 from modules.processing_diffusers.families.zimage import ZImageAdapter
 
 ADAPTERS: Mapping[str, FamilyAdapter] = MappingProxyType(
@@ -51,6 +51,7 @@ ADAPTERS: Mapping[str, FamilyAdapter] = MappingProxyType(
         "aura": AuraFlowAdapter(),
         "sana": SanaAdapter(),
         "wan": WanAdapter(),
+        "wan-i2v": WanShownAdapter(),
         "ltx": LtxAdapter(),
         "qwen": QwenImageAdapter(),
         "qwen-edit": QwenEditAdapter(),

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from modules.contracts.catalog import Family
 from modules.contracts.errors import UnsupportedFeature
 from modules.processing_diffusers.families.base import Blank, Embedding, FamilyAdapter, stack
 from modules.prompts.encoding import EncoderSpec, Reading
@@ -52,3 +53,21 @@ class WanAdapter(FamilyAdapter):
     def condition(self, positive: Sequence[Embedding], negative: Sequence[Embedding] | None) -> dict[str, Any]:
         """Embeddings of what is wanted; what is not goes by `words`."""
         return {"prompt_embeds": stack(positive, "embeds")}
+
+
+class WanShownAdapter(WanAdapter):
+    """Talks to `WanPipeline` and shows its denoiser the picture that the film begins with: mask and latents of a film
+    that is grey after it as further channels, and what CLIP sees in it as further words."""
+
+    def pipeline_name(self, family: Family) -> str:
+        """The plain one, as the picture is shown here."""
+        return "WanPipeline"
+
+    def show(self, arguments: dict[str, Any], seen: torch.Tensor) -> dict[str, Any]:
+        """The channels behind those drawn."""
+        hidden = arguments["hidden_states"]
+        return {**arguments, "hidden_states": torch.cat([hidden, seen.to(hidden)], dim=1)}
+
+    def glance(self, eyes: Any, **arguments: Any) -> Any:
+        """What the last layer of CLIP's vision but one says of the picture's parts."""
+        return (eyes(pixel_values=arguments["pixels"], output_hidden_states=True).hidden_states[-2],)

@@ -162,7 +162,7 @@ def _showing(job: Job, beginning: Beginning) -> Editing | Showing | None:
         return None
     if job.model.family.seen_channels:
         return Editing(beginning.seen, edit_scale(job.plan))
-    return Showing(job.model.adapter, beginning.seen)
+    return Showing(job.model.adapter, beginning.seen, beginning.glimpse)
 
 
 Guide = Callable[[torch.Tensor], torch.Tensor]

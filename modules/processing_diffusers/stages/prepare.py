@@ -38,6 +38,8 @@ class Beginning:
     """What the pictures look at while they are drawn."""
     seen: torch.Tensor | None = None
     """Latents of the pictures that an editing model is shown beside those it draws."""
+    glimpse: Mapping[str, torch.Tensor] | None = None
+    """Further arguments of each call of the denoiser that say what it sees, a row a picture."""
     toning: Toning | None = None
     """Corrections of what each step takes the finished latents to be."""
 
@@ -53,6 +55,7 @@ class Beginning:
             steering=None if self.steering is None else self.steering.only(place),
             referring=None if self.referring is None else self.referring.only(place),
             seen=None if self.seen is None else self.seen[row],
+            glimpse=None if self.glimpse is None else row_of(self.glimpse, place, count),
         )
 
 
