@@ -32,7 +32,8 @@ class Family:
     native_size: int
     """Side in pixels at which the family draws best, when the model's own config does not say."""
     defaults: Mapping[str, Any]
-    """Default `sampler`, `scheduler`, `steps`, `cfg_scale`; of a family of films also `frames` and `fps`."""
+    """Default `sampler`, `scheduler`, `steps`, `cfg_scale`; of a family of films also `frames` and `fps`. With
+    `deep_shrink`, its `level` and `end`, pictures above the native size are drawn so."""
     prediction: Literal["epsilon", "v_prediction", "flow"]
     masked_channels: bool = False
     """The denoiser takes mask and masked picture as extra channels."""

@@ -1,4 +1,4 @@
-"""What a request says of how the denoiser's inner features are weighed and thinned out."""
+"""What a request says of how the denoiser's inner features are weighed, thinned out and scaled down."""
 
 from __future__ import annotations
 
@@ -6,10 +6,24 @@ from dataclasses import dataclass
 
 from modules.contracts.parameters import param
 
+LARGEST_SHRINK = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Shrink:
+    """Deep shrink with nothing left open."""
+
+    factor: float
+    """By how much the deeper levels see less along each side, above 1."""
+    level: int = 1
+    """The block of the way down before which features are scaled down, from 0; the last one where there are fewer."""
+    end: float = 0.35
+    """Share of the schedule from which on nothing is scaled."""
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureParams:
-    """FreeU, and attention over less. As declared nothing is changed."""
+    """FreeU, attention over less, and deep shrink. As declared only the model's own defaults change something."""
 
     freeu_b1: float = param(
         1.0,
@@ -101,6 +115,38 @@ class FeatureParams:
         step=1,
         legacy="hypertile_depth",
         infotext="HyperTile depth",
+    )
+    shrink: float | None = param(
+        None,
+        "Deep shrink",
+        help="By how much the denoiser's deeper levels see less while the composition is drawn, so that large pictures "
+        "show one thing and not several; 1 is without. Left open, the model's own defaults say.",
+        minimum=1,
+        maximum=LARGEST_SHRINK,
+        step=0.1,
+        legacy="deep_shrink",
+        infotext="Deep shrink",
+    )
+    shrink_level: int | None = param(
+        None,
+        "Deep shrink level",
+        help="The level of the UNet from which on less is seen: 0 is all of it, 1 what follows the first block, and so "
+        "on.",
+        minimum=0,
+        maximum=3,
+        step=1,
+        legacy="deep_shrink_level",
+        infotext="Deep shrink level",
+    )
+    shrink_end: float | None = param(
+        None,
+        "Deep shrink end",
+        help="Share of the schedule from which on all is seen again.",
+        minimum=0.05,
+        maximum=1,
+        step=0.05,
+        legacy="deep_shrink_end",
+        infotext="Deep shrink end",
     )
 
     @property

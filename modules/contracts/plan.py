@@ -12,6 +12,7 @@ from modules.contracts.controls import ControlEntry
 from modules.contracts.detailer import Detail
 from modules.contracts.detectors import DetectorEntry
 from modules.contracts.enlarging import EnlargedSize, EnlargeParams
+from modules.contracts.features import Shrink
 from modules.contracts.film import FilmPlan
 from modules.contracts.networks import NetworkTag, NetworkUse
 from modules.contracts.refiner import RefinerUse
@@ -120,6 +121,8 @@ class PassPlan:
     """How the style picture is used; said of the first pass, and true of both."""
     tiles: TilePlan | None = None
     """None is for a canvas that the denoiser sees whole."""
+    shrink: Shrink | None = None
+    """How the denoiser's deeper levels are scaled down; None where they are not."""
 
     @property
     def legs(self) -> tuple[Leg, ...]:

@@ -91,6 +91,8 @@ def _describe_pass(plan: PassPlan) -> dict[str, Any]:
         described["refiner"] = plan.refiner.model.name
     if plan.tiles is not None:
         described["tiles"] = asdict(plan.tiles)
+    if plan.shrink is not None:
+        described["shrink"] = asdict(plan.shrink)
     if plan.changes:
         legs = [{"sampler": _describe_sampler(leg.sampler), "begin": leg.begin, "end": leg.end} for leg in plan.legs]
         described["legs"] = legs

@@ -204,6 +204,11 @@ def own_defaults(folder: Path) -> dict[str, Any]:
         own["steps"] = steps
     if isinstance(cfg, int | float) and 0 <= cfg <= 100:
         own["cfg_scale"] = float(cfg)
+    shrink = said.get("deep_shrink")
+    if isinstance(shrink, dict):
+        level, end = shrink.get("level"), shrink.get("end")
+        if isinstance(level, int) and 0 <= level <= 3 and isinstance(end, int | float) and 0 < end <= 1:
+            own["deep_shrink"] = {"level": level, "end": float(end)}
     return own
 
 

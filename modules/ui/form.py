@@ -49,6 +49,8 @@ ELEM_IDS: dict[str, str] = {
     "features.freeu_s2": "txt2img_freeu_s2",
     "features.token_merging": "txt2img_token_merging_ratio",
     "features.hypertile": "txt2img_hypertile_size",
+    "features.shrink": "txt2img_deep_shrink",
+    "features.shrink_end": "txt2img_deep_shrink_end",
     "handover.sampler": "txt2img_second_sampler",
     "handover.steps": "txt2img_second_steps",
     "handover.at": "txt2img_second_at",

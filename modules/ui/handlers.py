@@ -64,6 +64,8 @@ class Handlers:
         **{name: "freeu" for name in form.NAMES if name.startswith("features.freeu")},
         "features.token_merging": "fewer_tokens",
         "features.hypertile": "fewer_tokens",
+        "features.shrink": "deep_shrink",
+        "features.shrink_end": "deep_shrink",
         **{name: "inpaint" for name in form.NAMES if name.startswith(("regions.", "detailer."))},
         "prompt.negative": "negative_prompt",
         "prompt.clip_skip": "clip_skip",

@@ -282,6 +282,9 @@ def _guidance(inputs: Inputs, parts: _Controls, facts: ModelFacts) -> None:
         with gr.Row():
             inputs("features.token_merging", elem_classes="slid")
             inputs("features.hypertile", elem_classes="slid")
+        with gr.Row():
+            inputs("features.shrink")
+            inputs("features.shrink_end")
 
 
 def _connect(page: gr.Blocks, inputs: Inputs, parts: _Controls, handlers: Handlers) -> None:

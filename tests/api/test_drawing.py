@@ -206,11 +206,19 @@ def test_what_goes_on_inside_the_denoiser_has_fields_of_its_own(call, rig, clien
     call(
         steps=1, pag_scale=3, pag_adaptive=0.01, pag_layers="mid, up.0", seg_scale=2.5, seg_blur=4, seg_layers="down",
         slg_scale=2.8, slg_layers="7", slg_start=0.1, slg_end=0.3, freeu_b1=1.3, freeu_b2=1.4, freeu_s1=0.9,
-        freeu_s2=0.2, freeu_start=0.1, freeu_end=0.8, hypertile_depth=1,
+        freeu_s2=0.2, freeu_start=0.1, freeu_end=0.8, hypertile_depth=1, deep_shrink=1.5, deep_shrink_level=2,
+        deep_shrink_end=0.6,
     )  # fmt: skip
     assert rig.asked.attention == AttentionParams(3.0, 0.01, "mid, up.0", 2.5, 4.0, "down", 2.8, "7", 0.1, 0.3)
-    assert rig.asked.features == FeatureParams(1.3, 1.4, 0.9, 0.2, 0.1, 0.8, 0.0, 0, 1)
-    for name, value in (("pag_scale", -1), ("seg_blur", 0), ("slg_end", 2), ("freeu_b1", 9), ("freeu_s1", "much")):
+    assert rig.asked.features == FeatureParams(1.3, 1.4, 0.9, 0.2, 0.1, 0.8, 0.0, 0, 1, 1.5, 2, 0.6)
+    for name, value in (
+        ("pag_scale", -1),
+        ("seg_blur", 0),
+        ("slg_end", 2),
+        ("freeu_b1", 9),
+        ("freeu_s1", "much"),
+        ("deep_shrink", 0),
+    ):
         assert client.post("/sdapi/v1/txt2img", json={"steps": 1, name: value}).status_code == 422
 
 

@@ -54,6 +54,7 @@ TESTED_BY = {
     "freeu": "test_inside.py",
     "fewer_tokens": "test_thinning.py",
     "deep_cache": "test_step_cache.py",
+    "deep_shrink": "test_deep_shrink.py",
     "first_block_cache": "test_step_cache.py",
     "taylor_seer": "test_step_cache.py",
     "control": "test_control.py",

@@ -10,7 +10,9 @@ from itertools import combinations
 import pytest
 import torch
 
+from modules.contracts.features import Shrink
 from modules.networks.rows import ModuleShelf
+from modules.processing_diffusers.inside.deep_shrink import DeepShrink
 from modules.processing_diffusers.inside.references import RowReferences, find_places
 from modules.processing_diffusers.inside.rows import NO_CHANGE, RowChange, RowChanges, find_attentions, find_blocks
 from modules.processing_diffusers.inside.sharing import Look
@@ -109,12 +111,14 @@ def patches_of(module):
         for name, change in changes_of(module).items()
     }
     whole = {"circular": CircularPadding(), "merged": TokenMerging(0.5), "tiled": HyperTiles(64, 1)}
+    whole["shrunk"] = DeepShrink(Shrink(2.0), lambda: True)
     rows["referring"] = lambda: looking_patch(module)
     rows["spoken to"] = lambda: speaking_patch(module)
     return {**rows, **{name: lambda patch=patch: patch.applied(module) for name, patch in whole.items()}}
 
 
-NAMES = ("alone", "blurred", "averaged", "freed", "all", "circular", "merged", "tiled", "referring", "spoken to")
+NAMES = ("alone", "blurred", "averaged", "freed", "all", "circular", "merged", "tiled", "shrunk")
+NAMES += ("referring", "spoken to")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -55,7 +55,9 @@ def test_a_models_own_defaults_are_used_where_the_person_says_nothing(folder):
     assert (said.sampler.sampler, said.cfg_scale) == ("Heun", 5.0)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"cfg_scale": "much", "steps": 0, "sampler": 5, "colour": "red"}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"cfg_scale": "much", "steps": 0, "sampler": 5, "colour": "red"}',
+    '{"deep_shrink": {"level": 9, "end": 0.5}}', '{"deep_shrink": {"level": 1, "end": 0}}', '{"deep_shrink": 2}',
+])  # fmt: skip
 def test_defaults_that_make_no_sense_are_left_out(tmp_path, text):
     (tmp_path / "defaults.json").write_text(text)
     assert own_defaults(tmp_path) == {}

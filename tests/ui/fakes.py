@@ -68,7 +68,7 @@ def family(id: str = "sd15", **facts: Any) -> Family:
         "prediction": "epsilon",
         "capabilities": frozenset(
             {"negative_prompt", "clip_skip", "hires", "tiling", "control", "inpaint", "video"}
-            | {"perturbed_attention", "skip_layers", "freeu", "fewer_tokens", "decoder_steps"}
+            | {"perturbed_attention", "skip_layers", "freeu", "fewer_tokens", "deep_shrink", "decoder_steps"}
         ),
     }
     return Family(id=id, **{**base, **facts})

@@ -306,7 +306,7 @@ def test_what_a_model_cannot_do_is_not_offered_and_forgotten(room, monkeypatch):
     *values, negative, clip_skip, decoder, tiling, second, enabled, _, _ = room.handlers.fit("big")
     guidance, *inside = values[len(Handlers.FITTED) :]
     assert guidance["visible"] is False
-    branches, freeu, thinning = [0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0], [0.0, 0]
+    branches, freeu, thinning = [0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0], [0.0, 0, None, None]
     detailer = ["", "", 0.3, 0, "", "", 0.4, 32, None]
     film = [None, None, "webp"]
     assert [update["value"] for update in inside] == [

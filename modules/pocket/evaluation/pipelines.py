@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from modules.contracts.features import Shrink
 from modules.contracts.plan import SamplerPlan
 from modules.pocket.evaluation.colours import Picture
 from modules.pocket.evaluation.drawing import Order, Pictures
+from modules.processing_diffusers.shrink_plan import WELL_ABOVE, factor_for
+from modules.sd_models.folders import own_defaults
 from modules.sd_samplers.build import build_scheduler
 
 
@@ -32,6 +35,8 @@ class Defaults:
     sampler: str = ""
     """In the studio's words; empty for the one in the model's folder."""
     scheduler: str = "Automatic"
+    shrink: Mapping[str, Any] | None = None
+    """Level and end of the deep shrink of pictures that are drawn from words above `size`; None without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,8 @@ class PipelineDraw:
         with self._adapted(order) as pipeline:
             for start in range(0, len(order.prompts), at_once):
                 part = order.part(start, start + at_once)
-                images = pipeline(**self._arguments(pipeline, part, size)).images
+                with self._shrunk(pipeline, part, size) as told:
+                    images = pipeline(**self._arguments(pipeline, part, size), **told).images
                 made += [np.asarray(image.convert("RGB"), np.uint8) for image in images]
         return np.stack(made)
 
@@ -105,6 +111,26 @@ class PipelineDraw:
             yield pipeline
         finally:
             pipeline.unload_lora_weights()
+
+    @contextmanager
+    def _shrunk(self, pipeline: Any, order: Order, size: int) -> Iterator[dict[str, Any]]:
+        """The pipeline with what the model's defaults do above its native size, and what its call is told for that."""
+        factor = factor_for(size, size, self.defaults.size)
+        if order.bare or order.images is not None or self.defaults.shrink is None or factor < WELL_ABOVE:
+            yield {}
+            return
+        from modules.processing_diffusers.inside.deep_shrink import DeepShrink
+
+        wish = Shrink(factor, **self.defaults.shrink)
+        with ExitStack() as stack:
+            stack.enter_context(DeepShrink(wish, lambda: True).applied(pipeline.unet))
+
+            def end(pipeline: Any, index: int, time: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+                if index + 1 >= wish.end * pipeline.num_timesteps - 1e-9:
+                    stack.close()
+                return tensors
+
+            yield {"callback_on_step_end": end}
 
     def _arguments(self, pipeline: Any, order: Order, size: int) -> dict[str, Any]:
         import torch
@@ -203,6 +229,7 @@ def read_defaults(folder: Path) -> Defaults:
         int(known.get("width", native_size(folder) or usual.size)),
         str(known.get("sampler", usual.sampler)),
         str(known.get("scheduler", usual.scheduler)),
+        own_defaults(folder).get("deep_shrink"),
     )
 
 

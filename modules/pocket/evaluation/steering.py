@@ -100,13 +100,20 @@ def measure_layout(draw: Draw, starts: Sequence[Start], manner: Manner) -> Findi
 
 
 def measure_large(draw: Draw, questions: Sequence[Question], manner: Manner, size: int = 512) -> Finding:
-    """Whether pictures of a larger size than the native one still show one thing when asked for one."""
-    pictures = draw(replace(manner.order([asked.prompt for asked in questions]), size=size))
+    """Whether pictures of a larger size than the native one still show one thing when asked for one.
+
+    They are drawn as the model's own defaults say; the same is drawn without these, to see what they add.
+    """
+    order = replace(manner.order([asked.prompt for asked in questions]), size=size)
+    pictures, bare = draw(order), draw(replace(order, bare=True))
     seen = [judge(picture) for picture in pictures]
     single = [each.count == 1 for each in seen]
     figures = {
         "size": size,
         "prompts": len(questions),
+        "one_thing_bare": share([judge(picture).count == 1 for picture in bare]),
+        "colour": share([each.colour == asked.colour for asked, each in zip(questions, seen, strict=True)]),
+        "ground": share([each.ground == asked.ground for asked, each in zip(questions, seen, strict=True)]),
         "all": share([obeys(asked, each) for asked, each in zip(questions, seen, strict=True)]),
     }
     shown = tuple(Shown(picture, hit) for picture, hit in zip(pictures, single, strict=True))

@@ -15,6 +15,7 @@ from PIL import Image
 from modules.contracts.control import ControlParams, ControlUnit
 from modules.contracts.request import (
     CanvasParams,
+    FeatureParams,
     GenerationRequest,
     ImageParams,
     InpaintParams,
@@ -72,6 +73,7 @@ class StudioDraw:
             model=ModelParams(self.checkpoint),
             output=OutputParams(save=False),
             control=control,
+            features=FeatureParams(shrink=1.0 if order.bare else None),
         )
 
 

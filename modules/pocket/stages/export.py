@@ -20,7 +20,13 @@ from modules.pocket.stages.unet import BETAS, STEPS, build_unet, load_unet
 from modules.pocket.stages.vae import psnr
 from modules.training.journal import load_checkpoint
 
-DEFAULTS = {"sampler": "Euler a", "scheduler": "Automatic", "steps": 20, "cfg_scale": 4.0}
+DEFAULTS = {
+    "sampler": "Euler a",
+    "scheduler": "Automatic",
+    "steps": 20,
+    "cfg_scale": 4.0,
+    "deep_shrink": {"level": 1, "end": 0.85},
+}
 """What the studio and the evaluation draw this model with where a person says nothing."""
 SIZE_LIMIT = 24 * 2**20
 """Bytes that the exported folder may have in all."""

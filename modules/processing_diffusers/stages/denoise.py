@@ -22,7 +22,7 @@ from modules.processing_diffusers.plan import edit_scale
 from modules.processing_diffusers.refining import divide_leg
 from modules.processing_diffusers.scripting import PassScripts
 from modules.processing_diffusers.stages.encode import Conditioning
-from modules.processing_diffusers.stages.inside import branches_of, cache_steps, change_rows, thin_out
+from modules.processing_diffusers.stages.inside import branches_of, cache_steps, change_rows, shrink_deep, thin_out
 from modules.processing_diffusers.stages.prepare import Beginning
 from modules.processing_diffusers.stages.tile import cells_seen, tiles_of
 from modules.processing_diffusers.stages.tone import eta_of, prepare_toning, wants_toning
@@ -138,7 +138,7 @@ def _walk(
         denoiser.widened_by(branches or editing if scripts is None else scripts.before(branches or editing)),
         denoiser.tiled_by(tiles_of(job, pass_plan)),
         denoiser.worded_by(conditioning.conductor),
-        denoiser.carrying(_patches(job, watcher, found)),
+        denoiser.carrying(_patches(job, pass_plan, watcher, found)),
         denoiser.accompanied_by(None if beginning.referring is None else beginning.referring.timed(watcher.clock)),
         denoiser.steered_by(None if beginning.steering is None else beginning.steering.timed(watcher.clock)),
     ):
@@ -150,10 +150,11 @@ def _walk(
     return adapter.unpack(result.float(), *beginning.noise.shape[-2:])
 
 
-def _patches(job: Job, watcher: StepWatcher, found: tuple[Any, ...]) -> tuple[Any, ...]:
+def _patches(job: Job, pass_plan: PassPlan, watcher: StepWatcher, found: tuple[Any, ...]) -> tuple[Any, ...]:
     """What every call carries: networks, and what is changed inside the denoiser; `found` are branches asked for."""
     inside = change_rows(job, found, watcher.clock)
-    return (watcher.networks, inside, *thin_out(job), *cache_steps(job, watcher.clock))
+    shrunk = shrink_deep(job, pass_plan, watcher.clock)
+    return (watcher.networks, inside, *thin_out(job), *shrunk, *cache_steps(job, pass_plan, watcher.clock))
 
 
 def _showing(job: Job, beginning: Beginning) -> Editing | Showing | None:

@@ -1,15 +1,18 @@
-"""What of a request goes on inside the denoiser, row by row: the branches of guidance, and FreeU."""
+"""What of a request goes on inside the denoiser: the branches of guidance, FreeU, deep shrink, caches over steps."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
 from modules.contracts import cache
+from modules.contracts.plan import PassPlan
 from modules.contracts.request import GenerationRequest
 from modules.processing_diffusers.branches import Branch
 from modules.processing_diffusers.inside.block_cache import FirstBlock, TaylorSeer
 from modules.processing_diffusers.inside.deep_cache import DeepCache
+from modules.processing_diffusers.inside.deep_shrink import DeepShrink
 from modules.processing_diffusers.inside.rows import NO_CHANGE, RowChange, RowChanges, find_attentions, find_blocks
 from modules.processing_diffusers.inside.step_cache import Method, StepCache
 from modules.processing_diffusers.inside.thinning import thinning_of
@@ -65,7 +68,25 @@ def thin_out(job: Job) -> tuple[Patch, ...]:
     return thinning_of(job.plan.request.features) if "fewer_tokens" in job.model.family.capabilities else ()
 
 
-def cache_steps(job: Job, clock: Clock) -> tuple[StepCache, ...]:
+def shrunk_steps(job: Job, pass_plan: PassPlan) -> int:
+    """How many first steps of a pass have their deeper levels scaled down: those that the whole schedule has before the
+    share that the wish names, less those that a pass which begins later leaves out."""
+    wish = pass_plan.shrink
+    if wish is None or "deep_shrink" not in job.model.family.capabilities or job.controls.crossings:
+        return 0
+    whole = pass_plan.sampler.steps
+    return max(math.ceil(wish.end * whole - 1e-9) - (whole - pass_plan.steps), 0)
+
+
+def shrink_deep(job: Job, pass_plan: PassPlan, clock: Clock) -> tuple[Patch, ...]:
+    """The patch for every call of a pass that scales its deeper levels down; none where all is seen."""
+    wish, until = pass_plan.shrink, shrunk_steps(job, pass_plan)
+    if wish is not None and job.controls.crossings:
+        job.strand.note("A ControlNet-XS stands in every level of the denoiser, so deep shrink was left out.")
+    return () if wish is None or until == 0 else (DeepShrink(wish, lambda: int(clock.done + 1e-9) < until),)
+
+
+def cache_steps(job: Job, pass_plan: PassPlan, clock: Clock) -> tuple[StepCache, ...]:
     """The patch for every call of a pass that takes over from the steps before it; none where every step is whole."""
     wish = job.plan.request.cache
     method: Method
@@ -84,7 +105,10 @@ def cache_steps(job: Job, clock: Clock) -> tuple[StepCache, ...]:
             return ()
     # Where a unit begins or ends to act, what went before says nothing of what comes.
     spans = ((use.unit.guidance_start, use.unit.guidance_end) for use in job.plan.controls if use.unit.acts)
-    breaks = tuple(sorted({bound for span in spans for bound in span}))
+    bounds = {bound for span in spans for bound in span}
+    if until := shrunk_steps(job, pass_plan):
+        bounds.add(until / max(clock.steps, 1))  # features of another size follow
+    breaks = tuple(sorted(bounds))
     return (StepCache(job.model.fittings.shelves[job.model.fittings.denoiser], wish, method, clock, breaks),)
 
 
