@@ -101,7 +101,7 @@ def _told(change: Change) -> ExtensionChange:
     return ExtensionChange.model_validate(change)
 
 
-@router.get("/installed", responses=REFUSED)
+@router.get("/sources", responses=REFUSED)
 def list_installed_extensions(studio: Services, admin: Admin) -> list[InstalledExtension]:
     """Extensions that were brought in, with their commits; folders laid down by hand are not among them. For admins."""
     return [InstalledExtension.model_validate(one) for one in studio.installer.installed()]

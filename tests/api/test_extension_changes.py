@@ -68,13 +68,13 @@ def test_an_admin_installs_uses_removes_and_undoes_without_a_start(shop, rig, tm
     assert list((tmp_path / "ext").iterdir()) == []
     assert client.post(f"{PLACE}/install", json={"archive": zipped(SOURCE.format(1))}).json()["done"] is True
     assert "haze 1" in client.get("/sdapi/v1/scripts").json()["txt2img"]
-    assert client.get(f"{PLACE}/installed").json() == [
+    assert client.get(f"{PLACE}/sources").json() == [
         {"name": "haze", "kind": "archive", "address": "", "commit": "", "requirements": []}
     ]
     assert client.delete(f"{PLACE}/haze", params={"dry_run": True}).json()["done"] is False
     assert client.delete(f"{PLACE}/haze").json()["action"] == "remove"
     assert "haze 1" not in client.get("/sdapi/v1/scripts").json()["txt2img"]
-    assert client.get(f"{PLACE}/installed").json() == []
+    assert client.get(f"{PLACE}/sources").json() == []
     assert client.post(f"{PLACE}/rollback").json()["name"] == "haze"
     assert "haze 1" in client.get("/sdapi/v1/scripts").json()["txt2img"]
     assert str(tmp_path) not in client.get(PLACE).text
