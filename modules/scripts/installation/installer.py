@@ -71,7 +71,7 @@ class ExtensionInstaller:
         """As `Installer` says."""
         with self._alone() as book, self._stage() as stage:
             brought = fetch(source, stage, offline=self._offline)
-            if self._there(brought.name):
+            if self._find(brought.name) is not None:
                 raise InvalidRequest(
                     f"There is an extension {brought.name} already; update or remove it, or say a name."
                 )
@@ -205,12 +205,17 @@ class ExtensionInstaller:
 
     def _name(self, name: str) -> str:
         """The folder of that name, whatever its case. Raises `UnknownName`."""
-        folders = self._extensions.iterdir() if self._extensions.is_dir() else ()
-        names = [path.name for path in folders if path.is_dir() and not path.name.startswith((".", "_"))]
-        found = next((one for one in names if one.casefold() == name.casefold()), None)
+        found = self._find(name)
         if found is None:
             raise UnknownName(f"There is no extension '{name:.100}' in a folder of its own.")
         return found
+
+    def _find(self, name: str) -> str | None:
+        return next((one for one in self._names() if one.casefold() == name.casefold()), None)
+
+    def _names(self) -> list[str]:
+        folders = self._extensions.iterdir() if self._extensions.is_dir() else ()
+        return [path.name for path in folders if path.is_dir() and not path.name.startswith((".", "_"))]
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[Book]:
@@ -220,7 +225,11 @@ class ExtensionInstaller:
         with self._ledger.lock.open("a+b") as handle:
             if not try_lock(handle.fileno()):
                 raise NotReady("Another change of the extensions is under way; try again when it has ended.")
-            yield self._ledger.recover()
+            book = self._ledger.recover()
+            # Folders that somebody took away by hand ask for nothing any more.
+            there = set(self._names())
+            left = {name: entry for name, entry in book.state.extensions.items() if name in there}
+            yield replace(book, state=replace(book.state, extensions=left))
 
     @contextlib.contextmanager
     def _stage(self) -> Iterator[Path]:

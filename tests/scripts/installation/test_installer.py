@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 
 import pytest
@@ -206,6 +207,15 @@ def test_names_and_places_are_checked(installer, folder):
             installer.install(source)
     with pytest.raises(UnknownName):
         installer.update("../haze")
+
+
+def test_a_folder_that_was_taken_away_by_hand_asks_for_nothing_any_more(installer, folder, tmp_path):
+    installer.install(local(folder("haze", HAZE)))
+    shutil.rmtree(tmp_path / "extensions" / "haze")
+    change = installer.install(local(folder("mist", {"a.py": "", "requirements.txt": "hazetools>=2"})))
+    assert [(one.name, one.after) for one in change.packages] == [("hazebase", None), ("hazetools", "2.0")]
+    with pytest.raises(InvalidRequest, match="There is an extension MIST already"):
+        installer.install(local(folder("mist", {}), name="MIST"))
 
 
 def test_a_damaged_book_is_a_sentence(installer, folder, tmp_path):
