@@ -31,6 +31,7 @@ from modules.shelves import Shelves, open_shelves
 from modules.support.bus import EventBus
 from modules.support.garbage import set_aside
 from modules.support.log import configure
+from modules.support.once import once
 from modules.support.options import CORE_SETTINGS
 from modules.support.paths import Paths
 from modules.support.preferences import Preferences
@@ -129,8 +130,8 @@ def build_studio(
         device_report=lambda: _hardware(room),
         unload_models=room.unload,
         reload_model=room.reload,
-        close=_once(_closing(experiments, queue, pruner, room, catalog, stores)),
-        start_engine=_once(threading.Thread(target=stand, name="engine-start", daemon=True).start),
+        close=once(_closing(experiments, queue, pruner, room, catalog, stores)),
+        start_engine=once(threading.Thread(target=stand, name="engine-start", daemon=True).start),
         versions=versions(),
         engine_report=room.report,
         networks=shelves.networks,
@@ -287,19 +288,6 @@ def _hardware(room: EngineRoom) -> Mapping[str, Any]:
     from modules.device.report import hardware_report
 
     return hardware_report(room.choice)
-
-
-def _once(action: Callable[[], None]) -> Callable[[], None]:
-    """`action`, run by the first call only; later and concurrent calls wait for it."""
-    lock, done = threading.Lock(), threading.Event()
-
-    def run() -> None:
-        with lock:
-            if not done.is_set():
-                done.set()
-                action()
-
-    return run
 
 
 def build_application(studio: Studio) -> FastAPI:
