@@ -185,6 +185,7 @@ _FIELDS: Mapping[str, Callable[[GenerationPlan], bool]] = MappingProxyType(
         "features.shrink": lambda plan: plan.first.shrink is not None or plan.request.features.shrink == 1,
         "features.shrink_level": lambda plan: plan.first.shrink is not None,
         "features.shrink_end": lambda plan: plan.first.shrink is not None,
+        "image.denoising_strength": lambda plan: not plan.family.first_frame,
         "tiles.passes": lambda plan: plan.hires is not None,
         "refiner.passes": lambda plan: plan.hires is not None,
         "seeds.subseed": lambda plan: plan.request.seeds.subseed_strength > 0,

@@ -214,6 +214,9 @@ def test_how_much_is_drawn_anew_has_no_meaning(bench, family):
     weak = replace(weak, image=ImageParams((encode(photo()),), 0.1))
     plan = bench.engine.resolve(weak)
     assert (plan.first.strength, plan.first.run) == (1.0, 4)
+    (picture,) = bench.draw(weak).pictures
+    assert "Denoising strength" not in picture.infotext
+    assert picture.recipe["mode"] == "img2img"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
