@@ -11,6 +11,7 @@ from typing import Any
 
 from modules.contracts.codec import decode
 from modules.contracts.errors import UnsupportedFeature
+from modules.contracts.features import FeatureParams
 from modules.contracts.parameters import declared
 from modules.contracts.pictures import StoredPicture
 from modules.contracts.request import GROUPS, GenerationRequest, ModelParams, OutputParams, PromptParams
@@ -72,6 +73,7 @@ def request_of(picture: StoredPicture, kept: GenerationRequest | None) -> Genera
         ),
         model=ModelParams(recipe["model"]["name"], recipe["vae"]["name"] if recipe["vae"] else OWN_VAE),
         output=OutputParams(save=False),
+        features=_shrunk(request.features, first.get("shrink")),
         own=tuple((key, settings[key]) for key in CARRIED if key in settings),
     )
     if "film" in recipe:
@@ -98,6 +100,13 @@ def _prompts_of(asked: PromptParams, recipe: Mapping[str, Any]) -> PromptParams:
     words = recipe.get("words", {})
     further: dict[str, Any] = {name: words.get(name, "") for name in FURTHER} if "words" in recipe else {}
     return replace(asked, text=recipe["prompt"], negative=recipe["negative_prompt"], styles=(), **further)
+
+
+def _shrunk(asked: FeatureParams, shrink: Mapping[str, Any] | None) -> FeatureParams:
+    """What was asked of the denoiser's inside, with the deep shrink that was used, or none where there was none."""
+    if shrink is None:
+        return replace(asked, shrink=1.0)
+    return replace(asked, shrink=shrink["factor"], shrink_level=shrink["level"], shrink_end=shrink["end"])
 
 
 def _enlarging(picture: StoredPicture, kept: GenerationRequest | None) -> GenerationRequest:

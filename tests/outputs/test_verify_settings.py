@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from modules.call_queue.store import LARGE_REQUEST
 from modules.contracts.request import (
     CanvasParams,
+    FeatureParams,
     GenerationRequest,
     HiresParams,
     ImageParams,
@@ -169,3 +171,12 @@ def test_a_setting_that_no_request_carries_is_named(studio, since):
     verdict = verifier.verify(picture.id, "ann", company=0)
     told = {change.part: (change.then, change.now) for change in verdict.changes}
     assert told == {"settings.ESRGAN_tile": (256, 48), "settings.ESRGAN_tile_overlap": (32, 16)}
+
+
+def test_a_large_picture_is_drawn_again_with_the_deep_shrink_that_it_had(studio):
+    sampling = SamplingParams(steps=2, sampler="Euler")
+    picture = draw(studio, wish(canvas=CanvasParams(width=384, height=384), sampling=sampling))
+    assert request_of(picture, None).features == FeatureParams(shrink=1.5, shrink_level=1, shrink_end=0.85)
+    first = {key: value for key, value in picture.recipe["first"].items() if key != "shrink"}
+    older = replace(picture, recipe={**picture.recipe, "first": first})
+    assert request_of(older, None).features == FeatureParams(shrink=1.0)
