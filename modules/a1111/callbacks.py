@@ -108,7 +108,8 @@ def _stepping(self: Any, job: JobContext, facts: StepFacts, way: tuple[Any, Any]
 
 def _saving(self: Any, job: JobContext, picture: Picture) -> Picture:
     """The file's image and text. Its name and folder are the studio's."""
-    given = ImageSaveParams(picture.image, job.state["p"], "", {"parameters": picture.infotext})
+    name = str(job.storage / f"{picture.index:05}-{picture.seed}.png")
+    given = ImageSaveParams(picture.image, job.state["p"], name, {"parameters": picture.infotext})
     self.call(job, "before_image_saved", given)
     return replace(picture, image=given.image, infotext=str(given.pnginfo.get("parameters") or ""))
 

@@ -11,10 +11,10 @@ from modules.a1111 import scripts as legacy
 from modules.a1111.desk import desk_of
 from modules.a1111.house import Now, Withheld, within
 from modules.a1111.processing import Processed, StableDiffusionProcessing, process_images
-from modules.contracts.errors import UnsupportedFeature
+from modules.contracts.errors import InvalidRequest, UnsupportedFeature
 from modules.contracts.request import MAX_SEED, GenerationRequest
 from modules.contracts.result import Picture
-from modules.contracts.scripts import BatchFacts, PictureFacts, StepFacts
+from modules.contracts.scripts import BatchFacts, PictureFacts, PictureWish, StepFacts
 from modules.scripts.context import JobContext
 
 KEY = "a1111"
@@ -81,37 +81,42 @@ def before_job(self: Any, job: JobContext, request: GenerationRequest) -> Genera
     if int(p.n_iter) == 1:
         _set_batch(p, 0, p.all_prompts, p.all_negative_prompts, p.all_seeds, p.all_subseeds)
         asked.call("before_process_batch", **_batch_words(p, 0))
-        p.all_prompts, p.all_negative_prompts, p.all_seeds = list(p.prompts), list(p.negative_prompts), list(p.seeds)
+        p.all_prompts, p.all_negative_prompts = list(p.prompts), list(p.negative_prompts)
+        p.all_seeds, p.all_subseeds = list(p.seeds), list(p.subseeds)
     _carry(p, before)
     found: GenerationRequest = p.request()
     asked.now.request = found
     return found
 
 
-def _lists(p: Any) -> tuple[list[Any], list[Any], list[Any]]:
-    return list(p.all_prompts), list(p.all_negative_prompts), list(p.all_seeds)
+def _lists(p: Any) -> tuple[list[Any], ...]:
+    return list(p.all_prompts), list(p.all_negative_prompts), list(p.all_seeds), list(p.all_subseeds)
 
 
-def _carry(p: Any, before: tuple[list[Any], list[Any], list[Any]]) -> None:
-    """Bring what a script wrote into the lists of all pictures to the request, which has one prompt and one seed."""
-    for name, listed, old in (
-        ("prompt", p.all_prompts, before[0]),
-        ("negative_prompt", p.all_negative_prompts, before[1]),
-    ):
-        if list(listed) != old:
-            if len(set(listed)) != 1:
-                raise UnsupportedFeature(
-                    f"A script that is always on gives one {name} for all pictures of a job; this one gave several."
-                )
-            setattr(p, name, listed[0])
-    seeds = [int(one) for one in p.all_seeds]
-    if seeds != before[2] and seeds:
-        step = 0 if p.subseed_strength else 1
-        if seeds != [(seeds[0] + step * place) % (MAX_SEED + 1) for place in range(len(seeds))]:
-            raise UnsupportedFeature(
-                "Seeds of a job's pictures follow each other; a script that is always on gave others."
-            )
-        p.seed = seeds[0]
+def _carry(p: Any, before: tuple[list[Any], ...]) -> None:
+    """Bring what a script wrote into the lists of all pictures to the request: as one prompt and one seed where they
+    are that, else picture by picture. As in A1111, there are as many as batches say, and no more than prompts."""
+    lists = _lists(p)
+    count = min(len(lists[0]), int(p.n_iter) * int(p.batch_size))
+    if lists == before and count == len(lists[0]):
+        return
+    if not count or any(len(one) < count for one in lists):
+        raise InvalidRequest(f"The lists of all pictures have {', '.join(str(len(one)) for one in lists)} entries.")
+    if count % int(p.batch_size):
+        p.batch_size, p.n_iter = 1, count
+    p.n_iter = count // int(p.batch_size)
+    prompts, negatives, seeds, subseeds = (one[:count] for one in lists)
+    seeds, subseeds = [int(one) for one in seeds], [int(one) for one in subseeds]
+    step = 0 if p.subseed_strength else 1
+    if len(set(prompts)) == len(set(negatives)) == 1 and _follows(seeds, step) and _follows(subseeds, 1):
+        p.prompt, p.negative_prompt, p.seed, p.subseed = prompts[0], negatives[0], seeds[0], subseeds[0]
+        return
+    rows = zip(map(str, prompts), map(str, negatives), seeds, subseeds, strict=True)
+    p.each = tuple(PictureWish(*row) for row in rows)
+
+
+def _follows(seeds: list[int], step: int) -> bool:
+    return seeds == [(seeds[0] + step * place) % (MAX_SEED + 1) for place in range(len(seeds))]
 
 
 def _set_batch(p: Any, number: int, *lists: Any) -> None:

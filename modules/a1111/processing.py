@@ -17,7 +17,7 @@ from modules.contracts.detailer import NO_REGIONS
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
 from modules.contracts.outpaint import NO_OUTPAINT
 from modules.contracts.request import MAX_SEED, GenerationRequest, HiresParams, ImageParams
-from modules.contracts.result import Picture
+from modules.contracts.scripts import PictureWish
 from modules.contracts.tiles import NO_SD_UPSCALE
 
 
@@ -65,6 +65,7 @@ class StableDiffusionProcessing:
             further=(),
             outpaint=NO_OUTPAINT,
             upscale=NO_SD_UPSCALE,
+            each=(),
         )
 
     def _begin(self, base: GenerationRequest) -> None:
@@ -73,6 +74,7 @@ class StableDiffusionProcessing:
         self.init_images = [requests.decoded(one) for one in base.image.images] if base.image else []
         self.image_mask = requests.decoded(base.inpaint.mask) if base.inpaint and base.inpaint.mask else None
         self._shown = _bytes_of(self.init_images), _bytes_of([self.image_mask])
+        self.each = base.each
         self.extra_generation_params: dict[str, Any] = {}
         self.override_settings: dict[str, Any] = {}
         self.all_prompts: list[str] = []
@@ -133,7 +135,7 @@ class StableDiffusionProcessing:
         mask = self.image_mask if shown[1] != self._shown[1] else None
         if images is not None or mask is not None:
             found = requests.changed(requests.with_pictures(found, images, mask), new)
-        return requests.overridden(found, self.override_settings)
+        return requests.overridden(replace(found, each=self.each), self.override_settings)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -178,19 +180,17 @@ class Processed:
 
 
 def process_images(p: StableDiffusionProcessing) -> Processed:
-    """Draw `p`. Pictures with prompts of their own (`p.prompt` as a list) are drawn one after the other.
+    """Draw `p`. Pictures may have prompts of their own (`p.prompt` as a list).
 
     Raises `UnsupportedFeature` outside of a job, `StudioError` for what cannot be drawn.
     """
     job = in_job("process_images")
     p.setup_prompts()
     job.context.infotext.update(p.extra_generation_params)
-    pictures: list[Picture] = []
-    for request in _requests(p):
-        if job.job_count:
-            job.context.progress(min(job.runs, job.job_count), job.job_count)
-        job.runs += 1
-        pictures += job.context.generate(request).pictures
+    if job.job_count:
+        job.context.progress(min(job.runs, job.job_count), job.job_count)
+    job.runs += 1
+    pictures = job.context.generate(_request(p)).pictures
     job.drawn += pictures
     return Processed(
         p,
@@ -208,21 +208,18 @@ def process_images(p: StableDiffusionProcessing) -> Processed:
 process_images_inner = process_images
 
 
-def _requests(p: StableDiffusionProcessing) -> list[GenerationRequest]:
+def _request(p: StableDiffusionProcessing) -> GenerationRequest:
+    """One request, whose pictures have words of their own where these differ."""
     if len(set(p.all_prompts)) == len(set(p.all_negative_prompts)) == 1:
-        return [p.request()]
-    kept = p.prompt, p.negative_prompt
+        return p.request()
     rows = zip(p.all_prompts, p.all_negative_prompts, p.all_seeds, p.all_subseeds, strict=True)
-    found = []
+    each = tuple(PictureWish(*row) for row in rows)
+    kept = p.prompt, p.negative_prompt
+    p.prompt, p.negative_prompt = each[0].prompt, each[0].negative
     try:
-        for prompt, negative, seed, subseed in rows:
-            p.prompt, p.negative_prompt = prompt, negative
-            one = p.request()
-            seeds = replace(one.seeds, seed=seed, subseed=subseed)
-            found.append(replace(one, seeds=seeds, canvas=replace(one.canvas, batch_size=1, batch_count=1)))
+        return replace(p.request(), each=each)
     finally:
         p.prompt, p.negative_prompt = kept
-    return found
 
 
 def fix_seed(p: StableDiffusionProcessing) -> None:

@@ -75,7 +75,7 @@ class ImageSaveParams:
     image: Any
     p: Any
     filename: str
-    """Empty: names are the studio's."""
+    """A path in the extension's own folder: for what it writes beside it, as the file's real name is the studio's."""
     pnginfo: dict[str, Any]
 
 

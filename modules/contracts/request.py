@@ -35,7 +35,7 @@ from modules.contracts.refiner import NO_REFINER
 from modules.contracts.refiner import RefinerParams as RefinerParams
 from modules.contracts.repainting import ImageParams as ImageParams
 from modules.contracts.repainting import InpaintParams as InpaintParams
-from modules.contracts.scripts import NO_SCRIPTS, ScriptParams
+from modules.contracts.scripts import NO_SCRIPTS, PictureWish, ScriptParams
 from modules.contracts.style import NO_STYLE
 from modules.contracts.style import StyleParams as StyleParams
 from modules.contracts.tiles import NO_SD_UPSCALE, WHOLE_CANVAS
@@ -340,6 +340,9 @@ class GenerationRequest:
     outpaint: OutpaintParams = NO_OUTPAINT
     scripts: ScriptParams = NO_SCRIPTS
     """What other people's scripts are told."""
+    each: tuple[PictureWish, ...] = ()
+    """What the pictures have instead of one prompt for all and seeds that follow each other: one for each, in order, or
+    none at all. Scripts say it; no client does."""
 
     @property
     def details(self) -> tuple[Detail, ...]:

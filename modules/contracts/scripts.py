@@ -62,6 +62,16 @@ NO_SCRIPTS = ScriptParams()
 
 
 @dataclass(frozen=True, slots=True)
+class PictureWish:
+    """What a script wants one picture of a job to be drawn from."""
+
+    prompt: str
+    negative: str
+    seed: int
+    subseed: int
+
+
+@dataclass(frozen=True, slots=True)
 class PictureFacts:
     """One picture of a batch."""
 

@@ -12,7 +12,7 @@ from modules.contracts.enlarging import EnlargeParams, check_enlarging
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.outpaint import check_outpaint
 from modules.contracts.parameters import Declared
-from modules.contracts.request import GenerationRequest, parameters
+from modules.contracts.request import MAX_SEED, GenerationRequest, parameters
 from modules.contracts.style import STATISTICS
 from modules.contracts.tiles import check_sd_upscale, check_tiles
 from modules.contracts.tone import check_tone
@@ -86,6 +86,7 @@ def _check_whole(request: GenerationRequest) -> None:
     pictures = request.canvas.batch_size * request.canvas.batch_count
     if pictures > MAX_PICTURES:
         raise InvalidRequest(f"Batch size times batch count is {pictures}; at most {MAX_PICTURES} are allowed.")
+    _check_each(request, pictures)
     if request.first_pass and (request.image is not None or not request.hires.enabled):
         raise InvalidRequest("A picture in place of the first pass is for a hires pass; enable it, and give no other.")
     if request.inpaint is not None:
@@ -101,6 +102,22 @@ def _check_whole(request: GenerationRequest) -> None:
             raise InvalidRequest(
                 f"{given} pictures were given for a batch of {request.canvas.batch_size}; send one, or one per picture."
             )
+
+
+def _check_each(request: GenerationRequest, pictures: int) -> None:
+    """Raise `InvalidRequest` where single pictures are asked for that are not as many, or cannot be."""
+    if request.each and len(request.each) != pictures:
+        raise InvalidRequest(f"{len(request.each)} pictures have words of their own in a job of {pictures}.")
+    for number, one in enumerate(request.each, 1):
+        for label, text in (("Prompt", one.prompt), ("Negative prompt", one.negative)):
+            if len(text) > MAX_PROMPT_CHARACTERS:
+                raise InvalidRequest(
+                    f"{label} of picture {number} has {len(text)} characters; "
+                    f"at most {MAX_PROMPT_CHARACTERS} are allowed."
+                )
+        for label, seed in (("Seed", one.seed), ("Variation seed", one.subseed)):
+            if not 0 <= seed <= MAX_SEED:
+                raise InvalidRequest(f"{label} of picture {number} is {seed}; allowed is 0 to {MAX_SEED}.")
 
 
 def _check_enlarged(request: GenerationRequest, wish: EnlargeParams) -> None:

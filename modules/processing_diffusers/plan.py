@@ -80,7 +80,7 @@ def resolve_request(
     hires = None if hires is None else tile_pass(request, model, family, hires, hires=True)
     first, hires = share_out(units, first, hires)
     encoded = _encoded_sizes(request, family, limit, notes)
-    batches = find_networks(plan_pictures(request, Resolver(request, around.words, notes)), around, notes)
+    batches = find_networks(_words_and_seeds(request, around, notes), around, notes)
     film = plan_film(request, family, notes)
     plan = GenerationPlan(
         request=request,
@@ -310,6 +310,21 @@ def find_vae(catalog: Catalog, name: str | None, settings: Mapping[str, Any]) ->
             return entry
     known = ", ".join(entry.name for entry in entries) or "none"
     raise UnknownModel(f"There is no VAE {wanted!r}; known are: {known}.")
+
+
+def _words_and_seeds(
+    request: GenerationRequest, around: Surroundings, notes: list[str]
+) -> tuple[tuple[PicturePlan, ...], ...]:
+    """All pictures, batch by batch, each with words and seeds of its own where the request names them one by one."""
+    if not request.each:
+        return plan_pictures(request, Resolver(request, around.words, notes))
+    found = []
+    for place, wish in enumerate(request.each):
+        prompt = replace(request.prompt, text=wish.prompt, negative=wish.negative)
+        resolver = Resolver(replace(request, prompt=prompt), around.words, notes)
+        found.append(_plan_picture(resolver, place, wish.seed, wish.subseed))
+    count = request.canvas.batch_size
+    return tuple(tuple(found[begin : begin + count]) for begin in range(0, len(found), count))
 
 
 def plan_pictures(request: GenerationRequest, resolver: Resolver) -> tuple[tuple[PicturePlan, ...], ...]:

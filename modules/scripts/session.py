@@ -119,6 +119,9 @@ class Session:
             return found
 
         for part in self._everybody:
+            if part is self._owner and request.each:  # it draws what and as many as it wants
+                request = replace(request, each=())
+                self._line.note(f"{part.script.title} owns the run, so pictures have no words of their own.")
             request = self._ask(part, "before_job", (), request, Guard(copy.deepcopy, checked))
         return request
 

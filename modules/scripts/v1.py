@@ -27,7 +27,7 @@ from modules.contracts.errors import InvalidRequest
 from modules.contracts.request import GenerationRequest, ImageParams
 from modules.contracts.result import GenerationResult
 from modules.contracts.result import Picture as DrawnPicture
-from modules.contracts.scripts import BatchFacts, PictureFacts, StepFacts, WordFacts
+from modules.contracts.scripts import BatchFacts, PictureFacts, PictureWish, StepFacts, WordFacts
 from modules.scripts.drawing import encode, sheet
 from modules.scripts.parameters import Choice, Choices, Number, Parameter, Picture, Text, Toggle, declared, unseen
 from modules.scripts.recalling import recall
@@ -56,6 +56,7 @@ __all__ = [
     "Parameter",
     "Picture",
     "PictureFacts",
+    "PictureWish",
     "Route",
     "Script",
     "StepFacts",

@@ -28,6 +28,7 @@ SAVING = """
 def save(params):
     params.image.paste("white", (0, 0, *params.image.size))
     params.pnginfo["parameters"] += ", Saved by: " + params.p.prompt
+    assert params.filename.endswith("probe/00000-3.png")
 
 script_callbacks.on_before_image_saved(save)
 """
@@ -73,11 +74,28 @@ def test_fields_of_p_reach_the_job(probed):
     assert "Clip skip: 2" in result.pictures[0].infotext
 
 
+def test_each_picture_can_have_words_and_a_seed_of_its_own(legacy_studio, probed):
+    """More prompts than the job has pictures make it longer if a script says so, as in A1111."""
+    goal = drawn(legacy_studio, request=replace(PLAIN, prompt=PromptParams("a blue square", "x"), seeds=SeedParams(7)))
+    result = probed(
+        "def process(self, p):\n    p.n_iter = 2\n"
+        "    p.all_prompts, p.all_negative_prompts = ['a red circle', 'a blue square', 'a red star'], ['', 'x', '']\n"
+        "    p.all_seeds, p.all_subseeds = [1, 7, 7], [0, 0, 0]",
+        replace(PLAIN, canvas=CanvasParams(64, 64, batch_size=2)),
+    )
+    assert result.notes == ()
+    assert [(one.index, one.prompt, one.negative, one.seed) for one in result.pictures] == [
+        (0, "a red circle", "", 1), (1, "a blue square", "x", 7), (2, "a red star", "", 7),
+    ]  # fmt: skip
+    assert np.array_equal(pixels(result.pictures[1]), pixels(goal.pictures[0]))
+    assert result.pictures[1].infotext.startswith("a blue square\nNegative prompt: x\n")
+    assert "Seed: 7," in result.pictures[2].infotext
+
+
 @pytest.mark.parametrize(
     ("methods", "said"),
     [
-        ("def process(self, p):\n    p.all_prompts[0] = 'other'", "this one gave several"),
-        ("def process(self, p):\n    p.all_seeds = [1, 7]", "follow each other"),
+        ("def process(self, p):\n    p.all_seeds = [1]", "The lists of all pictures have 2, 2, 1, 2 entries"),
         ("def process_batch(self, p, **kwargs):\n    kwargs['prompts'][0] = 'x'", "are settled when a batch begins"),
         ("def process(self, p):\n    p.override_settings['nothing'] = 1", "'nothing' cannot be set for one job"),
         ("def process(self, p):\n    p.sd_model.forge_objects", "the model's weights are the engine's"),

@@ -40,8 +40,10 @@ def test_a_legacy_name_is_unique_but_for_the_strength_that_two_modes_share():
 
 
 def groups(request):
-    """All of a request but the settings that it carries along, which are declared as settings, and a lone picture."""
-    names = [item.name for item in dataclasses.fields(request) if item.name not in ("own", "first_pass", "further")]
+    """All of a request but the settings that it carries along, which are declared as settings, a lone picture, and what
+    stands there any number of times."""
+    others = ("own", "first_pass", "further", "each")
+    names = [item.name for item in dataclasses.fields(request) if item.name not in others]
     return [(name, getattr(request, name)) for name in names]
 
 

@@ -20,7 +20,7 @@ from modules.contracts.scripts import GivenValue, ScriptParams, ScriptUse
 from modules.scripts.engine import ScriptedEngine
 from modules.scripts.loading import Extension
 from modules.scripts.shelf import ScriptShelf
-from modules.scripts.v1 import Number, Script, Toggle
+from modules.scripts.v1 import Number, PictureWish, Script, Toggle
 from tests.processing_diffusers.conftest import ask, in_threads, pixels
 
 
@@ -93,6 +93,38 @@ def test_a_request_is_transformed_and_checked_again(bench, house):
     assert wild.pictures[0].seed == 1
     assert "failed in before_job" in wild.notes[-1]
     assert "Seed is 1099511627776" in wild.notes[-1]
+
+
+def test_pictures_of_a_job_can_have_words_and_seeds_of_their_own(bench, house):
+    class Several(Script):
+        count = Number("Count", 2)
+        seed = Number("Seed", 9)
+
+        def before_job(self, job, request):
+            words = ["a blue square", "a red circle"] * 2
+            rows = (PictureWish(text, "blurry", job.values["seed"], 0) for text in words[: job.values["count"]])
+            return replace(request, each=tuple(rows))
+
+    lively = house(Several())
+    result = lively.draw(ask(batch=2))
+    goals = [bench.draw(ask(text, seed=9)).pictures[0] for text in ("a blue square", "a red circle")]
+    assert result.notes == ()
+    assert [(one.prompt, one.seed) for one in result.pictures] == [("a blue square", 9), ("a red circle", 9)]
+    change = [abs(pixels(one) - pixels(goal)).max() for one, goal in zip(result.pictures, goals, strict=True)]
+    assert max(change) <= 1
+    wrong = lively.draw(ask(batch=2), Several={"count": 3})
+    assert "3 pictures have words of their own in a job of 2" in wrong.notes[0]
+    assert "Seed of picture 1 is -5" in lively.draw(ask(batch=2), Several={"seed": -5}).notes[0]
+
+    class Owner(Script):
+        always_on = False
+
+        def run(self, job, request):
+            return job.generate(replace(request, canvas=replace(request.canvas, batch_size=1))).pictures
+
+    owned = house(Several(), Owner()).draw(replace(ask(batch=2), scripts=ScriptParams(run=ScriptUse("Owner"))))
+    assert [one.prompt for one in owned.pictures] == ["a red circle"]
+    assert "Owner owns the run" in owned.notes[0]
 
 
 def test_latents_after_a_step_change_the_picture_of_that_job_only(bench, house):
