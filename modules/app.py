@@ -23,7 +23,6 @@ from modules.bootstrap.options import Options, is_loopback
 from modules.contracts.accounts import Accounts, Gate
 from modules.contracts.catalog import Catalog
 from modules.contracts.errors import InvalidRequest, StudioError
-from modules.contracts.experiments import Keeping
 from modules.contracts.jobs import JobService
 from modules.contracts.pictures import PictureStore
 from modules.engine_room import ALONE_SECONDS, SETTLE_SECONDS, EngineRoom
@@ -98,6 +97,7 @@ def build_studio(
     Returns at once; the engine is built in the background, now or with `Studio.start_engine`, and with `warm` loads its
     model. `private` gives the queue a job table of its own, for a command of the terminal beside a server.
     """
+    from modules.experiments.opening import open_experiments
     from modules.outputs.store import DiskPictureStore
 
     paths = Paths(options.paths.data_dir, options.paths.models_dir).ensure()
@@ -110,8 +110,7 @@ def build_studio(
     queue = _line_up(room.get, shelves, jobs, bus, pictures, accounts, settings, options.run.lanes)
     queue = queue if private else _meter(queue, accounts.gate, catalog, bus)  # a private one is the terminal's own
     room.prove(None if private else bus)
-    place, own = (database, private), Preferences(settings, accounts).public
-    experiments = _open_experiments(place, queue, pictures, bus, shelves, own, room)
+    experiments = open_experiments((database, private), queue, pictures, bus, shelves.marks(accounts), room.foresee)
     pruner = _pruner(jobs, settings, experiments)
     stores = (shelves.scripts.close, shelves.networks.close, end_counting, database.dispose, jobs.dispose)
     stand = partial(room.build, partial(assemble, options, paths, settings, shelves), warm=warm, settle=set_aside)
@@ -185,30 +184,14 @@ def _open_accounts(
     return accounts, Door(accounts, options.network.api_auth, counters=counters), counters.close
 
 
-def _open_experiments(
-    place: tuple[SqlEngine, bool],
-    queue: JobService,
-    pictures: PictureStore,
-    bus: EventBus,
-    shelves: Shelves,
-    settings: Callable[[str], Mapping[str, Any]],
-    room: EngineRoom,
-) -> ExperimentService:
-    from modules.experiments.marks import marks_of
-    from modules.experiments.opening import open_experiments
-
-    marks = marks_of(shelves.catalog, settings, shelves.networks, shelves.prompts)
-    return open_experiments(place, queue, pictures, bus, marks, room.foresee)
-
-
 def _pruner(jobs: SqlEngine, settings: Settings, experiments: ExperimentService) -> Pruner:
     from modules.call_queue.pruning import Pruner, Retention
+    from modules.experiments.opening import keeping_of
 
-    def take_away() -> None:
-        kept = (settings[f"experiments_{name}"] for name in ("keep_days", "keep_number", "prune_pictures"))
-        experiments.prune(Keeping(*kept))
+    def kept() -> Retention:
+        return Retention(settings["jobs_keep_days"], settings["jobs_keep_number"])
 
-    return Pruner(jobs, lambda: Retention(settings["jobs_keep_days"], settings["jobs_keep_number"]), beside=take_away)
+    return Pruner(jobs, kept, beside=lambda: experiments.prune(keeping_of(settings)))
 
 
 def _kept_bytes(settings: Settings) -> int:

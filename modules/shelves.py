@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.bootstrap.options import Options
+from modules.contracts.accounts import Accounts
 from modules.contracts.request import GenerationRequest
 from modules.contracts.scripts import Scripts
 from modules.support.paths import Paths
+from modules.support.preferences import Preferences
 from modules.support.settings import Settings
 
 if TYPE_CHECKING:
     from modules.contracts.run import Engine
     from modules.control.catalog import ControlCatalog
     from modules.detectors.catalog import DetectorCatalog
+    from modules.experiments.marks import Marks
     from modules.networks.catalog import NetworkCatalog
     from modules.processing_diffusers.stock import Stock
     from modules.prompts.book import PromptBook
@@ -54,6 +57,12 @@ class Shelves:
 
         examine_request(request, self.catalog, self.settings, self.networks, self.controls, self.detectors)
         self.scripts.check(request)
+
+    def marks(self, accounts: Accounts) -> Marks:
+        """What a cell of an experiment is drawn from besides its request."""
+        from modules.experiments.marks import marks_of
+
+        return marks_of(self.catalog, Preferences(self.settings, accounts).public, self.networks, self.prompts)
 
     def desk(self) -> Scripts:
         """The scripts as the fronts see them."""

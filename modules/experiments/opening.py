@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from sqlalchemy import Engine
 
-from modules.contracts.experiments import Memory
+from modules.contracts.experiments import Keeping, Memory
 from modules.contracts.jobs import JobQueue
 from modules.contracts.pictures import PictureStore
 from modules.experiments.marks import Marks
 from modules.experiments.service import ExperimentService
 from modules.experiments.store import SERVER, TERMINAL, ExperimentStore
 from modules.support.bus import EventBus
+from modules.support.settings import Settings
 
 
 def open_experiments(
@@ -29,3 +30,11 @@ def open_experiments(
     database, terminal = place
     keeper = TERMINAL if terminal else SERVER
     return ExperimentService(ExperimentStore(database), queue, pictures, bus, marks, memory=memory, keeper=keeper)
+
+
+def keeping_of(settings: Settings) -> Keeping:
+    """Which ended experiments are kept by what the settings say now."""
+    days, number, pictures = (
+        settings[f"experiments_{name}"] for name in ("keep_days", "keep_number", "prune_pictures")
+    )
+    return Keeping(days, number, pictures)
