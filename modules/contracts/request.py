@@ -47,6 +47,7 @@ from modules.contracts.tone import ToneParams as ToneParams
 
 Mode = Literal["txt2img", "img2img", "inpaint", "enlarge"]
 EMPHASIS_MODES = ("None", "Ignore", "Original", "No norm")
+AREAS = "Where each prompt that AND joins counts: columns 1:2:1, rows 1:1 or rectangles 0 0 0.5 1, 0.5 0 1 1."
 MAX_SEED = 2**32 - 1
 
 
@@ -124,6 +125,7 @@ class PromptParams:
         legacy="disable_extra_networks",
         infotext="Disable extra networks",
     )
+    areas: str = param("", "Prompt areas", help=AREAS, legacy="prompt_areas", infotext="Prompt areas")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,13 @@ from typing import Any
 
 import torch
 
+from modules.processing_diffusers.areas import shares_of
 from modules.processing_diffusers.families.base import Embedding, FamilyAdapter
 from modules.processing_diffusers.guidance_methods import along_with
 from modules.processing_diffusers.multiplexer.call import count_samples
 from modules.processing_diffusers.multiplexer.picking import pick
 from modules.processing_diffusers.multiplexer.stand_in import KINDS, UNSEEN
+from modules.prompts.areas import Area
 from modules.prompts.encoding import common_length
 from modules.prompts.timeline import said_at
 
@@ -27,6 +29,8 @@ class Voice:
 
     entries: tuple[tuple[int, Embedding], ...]
     weight: float = 1.0
+    area: Area | None = None
+    """Where it counts, of prompts that have areas; None is the whole picture."""
 
     def at(self, count: int) -> Embedding:
         """What it says at that count of the pass; see `modules.prompts.timeline.Pace`."""
@@ -44,11 +48,13 @@ class Role:
     """The empty prompt, where the negative one is to act only across the prompt."""
     across: float = 0.0
     """How strongly it does then."""
+    behind: float | None = None
+    """How much a prompt for the whole picture counts within the areas of the others; None where no prompt has one."""
 
     @property
     def composed(self) -> bool:
         """Its prompts have to be mixed."""
-        return len(self.voices) > 1 or self.voices[0].weight != 1.0
+        return len(self.voices) > 1 or self.voices[0].weight != 1.0 or self.behind is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,9 @@ class _Mixture:
     against: int | None = None
     """What is kept off across them."""
     across: float = 0.0
+    areas: tuple[Area | None, ...] = ()
+    """Where each of the prompts counts; empty is everywhere."""
+    behind: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +145,8 @@ class Conductor:
                     free.get(place) if role.composed or across else None,
                     add(source, role.negative) if across and role.negative is not None else None,
                     role.across,
+                    () if role.behind is None else tuple(voice.area for voice in role.voices),
+                    role.behind or 0.0,
                 )
 
     def _ask(
@@ -168,7 +179,11 @@ def _mix(answers: Sequence[torch.Tensor], mixture: _Mixture) -> torch.Tensor:
     What is kept off across the prompts is Perp-Neg's (Armandpour et al., arXiv:2304.04968): of what the negative prompt
     changes, only the part at right angles to what the prompts change.
     """
-    bound, free = mixture.bound, mixture.free
+    bound: list[tuple[int, Any]] = list(mixture.bound)
+    free = mixture.free
+    if mixture.areas:
+        shares = shares_of(mixture.areas, mixture.behind, answers[bound[0][0]])
+        bound = [(place, share * weight) for (place, weight), share in zip(bound, shares, strict=True)]
     if free is not None:
         base = answers[free]
         push = sum(((answers[place] - base) * weight for place, weight in bound), torch.zeros_like(base))
@@ -176,6 +191,10 @@ def _mix(answers: Sequence[torch.Tensor], mixture: _Mixture) -> torch.Tensor:
             return base + push
         pull = (answers[mixture.against] - base)[None]
         return base + push - mixture.across * (pull - along_with(pull, push[None]))[0]
+    if mixture.areas:
+        whole = torch.stack([weight for _, weight in bound]).sum(0)
+        whole = torch.where(whole == 0, torch.ones_like(whole), whole)
+        return sum((answers[place] * (weight / whole) for place, weight in bound), torch.zeros_like(answers[0]))
     if len(bound) == 1 and bound[0][1] == 1.0:
         return answers[bound[0][0]]
     whole = sum(weight for _, weight in bound) or 1.0

@@ -5,6 +5,7 @@ Nothing here imports torch; making a plan takes microseconds and may be done to 
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,7 @@ from modules.processing_diffusers.shrink_plan import shrink_pass
 from modules.processing_diffusers.sizes import Size, check_megapixels, check_second_pass, fit_encoded, fit_size
 from modules.processing_diffusers.style_plan import find_style, style_units
 from modules.processing_diffusers.tile_plan import find_sd_upscaler, tile_pass
+from modules.prompts.areas import lay_out, parse_areas
 from modules.prompts.composition import split_composition
 from modules.prompts.tags import take_tags
 from modules.prompts.words import Resolver, Sources
@@ -147,6 +149,26 @@ def joined_rows(plan: GenerationPlan, rows: int) -> int:
     return most
 
 
+CHOSEN = re.compile(r"__|[{|}]")
+"""Signs of words that a picture's seed chooses, so that they are not known before."""
+
+
+def check_areas(request: GenerationRequest, family: Family) -> None:
+    """Raise `InvalidRequest` for prompt areas that are not understood, `UnsupportedFeature` where they cannot be."""
+    areas, _ = parse_areas(request.prompt.areas)
+    if not areas:
+        return
+    if "negative_prompt" not in family.capabilities:
+        raise UnsupportedFeature(f"{family.label} cannot give areas of a picture prompts of their own.")
+    if request.tiles.acts or request.upscale.acts:
+        raise UnsupportedFeature("Prompt areas and tiled diffusion do not go together; leave one of them out.")
+    if request.inpaint is not None and request.inpaint.only_masked:
+        raise UnsupportedFeature("Prompt areas lie over the whole picture; switch 'Only masked' off.")
+    text, _ = take_tags(request.prompt.text)
+    if not request.prompt.styles and not CHOSEN.search(text):
+        lay_out(areas, len(split_composition(text)))
+
+
 def check_features(request: GenerationRequest, family: Family, notes: list[str]) -> None:
     """Raise `UnsupportedFeature` for what changes the whole picture, note what is merely left out."""
     can = family.capabilities
@@ -163,6 +185,7 @@ def check_features(request: GenerationRequest, family: Family, notes: list[str])
     check_first_frame(request, family)
     if request.hires.checkpoint not in (None, "", request.model.checkpoint):
         raise UnsupportedFeature("The hires pass is drawn by the same checkpoint; leave 'Hires checkpoint' empty.")
+    check_areas(request, family)
     if request.prompt.negative and "negative_prompt" not in can:
         notes.append(f"{family.label} takes no negative prompt; it was left out.")
     prompt, encoders = request.prompt, len(family.text_encoders)

@@ -31,6 +31,7 @@ ELEM_IDS: dict[str, str] = {
     "prompt.styles": "txt2img_styles",
     "prompt.clip_skip": "txt2img_clip_skip",
     "prompt.emphasis": "txt2img_emphasis",
+    "prompt.areas": "txt2img_prompt_areas",
     "canvas.tiling": "txt2img_tiling",
     "guidance.start": "txt2img_cfg_start",
     "guidance.end": "txt2img_cfg_end",

@@ -171,6 +171,8 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
             inputs("prompt.emphasis")
             inputs("canvas.tiling")
         with gr.Row():
+            inputs("prompt.areas")
+        with gr.Row():
             inputs("handover.sampler")
             inputs("handover.steps", elem_classes="slid")
             inputs("handover.at", elem_classes="slid")

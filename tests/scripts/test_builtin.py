@@ -107,6 +107,19 @@ def test_each_batch_of_a_loopback_begins_with_the_given_picture(draw, given):
     same(found[2:3], [third])
 
 
+def test_regional_prompting_is_prompts_joined_for_areas(draw):
+    lines = "a circle\na square"
+    found, info = draw(prompt="white", script_name="Regional prompting", script_args=["columns 1:2", lines, 0.3])
+    by_hand, told = draw(prompt="white AND a circle AND a square", prompt_areas="columns 1:2 base 0.3")
+    same(found, by_hand)
+    assert all('Prompt areas: "columns 1:2 base 0.3"' in one["infotexts"][0] for one in (info, told))
+    apart, _ = draw(prompt="white AND a circle AND a square", prompt_areas="columns 2:1 base 0.3")
+    assert not np.array_equal(apart[0], by_hand[0])
+    assert draw(script_name="Regional prompting", script_args=["columns 1:2", ""])[0] == 422
+    assert draw(prompt="a AND b", prompt_areas="columns")[0] == 422
+    assert draw(prompt="a AND b", prompt_areas="columns 1:1:1")[0] == 422
+
+
 def test_a_matrix_has_every_combination_in_the_order_of_a1111_and_then_its_sheet(draw):
     prompt = "a circle| red, |on white"
     found, info = draw(prompt=prompt, script_name="Prompt matrix", script_args=[False, False, "positive", "comma", 4])

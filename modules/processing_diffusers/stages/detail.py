@@ -89,6 +89,7 @@ def _narrow(job: Job, plan: DetailPlan, words: PicturePlan) -> Job:
     wanted = plan.wanted.detailer
     narrowed = replace(
         request,
+        prompt=replace(request.prompt, areas=""),  # they lie over the whole picture, not over a part of it
         canvas=replace(request.canvas, width=paint.width, height=paint.height, batch_size=1, tiling=False),
         seeds=replace(request.seeds, resize_from_width=0, resize_from_height=0),
         sampling=replace(request.sampling, steps=wanted.steps or request.steps, cfg_scale=paint.cfg_scale),

@@ -19,6 +19,7 @@ from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.plan import reference_rows
 from modules.processing_diffusers.scripting import change_words
 from modules.processing_diffusers.stages.prepare import row_of
+from modules.prompts.areas import Area, lay_out, parse_areas
 from modules.prompts.emphasis import is_weighted, plain_text
 from modules.prompts.encoding import EncoderSpec, Manner, Reading, measure, read_texts
 from modules.prompts.timeline import Pace
@@ -136,17 +137,21 @@ def _screenplay(job: Job, picture: PicturePlan, pass_plan: PassPlan, second: boo
 
 
 def _role(job: Job, play: Screenplay, known: dict[Texts, Embedding], *, negative: bool) -> Role:
-    def voice(course: Course, weight: float = 1.0) -> Voice:
-        return Voice(tuple((last, known[texts]) for last, texts in course.entries), weight)
+    def voice(course: Course, weight: float, area: Area | None) -> Voice:
+        return Voice(tuple((last, known[texts]) for last, texts in course.entries), weight, area)
 
-    voices = tuple(voice(course, weight) for course, weight in play.parts)
+    # What joins nothing, such as a second pass with a prompt of its own, is for the whole picture.
+    areas, share = parse_areas(job.plan.request.prompt.areas if play.composed else "")
+    places = lay_out(areas, len(play.parts)) if areas else (None,) * len(play.parts)
+    voices = tuple(voice(course, weight, area) for (course, weight), area in zip(play.parts, places, strict=True))
+    behind = share if areas else None
     if not negative:
-        return Role(voices, None)
+        return Role(voices, None, behind=behind)
     empty = job.model.adapter.empty
     against = tuple(
         (last, known[texts] if any(texts) else empty(known[texts])) for last, texts in play.negative.entries
     )
-    return Role(voices, Voice(against))
+    return Role(voices, Voice(against), behind=behind)
 
 
 def _across(job: Job, role: Role, play: Screenplay, known: dict[Texts, Embedding]) -> Role:
