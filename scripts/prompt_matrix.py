@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from modules.scripts.v1 import Choice, InvalidRequest, Number, Script, Toggle, sheet
+from modules.scripts.v1 import SHEET, Choice, InvalidRequest, Number, Script, Toggle, sheet
 
 MOST = 10
 """Parts behind the first one; each doubles the pictures."""
@@ -20,7 +20,10 @@ class PromptMatrix(Script):
     margin = Number("Grid margins (px)", 0, minimum=0, maximum=500, step=2)
 
     def run(self, job, request):
-        """The pictures, counting in binary with the first part as the lowest digit; then the sheet of them."""
+        """The pictures, counting in binary with the first part as the lowest digit; then the sheet of them.
+
+        The old API answers with the sheet first, as A1111 does.
+        """
         field = "text" if job.values["kind"] == "positive" else "negative"
         first, *parts = getattr(request.prompt, field).split("|")
         if len(parts) > MOST:
@@ -49,7 +52,7 @@ class PromptMatrix(Script):
         some = next((picture for picture in drawn if picture), None)
         images = [picture and picture.image for picture in drawn] if some else []
         for image in sheet(images, columns, rows, job.values["margin"]) if some else ():
-            yield replace(some, image=image)
+            yield replace(some, image=image, recipe={**some.recipe, SHEET: True})
 
     def joined(self, job, first, chosen):
         """The prompt with the chosen parts behind the first one, or before it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from modules.api.images import to_base64
 from modules.api.reading import Wish
 from modules.api.units import without_pictures
 from modules.contracts.request import GenerationRequest
-from modules.contracts.result import GenerationResult, Picture
+from modules.contracts.result import SHEET, GenerationResult, Picture
 from modules.outputs.metadata import encode
 
 PICTURES = ("init_images", "mask", "latent_mask", "firstpass_image", "style_image", "detailer_mask")
@@ -36,23 +37,27 @@ class ImageToImageResponse(TextToImageResponse):
 
 
 def make_answer(body: Mapping[str, Any], wish: Wish, result: GenerationResult, version: str) -> dict[str, Any]:
-    """The answer as plain data. Encodes pictures, so it blocks."""
-    pictures = result.pictures
-    grid = wants_grid(body, wish, len([one for one in pictures if one.film is None]))
+    """The answer as plain data. Encodes pictures, so it blocks.
+
+    Sheets that a script made of its pictures come first, as in A1111, and are none of those that `info` counts.
+    """
+    sheets = [picture for picture in result.pictures if picture.recipe.get(SHEET)]
+    pictures = tuple(picture for picture in result.pictures if not picture.recipe.get(SHEET))
+    grid = not sheets and wants_grid(body, wish, len([one for one in pictures if one.film is None]))
     images: list[str] = []
     if body.get("send_images") is not False:
         output = wish.request.output
-        encoded = [_encode(picture.content, picture.infotext, picture.recipe, wish) for picture in pictures]
+        encoded = [_encode(picture.content, picture.infotext, picture.recipe, wish) for picture in (*sheets, *pictures)]
         if grid:
             sheet = make_grid([picture.image for picture in pictures])
             encoded.insert(
                 0, encode(sheet, output.format, infotext=pictures[0].infotext, recipe={}, quality=_quality(wish))
             )
         images = [to_base64(data) for data in encoded]
-    infotexts = [picture.infotext for picture in pictures]
-    info = describe(wish, result, version) | {
-        "infotexts": infotexts[:1] + infotexts if grid else infotexts,
-        "index_of_first_image": int(grid),
+    infotexts, before = [picture.infotext for picture in pictures], len(sheets) + grid
+    info = describe(wish, replace(result, pictures=pictures), version) | {
+        "infotexts": infotexts[:1] * before + infotexts,
+        "index_of_first_image": before,
     }
     return {"images": images, "parameters": echo(body), "info": json.dumps(info, ensure_ascii=False, default=_nothing)}
 

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+SHEET = "sheet"
+"""True in the recipe of a picture that a script made of others: the old API answers with it first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Film:
     """Pictures of one size that follow each other."""

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.request import GenerationRequest, ImageParams
-from modules.contracts.result import GenerationResult
+from modules.contracts.result import SHEET, GenerationResult
 from modules.contracts.result import Picture as DrawnPicture
 from modules.contracts.scripts import BatchFacts, PictureFacts, PictureWish, StepFacts, WordFacts
 from modules.scripts.drawing import encode, sheet
@@ -44,6 +44,7 @@ Where = Literal["txt2img", "img2img", "both"]
 
 __all__ = [
     "API",
+    "SHEET",
     "BatchFacts",
     "Choice",
     "Choices",

@@ -120,13 +120,16 @@ def test_regional_prompting_is_prompts_joined_for_areas(draw):
     assert draw(prompt="a AND b", prompt_areas="columns 1:1:1")[0] == 422
 
 
-def test_a_matrix_has_every_combination_in_the_order_of_a1111_and_then_its_sheet(draw):
+def test_a_matrix_has_its_sheet_first_and_every_combination_in_the_order_of_a1111(draw):
     prompt = "a circle| red, |on white"
     found, info = draw(prompt=prompt, script_name="Prompt matrix", script_args=[False, False, "positive", "comma", 4])
     prompts = ["a circle", "a circle, red", "a circle, on white", "a circle, red, on white"]
-    assert info["all_prompts"][:4] == prompts
-    assert info["all_seeds"][:4] == [5] * 4
-    sheet = found[4]
+    assert info["all_prompts"] == prompts
+    assert info["all_seeds"] == [5] * 4
+    assert (info["index_of_first_image"], len(info["infotexts"])) == (1, 5)
+    assert info["infotexts"][0] == info["infotexts"][1]
+    sheet, *found = found
+    assert len(found) == 4
     side, head = sheet.shape[1] - 132, sheet.shape[0] - 132
     assert side > 0
     assert head > 0
