@@ -16,7 +16,7 @@ from modules.experiments.grammar import words_of
 
 Change = Callable[[GenerationRequest, Axis, Any], GenerationRequest]
 
-REPLACE, ORDER, LORA, PAIR, SIZE, STYLES, CONTROL = (
+REPLACE, ORDER, LORA, PAIR, SIZE, STYLES, CONTROL, SETTING = (
     "prompt.replace",
     "prompt.order",
     "prompt.lora",
@@ -24,8 +24,10 @@ REPLACE, ORDER, LORA, PAIR, SIZE, STYLES, CONTROL = (
     "canvas.size",
     "prompt.styles",
     "control",
+    "settings",
 )
-"""Keys of axes that are not one declared parameter; `prompt.lora.NAME` and `control.NUMBER.FIELD` go on."""
+"""Keys of axes that are not one declared parameter; `prompt.lora.NAME`, `control.NUMBER.FIELD` and `settings.KEY` go
+on."""
 BETWEEN = " / "
 """Between sampler and schedule of a pair."""
 _SIZE = re.compile(r"\s*(\d{1,5})\s*[xX×]\s*(\d{1,5})\s*")
@@ -37,6 +39,8 @@ def change_of(key: str) -> Change:
         return weigh_network
     if key.startswith(f"{CONTROL}."):
         return steer
+    if key.startswith(f"{SETTING}."):
+        return set_own
     return _SPECIAL.get(key, set_declared)
 
 
@@ -130,6 +134,11 @@ def steer(request: GenerationRequest, axis: Axis, value: Any) -> GenerationReque
         raise InvalidRequest(f"{axis.label} varies, but the request has {len(units)} ControlNet units.")
     units[int(number)] = _with(units[int(number)], tuple(name.split(".")), value)
     return replace(request, control=replace(request.control, units=tuple(units)))
+
+
+def set_own(request: GenerationRequest, axis: Axis, value: Any) -> GenerationRequest:
+    """Give the job a setting of its own, in place of its owner's and everybody's."""
+    return replace(request, own=tuple({**dict(request.own), axis.key.removeprefix(f"{SETTING}."): value}.items()))
 
 
 def _with(held: Any, path: tuple[str, ...], value: Any) -> Any:

@@ -12,7 +12,8 @@ from modules.contracts.control import MOST_UNITS, unit_parameters
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.parameters import Declared
 from modules.contracts.request import parameters
-from modules.experiments.changing import CONTROL, LORA, ORDER, PAIR, REPLACE, SIZE, STYLES
+from modules.experiments.changing import CONTROL, LORA, ORDER, PAIR, REPLACE, SETTING, SIZE, STYLES
+from modules.support.options import CORE_SETTINGS
 
 Type = Literal["int", "float", "bool", "str"]
 
@@ -36,6 +37,8 @@ COSTS: dict[str, float] = {
 
 SETTLED = frozenset({"output.save", "canvas.batch_count"})
 """Parameters that are no axis: a cell is one job whose pictures are kept, and shows the first of them."""
+PER_JOB = ("img2img_fix_steps", "enable_prompt_comments")
+"""Settings that touch pixels, that a job may have for itself, and that no parameter says; all of them are switches."""
 _SLUG = re.compile(r"[^a-z0-9]+")
 
 
@@ -57,7 +60,7 @@ class Kind:
 @cache
 def kinds() -> dict[str, Kind]:
     """All kinds by key, in the order of declaration; LoRA weights, which need a name, are under `prompt.lora`."""
-    return {kind.key: kind for kind in (*_special(), *_declared(), *_units())}
+    return {kind.key: kind for kind in (*_special(), *_declared(), *_settings(), *_units())}
 
 
 def find_kind(wanted: str) -> Kind:
@@ -99,6 +102,12 @@ def _declared() -> Iterator[Kind]:
             continue
         label = item.param.label if several.count(item.param.label) == 1 else f"{item.param.label} ({item.path[0]})"
         yield _kind(item, item.name, label, COSTS.get(item.name, 0.0))
+
+
+def _settings() -> Iterator[Kind]:
+    for setting in CORE_SETTINGS:
+        if setting.key in PER_JOB:
+            yield Kind(f"{SETTING}.{setting.key}", setting.label, "bool", help=setting.help)
 
 
 def _units() -> Iterator[Kind]:

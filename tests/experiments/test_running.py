@@ -93,6 +93,15 @@ def test_only_the_same_is_taken_for_the_same(house):
     assert len(house.engine.seen) == 2
 
 
+def test_settings_are_axes_and_hold_for_their_cells_alone(house):
+    record = house.draw(house.experiment(BASE, ("settings.enable_prompt_comments", "on, off")))
+    assert record.counts == {"done": 2}
+    assert [dict(request.own)["enable_prompt_comments"] for request in house.engine.seen] == [True, False]
+    assert len({cell.job_id for cell in house.service.cells(record.id)}) == 2
+    with pytest.raises(InvalidRequest, match="no axis"):
+        house.experiment(BASE, ("settings.max_batch", "1, 2"))
+
+
 def test_the_same_recipe_twice_is_drawn_once(house):
     record = house.draw(house.experiment(BASE, ("Seed", "5, 5, 6")))
     assert len(house.engine.seen) == 2
