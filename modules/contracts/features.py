@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from modules.contracts.parameters import param
 
 LARGEST_SHRINK = 8
+
+
+ABILITY = USUAL = "deep_shrink"
+"""A family's word for it, and the key of its defaults."""
+WELL_ABOVE = 1.3
+"""By how much the mean side of a picture has to be longer than the native one for models to draw things twice."""
+
+
+def factor_for(width: int, height: int, native: int) -> float:
+    """By how much the mean side of a picture is longer than the native one, to hundredths; 1 where it is not much."""
+    factor = round(math.sqrt(width * height) / native, 2)
+    return min(factor, LARGEST_SHRINK) if factor >= WELL_ABOVE else 1.0
 
 
 @dataclass(frozen=True, slots=True)

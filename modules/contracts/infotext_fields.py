@@ -144,8 +144,8 @@ def _resolved(plan: GenerationPlan, picture: PicturePlan) -> dict[str, Any]:
     for name in ("second", "third", "negative_second", "negative_third"):
         values[f"prompt.{name}"] = getattr(picture.words, name)
     values["cache.method"] = plan.request.cache.chosen(plan.family.capabilities)
-    if plan.first.shrink is not None:
-        shrink = plan.first.shrink
+    if plan.shrink is not None:
+        shrink = plan.shrink
         values |= {"features.shrink": shrink.factor, "features.shrink_level": shrink.level}
         values["features.shrink_end"] = shrink.end
     if plan.style is not None:
@@ -182,9 +182,9 @@ _GROUPS: Mapping[str, Callable[[GenerationPlan], bool]] = MappingProxyType(
 _FIELDS: Mapping[str, Callable[[GenerationPlan], bool]] = MappingProxyType(
     {
         "inpaint.padding": lambda plan: _only_masked(plan),
-        "features.shrink": lambda plan: plan.first.shrink is not None or plan.request.features.shrink == 1,
-        "features.shrink_level": lambda plan: plan.first.shrink is not None,
-        "features.shrink_end": lambda plan: plan.first.shrink is not None,
+        "features.shrink": lambda plan: plan.shrink is not None or plan.request.features.shrink == 1,
+        "features.shrink_level": lambda plan: plan.shrink is not None,
+        "features.shrink_end": lambda plan: plan.shrink is not None,
         "image.denoising_strength": lambda plan: not plan.family.first_frame,
         "tiles.passes": lambda plan: plan.hires is not None,
         "refiner.passes": lambda plan: plan.hires is not None,

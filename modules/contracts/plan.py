@@ -12,7 +12,7 @@ from modules.contracts.controls import ControlEntry
 from modules.contracts.detailer import Detail
 from modules.contracts.detectors import DetectorEntry
 from modules.contracts.enlarging import EnlargedSize, EnlargeParams
-from modules.contracts.features import Shrink
+from modules.contracts.features import ABILITY, USUAL, Shrink, factor_for
 from modules.contracts.film import FilmPlan
 from modules.contracts.networks import NetworkTag, NetworkUse
 from modules.contracts.refiner import RefinerUse
@@ -121,8 +121,6 @@ class PassPlan:
     """How the style picture is used; said of the first pass, and true of both."""
     tiles: TilePlan | None = None
     """None is for a canvas that the denoiser sees whole."""
-    shrink: Shrink | None = None
-    """How the denoiser's deeper levels are scaled down; None where they are not."""
 
     @property
     def legs(self) -> tuple[Leg, ...]:
@@ -236,6 +234,26 @@ class GenerationPlan:
     def drawn(self) -> bool:
         """A model draws the pictures."""
         return self.style is None or self.style.method != STATISTICS
+
+    @property
+    def shrink(self) -> Shrink | None:
+        """How the denoiser's deeper levels are scaled down in the first pass; None where they are not.
+
+        Where the request leaves it open, pictures drawn from words well above the model's native size have it, if the
+        family's defaults or the model's own say so: by as much as the picture's mean side is longer. Level and end that
+        are left open are those of the defaults.
+        """
+        wish, first, usual = self.request.features, self.first, self.family.defaults.get(USUAL)
+        if ABILITY not in self.family.capabilities or first.tiles is not None:
+            return None
+        factor = wish.shrink
+        if factor is None and usual is not None and self.mode == "txt2img":
+            factor = factor_for(first.width, first.height, self.model.native_size)
+        if factor is None or factor <= 1:
+            return None
+        shrink = replace(Shrink(factor), **(usual or {}))
+        level = shrink.level if wish.shrink_level is None else wish.shrink_level
+        return replace(shrink, level=level, end=wish.shrink_end or shrink.end)
 
     @property
     def style_rows(self) -> int:

@@ -28,7 +28,6 @@ from modules.processing_diffusers.film_plan import check_first_frame, plan_film
 from modules.processing_diffusers.pictures import decode_picture
 from modules.processing_diffusers.refining import plan_refiner
 from modules.processing_diffusers.sampling import count_steps, divide_pass, plan_hires_sampler, plan_sampler
-from modules.processing_diffusers.shrink_plan import shrink_pass
 from modules.processing_diffusers.sizes import Size, check_megapixels, check_second_pass, fit_encoded, fit_size
 from modules.processing_diffusers.style_plan import find_style, style_units
 from modules.processing_diffusers.tile_plan import find_sd_upscaler, tile_pass
@@ -78,7 +77,9 @@ def resolve_request(
     style = find_style(request, around.controls, family, notes)
     units = (*find_controls(request, around.controls, family, notes), *style_units(request, style, family))
     first = replace(first, style=style, run=0 if style is not None and style.method == STATISTICS else first.run)
-    first = shrink_pass(request, model, family, tile_pass(request, model, family, first), notes)
+    first = tile_pass(request, model, family, first)
+    if first.tiles is not None and (request.features.shrink or 1) > 1:
+        notes.append("Each tile is seen by itself, so deep shrink was left out.")
     hires = None if hires is None else tile_pass(request, model, family, hires, hires=True)
     first, hires = share_out(units, first, hires)
     encoded = _encoded_sizes(request, family, limit, notes)

@@ -56,7 +56,7 @@ def write_recipe(
         "seed": picture.seed,
         "subseed": picture.subseed,
         "index": picture.index,
-        "first": _describe_pass(plan.first),
+        "first": _describe_pass(plan.first) | ({} if plan.shrink is None else {"shrink": asdict(plan.shrink)}),
         "hires": None if plan.hires is None else _describe_pass(plan.hires),
         "device": device,
         "placement": {group: asdict(placement) for group, placement in plan.placement.items()},
@@ -91,8 +91,6 @@ def _describe_pass(plan: PassPlan) -> dict[str, Any]:
         described["refiner"] = plan.refiner.model.name
     if plan.tiles is not None:
         described["tiles"] = asdict(plan.tiles)
-    if plan.shrink is not None:
-        described["shrink"] = asdict(plan.shrink)
     if plan.changes:
         legs = [{"sampler": _describe_sampler(leg.sampler), "begin": leg.begin, "end": leg.end} for leg in plan.legs]
         described["legs"] = legs

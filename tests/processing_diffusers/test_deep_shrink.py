@@ -217,7 +217,7 @@ def pocket(tmp_path_factory):
 
 def test_the_models_own_defaults_have_it_above_the_native_size(pocket):
     def first(size, **groups):
-        return pocket.resolve(ask(canvas=CanvasParams(*size), **groups)).first.shrink
+        return pocket.resolve(ask(canvas=CanvasParams(*size), **groups)).shrink
 
     assert first((256, 256)) is first((320, 320)) is None
     assert first((512, 512)) == Shrink(2.0, 1, 0.85)

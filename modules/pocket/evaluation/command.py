@@ -93,6 +93,7 @@ def open_subject(family: Family, manner: Manner, device: str, batch: int) -> tup
         defaults.guidance if manner.guidance is None else manner.guidance,
         manner.size or defaults.size,
         inpaint=member(family.inpaint),
+        bare=draw.bare,
         turbo=member(family.turbo),
         controls={name: TRACES[name] for name in family.controls},
         palettes={name: PALETTES[name] for name in family.palettes},

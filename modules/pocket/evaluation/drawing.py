@@ -40,8 +40,6 @@ class Order:
     """Name of a LoRA or a textual inversion."""
     weight: float = 1.0
     """Of the control or of the adapter."""
-    bare: bool = False
-    """Without what the model's own defaults do for pictures above its native size."""
 
     def __post_init__(self) -> None:
         if len(self.prompts) != len(self.seeds):

@@ -9,18 +9,17 @@ import inspect
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from modules.contracts.features import Shrink
+from modules.contracts.features import Shrink, factor_for
 from modules.contracts.plan import SamplerPlan
 from modules.pocket.evaluation.colours import Picture
 from modules.pocket.evaluation.drawing import Order, Pictures
-from modules.processing_diffusers.shrink_plan import WELL_ABOVE, factor_for
 from modules.sd_models.folders import own_defaults
 from modules.sd_samplers.build import build_scheduler
 
@@ -64,6 +63,11 @@ class PipelineDraw:
     adapters: Mapping[str, Adapter] = field(default_factory=dict)
     batch: int = 20
     """Pictures drawn at once at a size of 256; fewer at larger ones."""
+
+    @property
+    def bare(self) -> PipelineDraw:
+        """The same without what the model's own defaults do for pictures above its native size."""
+        return replace(self, defaults=replace(self.defaults, shrink=None))
 
     def __call__(self, order: Order) -> Pictures:
         """One picture for each prompt. Picture by picture the noise comes from the picture's own seed."""
@@ -116,7 +120,7 @@ class PipelineDraw:
     def _shrunk(self, pipeline: Any, order: Order, size: int) -> Iterator[dict[str, Any]]:
         """The pipeline with what the model's defaults do above its native size, and what its call is told for that."""
         factor = factor_for(size, size, self.defaults.size)
-        if order.bare or order.images is not None or self.defaults.shrink is None or factor < WELL_ABOVE:
+        if order.images is not None or self.defaults.shrink is None or factor <= 1:
             yield {}
             return
         from modules.processing_diffusers.inside.deep_shrink import DeepShrink

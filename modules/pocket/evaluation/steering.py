@@ -99,19 +99,21 @@ def measure_layout(draw: Draw, starts: Sequence[Start], manner: Manner) -> Findi
     return Finding(bars, {"pictures": len(starts)}, tuple(shown))
 
 
-def measure_large(draw: Draw, questions: Sequence[Question], manner: Manner, size: int = 512) -> Finding:
+def measure_large(
+    draw: Draw, questions: Sequence[Question], manner: Manner, size: int = 512, bare: Draw | None = None
+) -> Finding:
     """Whether pictures of a larger size than the native one still show one thing when asked for one.
 
-    They are drawn as the model's own defaults say; the same is drawn without these, to see what they add.
+    They are drawn as the model's own defaults say; `bare` draws the same without these, to see what they add.
     """
     order = replace(manner.order([asked.prompt for asked in questions]), size=size)
-    pictures, bare = draw(order), draw(replace(order, bare=True))
+    pictures, plain = draw(order), None if bare is None else bare(order)
     seen = [judge(picture) for picture in pictures]
     single = [each.count == 1 for each in seen]
     figures = {
         "size": size,
         "prompts": len(questions),
-        "one_thing_bare": share([judge(picture).count == 1 for picture in bare]),
+        "one_thing_bare": None if plain is None else share([judge(picture).count == 1 for picture in plain]),
         "colour": share([each.colour == asked.colour for asked, each in zip(questions, seen, strict=True)]),
         "ground": share([each.ground == asked.ground for asked, each in zip(questions, seen, strict=True)]),
         "all": share([obeys(asked, each) for asked, each in zip(questions, seen, strict=True)]),

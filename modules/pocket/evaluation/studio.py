@@ -15,7 +15,6 @@ from PIL import Image
 from modules.contracts.control import ControlParams, ControlUnit
 from modules.contracts.request import (
     CanvasParams,
-    FeatureParams,
     GenerationRequest,
     ImageParams,
     InpaintParams,
@@ -73,7 +72,6 @@ class StudioDraw:
             model=ModelParams(self.checkpoint),
             output=OutputParams(save=False),
             control=control,
-            features=FeatureParams(shrink=1.0 if order.bare else None),
         )
 
 

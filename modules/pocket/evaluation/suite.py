@@ -49,6 +49,8 @@ class Subject:
     """ControlNets that `draw` knows by name, and how pictures are traced for each."""
     palettes: Mapping[str, Trace] = field(default_factory=dict)
     """T2I-Adapters of colours that `draw` knows as controls by name, and how pictures are traced for each."""
+    bare: Draw | None = None
+    """As `draw`, without what the model's own defaults do for pictures above its native size."""
     learned: Sequence[Learned] = ()
     """LoRAs and textual inversions that `draw` knows by name."""
 
@@ -125,7 +127,7 @@ def list_tasks(subject: Subject, manner: Manner, prompts: int) -> dict[str, Task
         "guidance": Task(lambda: measure_guidance(draw, questions[:some], manner, scales)) if guided else unguided,
         "seeds": Task(lambda: measure_seeds(draw, questions[0].prompt, 8, manner)),
         "layout": Task(lambda: measure_layout(draw, start_aside(questions[:few], size), manner)),
-        "large": Task(lambda: measure_large(draw, questions[:few], manner)),
+        "large": Task(lambda: measure_large(draw, questions[:few], manner, bare=subject.bare)),
         "inpainting": _inpainting(subject, manner, some, size),
     }
     return {**tasks, **_guided(subject, manner, few, size), **_learned(subject, manner), **_seconds(subject, manner)}

@@ -100,6 +100,7 @@ def _narrow(job: Job, plan: DetailPlan, words: PicturePlan) -> Job:
         handover=ONE_SAMPLER,
         control=NO_CONTROL,
         refiner=NO_REFINER,
+        features=replace(request.features, shrink=1.0),
         tone=PLAIN_TONE,
         reach=PLAIN_REACH,
     )

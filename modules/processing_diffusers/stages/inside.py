@@ -71,8 +71,8 @@ def thin_out(job: Job) -> tuple[Patch, ...]:
 def shrunk_steps(job: Job, pass_plan: PassPlan) -> int:
     """How many first steps of a pass have their deeper levels scaled down: those that the whole schedule has before the
     share that the wish names, less those that a pass which begins later leaves out."""
-    wish = pass_plan.shrink
-    if wish is None or "deep_shrink" not in job.model.family.capabilities or job.controls.crossings:
+    wish = job.plan.shrink if pass_plan is job.plan.first else None
+    if wish is None or job.controls.crossings:
         return 0
     whole = pass_plan.sampler.steps
     return max(math.ceil(wish.end * whole - 1e-9) - (whole - pass_plan.steps), 0)
@@ -80,8 +80,8 @@ def shrunk_steps(job: Job, pass_plan: PassPlan) -> int:
 
 def shrink_deep(job: Job, pass_plan: PassPlan, clock: Clock) -> tuple[Patch, ...]:
     """The patch for every call of a pass that scales its deeper levels down; none where all is seen."""
-    wish, until = pass_plan.shrink, shrunk_steps(job, pass_plan)
-    if wish is not None and job.controls.crossings:
+    wish, until = job.plan.shrink, shrunk_steps(job, pass_plan)
+    if wish is not None and pass_plan is job.plan.first and job.controls.crossings:
         job.strand.note("A ControlNet-XS stands in every level of the denoiser, so deep shrink was left out.")
     return () if wish is None or until == 0 else (DeepShrink(wish, lambda: int(clock.done + 1e-9) < until),)
 
