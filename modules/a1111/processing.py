@@ -89,7 +89,6 @@ class StableDiffusionProcessing:
         self.do_not_save_samples = self.do_not_save_grid = True
         self.outpath_samples = self.outpath_grids = str(HOUSE.services.paths.outputs)
         self.scripts = self.script_args = self.modified_noise = None
-        self.restore_faces = False
         self.sampler = Withheld("p.sampler")
         self.is_hr_pass = False
 

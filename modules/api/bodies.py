@@ -33,7 +33,6 @@ COMMON: dict[str, Any] = {
     "override_settings_restore_afterwards": _optional(Any, True, f"{UNUSED} Overrides never outlive their request."),
     "force_task_id": _optional(str, None, "Id for the job, chosen by the client; must be new."),
     "infotext": _optional(str, None, "Parameters as text; fills the fields that the body leaves out."),
-    "restore_faces": _optional(bool, None, "Faces are restored by extra-single-image only; a note says so."),
     "do_not_save_samples": _optional(bool, False, "Keep no picture in the gallery, whatever save_images says."),
     "do_not_save_grid": _optional(bool, False, "Put no grid before the pictures."),
     "comments": _optional(Any, None, "Texts, or an object whose keys are; they come back among the notes of info."),

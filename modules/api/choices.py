@@ -36,4 +36,6 @@ def choices_of(studio: Studio, setting: Setting) -> list[str] | None:
         return ["", *(entry.name for entry in studio.catalog.models() if entry.problem is None)]
     if setting.choices == "vaes":
         return [OWN_VAE, *(entry.name for entry in studio.catalog.vaes() if entry.problem is None)]
+    if setting.choices == "restorers":
+        return ["", *(entry.name for entry in studio.catalog.restorers() if entry.problem is None)]
     return list(setting.choices) if isinstance(setting.choices, tuple) else None

@@ -15,7 +15,7 @@ from modules.contracts.request import parameters
 
 LATER = (
     *("handover", "attention", "features", "refiner", "tone", "reach"),
-    *("style", "cache", "regions", "detailer", "tiles", "film"),
+    *("style", "cache", "regions", "detailer", "tiles", "film", "faces"),
 )
 """Groups that both routes fill."""
 GROUPS_OF = {

@@ -58,8 +58,6 @@ def notes_of(body: Mapping[str, Any], mode: str) -> list[str]:
     Raises `InvalidRequest` for comments that are no words.
     """
     notes = comments_of(body.get("comments"))
-    if body.get("restore_faces"):
-        notes.append("restore_faces: faces are as drawn; extra-single-image restores them afterwards.")
     if mode == "txt2img" and body.get("firstpass_image") and not body.get("enable_hr"):
         notes.append("firstpass_image: it stands for the first of two passes; without enable_hr it changed nothing.")
     if mode == "img2img":

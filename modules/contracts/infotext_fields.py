@@ -153,6 +153,8 @@ def _resolved(plan: GenerationPlan, picture: PicturePlan) -> dict[str, Any]:
         values["style.adapter"] = plan.style.entry.title if plan.style.entry else ""
     if plan.film is not None:
         values["film.frames"], values["film.fps"] = plan.film.frames, plan.film.fps
+    if plan.faces is not None:
+        values["faces.restorer"], values["faces.weight"] = plan.faces.restorer.name, plan.faces.weight
     if plan.refiner is not None:
         values["refiner.checkpoint"] = plan.refiner.model.title
     if plan.hires is not None:
@@ -172,6 +174,7 @@ _GROUPS: Mapping[str, Callable[[GenerationPlan], bool]] = MappingProxyType(
         "regions": lambda plan: plan.request.regions.acts,
         "detailer": lambda plan: plan.request.regions.acts,
         "film": lambda plan: plan.film is not None,
+        "faces": lambda plan: plan.faces is not None,
         "upscale": lambda plan: plan.request.upscale.acts,
         "outpaint": lambda plan: plan.request.outpaint.acts,
         "refiner": lambda plan: plan.refiner is not None,

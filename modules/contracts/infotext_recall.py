@@ -52,6 +52,7 @@ _TEXTS = (
     "Hires checkpoint",
     "Refiner",
     "Style adapter",
+    "Face restoration",
     "Prompt 2",
     "Prompt 3",
     "Negative prompt 2",
@@ -121,6 +122,7 @@ def to_request(parsed: Mapping[str, str], base: GenerationRequest) -> tuple[Gene
             changes.setdefault(item.path[0], {})[item.path[1]] = _declared_value(item, reader)
     _read_canvas(reader, changes)
     _read_inpaint(reader, base, changes)
+    changes["faces"]["restore"] = bool(changes["faces"]["restorer"])
     hires = _read_hires(reader)
     if base.image is None and hires.enabled:
         strength = reader.take("Denoising strength", "float")
@@ -203,6 +205,12 @@ def _converted(text: str, kind: str) -> Any:
 def carried() -> frozenset[str]:
     """Dotted names of the parameters that survive a round trip through infotext."""
     composite = {"prompt.text", "prompt.negative", "canvas.width", "canvas.height", "model.checkpoint"}
-    composite |= {"seeds.resize_from_width", "seeds.resize_from_height", "inpaint.invert", "inpaint.only_masked"}
+    composite |= {
+        "faces.restore",
+        "seeds.resize_from_width",
+        "seeds.resize_from_height",
+        "inpaint.invert",
+        "inpaint.only_masked",
+    }
     composite |= {f"hires.{item.name}" for item in fields(HiresParams) if item.default is not MISSING}
     return frozenset(composite | {item.name for item in parameters() if item.param.infotext is not None})

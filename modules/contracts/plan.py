@@ -60,6 +60,8 @@ class PicturePlan:
     words: PictureWords = PictureWords()
     details: tuple[DetailPlan, ...] = ()
     """What is looked for in the finished picture and drawn once more, in order."""
+    faces: FacePlan | None = None
+    """How faces of the decoded picture are restored; None where they are as they were drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +280,11 @@ class GenerationPlan:
     def details(self) -> tuple[DetailPlan, ...]:
         """The details of the first picture: all pictures have the same ones, but for their words."""
         return self.pictures[0].details if self.batches and self.batches[0] else ()
+
+    @property
+    def faces(self) -> FacePlan | None:
+        """How faces are restored, in all pictures alike; None where they are as they were drawn."""
+        return self.pictures[0].faces if self.batches and self.batches[0] else None
 
     @property
     def controls(self) -> tuple[ControlUse, ...]:

@@ -20,6 +20,8 @@ from modules.contracts.detailer import NO_REGIONS, PLAIN_DETAILER, Detail
 from modules.contracts.detailer import DetailerParams as DetailerParams
 from modules.contracts.detailer import RegionParams as RegionParams
 from modules.contracts.enlarging import EnlargeParams
+from modules.contracts.faces import AS_DRAWN
+from modules.contracts.faces import FaceParams as FaceParams
 from modules.contracts.features import PLAIN_FEATURES
 from modules.contracts.features import FeatureParams as FeatureParams
 from modules.contracts.film import MODELS_LIKING
@@ -329,6 +331,7 @@ class GenerationRequest:
     regions: RegionParams = NO_REGIONS
     detailer: DetailerParams = PLAIN_DETAILER
     film: FilmParams = MODELS_LIKING
+    faces: FaceParams = AS_DRAWN
     further: tuple[Detail, ...] = ()
     """Details beyond the one that `regions` and `detailer` ask for, drawn after it, in this order."""
 
@@ -389,6 +392,7 @@ GROUPS: dict[str, type] = {
     "upscale": SdUpscaleParams,
     "outpaint": OutpaintParams,
     "film": FilmParams,
+    "faces": FaceParams,
 }
 
 

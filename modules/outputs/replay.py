@@ -11,6 +11,7 @@ from typing import Any
 
 from modules.contracts.codec import decode
 from modules.contracts.errors import UnsupportedFeature
+from modules.contracts.faces import AS_DRAWN, FaceParams
 from modules.contracts.features import FeatureParams
 from modules.contracts.parameters import declared
 from modules.contracts.pictures import StoredPicture
@@ -74,6 +75,7 @@ def request_of(picture: StoredPicture, kept: GenerationRequest | None) -> Genera
         model=ModelParams(recipe["model"]["name"], recipe["vae"]["name"] if recipe["vae"] else OWN_VAE),
         output=OutputParams(save=False),
         features=_shrunk(request.features, first.get("shrink")),
+        faces=_restored(request.faces, recipe.get("faces")),
         own=tuple((key, settings[key]) for key in CARRIED if key in settings),
     )
     if "film" in recipe:
@@ -107,6 +109,13 @@ def _shrunk(asked: FeatureParams, shrink: Mapping[str, Any] | None) -> FeaturePa
     if shrink is None:
         return replace(asked, shrink=1.0)
     return replace(asked, shrink=shrink["factor"], shrink_level=shrink["level"], shrink_end=shrink["end"])
+
+
+def _restored(asked: FaceParams, faces: Mapping[str, Any] | None) -> FaceParams:
+    """What was asked of faces, by the restorer that was used; nothing where faces are as they were drawn."""
+    if faces is None:
+        return AS_DRAWN
+    return replace(asked, restorer=faces["restorer"]["name"], weight=faces["weight"])
 
 
 def _enlarging(picture: StoredPicture, kept: GenerationRequest | None) -> GenerationRequest:

@@ -28,6 +28,7 @@ from modules.processing_diffusers.stages.denoise import denoise
 from modules.processing_diffusers.stages.detail import detail_pictures
 from modules.processing_diffusers.stages.encode import encode_pass
 from modules.processing_diffusers.stages.enlarge import enlarge
+from modules.processing_diffusers.stages.faces import restore_faces
 from modules.processing_diffusers.stages.finish import finish_picture
 from modules.processing_diffusers.stages.refer import prepare_references
 from modules.processing_diffusers.stages.steer import prepare_steering
@@ -51,6 +52,7 @@ def draw_batch(job: Job, pictures: Sequence[PicturePlan], material: Material | N
         return
     with run.stage("decode"):
         images = change_decoded(job, pictures, decode_latents(job, latents))
+    images, restorer = restore_faces(job, images)
     if material is not None and plan.request.image is not None and plan.request.image.color_correction:
         known = material.images
         images = [match_colours(image, known[place % len(known)]) for place, image in enumerate(images)]
@@ -62,7 +64,8 @@ def draw_batch(job: Job, pictures: Sequence[PicturePlan], material: Material | N
     job.port.rest()
     with run.stage("save"):
         for picture, image in zip(pictures, images, strict=True):
-            run.deliver(finish_picture(job, picture, change_picture(job, picture, image), version))
+            changed = change_picture(job, picture, image)
+            run.deliver(finish_picture(job, picture, changed, version, restorer=restorer))
     tell_batch(job, "after_batch", pictures)
 
 

@@ -103,8 +103,9 @@ class DiffusersEngine:
         )
         self.storehouse = Storehouse(choice, settings, paths, options.device.vram)
         self.upscalers = UpscalerShelf(choice, settings, options.device)
-        self._tools = Tools(self.upscalers, DetectorShelf())
-        self.faces = FaceShelf(choice, options.device, self._tools.detectors)
+        detectors = DetectorShelf()
+        self.faces = FaceShelf(choice, options.device, detectors)
+        self._tools = Tools(self.upscalers, detectors, self.faces)
         self._enlarger = Enlarger(
             stock, settings, (self.upscalers, self.faces), self.multiplexer, choice.handler, VERSION, self._one_thread
         )

@@ -15,10 +15,10 @@ from modules.contracts.parameters import declared
 from modules.contracts.plan import EnlargePlan, Recipe
 from modules.contracts.result import Picture
 from modules.processing_diffusers.face_part import Faces
+from modules.processing_diffusers.face_plan import describe_faces
 from modules.processing_diffusers.recipe import FORMAT, find_versions
 from modules.processing_diffusers.sheets import Sheet
 from modules.processing_diffusers.upscaler_part import UpscalerPart
-from modules.sd_models.hashes import hash_model
 
 SHORT = 10
 """Digits of a hash in infotext."""
@@ -110,7 +110,7 @@ def _write_recipe(
             each.entry.name: {"sha256": each.network.sha256 if each.network else None, "share": each.share}
             for each in means
         },
-        "faces": None if tools.faces is None else _faces(tools.faces),
+        "faces": None if tools.faces is None else describe_faces(tools.faces.plan, tools.faces.network.sha256),
         "picture": {
             "sha256": given.digest,
             "mode": given.mode,
@@ -123,15 +123,6 @@ def _write_recipe(
         "precision": circumstances.dtype,
         "tiles": list(networks[0].cutting) if networks else None,
         "parameters": {f"enlarge.{key}": value for key, value in _parameters(plan.wish).items()},
-    }
-
-
-def _faces(faces: Faces) -> Recipe:
-    restorer, detector = faces.plan.restorer, faces.plan.detector
-    assert detector.path is not None  # one without weights finds no faces
-    return {
-        "restorer": {"name": restorer.name, "sha256": faces.network.sha256},
-        "detector": {"name": detector.name, "sha256": hash_model(detector.path)},
     }
 
 

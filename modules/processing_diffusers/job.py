@@ -10,6 +10,7 @@ from modules.contracts.catalog import ModelEntry
 from modules.contracts.plan import GenerationPlan
 from modules.processing_diffusers.control_part import JobControls
 from modules.processing_diffusers.detector_part import DetectorShelf
+from modules.processing_diffusers.face_part import FaceShelf
 from modules.processing_diffusers.model import DrawingModel
 from modules.processing_diffusers.multiplexer.stand_in import Port
 from modules.processing_diffusers.networks_part import JobNetworks
@@ -26,6 +27,7 @@ class Tools:
 
     upscalers: UpscalerShelf
     detectors: DetectorShelf
+    faces: FaceShelf
 
 
 @dataclass(frozen=True, slots=True)

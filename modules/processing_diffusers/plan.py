@@ -24,6 +24,7 @@ from modules.contracts.validation import validate
 from modules.networks.uses import uses_of
 from modules.processing_diffusers.control_plan import find_controls, share_out
 from modules.processing_diffusers.detail_plan import DetailRoom, plan_details
+from modules.processing_diffusers.face_plan import plan_drawn_faces
 from modules.processing_diffusers.film_plan import check_first_frame, plan_film
 from modules.processing_diffusers.pictures import decode_picture
 from modules.processing_diffusers.refining import plan_refiner
@@ -85,12 +86,17 @@ def resolve_request(
     encoded = _encoded_sizes(request, family, limit, notes)
     batches = find_networks(_words_and_seeds(request, around, notes), around, notes)
     film = plan_film(request, family, notes)
+    drawn = film is None and (style is None or style.method != STATISTICS)
+    if request.faces.acts and not drawn:
+        notes.append("Faces are restored in pictures that are drawn; here they were left as they are.")
+    faces = plan_drawn_faces(request, around.settings, around.catalog, around.detectors, notes) if drawn else None
+    restored = tuple(tuple(replace(picture, faces=faces) for picture in batch) for batch in batches)
     plan = GenerationPlan(
         request=request,
         model=model,
         family=family,
         vae=find_vae(around.catalog, request.model.vae, around.settings),
-        batches=plan_details(request, batches, _detail_room(model, family, around, notes), notes),
+        batches=plan_details(request, restored, _detail_room(model, family, around, notes), notes),
         first=first,
         hires=hires,
         placement=placement,

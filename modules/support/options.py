@@ -53,6 +53,15 @@ CORE_SETTINGS: tuple[Setting, ...] = (
     Setting(
         "ESRGAN_tile", 256, "Tile of upscalers, pixels; 0 never cuts", "upscaling", "admin", minimum=0, maximum=2048
     ),
+    Setting(
+        "face_restoration_model",
+        "",
+        "Face restorer of drawn pictures",
+        "upscaling",
+        choices="restorers",
+        help="Empty is the first that is there.",
+    ),
+    Setting("code_former_weight", 0.5, "CodeFormer weight", "upscaling", minimum=0, maximum=1),
     Setting("ESRGAN_tile_overlap", 32, "Overlap of these tiles, pixels", "upscaling", "admin", minimum=0, maximum=256),
     Setting(
         "upscale_max_megapixels",

@@ -82,6 +82,12 @@ def detector_choices(detectors: Detectors) -> Choices:
     return [NO_MODEL, *((name, name) for name in usable)]
 
 
+def restorer_choices(catalog: Catalog) -> Choices:
+    """Names of face restorers that can be used, as words shown and value sent."""
+    usable = (entry.name for entry in catalog.restorers() if entry.problem is None)
+    return [("Automatic", ""), *((name, name) for name in usable)]
+
+
 def style_choices(prompts: PromptShelf) -> Choices:
     """Names of styles, as words shown and value sent."""
     return [(style.name, style.name) for style in prompts.styles()]

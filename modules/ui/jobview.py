@@ -17,6 +17,7 @@ STAGES = {
     "hires": "Refining at full size",
     "detail": "Drawing details",
     "decode": "Developing the picture",
+    "faces": "Restoring faces",
     "save": "Saving",
     "enlarge": "Making it larger",
 }

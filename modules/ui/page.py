@@ -14,7 +14,7 @@ from modules.ui.control import ControlPanel
 from modules.ui.desk import Desk
 from modules.ui.enlarging import enlarging_inputs
 from modules.ui.experiments import ExperimentPanel
-from modules.ui.facts import Choices, ModelFacts, detector_choices, facts_of, style_choices
+from modules.ui.facts import Choices, ModelFacts, detector_choices, facts_of, restorer_choices, style_choices
 from modules.ui.form import ELEM_IDS, NAMES, declarations, defaults
 from modules.ui.handlers import Handlers
 from modules.ui.inputs import Inputs
@@ -83,6 +83,7 @@ def build_page(studio: Studio) -> gr.Blocks:
                 _settings(inputs, parts, table.aspects, facts)
                 _tiles(inputs)
                 _detailer(inputs, detector_choices(studio.detectors))
+                _faces(inputs, restorer_choices(studio.catalog))
                 panel.build(facts)
                 style.build()
                 scripts.build()
@@ -225,6 +226,14 @@ def _detailer(inputs: Inputs, detectors: Choices) -> None:
             inputs("detailer.strength", elem_classes="slid")
             inputs("detailer.padding", elem_classes="slid")
         inputs("detailer.steps")
+
+
+def _faces(inputs: Inputs, restorers: Choices) -> None:
+    with gr.Accordion("Faces", open=False, elem_id="txt2img_faces", elem_classes="section"):
+        inputs("faces.restore")
+        with gr.Row():
+            inputs("faces.restorer", restorers)
+            inputs("faces.share", elem_classes="slid")
 
 
 def _tone(inputs: Inputs) -> None:

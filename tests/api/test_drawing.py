@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from modules.api.examples import FILM, OLD_FILM
 from modules.contracts.attention import AttentionParams
 from modules.contracts.cache import CacheParams
+from modules.contracts.faces import FaceParams
 from modules.contracts.features import FeatureParams
 from modules.contracts.film import FilmParams
 from modules.contracts.guidance import GuidanceParams
@@ -219,6 +220,17 @@ def test_what_goes_on_inside_the_denoiser_has_fields_of_its_own(call, rig, clien
         ("freeu_s1", "much"),
         ("deep_shrink", 0),
     ):
+        assert client.post("/sdapi/v1/txt2img", json={"steps": 1, name: value}).status_code == 422
+
+
+def test_faces_are_restored_where_that_is_asked_for(call, rig, client):
+    call(steps=1)
+    assert rig.asked.faces == FaceParams(weight=0.5)
+    call(steps=1, restore_faces=True, override_settings={"face_restoration_model": "green", "code_former_weight": 0.25})
+    assert rig.asked.faces == FaceParams(True, "green", 1.0, 0.25)
+    call(steps=1, restore_faces=True, face_restoration_visibility=0.5, code_former_weight=1)
+    assert rig.asked.faces == FaceParams(True, "", 0.5, 1.0)
+    for name, value in (("face_restoration_visibility", 2), ("code_former_weight", -1), ("restore_faces", "perhaps")):
         assert client.post("/sdapi/v1/txt2img", json={"steps": 1, name: value}).status_code == 422
 
 

@@ -126,7 +126,6 @@ def test_comments_come_back_among_the_notes(call, client):
 @pytest.mark.parametrize(
     ("mode", "field", "value", "nothing"),
     [
-        ("txt2img", "restore_faces", True, False),
         ("img2img", "firstpass_image", WHITE, ""),
     ],
 )

@@ -11,12 +11,15 @@ from modules.contracts.infotext_fields import infotext_of
 from modules.contracts.plan import PicturePlan
 from modules.contracts.result import Picture
 from modules.processing_diffusers.detail_plan import describe_details
+from modules.processing_diffusers.face_plan import describe_faces
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.recipe import write_recipe
 
 
-def finish_picture(job: Job, picture: PicturePlan, image: Image.Image, version: str) -> Picture:
-    """Write infotext and recipe of a picture that is as it will be."""
+def finish_picture(
+    job: Job, picture: PicturePlan, image: Image.Image, version: str, restorer: str | None = None
+) -> Picture:
+    """Write infotext and recipe of a picture that is as it will be; `restorer` is the hash of what restored faces."""
     plan = job.plan
     model = job.identify()
     read = (picture.prompt, picture.negative, *(text for text in astuple(picture.words) if text))
@@ -50,6 +53,8 @@ def finish_picture(job: Job, picture: PicturePlan, image: Image.Image, version: 
         recipe = {**recipe, "control": job.controls.describe()}
     if plan.details:
         recipe = {**recipe, "details": describe_details([detail.wanted for detail in plan.details])}
+    if plan.faces is not None and restorer is not None:
+        recipe = {**recipe, "faces": {**describe_faces(plan.faces, restorer), "weight": plan.faces.weight}}
     if refiner is not None and use is not None:
         told = {"name": refiner.name, "family": use.family.id, "sha256": refiner.sha256}
         recipe = {**recipe, "refiner": {**told, "at": use.at, "by_steps": use.by_steps}}
