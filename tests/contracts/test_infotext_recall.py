@@ -17,10 +17,10 @@ from modules.contracts.infotext import parse
 from modules.contracts.infotext_fields import infotext_of
 from modules.contracts.infotext_recall import carried, to_request
 from modules.contracts.plan import GenerationPlan, MemoryPlan, PassPlan, PicturePlan, PictureWords, SamplerPlan
+from modules.contracts.prompting import EMPHASIS_MODES
 from modules.contracts.refiner import REFINED_PASSES, RefinerUse
 from modules.contracts.repainting import FILL_MODES
 from modules.contracts.request import (
-    EMPHASIS_MODES,
     GROUPS,
     MAX_SEED,
     AttentionParams,

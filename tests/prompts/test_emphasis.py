@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.contracts.request import EMPHASIS_MODES
+from modules.contracts.prompting import EMPHASIS_MODES
 from modules.prompts.emphasis import Span, is_weighted, parse_emphasis, plain_text
 
 UP, DOWN = 1.1, 1 / 1.1
