@@ -263,7 +263,8 @@ class CallQueue(Tending):
     def running(self, owner: str | None = None) -> builtins.list[JobProgress]:
         """Jobs that run now, oldest first; of one owner when given."""
         with self._change:
-            runs = list(self._running.values())
+            # A lane is busy a little longer than its job, which has ended for whoever waits for it.
+            runs = [run for run in self._running.values() if run.ticket.terminal is None]
         return [self._with_eta(run.ticket.tracker.read()) for run in runs if owner in (None, run.ticket.owner)]
 
     def cancel(self, job_id: str) -> bool:

@@ -32,10 +32,10 @@ class FaceParams:
         legacy="face_restoration_visibility",
         infotext="Face restoration visibility",
     )
-    weight: float | None = param(
-        None,
+    weight: float = param(
+        0.5,
         "CodeFormer weight",
-        help="0 draws the most beautiful face, 1 the one most like the given; left open, as the settings say.",
+        help="0 draws the most beautiful face, 1 the one most like the given.",
         minimum=0,
         maximum=1,
         step=0.05,

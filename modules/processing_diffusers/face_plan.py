@@ -49,7 +49,6 @@ def plan_drawn_faces(
             raise
         notes.append(f"Faces are as they were drawn. {error}")
         return None
-    weight = float(settings["code_former_weight"]) if wish.weight is None else wish.weight
     return FacePlan(entry, detector, wish.share, weight)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from diffusers import DiffusionPipeline
 from PIL import Image, ImageDraw
 
 from modules.contracts.detailer import DetailerParams, RegionParams
@@ -20,6 +22,7 @@ from modules.contracts.request import (
     PromptParams,
 )
 from modules.contracts.tiles import EVEN, TileParams
+from modules.processing_diffusers.stages import denoise
 from modules.sd_models.families import load_families
 from modules.support.paths import ROOT
 from tests.factories.families import BUILDERS
@@ -143,6 +146,51 @@ def test_a_picture_from_words_has_its_own_seed(bench, family):
     assert batch[0].image.size == (64, 64)
     assert abs(pixels(batch[1]) - pixels(alone)).max() <= 1
     assert (pixels(batch[0]) != pixels(batch[1])).any()
+
+
+TOLD = {
+    "flux-kontext": {"_auto_resize": False, "max_area": 64 * 64},
+    "flux-fill": {"image": Image.new("RGB", (64, 64)), "mask_image": Image.new("L", (64, 64), 255)},
+    "flux2": {"prompt": None, "prompt_embeds": torch.zeros(1, 4, 8)},
+    "flux2-klein": {"prompt": None, "prompt_embeds": torch.zeros(1, 4, 8), "guidance_scale": 1.0},
+    "sana": {"use_resolution_binning": False},
+    "z-image": {"prompt": None, "prompt_embeds": [torch.zeros(4, 8)], "guidance_scale": 0.0},
+}
+"""What the libraries' pipelines have to be told besides: to draw that size, or instead of reading a prompt, which tiny
+tokenizers do not know how to put into a conversation."""
+
+
+class Laid(Exception):
+    """Thrown by a pipeline's scheduler as soon as its levels stand."""
+
+
+# What Sana's scheduler does with numpy.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("family", [name for name in able("txt2img") if FAMILIES[name].prediction == "flow"])
+def test_steps_stand_where_the_familys_own_pipeline_puts_them(bench, family, monkeypatch):
+    """The library's pipeline with the scheduler that its files name, asked for the same picture."""
+    ours, theirs = [], []
+    lay = denoise._lay_schedule
+    monkeypatch.setattr(denoise, "_lay_schedule", lambda *given: ours.append(lay(*given)) or ours[-1])
+    bench.draw(request_for(family, steps=4))
+
+    pipeline = DiffusionPipeline.from_pretrained(bench.engine._catalog.find_model(family).path)
+    pipeline.set_progress_bar_config(disable=True)
+    set_timesteps = pipeline.scheduler.set_timesteps
+
+    def caught(*given, **named):
+        set_timesteps(*given, **named)
+        theirs.extend(float(level) for level in pipeline.scheduler.sigmas)
+        raise Laid
+
+    monkeypatch.setattr(pipeline.scheduler, "set_timesteps", functools.wraps(set_timesteps)(caught))
+    wanted = {"prompt": "a dot", "width": 64, "height": 64, "num_inference_steps": 4}
+    if "video" in FAMILIES[family].capabilities:
+        wanted["num_frames"] = 5
+    with pytest.raises(Laid):
+        pipeline(**wanted | TOLD.get(family, {}))
+    # Schedulers of other kinds of models begin a thousandth below pure noise.
+    assert ours[0].levels == pytest.approx(theirs, abs=1e-5 if theirs[0] == 1 else 1.1e-3)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

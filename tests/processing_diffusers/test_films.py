@@ -19,6 +19,7 @@ from modules.processing_diffusers import engine
 from modules.processing_diffusers.noise import make_generator
 from tests.factories import models
 from tests.factories.families import BUILDERS
+from tests.factories.levels import even_euler
 from tests.processing_diffusers.conftest import ask, held_back, in_threads, make_engine, pixels, remember_numbers
 
 FILMS = ["wan", "wan-ti2v", "ltx"]
@@ -71,16 +72,13 @@ def test_a_film_has_frames_that_differ_and_a_recipe(bench, family):
 @pytest.mark.parametrize("cfg", [1.0, 4.0])
 def test_a_film_is_what_the_library_draws(bench, exact_frames, family, cfg):
     """The same noise through the model's own pipeline."""
-    from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler
+    from diffusers import DiffusionPipeline
 
     request = film(family, steps=3, cfg=cfg, prompt=PromptParams("a red circle", "blurry"), seed=7)
     ours = exact_frames(bench.draw(request))
     folder = bench.engine._catalog.find_model(family).path
     pipeline = DiffusionPipeline.from_pretrained(folder)
-    config = pipeline.scheduler.config
-    pipeline.scheduler = FlowMatchEulerDiscreteScheduler.from_config(
-        dict(config) | {"shift": config.get("flow_shift", config.get("shift", 1.0))}
-    )
+    pipeline.scheduler = even_euler(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
     theirs = pipeline(
         "a red circle",

@@ -19,6 +19,7 @@ from modules.sd_vae.decode import decode
 from modules.sd_vae.decode import encode as encode_picture
 from modules.support.paths import ROOT
 from tests.factories.families import BUILDERS
+from tests.factories.levels import even_euler
 from tests.processing_diffusers.conftest import (
     ask,
     encode,
@@ -142,7 +143,6 @@ def test_each_film_of_a_batch_begins_with_its_own_picture(bench, exact_frames, f
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("cfg", [1.0, 4.0])
 def test_a_film_is_what_the_library_draws(bench, exact_frames, monkeypatch, family, cfg):
-    from diffusers import FlowMatchEulerDiscreteScheduler
     from diffusers.pipelines.wan import pipeline_wan_i2v
 
     # Its own asks a package that nothing here needs, and leaves these words as they are.
@@ -151,10 +151,7 @@ def test_a_film_is_what_the_library_draws(bench, exact_frames, monkeypatch, fami
     prompt = PromptParams("a red circle", "blurry")
     ours = exact_frames(bench.draw(film(family, photo(), steps=3, cfg=cfg, prompt=prompt, seed=7)))
     pipeline = THEIRS[family](bench.engine._catalog.find_model(family).path)
-    config = pipeline.scheduler.config
-    pipeline.scheduler = FlowMatchEulerDiscreteScheduler.from_config(
-        dict(config) | {"shift": config.get("flow_shift", config.get("shift", 1.0))}
-    )
+    pipeline.scheduler = even_euler(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
     row = FAMILIES[family]
     noise = torch.randn(

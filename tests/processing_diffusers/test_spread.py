@@ -90,10 +90,10 @@ def test_a_batch_that_fails_leaves_the_finished_ones_to_whoever_keeps_them(bench
 
     plain, kept = batch.finish_picture, []
 
-    def finish(job, picture, *rest):
+    def finish(job, picture, *rest, **named):
         if picture.index == 5:
             raise ValueError("no")
-        return plain(job, picture, *rest)
+        return plain(job, picture, *rest, **named)
 
     monkeypatch.setattr(batch, "finish_picture", finish)
     with pytest.raises(StudioError, match="ValueError"):

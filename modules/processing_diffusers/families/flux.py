@@ -9,7 +9,7 @@ import torch
 
 from modules.contracts.errors import UnsupportedFeature
 from modules.processing_diffusers.families.base import Blank, Embedding, FamilyAdapter, pooled_of, stack
-from modules.processing_diffusers.families.shift import shift_for
+from modules.processing_diffusers.families.shift import even_levels, shift_for
 from modules.prompts.encoding import EncoderSpec, Reading
 
 LONGEST = 512
@@ -63,5 +63,5 @@ class FluxAdapter(FamilyAdapter):
         return squares.permute(0, 3, 1, 4, 2, 5).reshape(batch, channels, height, width)
 
     def schedule_arguments(self, config: Mapping[str, Any], cells: int, steps: int) -> dict[str, Any]:
-        """`mu` for the size; the scheduler takes no notice where its config has no dynamic shifting."""
-        return {"mu": shift_for(cells // PATCH**2, config, largest=1.15)}
+        """Even levels, and `mu` for the size, of which a config without dynamic shifting takes no notice."""
+        return {"mu": shift_for(cells // PATCH**2, config, largest=1.15), "sigmas": even_levels(steps)}

@@ -14,7 +14,7 @@ import torch
 from modules.contracts.catalog import Family
 from modules.processing_diffusers.families.base import Embedding, stack
 from modules.processing_diffusers.families.flux_shown import FluxKontextAdapter
-from modules.processing_diffusers.families.shift import measured_shift_for
+from modules.processing_diffusers.families.shift import even_levels, measured_shift_for
 
 ASK_MISTRAL = (
     "[SYSTEM_PROMPT]You are an AI that reasons about image descriptions. You give structured responses focusing on "
@@ -104,8 +104,8 @@ class Flux2Adapter(FluxKontextAdapter):
         return latents.transpose(1, 2).unflatten(2, (height, width))
 
     def schedule_arguments(self, config: Mapping[str, Any], cells: int, steps: int) -> dict[str, Any]:
-        """`mu` for the size and the number of steps."""
-        return {"mu": measured_shift_for(cells, steps)}
+        """Even levels, and `mu` for the size and the number of steps."""
+        return {"mu": measured_shift_for(cells, steps), "sigmas": even_levels(steps)}
 
 
 class Flux2KleinAdapter(Flux2Adapter):

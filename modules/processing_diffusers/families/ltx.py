@@ -13,7 +13,7 @@ import torch
 from modules.contracts.errors import UnsupportedFeature
 from modules.contracts.film import FilmPlan
 from modules.processing_diffusers.families.base import Blank, Embedding, FamilyAdapter, stack
-from modules.processing_diffusers.families.shift import shift_for
+from modules.processing_diffusers.families.shift import even_levels, shift_for
 from modules.prompts.encoding import EncoderSpec, Reading
 
 LONGEST = 128
@@ -78,5 +78,4 @@ class LtxAdapter(FamilyAdapter):
     def schedule_arguments(self, config: Mapping[str, Any], cells: int, steps: int) -> dict[str, Any]:
         """Even levels down to that of the last step, and `mu` for the size and the length, of which the scheduler takes
         no notice where its config has no dynamic shifting."""
-        levels = [1 - step / steps for step in range(steps)]
-        return {"mu": shift_for(cells, config, largest=1.15), "sigmas": levels}
+        return {"mu": shift_for(cells, config, largest=1.15), "sigmas": even_levels(steps)}

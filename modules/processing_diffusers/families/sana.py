@@ -13,6 +13,7 @@ import torch
 
 from modules.processing_diffusers.families.base import Embedding, FamilyAdapter
 from modules.processing_diffusers.families.lumina import LuminaAdapter
+from modules.processing_diffusers.families.shift import even_levels
 
 INSTRUCTION = "\n".join(
     (
@@ -70,5 +71,5 @@ class SanaAdapter(LuminaAdapter):
         return denoiser(**arguments)
 
     def schedule_arguments(self, config: Mapping[str, Any], cells: int, steps: int) -> dict[str, Any]:
-        """Nothing depends on the size."""
-        return {}
+        """Even levels, whatever the size."""
+        return {"sigmas": even_levels(steps)}

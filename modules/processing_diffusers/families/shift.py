@@ -1,4 +1,4 @@
-"""How far a flow schedule is shifted towards noise for a picture of a given size."""
+"""Where the steps of a flow schedule stand, and how far it is shifted towards noise for a picture of a given size."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ def shift_for(tokens: int, config: Mapping[str, Any], *, largest: float) -> floa
     few, many = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
     low, high = config.get("base_shift", 0.5), config.get("max_shift", largest)
     return float(low + (tokens - few) * (high - low) / (many - few))
+
+
+def even_levels(steps: int) -> list[float]:
+    """The level at which each step begins, before shifting: even from 1 down to 1/`steps`, so that all are as long.
+
+    As Flux and the families after it were published. A scheduler left alone ends at its least level instead, and spends
+    its last step on next to nothing.
+    """
+    return [1 - step / steps for step in range(steps)]
 
 
 FEW, MANY, WIDE = 10, 200, 4300

@@ -6,7 +6,7 @@ denoiser sees 512 tokens whatever the prompt's length; those behind its end are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +14,7 @@ import torch
 from modules.contracts.catalog import Family
 from modules.contracts.errors import UnsupportedFeature
 from modules.processing_diffusers.families.base import Blank, Embedding, FamilyAdapter, stack
+from modules.processing_diffusers.families.shift import even_levels
 from modules.prompts.encoding import EncoderSpec, Reading
 
 LONGEST = 512
@@ -53,6 +54,10 @@ class WanAdapter(FamilyAdapter):
     def condition(self, positive: Sequence[Embedding], negative: Sequence[Embedding] | None) -> dict[str, Any]:
         """Embeddings of what is wanted; what is not goes by `words`."""
         return {"prompt_embeds": stack(positive, "embeds")}
+
+    def schedule_arguments(self, config: Mapping[str, Any], cells: int, steps: int) -> dict[str, Any]:
+        """Even levels, whatever the size."""
+        return {"sigmas": even_levels(steps)}
 
 
 class WanShownAdapter(WanAdapter):

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 
 from modules.processing_diffusers.families.base import Embedding, FamilyAdapter, stack
-from modules.processing_diffusers.families.shift import shift_for
+from modules.processing_diffusers.families.shift import even_levels, shift_for
 
 QUESTION = "<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n"
 """How Qwen3 is asked something."""
@@ -77,5 +77,5 @@ class ZImageAdapter(FamilyAdapter):
         return (-torch.stack(list(answers)).squeeze(2),)
 
     def schedule_arguments(self, config: Mapping[str, Any], cells: int, steps: int) -> dict[str, Any]:
-        """`mu` for the size; the scheduler takes no notice where its config has no dynamic shifting."""
-        return {"mu": shift_for(cells // PATCH**2, config, largest=1.15)}
+        """Even levels, and `mu` for the size, of which a config without dynamic shifting takes no notice."""
+        return {"mu": shift_for(cells // PATCH**2, config, largest=1.15), "sigmas": even_levels(steps)}
