@@ -272,15 +272,23 @@ FIELDS: dict[str, Any] = _JOBS | _PICTURES | _OLD | _SCHEDULER | _OPENAI | _PEOP
 _ROWS = "Rows of this kind; none in this version."
 ANSWERS: dict[str, tuple[Any, str]] = {
     "post /sdapi/v1/interrupt": ({}, "Asked to stop; nothing more to say."),
+    "get /sdapi/v1/extensions": (
+        [
+            {
+                "name": "haze",
+                "remote": "https://git.example/people/haze.git",
+                "branch": "",
+                "commit_hash": "9f" * 20,
+                "version": "9f" * 4,
+                "commit_date": 0,
+                "enabled": True,
+            }
+        ],
+        "Extensions; where they came from is for admins.",
+    ),
     "get /sdapi/v1/cmd-flags": ({"api": True, "port": 7860, "lanes": 8}, "The command line by A1111's names."),
     **{f"post /sdapi/v1/{word}-checkpoint": ({}, "Done; there is nothing to say.") for word in ("unload", "reload")},
-    **{
-        f"get /sdapi/v1/{name}": ([], _ROWS)
-        for name in (
-            *("hypernetworks", "realesrgan-models"),
-            "extensions",
-        )
-    },
+    **{f"get /sdapi/v1/{name}": ([], _ROWS) for name in ("hypernetworks", "realesrgan-models")},
     **{
         f"get /agent-scheduler/v1/{place}": (
             {"success": True, "data": [{"image": f"data:image/png;base64,{PICTURE}", "infotext": INFOTEXT}]},

@@ -17,7 +17,6 @@ router = APIRouter(tags=["not here yet"])
 EMPTY_LISTS = (
     "hypernetworks",
     "realesrgan-models",
-    "extensions",
 )
 UNMADE = {
     "create/embedding": "Creating an embedding",

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
 from modules.api.messages import FAILURES
-from modules.api.services import Admin, Member, Services
+from modules.api.services import Admin, Member, Person, Services
 
 router = APIRouter(tags=["catalogue"])
 
@@ -29,6 +29,18 @@ class SDModelItem(_Row):
     filename: str
     config: str | None = None
     family: str | None = None
+
+
+class ExtensionItem(_Row):
+    """An extension. What is not known of where it came from is empty."""
+
+    name: str
+    remote: str = ""
+    branch: str = ""
+    commit_hash: str = ""
+    version: str = ""
+    commit_date: int = 0
+    enabled: bool
 
 
 class SDVaeItem(_Row):
@@ -157,6 +169,20 @@ def upscalers(studio: Services) -> list[UpscalerItem]:
 def face_restorers(studio: Services) -> list[FaceRestorerItem]:
     """Restorers of faces that can be used."""
     return [FaceRestorerItem(name=entry.name) for entry in studio.catalog.restorers() if entry.problem is None]
+
+
+@router.get("/sdapi/v1/extensions", response_model=list[ExtensionItem])
+def extensions(studio: Services, caller: Person) -> list[ExtensionItem]:
+    """Extensions and whether they are on; for admins also where they came from."""
+    brought = {one.name: one for one in studio.installer.installed()} if caller.is_admin else {}
+    rows = []
+    for entry in studio.scripts.entries():
+        one = brought.get(entry.name)
+        origin: dict[str, Any] = (
+            {} if one is None else {"remote": one.address, "commit_hash": one.commit, "version": one.commit[:8]}
+        )
+        rows.append(ExtensionItem(name=entry.name, enabled=entry.state == "on", **origin))
+    return rows
 
 
 @router.get("/sdapi/v1/latent-upscale-modes", response_model=list[LatentUpscalerModeItem])

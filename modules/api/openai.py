@@ -30,6 +30,7 @@ from modules.api.services import Own, Owner, Services
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.request import (
     CanvasParams,
+    FaceParams,
     GenerationRequest,
     ImageParams,
     InpaintParams,
@@ -155,6 +156,7 @@ def _request(wanted: Wanted, studio: Studio, defaults: Mapping[str, Mapping[str,
     checkpoint = find_checkpoint(studio.catalog, wanted.model or model.get("checkpoint"))
     asked = GenerationRequest(
         prompt=PromptParams(wanted.prompt, **defaults.get("prompt", {})),
+        faces=FaceParams(**defaults.get("faces", {})),
         canvas=CanvasParams(width, height, wanted.n or 1),
         sampling=SamplingParams(steps=wanted.steps(usual_steps(studio.catalog, checkpoint))),
         model=ModelParams(checkpoint, find_vae(studio.catalog, model.get("vae") or "")),

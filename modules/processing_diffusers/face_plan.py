@@ -49,7 +49,7 @@ def plan_drawn_faces(
             raise
         notes.append(f"Faces are as they were drawn. {error}")
         return None
-    return FacePlan(entry, detector, wish.share, weight)
+    return FacePlan(entry, detector, wish.share, wish.weight)
 
 
 def describe_faces(plan: FacePlan, sha256: str) -> Recipe:

@@ -44,7 +44,7 @@ post unload-checkpoint:
 post reload-checkpoint:
 get scripts: txt2img img2img
 get script-info: name is_alwayson is_img2img args
-get extensions:
+get extensions: name remote branch commit_hash version commit_date enabled
 post server-kill:
 post server-restart:
 post server-stop:

@@ -71,6 +71,13 @@ def use_of(name, **values):
     return ScriptUse(name, tuple(GivenValue(key, value) for key, value in values.items()))
 
 
+def test_clients_of_a1111_see_which_are_on(shelf, rig):
+    rig.studio = replace(rig.studio, scripts=ScriptDesk(shelf))
+    rows = {row["name"]: row for row in rig.client().get("/sdapi/v1/extensions").json()}
+    assert {name: row["enabled"] for name, row in rows.items()} == {"haze": True, "bad": False}
+    assert rows["haze"]["remote"] == ""  # its folder was laid down by hand
+
+
 def test_scripts_are_listed_with_their_parameters(scripted):
     listed = scripted.get("/sdapi/v1/scripts").json()
     assert "haze v2" in listed["txt2img"]

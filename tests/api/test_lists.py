@@ -55,7 +55,7 @@ def test_memory(get):
 
 @pytest.mark.parametrize(
     "path",
-    "hypernetworks realesrgan-models extensions".split(),  # noqa: SIM905
+    ["hypernetworks", "realesrgan-models", "extensions"],
 )
 def test_what_is_not_here_is_an_empty_list(get, path):
     assert get(path) == []

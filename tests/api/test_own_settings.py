@@ -23,6 +23,8 @@ NAMED = {
     "samples_format": ("webp", ("output", "format")),
     "emphasis": ("No norm", ("prompt", "emphasis")),
     "comma_padding_backtrack": (0, ("prompt", "comma_backtrack")),
+    "face_restoration_model": ("green", ("faces", "restorer")),
+    "code_former_weight": (0.25, ("faces", "weight")),
 }
 """Settings that a parameter of the request carries: a value, and where it has to arrive."""
 CARRIED = {

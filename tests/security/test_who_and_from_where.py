@@ -110,7 +110,7 @@ def test_invokeai_cve_2024_12029_no_route_installs_anything_for_somebody_unknown
     # For admins who signed in, as the test of weights and code shows; being on this machine is not enough.
     paths.remove("/api/v1/extensions/install")
     source = {"address": "https://git.example/people/haze.git"}
-    assert rig.client.post("/api/v1/extensions/install", json=source).status_code == 403
+    assert rig.client().post("/api/v1/extensions/install", json=source).status_code == 403
     assert [path for path in paths if re.search("install|download|extension/|plugin|upload|import", path)] == []
 
 
