@@ -226,6 +226,8 @@
       document.body.append(viewer.box);
     }
     viewer.box.showModal();
+    // A film that is hidden again would take the keyboard with it.
+    viewer.box.querySelector(".close").focus();
     redraw();
   }
 

@@ -33,6 +33,10 @@ class Shrink:
     end: float = 0.35
     """Share of the schedule from which on nothing is scaled."""
 
+    def steps(self, whole: int) -> int:
+        """How many first steps of a schedule of that many are scaled."""
+        return math.ceil(self.end * whole - 1e-9)
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureParams:

@@ -243,7 +243,7 @@ class GenerationPlan:
 
         Where the request leaves it open, pictures drawn from words well above the model's native size have it, if the
         family's defaults or the model's own say so: by as much as the picture's mean side is longer. Level and end that
-        are left open are those of the defaults.
+        are left open are those of the defaults. A pass that begins behind the end has none.
         """
         wish, first, usual = self.request.features, self.first, self.family.defaults.get(USUAL)
         if ABILITY not in self.family.capabilities or first.tiles is not None:
@@ -255,7 +255,13 @@ class GenerationPlan:
             return None
         shrink = replace(Shrink(factor), **(usual or {}))
         level = shrink.level if wish.shrink_level is None else wish.shrink_level
-        return replace(shrink, level=level, end=wish.shrink_end or shrink.end)
+        shrink = replace(shrink, level=level, end=wish.shrink_end or shrink.end)
+        return None if self._is_late(shrink.end) else shrink
+
+    def _is_late(self, end: float) -> bool:
+        """The first pass begins where that share of the schedule is over."""
+        whole = self.first.sampler.steps
+        return Shrink(1, end=end).steps(whole) <= whole - self.first.steps
 
     @property
     def style_rows(self) -> int:

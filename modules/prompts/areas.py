@@ -56,8 +56,8 @@ def _areas(text: str) -> tuple[Area, ...]:
 
 def _bands(upright: bool, shares: list[float], text: str) -> tuple[Area, ...]:
     _check_count(len(shares))
-    if min(shares) <= 0:
-        raise InvalidRequest(f"Prompt areas {text[:80]!r}: shares have to be above 0.")
+    if min(shares) <= 0 or not math.isfinite(sum(shares)):
+        raise InvalidRequest(f"Prompt areas {text[:80]!r}: shares have to be above 0, and together a number.")
     ends = [sum(shares[: number + 1]) / sum(shares) for number in range(len(shares))]
     pairs = zip([0.0, *ends], ends, strict=False)
     return tuple(Area(begin, 0, end, 1) if upright else Area(0, begin, 1, end) for begin, end in pairs)

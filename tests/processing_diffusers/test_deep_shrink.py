@@ -188,6 +188,11 @@ def test_infotext_tells_what_was_used_and_asks_for_the_same(bench):
     assert unknown == ()
     assert picture.recipe["first"]["shrink"] == {"factor": 1.5, "level": 1, "end": 0.5}
     assert "Deep shrink" not in bench.draw(ask()).pictures[0].infotext
+    late = ask(size=SIDE, steps=8, features=wish(1.5), image=ImageParams((encode(speckled(SIDE, SIDE)),), 0.25))
+    result = bench.draw(late)
+    assert "Deep shrink" not in result.pictures[0].infotext
+    assert "shrink" not in result.pictures[0].recipe["first"]
+    assert any("before this pass begins" in note for note in result.notes)
 
 
 def test_other_families(all_families):

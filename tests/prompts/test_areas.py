@@ -27,6 +27,7 @@ def test_columns_rows_and_rectangles():
         ("columns one:two", "not understood"),
         ("columns 1:nan", "not understood"),
         ("columns 1:0", "above 0"),
+        ("columns 1e308:1e308", "together a number"),
         ("columns 1:1 base 2", "base is a share"),
         ("columns 1:1 base", "not understood"),
         ("0 0 1", "four numbers"),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 
 from modules.contracts import cache
+from modules.contracts.features import ABILITY
 from modules.contracts.plan import PassPlan
 from modules.contracts.request import GenerationRequest
 from modules.processing_diffusers.branches import Branch
@@ -75,12 +75,15 @@ def shrunk_steps(job: Job, pass_plan: PassPlan) -> int:
     if wish is None or job.controls.crossings:
         return 0
     whole = pass_plan.sampler.steps
-    return max(math.ceil(wish.end * whole - 1e-9) - (whole - pass_plan.steps), 0)
+    return max(wish.steps(whole) - (whole - pass_plan.steps), 0)
 
 
 def shrink_deep(job: Job, pass_plan: PassPlan, clock: Clock) -> tuple[Patch, ...]:
     """The patch for every call of a pass that scales its deeper levels down; none where all is seen."""
     wish, until = job.plan.shrink, shrunk_steps(job, pass_plan)
+    asked = (job.plan.request.features.shrink or 1) > 1 and ABILITY in job.model.family.capabilities
+    if wish is None and asked and pass_plan is job.plan.first and pass_plan.tiles is None:
+        job.strand.note("Deep shrink ends before this pass begins, so it was left out.")
     if wish is not None and pass_plan is job.plan.first and job.controls.crossings:
         job.strand.note("A ControlNet-XS stands in every level of the denoiser, so deep shrink was left out.")
     return () if wish is None or until == 0 else (DeepShrink(wish, lambda: int(clock.done + 1e-9) < until),)
