@@ -21,6 +21,7 @@ _WISH = re.compile(
     r"\s*(?P<versions>\(?[<>=!~][^;@]*)?"
     r"\s*(?:;.*)?"
 )
+_OPTION = re.compile(r"(?:^|\s)-")
 
 
 def read_wishes(folder: Path) -> tuple[str, ...]:
@@ -41,11 +42,13 @@ def check_wishes(lines: Iterable[str], place: str) -> tuple[str, ...]:
     """The lines, in order, each once. Raises `InvalidRequest` naming `place`."""
     found: dict[str, None] = {}
     for line in lines:
-        if not _WISH.fullmatch(line.strip()):
+        wish = line.strip().replace("\t", " ")
+        # It becomes a line of a file for uv: a line break, or a word that is an option, would be more than a wish.
+        if not wish.isprintable() or _OPTION.search(wish) or not _WISH.fullmatch(wish):
             raise InvalidRequest(
-                f"{place} asks for {line.strip()!r:.120}; a library's name with versions is all that may stand there."
+                f"{place} asks for {wish!r:.120}; a library's name with versions is all that may stand there."
             )
-        found[line.strip()] = None
+        found[wish] = None
     return tuple(found)
 
 

