@@ -71,6 +71,7 @@ class ExtensionInstaller:
         """As `Installer` says."""
         with self._alone() as book, self._stage() as stage:
             brought = fetch(source, stage, offline=self._offline)
+            self._no_link(brought.name)
             if self._find(brought.name) is not None:
                 raise InvalidRequest(
                     f"There is an extension {brought.name} already; update or remove it, or say a name."
@@ -109,6 +110,7 @@ class ExtensionInstaller:
             if not book.history:
                 raise InvalidRequest("There is no change that could be undone.")
             step, now = book.history[-1], book.state
+            self._no_link(step.name)
             kept, files, number = self._ledger.kept(step), None, book.number + 1
             if kept is not None:  # a copy, so that it is still there if this is cut short
                 files = Path(shutil.copytree(kept, stage / "files", symlinks=True))
@@ -204,11 +206,20 @@ class ExtensionInstaller:
         return (self._extensions / name).is_dir()
 
     def _name(self, name: str) -> str:
-        """The folder of that name, whatever its case. Raises `UnknownName`."""
+        """The folder of that name, whatever its case. Raises `UnknownName`, and `InvalidRequest` for a link."""
+        self._no_link(name)
         found = self._find(name)
         if found is None:
             raise UnknownName(f"There is no extension '{name:.100}' in a folder of its own.")
         return found
+
+    def _no_link(self, name: str) -> None:
+        """What somebody linked to is theirs: nothing of it is moved or thrown away. Raises `InvalidRequest`."""
+        for path in self._extensions.iterdir():
+            if path.is_symlink() and path.name.casefold() == name.casefold():
+                raise InvalidRequest(
+                    f"{path.name} is a link to a place elsewhere; take the link away by hand. Nothing was changed."
+                )
 
     def _find(self, name: str) -> str | None:
         return next((one for one in self._names() if one.casefold() == name.casefold()), None)

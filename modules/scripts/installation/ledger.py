@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -149,16 +150,24 @@ class Ledger:
         for folder, names in ((self._kept, steps), (self._folder / "libraries", needed)):
             for path in folder.iterdir() if folder.is_dir() else ():
                 if path.name not in names:
-                    shutil.rmtree(path)
+                    _throw_away(path)
 
     def _take_back(self, pending: Pending) -> None:
         place, kept = self._extensions / pending.name, self._kept / str(pending.number)
-        if pending.had and not kept.exists():
+        if pending.had and not os.path.lexists(kept):
             return  # it was not moved yet
-        if place.exists():
-            shutil.rmtree(place)
+        if os.path.lexists(place):
+            _throw_away(place)
         if pending.had:
             kept.rename(place)
+
+
+def _throw_away(path: Path) -> None:
+    """A folder with all that is in it; of a link only the link."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path)
 
 
 def _book(found: dict[str, Any]) -> Book:

@@ -12,6 +12,7 @@ from modules.contracts.errors import InvalidRequest, NotReady, StudioError, Unkn
 from modules.contracts.installing import PackageChange, Source
 from modules.scripts.installation import libraries
 from modules.scripts.installation.installer import ExtensionInstaller
+from modules.scripts.installation.ledger import Pending
 from modules.scripts.shelf import ScriptShelf
 from tests.scripts.installation.conftest import git
 
@@ -231,6 +232,40 @@ def test_a_folder_that_was_taken_away_by_hand_asks_for_nothing_any_more(installe
     assert [(one.name, one.after) for one in change.packages] == [("hazebase", None), ("hazetools", "2.0")]
     with pytest.raises(InvalidRequest, match="There is an extension MIST already"):
         installer.install(local(folder("mist", {}), name="MIST"))
+
+
+def test_a_link_is_left_alone_with_a_sentence(installer, folder, tmp_path):
+    source = folder("haze", {"a.py": ""})
+    installer.install(local(source))
+    place = tmp_path / "extensions" / "haze"
+    shutil.rmtree(place)
+    for target in (source, source / "nowhere"):
+        place.symlink_to(target)
+        for act in (
+            lambda: installer.remove("haze"),
+            lambda: installer.update("Haze"),
+            lambda: installer.install(local(source)),
+            installer.rollback,
+        ):
+            with pytest.raises(InvalidRequest, match="haze is a link to a place elsewhere"):
+                act()
+        assert place.is_symlink()
+        place.unlink()
+    assert (source / "a.py").is_file()
+
+
+def test_links_that_were_kept_are_thrown_away_and_not_what_they_lead_to(installer, folder, tmp_path):
+    source = folder("haze", {"a.py": ""})
+    kept = tmp_path / "extensions" / ".kept"
+    kept.mkdir(parents=True)
+    (kept / "77").symlink_to(source)
+    (kept / "78").symlink_to(source / "nowhere")
+    installer.install(local(source))
+    assert list(kept.iterdir()) == []
+    (tmp_path / "extensions" / "mist").symlink_to(source)
+    installer._ledger._take_back(Pending(9, "mist", had=False))
+    assert [path.name for path in (tmp_path / "extensions").iterdir() if path.name == "mist"] == []
+    assert (source / "a.py").is_file()
 
 
 def test_a_damaged_book_is_a_sentence(installer, folder, tmp_path):
