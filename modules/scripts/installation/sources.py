@@ -7,11 +7,13 @@ bounded.
 from __future__ import annotations
 
 import io
+import lzma
 import os
 import re
 import shutil
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -28,6 +30,8 @@ MOST_FILES = 10_000
 LEFT_OUT = frozenset({".git", ".hg", ".svn", ".venv", "venv", "__pycache__", "__MACOSX", "node_modules"})
 """Folders that no extension needs here."""
 _CHUNK = 1 << 20
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError, ValueError)
+"""What Python raises for a zip file that it cannot read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,9 @@ def _unpack(data: bytes, target: Path) -> str:
                     while chunk := packed.read(_CHUNK):
                         allowance.bytes(len(chunk))
                         plain.write(chunk)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except OSError as error:  # its own words name the place on this machine
+        raise InvalidRequest(f"The zip file cannot be unpacked: {error.strerror or 'it is damaged'}.") from error
+    except _DAMAGED as error:
         raise InvalidRequest(f"The zip file cannot be unpacked: {error}.") from error
     return re.sub("-(main|master)$", "", top)
 

@@ -63,6 +63,20 @@ def test_size_and_number_of_what_comes_out_are_bounded(installer, seen, monkeypa
     assert seen() == {}
 
 
+def test_damaged_zip_files_are_a_sentence_without_a_path(installer, seen, tmp_path):
+    whole = packed([("haze/a.py", "".join(map(str, range(500)))), ("haze/b.py", "")])
+    flipped = bytearray(whole)
+    flipped[30 + len("haze/a.py") + 4] ^= 0xFF
+    odd = bytearray(packed([("haze/\xe9.py", "")]))
+    start = odd.rindex("\xe9".encode())
+    odd[start : start + 2] = b"\xff\xff"
+    for data in (bytes(flipped), bytes(odd), packed([(f"haze/{'x' * 300}.py", "")])):
+        with pytest.raises(InvalidRequest, match="The zip file cannot be unpacked: ") as told:
+            installer.install(Source(archive=data, name="haze"))
+        assert str(tmp_path) not in str(told.value)
+    assert seen() == {}
+
+
 def test_a_folder_with_links_is_refused(installer, folder, seen):
     made = folder("haze", {"a.py": ""})
     (made / "link").symlink_to("/etc")
