@@ -151,7 +151,7 @@ def _read(path: Path) -> bytes:
 
 
 def _update(found: argparse.Namespace, options: Options, paths: Paths) -> int:
-    return _say(open_installer(options).update(found.name, dry_run=found.dry_run), found)
+    return _say(open_installer(options).update(found.name, dry_run=found.dry_run, local=True), found)
 
 
 def _remove(found: argparse.Namespace, options: Options, paths: Paths) -> int:

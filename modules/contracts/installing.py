@@ -90,8 +90,11 @@ class Installer(Protocol):
     def install(self, source: Source, *, dry_run: bool = False) -> Change:
         """Bring one in. Raises `InvalidRequest` for what cannot be, `NotReady` where nobody answers."""
 
-    def update(self, name: str, *, dry_run: bool = False) -> Change:
-        """Fetch it again from where it came. Raises as `install`, and `UnknownName`."""
+    def update(self, name: str, *, dry_run: bool = False, local: bool = False) -> Change:
+        """Fetch it again from where it came. Raises as `install`, and `UnknownName`.
+
+        `local` says that it is asked for at this machine's terminal: only there the answer names a folder.
+        """
 
     def remove(self, name: str, *, dry_run: bool = False) -> Change:
         """Take its folder away, in a manner that `rollback` undoes. Raises `UnknownName`."""
@@ -111,7 +114,7 @@ class NoInstaller:
         """Never."""
         raise InvalidRequest("This studio installs no extensions.")
 
-    def update(self, name: str, *, dry_run: bool = False) -> Change:
+    def update(self, name: str, *, dry_run: bool = False, local: bool = False) -> Change:
         """Never."""
         raise InvalidRequest("This studio installs no extensions.")
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
+import shutil
 import zipfile
 from dataclasses import replace
 
 import pytest
 
+from modules.contracts.installing import Source
 from modules.scripts.desk import ScriptDesk
 from modules.scripts.installation.installer import ExtensionInstaller
 from modules.scripts.shelf import ScriptShelf
@@ -96,6 +98,20 @@ def test_what_cannot_be_installed_is_a_sentence(shop, rig, asked, said):
     answer = shop("ada").post(f"{PLACE}/install", json=asked)
     assert answer.status_code == 422
     assert said in answer.text
+
+
+def test_an_update_out_of_a_folder_names_no_place_of_this_machine(shop, rig, tmp_path):
+    rig.accounts.add_user("ada", PASSWORD, role="admin")
+    client, folder = shop("ada"), tmp_path / "from" / "haze"
+    folder.mkdir(parents=True)
+    (folder / "a.py").write_text("")
+    rig.studio.installer.install(Source(folder, local=True))
+    assert client.post(f"{PLACE}/haze/update").json()["source"] == "its folder"
+    assert str(folder) in rig.studio.installer.update("haze", local=True).source
+    shutil.rmtree(folder)
+    answer = client.post(f"{PLACE}/haze/update")
+    assert answer.status_code == 422
+    assert str(tmp_path) not in answer.text
 
 
 def test_what_is_not_there_is_not_found(shop, rig):

@@ -176,7 +176,7 @@ class Bench:
         added = (PackageChange("<tools>", None, "1.0"),)
         return Change("install", "haze", not dry_run, source.address, "ab" * 20, 3, 100, (), added, ("install.py",))
 
-    def update(self, name, *, dry_run=False):
+    def update(self, name, *, dry_run=False, local=False):
         self.asked.append(("update", name))
         return Change("update", name, True)
 

@@ -78,7 +78,7 @@ class ExtensionInstaller:
                 )
             return self._bring("install", book, source, brought, dry_run=dry_run)
 
-    def update(self, name: str, *, dry_run: bool = False) -> Change:
+    def update(self, name: str, *, dry_run: bool = False, local: bool = False) -> Change:
         """As `Installer` says; what came as a zip file has no place to be fetched from again."""
         with self._alone() as book, self._stage() as stage:
             name = self._name(name)
@@ -87,8 +87,13 @@ class ExtensionInstaller:
                 raise InvalidRequest(f"Nobody knows where {name} would come from; remove it and install it anew.")
             folder = Path(entry.source) if entry.kind == "folder" else None
             address = entry.source if entry.kind == "address" else ""
+            if folder is not None and not folder.is_dir():
+                raise InvalidRequest(f"The folder that {name} came from is not there any more.")
             source = Source(folder, address=address, commit=entry.wanted, name=name, local=True)
-            return self._bring("update", book, source, fetch(source, stage, offline=self._offline), dry_run=dry_run)
+            brought = fetch(source, stage, offline=self._offline)
+            if not local and (folder is not None or address.startswith("file:")):
+                brought = replace(brought, words="its folder")
+            return self._bring("update", book, source, brought, dry_run=dry_run)
 
     def remove(self, name: str, *, dry_run: bool = False) -> Change:
         """As `Installer` says. Libraries go when nobody asks for any; single ones with the next change."""
