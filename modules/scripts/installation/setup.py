@@ -1,7 +1,8 @@
 """Carries `install.py` of an extension out, in a process of its own, before its folder takes its place.
 
 The process gets A1111's `launch`, whose pip is the studio's solver: what it asks for is held to the same rules as what
-`requirements.txt` says, and lies in the same folder. A pip that it starts by itself is made to change nothing.
+`requirements.txt` says, and lies in the same folder. A pip that it starts by itself is one of our own: it installs dry,
+and refuses what else would change something.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from modules.support.paths import ROOT
 FILE = "install.py"
 SECONDS = 900.0
 """How long it may take."""
+SHIM = Path(__file__).resolve().parent / "shim"
+"""Holds a package `pip` that is found before the real one."""
 _RUNNER = "modules.a1111.installing"
 
 
@@ -67,7 +70,7 @@ def carry_out(task: Task) -> Told:
         asked.write_text(json.dumps(asdict(task)), "utf-8")
         environment = {
             **variables.snapshot(),
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join((str(SHIM), str(ROOT))),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONIOENCODING": "utf-8",
             "PIP_DRY_RUN": "1",

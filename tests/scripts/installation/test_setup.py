@@ -93,6 +93,35 @@ subprocess.run([sys.executable, "-m", "pip", "install", "--no-index", "--find-li
     assert "hazebase" not in before
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["uninstall", "-y", "hazenowhere"], ["-q", "uninstall", "-y", "hazenowhere"], ["cache", "dir"],
+     ["--log", "install", "uninstall", "-y", "hazenowhere"]],
+)  # fmt: skip
+@pytest.mark.parametrize("way", ["[sys.executable, '-m', 'pip']", "[sys.executable, '-c', CODE]"])
+def test_a_pip_that_it_starts_by_itself_refuses_all_that_has_no_dry_run(installer, folder, seen, words, way):
+    source = f"""
+import subprocess, sys
+CODE = "import sys; from pip._internal.cli.main import main; sys.exit(main())"
+done = subprocess.run([*{way}, *{words!r}], capture_output=True, text=True)
+sys.exit(done.stderr if done.returncode else 0)
+"""
+    with pytest.raises(InvalidRequest, match=r"failed: pip \S+ is refused: an install.py may ask for libraries"):
+        installer.install(local(folder("haze", {"install.py": source})))
+    assert seen() == {}
+
+
+def test_a_pip_that_it_starts_by_itself_tells_what_there_is(installer, folder):
+    source = """
+import subprocess, sys
+from pip._internal import main
+for words in (["--version"], ["show", "pip"], ["-q", "freeze"]):
+    subprocess.run([sys.executable, "-m", "pip", *words], check=True)
+assert main(["--version"]) == 0
+"""
+    assert installer.install(local(folder("haze", {"install.py": source}))).done
+
+
 def test_while_the_studio_runs_nothing_is_installed():
     with pytest.raises(UnsupportedFeature, match="while the studio runs"):
         launcher.run_pip("install x")

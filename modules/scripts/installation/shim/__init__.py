@@ -1,0 +1,1 @@
+"""A folder for PYTHONPATH: what `install.py` of an extension finds in place of pip."""

@@ -1,0 +1,5 @@
+"""Where `from pip._internal import main` looks."""
+
+from __future__ import annotations
+
+from modules.scripts.installation.shim.pip import main as main
