@@ -22,7 +22,10 @@ from modules.support.paths import ROOT
 RUNS = ("install.py", "preload.py")
 """Files that are carried out by themselves, outside of jobs."""
 NEXT_START = "Libraries that were in use and changed are seen at the studio's next start."
-
+PINNED = (
+    "It is pinned to commit {}, so the same files came; for newer ones remove it and install it without a commit, "
+    "or with a branch."
+)
 HELD = "install.py is carried out with the install; what it asks for then is held to the same rules."
 
 
@@ -93,7 +96,10 @@ class ExtensionInstaller:
             brought = fetch(source, stage, offline=self._offline)
             if not local and (folder is not None or address.startswith("file:")):
                 brought = replace(brought, words="its folder")
-            return self._bring("update", book, source, brought, dry_run=dry_run)
+            change = self._bring("update", book, source, brought, dry_run=dry_run)
+            if entry.wanted and entry.wanted.lower() == entry.commit:
+                change = replace(change, notes=(*change.notes, PINNED.format(entry.commit)))
+            return change
 
     def remove(self, name: str, *, dry_run: bool = False) -> Change:
         """As `Installer` says. Libraries go when nobody asks for any; single ones with the next change."""

@@ -307,11 +307,14 @@ def test_a_repository_is_pinned_to_its_commit_updated_and_put_back(installer, tm
     assert (place.with_name("mist") / "a.py").read_text() == "1"
     assert not (place.with_name("mist") / "link.py").is_symlink()
     assert not (place.with_name("mist") / ".git").exists()
+    pinned = installer.update("mist")
+    assert (pinned.commit, "pinned to commit " + first in pinned.notes[-1]) == (first, True)
     installer.remove("mist")
     installer.install(Source(address=address, local=True))
     (home / "a.py").write_text("3")
     git(home, "commit", "-am", "three")
-    assert installer.update("haze").commit == git(home, "rev-parse", "HEAD")
+    moved = installer.update("haze")
+    assert (moved.commit, moved.notes) == (git(home, "rev-parse", "HEAD"), ())
     assert (place / "a.py").read_text() == "3"
     book = json.loads((tmp_path / "data" / "installed" / "book.json").read_text())
     assert book["state"]["extensions"]["haze"]["commit"] == git(home, "rev-parse", "HEAD")
