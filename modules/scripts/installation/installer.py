@@ -26,6 +26,7 @@ PINNED = (
     "It is pinned to commit {}, so the same files came; for newer ones remove it and install it without a commit, "
     "or with a branch."
 )
+_STAGE = ".stage-"
 HELD = "install.py is carried out with the install; what it asks for then is held to the same rules."
 
 
@@ -247,6 +248,8 @@ class ExtensionInstaller:
         with self._ledger.lock.open("a+b") as handle:
             if not try_lock(handle.fileno()):
                 raise NotReady("Another change of the extensions is under way; try again when it has ended.")
+            for left_over in self._extensions.glob(f"{_STAGE}*"):  # of changes that were killed
+                shutil.rmtree(left_over, ignore_errors=True)
             book = self._ledger.recover()
             # Folders that somebody took away by hand ask for nothing any more.
             there = set(self._names())
@@ -255,7 +258,7 @@ class ExtensionInstaller:
 
     @contextlib.contextmanager
     def _stage(self) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(dir=self._extensions, prefix=".stage-") as folder:
+        with tempfile.TemporaryDirectory(dir=self._extensions, prefix=_STAGE) as folder:
             yield Path(folder)
 
 

@@ -203,6 +203,15 @@ def test_a_change_that_was_cut_short_is_taken_back_by_the_next(installer, folder
     assert seen() == before
 
 
+def test_what_a_killed_change_had_fetched_goes_with_the_next(installer, folder, tmp_path):
+    left = tmp_path / "extensions" / ".stage-abc"
+    left.mkdir(parents=True)
+    (left / "a.py").write_text("")
+    with pytest.raises(InvalidRequest):
+        installer.rollback()
+    assert list((tmp_path / "extensions").iterdir()) == []
+
+
 def test_one_change_at_a_time(installer, folder, tmp_path):
     with installer._alone(), pytest.raises(NotReady, match="Another change"):
         ExtensionInstaller(tmp_path / "extensions", tmp_path / "data").install(local(folder("haze", {"a.py": ""})))
