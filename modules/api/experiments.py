@@ -13,7 +13,7 @@ from modules.api.access import ID_LENGTH, SHOWN, owner_wanted
 from modules.api.intake import Intake
 from modules.api.jobs import CLEAN, REFUSED
 from modules.api.paging import Page, Paging, page_of
-from modules.api.services import Own, Owner, Person, Services
+from modules.api.services import Member, Own, Owner, Person, Services
 from modules.api.typed import JobWanted, read_wanted
 from modules.contracts.accounts import Caller
 from modules.contracts.errors import NotAllowed, UnknownName
@@ -239,16 +239,16 @@ def get_experiment(studio: Services, person: Person, experiment_id: str) -> Expe
 
 @router.delete("/{experiment_id}", responses=REFUSED)
 def remove_experiment(
-    studio: Services, person: Person, experiment_id: str, wanted: Annotated[Leaving, Query()]
+    studio: Services, person: Member, experiment_id: str, wanted: Annotated[Leaving, Query()]
 ) -> Changed:
-    """Take it away, and its pictures if wanted. One that runs is cancelled and goes when it has ended."""
+    """Take it away, and its pictures if wanted; one that runs goes when it has ended. Not for guests."""
     record = _experiment_of(studio, person, experiment_id)
     return Changed(changed=studio.experiments.remove(record.id, pictures=wanted.pictures))
 
 
 @router.post("/prune", responses=REFUSED)
-def prune_experiments(studio: Services, owner: Owner, wanted: PruneWanted) -> Pruned:
-    """Take away the caller's experiments that have ended, beyond an age or a number."""
+def prune_experiments(studio: Services, owner: Owner, member: Member, wanted: PruneWanted) -> Pruned:
+    """Take away the caller's experiments that have ended, beyond an age or a number. Not for guests."""
     return Pruned(removed=studio.experiments.prune(Keeping(wanted.days, wanted.number, wanted.pictures), owner))
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import gradio as gr
 
+from modules.contracts.accounts import NOT_FOR_GUESTS
 from modules.contracts.catalog import Catalog
-from modules.contracts.errors import InvalidRequest, StudioError, UnknownName
+from modules.contracts.errors import InvalidRequest, NotAllowed, StudioError, UnknownName
 from modules.contracts.experiments import MOST_AXES, Experiment, ExperimentRecord
 from modules.contracts.request import GenerationRequest
 from modules.experiments.changing import CONTROL, LORA
@@ -24,7 +25,7 @@ from modules.ui import experimentview as view
 from modules.ui.control import UNITS
 from modules.ui.desk import check_words
 from modules.ui.facts import Choices, choices_of
-from modules.ui.given import Page, owner_of, page_of
+from modules.ui.given import Page, is_guest, owner_of, page_of
 
 log = logging.getLogger(__name__)
 LETTERS = "xyz"
@@ -68,7 +69,7 @@ class ExperimentPanel:
             with gr.Row():
                 self._cancel = gr.Button("Cancel", variant="stop", elem_id="atelier_experiment_cancel")
                 self._resume = gr.Button("Resume", elem_id="atelier_experiment_resume")
-            with gr.Row():
+            with gr.Row() as self._leaving:
                 self._pictures = gr.Checkbox(
                     label="Its pictures too", container=False, elem_id="atelier_experiment_pictures", min_width=0
                 )
@@ -111,6 +112,7 @@ class ExperimentPanel:
         self._remove.click(self.remove, [self._chosen, self._pictures], [self._told, self._chosen, self._shown], **raw)
         for axis, values in zip(self.fields[: 2 * len(LETTERS) : 2], self.fields[1::2], strict=False):
             axis.change(self.hint, axis, values, **raw)
+        page.load(self.offer_remove, None, self._leaving, **quiet)
         page.load(self.opened, None, [self._chosen, self._shown, *self.fields[: 2 * len(LETTERS) : 2]], **quiet)
 
     def hint(self, axis: Any) -> Any:
@@ -174,12 +176,18 @@ class ExperimentPanel:
             async for shown in showing:
                 yield shown
 
+    def offer_remove(self, request: gr.Request) -> Any:
+        """The button that takes one away, for those who may."""
+        return gr.update(visible=not is_guest(self._studio.accounts, request))
+
     async def remove(self, request: gr.Request, chosen: Any, pictures: Any) -> list[Any]:
-        """Take one away, with its pictures if wanted; one that runs is cancelled and goes when it has ended."""
+        """Take one away, with its pictures if wanted; one that runs goes when it has ended. Not for guests."""
         owner, gone = owner_of(request), False
 
         def act() -> str:
             nonlocal gone
+            if is_guest(self._studio.accounts, request):
+                raise NotAllowed(NOT_FOR_GUESTS)
             record = self._found(owner, str(chosen or ""))
             gone = self._studio.experiments.remove(record.id, pictures=bool(pictures))
             return view.removed(record)

@@ -15,7 +15,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image, UnidentifiedImageError
 
-from modules.contracts.accounts import LOCAL
+from modules.contracts.accounts import LOCAL, Accounts
 from modules.contracts.errors import InvalidRequest
 
 HELD_BYTES = 128 << 20
@@ -89,6 +89,12 @@ def said_by(event: gr.EventData) -> str:
 def owner_of(request: gr.Request) -> str:
     """Whose jobs and pictures the page shows."""
     return request.username or LOCAL.name
+
+
+def is_guest(accounts: Accounts, request: gr.Request) -> bool:
+    """Names without an account are admins: whoever sits at this machine, and those of `--api-auth`."""
+    user = accounts.user(owner_of(request))
+    return user is not None and user.role == "guest"
 
 
 def page_of(request: gr.Request) -> Page:

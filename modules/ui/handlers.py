@@ -24,7 +24,7 @@ from modules.ui.control import ControlPanel
 from modules.ui.desk import Desk
 from modules.ui.enlarging import Wished, enlargement
 from modules.ui.facts import NO_MODEL, choices_of, facts_of, size_for, style_choices
-from modules.ui.given import owner_of, page_of, said_by
+from modules.ui.given import is_guest, owner_of, page_of, said_by
 from modules.ui.scripts import ScriptPanel
 from modules.ui.shelf import shelf
 from modules.ui.style import OFFERED, StylePanel
@@ -246,11 +246,11 @@ class Handlers:
 
     def offer_refresh(self, request: gr.Request) -> Any:
         """The button for looking at the model folders again, for those who may."""
-        return gr.update(visible=not self._is_guest(request))
+        return gr.update(visible=not is_guest(self._studio.accounts, request))
 
     def refresh(self, request: gr.Request, checkpoint: str | None, refiner: str | None = None) -> list[Any]:
         """Look at the model folders again and say what cannot be used, and why. Not for guests, as in the API."""
-        if self._is_guest(request):
+        if is_guest(self._studio.accounts, request):
             raise gr.Error(NOT_FOR_GUESTS, print_exception=False)
         catalog = self._studio.catalog
         catalog.refresh()
@@ -262,11 +262,6 @@ class Handlers:
         kept = checkpoint if checkpoint in names else next(iter(names), None)
         second = gr.update(choices=[NO_MODEL, *choices], value=refiner if refiner in names else "")
         return [gr.update(choices=choices, value=kept), second]
-
-    def _is_guest(self, request: gr.Request) -> bool:
-        """Names without an account are admins: whoever sits at this machine, and those of `--api-auth`."""
-        user = self._studio.accounts.user(owner_of(request))
-        return user is not None and user.role == "guest"
 
     def resize(self, aspect: str, checkpoint: str | None) -> tuple[int, int]:
         """Width and height of an aspect at the model's native size."""

@@ -31,7 +31,6 @@ JOBS = {
     ("post", "/agent-scheduler/v1/delete/{id}"), ("delete", "/agent-scheduler/v1/task/{id}"),
     ("post", "/agent-scheduler/v1/move/{id}/{over_id}"), ("post", "/agent-scheduler/v1/task/{id}/move/{over_id}"),
     ("post", "/api/v1/experiments/{experiment_id}/cancel"), ("post", "/api/v1/experiments/{experiment_id}/resume"),
-    ("delete", "/api/v1/experiments/{experiment_id}"), ("post", "/api/v1/experiments/prune"),
     ("post", "/sdapi/v1/interrupt"), ("post", "/sdapi/v1/skip"),
     ("post", "/api/v1/queue/cancel"), ("post", "/agent-scheduler/v1/queue/clear"),
 }  # fmt: skip
@@ -110,6 +109,18 @@ def test_a_guest_may_touch_nothing_of_others(rig, guest):
         assert guest.request(method, f"/api/v1/jobs/{job}{path}").status_code == 403
     assert job not in guest.get("/api/v1/jobs").text
     assert guest.get("/api/v1/jobs", params={"owner": "*"}).status_code == 403
+
+
+def test_a_guest_takes_no_experiment_away_and_its_pictures_stay(rig, guest):
+    asked = {"request": SMALL, "axes": [{"axis": "Seed", "values": "1, 2"}]}
+    key = guest.post("/api/v1/experiments", json=asked).json()["id"]
+    rig.experiments.wait(key, 30)
+    (job, *_) = {cell.job_id for cell in rig.experiments.cells(key)}
+    assert guest.delete(f"/api/v1/experiments/{key}", params={"pictures": True}).status_code == 403
+    bounds = {"days": 0.0000001, "pictures": True}
+    assert guest.post("/api/v1/experiments/prune", json=bounds).status_code == 403
+    assert guest.get(f"/api/v1/experiments/{key}").json()["state"] == "done"
+    assert rig.pictures.get(f"{job}-0") is not None
 
 
 def test_sending_options_back_as_they_were_read_is_no_change(guest):

@@ -130,6 +130,19 @@ def test_one_is_removed_with_its_pictures_by_its_person_only(panel, room):
     assert room.studio.pictures.list() == []
 
 
+def test_a_guest_removes_none_and_is_offered_no_button(panel, room):
+    room.studio.accounts.add_user("ada", "correct horse", role="admin")
+    room.studio.accounts.add_user("ann", "correct horse")
+    room.studio.accounts.add_user("guy", "correct horse", role="guest")
+    _, key = drawn(panel, room, *AXES, user="guy")
+    assert [panel.offer_remove(asks(name))["visible"] for name in (None, "ann", "guy")] == [True, True, False]
+    said, *_ = asyncio.run(panel.remove(asks("guy"), key, True))
+    assert 'role="alert"' in said
+    assert "guest" in said
+    assert room.studio.experiments.get(key) is not None
+    assert len(room.studio.pictures.list()) == 6
+
+
 def test_a_page_that_looks_at_another_one_leaves_the_first(panel, room):
     room.engine.hold.clear()
 
