@@ -115,7 +115,7 @@ class Pruner:
         while not self._stopping.is_set():
             try:
                 count = prune(self._engine, self._retention(), self._clock())
-            except SQLAlchemyError:
+            except (SQLAlchemyError, OSError):
                 log.exception("ended jobs could not be taken away; trying again in %.0f s", self._every)
             else:
                 if count:
@@ -128,5 +128,5 @@ class Pruner:
             return
         try:
             self._beside()
-        except SQLAlchemyError:
+        except (SQLAlchemyError, OSError):
             log.exception("what is kept beside jobs could not be taken away; trying again in %.0f s", self._every)

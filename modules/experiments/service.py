@@ -186,7 +186,10 @@ class ExperimentService:
         return sum(self._leave(experiment_id, pictures=keep.pictures) for experiment_id in beyond)
 
     def _leave(self, experiment_id: str, *, pictures: bool) -> bool:
-        """Take it away unless it is drawn; False then. Two may ask at once, and one of them finds nothing left."""
+        """Take it away unless it is drawn; False then. Two may ask at once, and one of them finds nothing left.
+
+        A picture that cannot be deleted stays in the gallery, where it can be deleted by hand.
+        """
         record = self._store.get(experiment_id)
         if record is None or record.state == "running":
             return False
@@ -194,8 +197,14 @@ class ExperimentService:
         if pictures or not record.experiment.base.output.save:
             for job_id in jobs:
                 for row in self._pictures.list(job_id=job_id, limit=MOST_OF_A_JOB):
-                    self._pictures.delete(row.id)
+                    self._delete(row.id)
         return True
+
+    def _delete(self, picture_id: str) -> None:
+        try:
+            self._pictures.delete(picture_id)
+        except OSError as error:
+            log.warning("picture %s of an experiment stays, since it cannot be deleted: %s", picture_id, error)
 
     def _after(self, experiment_id: str) -> None:
         """A run has ended; one that was to leave does so."""

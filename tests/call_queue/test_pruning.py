@@ -123,6 +123,22 @@ def test_the_pruner_begins_at_once_and_goes_by_what_the_settings_say_then(store)
     assert beside.get(timeout=10) == {name for name, _, _ in ROWS}
 
 
+def test_the_pruner_outlives_a_file_that_cannot_be_deleted(store):
+    passes = SimpleQueue()
+
+    def beside():
+        passes.put(None)
+        raise PermissionError(13, "Permission denied")
+
+    pruner = Pruner(store.engine, Retention, every=0.02, beside=beside)
+    pruner.start()
+    try:
+        for _ in range(3):
+            passes.get(timeout=10)
+    finally:
+        pruner.stop(10)
+
+
 def test_pictures_outlive_their_job_whose_id_is_not_given_again(make_queue, store, pictures):
     queue = make_queue()
     queue.start()

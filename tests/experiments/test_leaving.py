@@ -43,6 +43,24 @@ def test_a_picture_that_another_experiment_shows_stays(house):
     assert house.service.file(second.id, "cells.json")
 
 
+def test_a_picture_that_cannot_be_deleted_keeps_no_other_one(house, monkeypatch, caplog):
+    first, second = drawn(house, "1-3"), drawn(house, "4")
+    stuck = next(row for row in house.pictures.list() if row.recipe["seed"] == 2)
+    really = house.pictures.delete
+
+    def delete(picture_id):
+        if picture_id == stuck.id:
+            raise PermissionError(13, "Permission denied")
+        return really(picture_id)
+
+    monkeypatch.setattr(house.pictures, "delete", delete)
+    house.late = 10 * DAY
+    assert house.service.prune(Keeping(days=9, pictures=True)) == 2
+    assert [house.service.get(record.id) for record in (first, second)] == [None, None]
+    assert seeds_left(house) == [2]
+    assert stuck.id in caplog.text
+
+
 def test_one_that_runs_is_cancelled_and_goes_when_it_has_ended(house):
     house.engine.hold()
     record = house.service.start(house.experiment(BASE, ("Seed", "1-60")), "ada")
