@@ -261,7 +261,7 @@ def add_grid(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="DIR", type=Path, help="for sheets, page and tables (FILE without end)"
     )
-    parser.add_argument("--dry-run", action="store_true", help="say how many cells there are and what they would take")
+    parser.add_argument("--dry-run", action="store_true", help="of FILE: say how many cells it has and what they take")
 
 
 def add_doctor(parser: argparse.ArgumentParser) -> None:

@@ -33,6 +33,8 @@ def run(command: Command) -> int:
     stops the jobs. Without a file it lists, resumes or removes what earlier commands have left.
     """
     given = command.arguments
+    if given.dry_run and given.file is None:
+        raise InvalidRequest("--dry-run is about a FILE; it does not go with --list, --resume, --remove or --prune.")
     read = None if given.file is None else _read(given.file)
     draws = read is not None or given.resume is not None
     from modules.app import build_studio

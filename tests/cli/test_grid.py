@@ -90,6 +90,13 @@ def test_earlier_ones_are_listed_resumed_and_removed(rigs, file, tmp_path, capsy
     assert capsys.readouterr().out.endswith("0 experiments removed\n")
 
 
+@pytest.mark.parametrize("words", [("--list",), ("--resume", "x"), ("--remove", "x"), ("--prune", "--keep-number", 1)])
+def test_a_dry_run_of_anything_but_a_file_is_refused_and_does_nothing(rigs, words):
+    with pytest.raises(InvalidRequest, match="--dry-run is about a FILE"):
+        grid(*words, "--dry-run")
+    assert rigs == []
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
