@@ -193,8 +193,9 @@ class ExperimentService:
         record = self._store.get(experiment_id)
         if record is None or record.state == "running":
             return False
-        jobs = self._store.remove(experiment_id)
-        if pictures or not record.experiment.base.output.save:
+        pictures = pictures or not record.experiment.base.output.save
+        jobs = self._store.remove(experiment_id, pictures=pictures)
+        if pictures:
             for job_id in jobs:
                 for row in self._pictures.list(job_id=job_id, limit=MOST_OF_A_JOB):
                     self._delete(row.id)

@@ -119,16 +119,25 @@ class ExperimentStore:
                 connection.execute(update(EXPERIMENTS).where(EXPERIMENTS.c.id == experiment_id).values(now))
         return bool(count)
 
-    def remove(self, experiment_id: str) -> list[str]:
-        """Take an experiment away, and give the jobs that it drew and that no other one shows."""
+    def remove(self, experiment_id: str, *, pictures: bool) -> list[str]:
+        """Take an experiment away, and give the jobs that it drew and that no other one shows.
+
+        With `pictures`, which are to go, the jobs that others show become those of one of them, to go with it.
+        """
         mine = CELLS.c.experiment_id == experiment_id
+        own = select(CELLS.c.job_id).where(mine, CELLS.c.job_id.is_not(None), ~CELLS.c.cached)
         others = CELLS.alias()
-        shown = select(others.c.job_id).where(
-            others.c.experiment_id != experiment_id, others.c.job_id == CELLS.c.job_id
+        shown = (
+            select(others.c.experiment_id, others.c.position, others.c.job_id)
+            .where(others.c.experiment_id != experiment_id, others.c.job_id.in_(own))
+            .order_by(others.c.experiment_id, others.c.position)
         )
-        own = select(CELLS.c.job_id).where(mine, CELLS.c.job_id.is_not(None), ~CELLS.c.cached, ~shown.exists())
         with self._engine.begin() as connection:
-            jobs = list(dict.fromkeys(connection.execute(own).scalars()))
+            heirs = {row.job_id: row for row in connection.execute(shown)}
+            jobs = [job for job in dict.fromkeys(connection.execute(own).scalars()) if job not in heirs]
+            for row in heirs.values() if pictures else ():
+                heir = (CELLS.c.experiment_id == row.experiment_id) & (CELLS.c.position == row.position)
+                connection.execute(update(CELLS).where(heir, CELLS.c.job_id == row.job_id).values(cached=False))
             connection.execute(delete(CELLS).where(mine))
             connection.execute(delete(EXPERIMENTS).where(EXPERIMENTS.c.id == experiment_id))
         return jobs

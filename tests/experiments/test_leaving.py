@@ -89,6 +89,27 @@ def test_pictures_that_were_not_to_be_saved_go_with_the_grid(house):
     assert seeds_left(house) == []
 
 
+@pytest.mark.parametrize("first_to_go", [0, 1])
+def test_unsaved_pictures_that_two_grids_show_go_with_the_last_of_them(house, first_to_go):
+    passing = replace(BASE, output=OutputParams(save=False))
+    grids = [drawn(house, "1-3", passing), drawn(house, "3, 4, 3", passing)]
+    assert len(house.engine.seen) == 4
+    gone, left = grids.pop(first_to_go), grids[0]
+    assert house.service.remove(gone.id)
+    assert 3 in seeds_left(house)
+    assert house.service.file(left.id, "sheet.png")
+    assert house.service.remove(left.id)
+    assert seeds_left(house) == []
+
+
+def test_pictures_that_were_to_go_are_handed_from_grid_to_grid(house):
+    grids = [drawn(house, "1, 2") for _ in range(3)]
+    for record in grids:
+        assert seeds_left(house) == [1, 2]
+        assert house.service.remove(record.id, pictures=True)
+    assert seeds_left(house) == []
+
+
 def test_age_and_number_say_what_is_pruned_and_what_runs_stays(house):
     old = [drawn(house, str(number)) for number in (1, 2)]
     house.late = 10 * DAY
