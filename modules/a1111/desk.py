@@ -57,12 +57,25 @@ def desk_of(package: str, job: JobContext) -> Desk:
         return found
 
 
+@dataclass(eq=False, slots=True)
+class _Entry:
+    """One that is inside of a gate or waits in front of it."""
+
+    job_id: str
+    special: bool
+    inside: bool = False
+
+
 class Gate:
-    """Lets jobs in that want the usual together, and each that wants something else alone."""
+    """Lets jobs in that want the usual together, and each that wants something else alone.
+
+    Whoever comes waits for those before it that it cannot be together with, also for those that wait themselves: so
+    nobody is overtaken for ever. A job that is inside comes in again at once.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._usual, self._special = 0, False
+        self._line: list[_Entry] = []
 
     def enter(self, job: JobContext, *, special: bool) -> None:
         """Wait to be let in, which is not the script's time. Raises `JobCancelled`."""
@@ -74,20 +87,29 @@ class Gate:
                 self._wait(job, special)
 
     def _wait(self, job: JobContext, special: bool) -> None:
+        mine = _Entry(job.job_id, special)
         with self._changed:
-            while self._special or (special and self._usual):
-                job.check()
-                self._changed.wait(LOOK)
-            if special:
-                self._special = True
-            else:
-                self._usual += 1
+            self._line.append(mine)
+            try:
+                while not self._free(mine):
+                    job.check()
+                    self._changed.wait(LOOK)
+                mine.inside = True
+            finally:
+                if not mine.inside:
+                    self._line.remove(mine)
+                    self._changed.notify_all()
 
-    def leave(self, *, special: bool) -> None:
+    def _free(self, mine: _Entry) -> bool:
+        if any(one.inside and one.job_id == mine.job_id for one in self._line):
+            return True
+        place = self._line.index(mine)
+        there = [one for number, one in enumerate(self._line) if number < place or one.inside]
+        return not any(mine.special or one.special for one in there)
+
+    def leave(self, job: JobContext, *, special: bool) -> None:
         """After `enter`, once."""
         with self._changed:
-            if special:
-                self._special = False
-            else:
-                self._usual -= 1
+            mine = (one for one in self._line if one.inside and (one.job_id, one.special) == (job.job_id, special))
+            self._line.remove(next(mine))
             self._changed.notify_all()

@@ -57,7 +57,7 @@ def ended(self: Any, job: JobContext) -> None:
     """Let others in."""
     special = job.state.pop(GATE, None)
     if special is not None:
-        self.gate.leave(special=special)
+        self.gate.leave(job, special=special)
 
 
 def _of(job: JobContext) -> Asked:

@@ -96,27 +96,82 @@ def test_jobs_that_want_something_special_of_a_script_go_through_its_gate_alone(
         if cancelled.is_set():
             raise JobCancelled("enough")
 
-    job = SimpleNamespace(check=check)
-    gate.enter(job, special=False)
-    gate.enter(job, special=False)
+    first, second, alone = (SimpleNamespace(check=check, job_id=name) for name in ("first", "second", "alone"))
+    gate.enter(first, special=False)
+    gate.enter(second, special=False)
 
     def special():
-        gate.enter(job, special=True)
+        gate.enter(alone, special=True)
         inside.set()
 
     waiting = threading.Thread(target=special)
     waiting.start()
-    gate.leave(special=False)
+    gate.leave(first, special=False)
     assert not inside.wait(0.1)
-    gate.leave(special=False)
+    gate.leave(second, special=False)
     assert inside.wait(5)
     waiting.join()
     cancelled.set()
     with pytest.raises(JobCancelled):
-        gate.enter(job, special=False)
+        gate.enter(first, special=False)
     cancelled.clear()
-    gate.leave(special=True)
-    gate.enter(job, special=False)
+    gate.leave(alone, special=True)
+    gate.enter(first, special=False)
+
+
+def test_a_job_that_has_to_be_alone_gets_in_while_the_others_overlap():
+    """Two lanes of usual jobs, the next of which begins before the last has ended."""
+    gate, inside, stop = Gate(), threading.Event(), threading.Event()
+    turns = threading.Semaphore(0)
+
+    def job(name):
+        return SimpleNamespace(check=lambda: None, job_id=name)
+
+    def lane(own, other):
+        number = 0
+        while not stop.is_set():
+            mine = job(f"{id(own)}-{number}")
+            gate.enter(mine, special=False)
+            gate.enter(mine, special=False)  # one that is inside does not wait for those in front
+            gate.leave(mine, special=False)
+            own.set()
+            turns.release()
+            other.wait(0.3)  # the other lane's next job comes in first, if it may
+            other.clear()
+            gate.leave(mine, special=False)
+            number += 1
+
+    def special():
+        gate.enter(job("alone"), special=True)
+        inside.set()
+        gate.leave(job("alone"), special=True)
+
+    one, two = threading.Event(), threading.Event()
+    lanes = [threading.Thread(target=lane, args=pair, daemon=True) for pair in ((one, two), (two, one))]
+    for each in lanes:
+        each.start()
+        assert turns.acquire(timeout=5)
+    threading.Thread(target=special, daemon=True).start()
+    got_in = inside.wait(5)
+    for _ in range(6):
+        assert turns.acquire(timeout=5)
+    stop.set()
+    for each in lanes:
+        each.join(5)
+        assert not each.is_alive()
+    assert got_in
+
+
+def test_one_that_gives_up_in_front_of_a_gate_holds_nobody_up():
+    def enough():
+        raise JobCancelled("enough")
+
+    gate = Gate()
+    plain = [SimpleNamespace(check=enough, job_id=name) for name in "abc"]
+    gate.enter(plain[0], special=False)
+    with pytest.raises(JobCancelled):
+        gate.enter(plain[1], special=True)
+    gate.enter(plain[2], special=False)
 
 
 def test_a_script_that_is_left_out_lets_the_next_job_through(legacy_studio, probed, plain):
