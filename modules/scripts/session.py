@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import threading
@@ -94,10 +95,16 @@ class Session:
                 if self._has(part, "after_job"):
                     self._ask(part, "after_job", (tuple(map(_copied, result.pictures)),))
         finally:
-            for part in self._everybody:
-                self._ask(part, "job_ended", ())
-                self._shelf.settle(part.extension, failed=bool(part.failed))
+            with contextlib.ExitStack() as ending:  # goes on with the others whatever one raises, which comes out last
+                for part in reversed(self._everybody):
+                    ending.callback(self._end, part)
         return replace(result, notes=(*result.notes, *self._line.notes))
+
+    def _end(self, part: Part) -> None:
+        try:
+            self._ask(part, "job_ended", ())
+        finally:
+            self._shelf.settle(part.extension, failed=bool(part.failed))
 
     @property
     def _everybody(self) -> tuple[Part, ...]:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from modules.contracts.errors import InvalidRequest, ScriptFailed
+from modules.contracts.errors import InvalidRequest, JobCancelled, ScriptFailed
 from modules.contracts.events import ImageReady, StepDone
 from modules.contracts.request import GenerationRequest
 from modules.contracts.run import RunContext
@@ -433,6 +433,29 @@ def test_the_end_of_a_job_is_told_however_it_ends(house):
     with pytest.raises(ScriptFailed):
         both.draw(replace(ask(), scripts=ScriptParams(run=ScriptUse("Owner"))))
     assert ended == [("Ending", 1), ("Ending", None), ("Owner", None)]
+
+
+def test_the_end_of_a_cancelled_job_is_told_to_all_though_one_does_not_come_back(house, monkeypatch):
+    monkeypatch.setattr("modules.scripts.calling.GRACE", 0.05)
+    gate, ended, context = threading.Event(), [], RunContext("job", previews=False)
+
+    class Sleeper(Script):
+        def after_step(self, job, facts, latents):
+            context.cancelled.set()
+
+        def job_ended(self, job):
+            gate.wait()
+
+    class Later(Script):
+        def job_ended(self, job):
+            ended.append(self.title)
+
+    try:
+        with pytest.raises(JobCancelled):
+            house(Sleeper(), Later(), limit=60.0).draw(ask(), context)
+    finally:
+        gate.set()
+    assert ended == ["Later"]
 
 
 def test_what_failed_once_is_left_out_of_the_job_and_three_jobs_switch_it_off(house, caplog):
