@@ -95,10 +95,13 @@ def _lists(p: Any) -> tuple[list[Any], ...]:
 
 def _carry(p: Any, before: tuple[list[Any], ...]) -> None:
     """Bring what a script wrote into the lists of all pictures to the request: as one prompt and one seed where they
-    are that, else picture by picture. As in A1111, there are as many as batches say, and no more than prompts."""
+    are that, else picture by picture. As in A1111, there are as many as batches say, and no more than prompts. What a
+    script before this one wrote there stands, but for what this one set."""
+    if p.each and _lists(p) == before:
+        p.setup_prompts()  # with what the script set in `process`
     lists = _lists(p)
     count = min(len(lists[0]), int(p.n_iter) * int(p.batch_size))
-    if lists == before and count == len(lists[0]):
+    if lists == before and count == len(lists[0]) and not p.each:
         return
     if not count or any(len(one) < count for one in lists):
         raise InvalidRequest(f"The lists of all pictures have {', '.join(str(len(one)) for one in lists)} entries.")
@@ -110,6 +113,7 @@ def _carry(p: Any, before: tuple[list[Any], ...]) -> None:
     step = 0 if p.subseed_strength else 1
     if len(set(prompts)) == len(set(negatives)) == 1 and _follows(seeds, step) and _follows(subseeds, 1):
         p.prompt, p.negative_prompt, p.seed, p.subseed = prompts[0], negatives[0], seeds[0], subseeds[0]
+        p.each = ()
         return
     rows = zip(map(str, prompts), map(str, negatives), seeds, subseeds, strict=True)
     p.each = tuple(PictureWish(*row) for row in rows)

@@ -20,6 +20,9 @@ from modules.contracts.request import MAX_SEED, GenerationRequest, HiresParams, 
 from modules.contracts.scripts import PictureWish
 from modules.contracts.tiles import NO_SD_UPSCALE
 
+_WORDS = {"prompt": "prompt", "negative_prompt": "negative", "seed": "seed", "subseed": "subseed"}
+"""What each picture may have of its own: the field of `p`, and its name in a `PictureWish`."""
+
 
 class StableDiffusionProcessing:
     """What is to be drawn, as A1111's scripts know it. Fields are the legacy names of the studio's parameters."""
@@ -75,6 +78,7 @@ class StableDiffusionProcessing:
         self.image_mask = requests.decoded(base.inpaint.mask) if base.inpaint and base.inpaint.mask else None
         self._shown = _bytes_of(self.init_images), _bytes_of([self.image_mask])
         self.each = base.each
+        self._settled = {name: getattr(self, name) for name in _WORDS}
         self.extra_generation_params: dict[str, Any] = {}
         self.override_settings: dict[str, Any] = {}
         self.all_prompts: list[str] = []
@@ -113,14 +117,28 @@ class StableDiffusionProcessing:
         """The job's model draws; another one is asked for by `override_settings`."""
 
     def setup_prompts(self) -> None:
-        """Fill the lists of all pictures of the job from `prompt`, `seed` and the number of pictures."""
+        """Fill the lists of all pictures of the job from `prompt`, `seed` and the number of pictures.
+
+        Where a script before this one gave pictures words of their own, it is from these, but for what was set since.
+        """
         count = int(self.batch_size) * int(self.n_iter)
-        self.all_prompts = _listed(self.prompt, count)
-        self.all_negative_prompts = _listed(self.negative_prompt, count)
+        set_since = {name for name, old in self._settled.items() if getattr(self, name) != old}
         fix_seed(self)
+        self._settled = self._settled | {
+            name: getattr(self, name) for name in ("seed", "subseed") if name not in set_since
+        }
         step = 0 if self.subseed_strength else 1
-        self.all_seeds = [(int(self.seed) + step * place) % (MAX_SEED + 1) for place in range(count)]
-        self.all_subseeds = [(int(self.subseed) + place) % (MAX_SEED + 1) for place in range(count)]
+        found: dict[str, list[Any]] = {
+            "prompt": _listed(self.prompt, count),
+            "negative_prompt": _listed(self.negative_prompt, count),
+            "seed": [(int(self.seed) + step * place) % (MAX_SEED + 1) for place in range(count)],
+            "subseed": [(int(self.subseed) + place) % (MAX_SEED + 1) for place in range(count)],
+        }
+        for name, attribute in _WORDS.items():
+            if name not in set_since:
+                own = [getattr(one, attribute) for one in self.each[:count]]
+                found[name][: len(own)] = own
+        self.all_prompts, self.all_negative_prompts, self.all_seeds, self.all_subseeds = found.values()
 
     def request(self) -> GenerationRequest:
         """What is drawn. Raises `InvalidRequest`, `UnsupportedFeature`."""
@@ -209,7 +227,7 @@ process_images_inner = process_images
 
 def _request(p: StableDiffusionProcessing) -> GenerationRequest:
     """One request, whose pictures have words of their own where these differ."""
-    if len(set(p.all_prompts)) == len(set(p.all_negative_prompts)) == 1:
+    if not p.each and len(set(p.all_prompts)) == len(set(p.all_negative_prompts)) == 1:
         return p.request()
     rows = zip(p.all_prompts, p.all_negative_prompts, p.all_seeds, p.all_subseeds, strict=True)
     each = tuple(PictureWish(*row) for row in rows)

@@ -92,6 +92,43 @@ def test_each_picture_can_have_words_and_a_seed_of_its_own(legacy_studio, probed
     assert "Seed: 7," in result.pictures[2].infotext
 
 
+OWN = """
+class Second(Probe):
+    def title(self):
+        return "Second"
+
+    def {method}(self, p):
+        {change}
+    {rest}
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "change", "prompts", "seeds"),
+    [
+        ("process", "p.all_prompts = [one + ' up' for one in p.all_prompts]", ["a cat up", "a dog up"], [9, 5]),
+        ("process", "pass", ["a cat", "a dog"], [9, 5]),
+        ("before_process", "p.prompt = 'a fish'", ["a fish", "a fish"], [9, 5]),
+        ("process", "p.prompt = 'a fish'", ["a fish", "a fish"], [9, 5]),
+        ("process", "p.all_prompts, p.all_seeds = ['a fish'] * 2, [1, 2]", ["a fish", "a fish"], [1, 2]),
+        ("before_process", "p.seed = 20", ["a cat", "a dog"], [20, 21]),
+        ("before_process", "p.n_iter = 3", ["a cat", "a dog", "a red circle"], [9, 5, 5]),
+        ("process", "p.n_iter = 1", ["a cat"], [9]),
+    ],
+)  # fmt: skip
+def test_a_second_script_goes_on_from_the_words_of_the_first(probed, method, change, prompts, seeds):
+    rest = "" if method == "process" else "def process(self, p):\n        pass"
+    result = probed(
+        "def process(self, p):\n    p.all_prompts, p.all_seeds = ['a cat', 'a dog'], [9, 5]",
+        replace(PLAIN, canvas=CanvasParams(64, 64, batch_count=2)),
+        after=OWN.format(method=method, change=change, rest=rest),
+    )
+    assert result.notes == ()
+    assert [one.prompt for one in result.pictures] == prompts
+    assert [one.seed for one in result.pictures] == seeds
+    assert [one.infotext.partition("\n")[0] for one in result.pictures] == prompts
+
+
 @pytest.mark.parametrize(
     ("methods", "said"),
     [
