@@ -32,3 +32,16 @@ def test_dynamic_prompts_draws_every_combination_in_one_job(tried):
     goal = studio.draw(request=replace(PLAIN, prompt=PromptParams(words[3]), seeds=SeedParams(6)))[0]
     assert np.array_equal(pixels(pictures[3]), pixels(goal))
     assert pictures[3].infotext.startswith("a blue square\n")
+
+
+def test_simple_wildcards_puts_a_line_of_the_file_in_the_place_of_its_name(tried):
+    studio = tried("stable-diffusion-webui-wildcards")
+    folder = studio.studio.paths.data.parent / "extensions" / studio.name / "wildcards"
+    folder.mkdir(exist_ok=True)
+    (folder / "shape.txt").write_text("square\nsquare\n", "utf-8")
+    picture = studio.draw(request=replace(PLAIN, prompt=PromptParams("a blue __shape__")))[0]
+    goal = studio.draw(request=replace(PLAIN, prompt=PromptParams("a blue square")))[0]
+    assert picture.prompt == "a blue square"
+    assert np.array_equal(pixels(picture), pixels(goal))
+    assert picture.infotext.startswith("a blue square\n")
+    assert "Wildcard prompt: a blue __shape__" in picture.infotext
