@@ -124,19 +124,23 @@ def test_the_pruner_begins_at_once_and_goes_by_what_the_settings_say_then(store)
 
 
 def test_the_pruner_outlives_a_file_that_cannot_be_deleted(store):
-    passes = SimpleQueue()
+    fill(store, ROWS)
+    keep, passes = [Retention()], SimpleQueue()
 
     def beside():
-        passes.put(None)
+        passes.put(left(store))
         raise PermissionError(13, "Permission denied")
 
-    pruner = Pruner(store.engine, Retention, every=0.02, beside=beside)
+    pruner = Pruner(store.engine, lambda: keep[0], clock=lambda: NOW, every=0.02, beside=beside)
     pruner.start()
     try:
-        for _ in range(3):
-            passes.get(timeout=10)
+        assert passes.get(timeout=10) == {name for name, _, _ in ROWS}
+        keep[0] = Retention(days=30)
+        seen = [passes.get(timeout=10) for _ in range(3)]
     finally:
         pruner.stop(10)
+    # It failed before, and what is old went all the same.
+    assert seen[-1] == left(store) == {"young", "younger", "waiting", "running"}
 
 
 def test_pictures_outlive_their_job_whose_id_is_not_given_again(make_queue, store, pictures):

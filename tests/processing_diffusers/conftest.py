@@ -259,13 +259,18 @@ def rows(monkeypatch):
     return seen
 
 
-def draw_together(bench, exact, requests):
-    """Asserts that requests drawn at once, with calls that were merged, give what each gives alone."""
+def draw_together(bench, exact, requests, target="unet", *, hold=False):
+    """Asserts that requests drawn at once, with calls of `target` merged, give what each gives alone.
+
+    With `hold` its first call waits until all are there.
+    """
     import torch
 
     alone = [exact(bench.draw(request)) for request in requests]
     bench.engine.multiplexer.figures.reset()
-    together = in_threads([lambda r=request: bench.draw(r) for request in requests])
+    waiting = held_back(bench.engine.multiplexer, {target}, len(requests)) if hold else contextlib.nullcontext()
+    with waiting:
+        together = in_threads([lambda r=request: bench.draw(r) for request in requests])
     for lonely, result in zip(alone, together, strict=True):
         torch.testing.assert_close(exact(result), lonely, rtol=0, atol=CLOSE)
-    assert bench.engine.stats()["targets"]["unet"]["mean_lanes"] > 1
+    assert bench.engine.stats()["targets"][target]["mean_lanes"] > 1

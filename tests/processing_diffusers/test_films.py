@@ -20,7 +20,7 @@ from modules.processing_diffusers.noise import make_generator
 from tests.factories import models
 from tests.factories.families import BUILDERS
 from tests.factories.levels import even_euler
-from tests.processing_diffusers.conftest import ask, held_back, in_threads, make_engine, pixels, remember_numbers
+from tests.processing_diffusers.conftest import ask, draw_together, make_engine, pixels, remember_numbers
 
 FILMS = ["wan", "wan-ti2v", "ltx"]
 LIBRARY_CLOSE = 2e-3
@@ -109,15 +109,7 @@ def exact_frames(monkeypatch):
 @pytest.mark.parametrize("family", FILMS)
 def test_films_drawn_together_equal_those_alone(bench, exact_frames, family):
     requests = [film(family, text=text, seed=seed) for seed, text in enumerate(("a dot", "two dogs in the snow"))]
-    alone = [exact_frames(bench.draw(request)) for request in requests]
-    figures = bench.engine.multiplexer.figures
-    figures.reset()
-    with held_back(bench.engine.multiplexer, {"transformer"}, 2):
-        together = in_threads([lambda r=request: bench.draw(r) for request in requests])
-    for lonely, result in zip(alone, together, strict=True):
-        torch.testing.assert_close(exact_frames(result), lonely, rtol=0, atol=1e-4)
-    merged = figures.report()["targets"]["transformer"]
-    assert merged["calls"] > merged["forwards"]
+    draw_together(bench, exact_frames, requests, "transformer", hold=True)
 
 
 @pytest.mark.parametrize("family", FILMS)

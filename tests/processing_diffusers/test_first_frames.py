@@ -22,9 +22,8 @@ from tests.factories.families import BUILDERS
 from tests.factories.levels import even_euler
 from tests.processing_diffusers.conftest import (
     ask,
+    draw_together,
     encode,
-    held_back,
-    in_threads,
     make_engine,
     remember_numbers,
     speckled,
@@ -120,15 +119,7 @@ def test_films_drawn_together_equal_those_alone(bench, exact_frames, family):
     requests = [
         film(family, photo(seed), text=text, seed=seed) for seed, text in enumerate(("a dot", "two dogs in the snow"))
     ]
-    alone = [exact_frames(bench.draw(request)) for request in requests]
-    figures = bench.engine.multiplexer.figures
-    figures.reset()
-    with held_back(bench.engine.multiplexer, {"transformer"}, 2):
-        together = in_threads([lambda r=request: bench.draw(r) for request in requests])
-    for lonely, result in zip(alone, together, strict=True):
-        torch.testing.assert_close(exact_frames(result), lonely, rtol=0, atol=1e-4)
-    merged = figures.report()["targets"]["transformer"]
-    assert merged["calls"] > merged["forwards"]
+    draw_together(bench, exact_frames, requests, "transformer", hold=True)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
