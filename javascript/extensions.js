@@ -36,7 +36,9 @@
   window.onUiTabChange = listen("tab");
   window.onOptionsChanged = listen("options");
   window.opts = window.opts ?? {};
-  window.get_uiCurrentTabContent = () => document.querySelector(".gradio-container");
+  window.get_uiCurrentTabContent = () => document.getElementById(`tab_${window.atelierRooms.now()}`);
+  window.get_uiCurrentTab = () => document.getElementById(`tab_${window.atelierRooms.now()}-button`);
+  document.addEventListener("atelier:room", () => { for (const entry of heard.tab) call(entry); });
   window.updateInput = (field) => field.dispatchEvent(new Event("input", { bubbles: true }));
 
   function changed(records) {

@@ -11,6 +11,7 @@ FOLDER = ROOT / "javascript"
 KINDS = {
     "tools.js": "text/javascript",
     "sliders.js": "text/javascript",
+    "rooms.js": "text/javascript",
     "control.js": "text/javascript",
     "studio.js": "text/javascript",
     "verify.js": "text/javascript",

@@ -81,6 +81,7 @@ def _head(version: str, *, api: bool) -> str:
     return (
         f'<link rel="stylesheet" href="studio/studio.css?v={version}">'
         f'<script src="studio/tools.js?v={version}"></script>'  # first: the others are made with it
+        f'<script src="studio/rooms.js?v={version}"></script>'
         f'<script src="studio/sliders.js?v={version}"></script>'
         f'<script src="studio/control.js?v={version}"></script>'
         f"{verify}"

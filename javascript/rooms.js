@@ -1,0 +1,105 @@
+/* The rooms of the page: which one is open, their addresses (#gallery), and what they are built with. The script of a
+   room is fetched when the room is first opened; it calls `atelierRooms.add(NAME, build)`, and `build(element, room)`
+   is called once. `build` may answer with an object whose `opened` is called whenever the room is opened again. */
+(() => {
+  "use strict";
+  if (window.atelierRooms) return;
+  const FIRST = "txt2img";
+  const places = new Map();   // name to the element and the files of a room
+  const builders = new Map();
+  const built = new Map();
+  let open = FIRST;
+
+  function bring(file) {
+    const address = new URL(file, document.baseURI).href;
+    const style = /\.css(\?|$)/.test(file);
+    const node = document.createElement(style ? "link" : "script");
+    Object.assign(node, style ? { rel: "stylesheet", href: address } : { src: address, async: false });
+    return new Promise((done, failed) => {
+      node.onload = done;
+      node.onerror = () => { node.remove(); failed(new Error("A part of this room could not be fetched.")); };
+      document.head.append(node);
+    });
+  }
+
+  async function enter(name) {
+    const place = places.get(name);
+    if (!place) return;
+    if (built.has(name)) return (await built.get(name))?.opened?.();
+    const building = (async () => {
+      await Promise.all(place.files.map(bring));
+      return builders.get(name)(place.element, { api, say: (sentence, bad) => say(place.element, sentence, bad) });
+    })();
+    built.set(name, building);
+    try {
+      await building;
+    } catch (error) {
+      built.delete(name);
+      say(place.element, error.message, true);
+    }
+  }
+
+  /** One sentence at the top of a room, for screen readers too; nothing takes it away again. */
+  function say(element, sentence, bad = false) {
+    let line = element.querySelector(":scope > .said");
+    if (!line) {
+      line = window.atelierTools.h("p.said");
+      element.prepend(line);
+    }
+    line.setAttribute("role", bad ? "alert" : "status");
+    line.classList.toggle("bad", bad);
+    line.hidden = !sentence;
+    line.textContent = sentence || "";
+  }
+
+  /** An answer of the API below /api/v1, as JSON. Throws an Error with the studio's own sentence. */
+  async function api(path, { method = "GET", body, signal } = {}) {
+    const sent = body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
+    let answer;
+    try {
+      answer = await fetch(new URL(`api/v1/${path}`, document.baseURI), { method, signal, ...sent });
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new Error("The studio does not answer.");
+    }
+    const told = answer.status === 204 ? null : await answer.json().catch(() => null);
+    if (answer.ok) return told;
+    const detail = told && told.detail;
+    throw new Error(Array.isArray(detail) ? detail.map((one) => one.msg).join(" ") : detail || `The studio answered ${answer.status}.`);
+  }
+
+  const button = (name) => document.getElementById(`tab_${name}-button`);
+  const named = () => decodeURIComponent(location.hash.slice(1)).split("/")[0];
+
+  /** Go to a room as if its tab had been pressed. */
+  function go(name) {
+    const tab = button(name);
+    if (tab && open !== name) tab.click();
+    return Boolean(tab);
+  }
+
+  /** Gradio says that a tab was chosen. */
+  function opened(name) {
+    open = name;
+    document.body.dataset.room = name;
+    if (named() !== name && (named() || name !== FIRST)) history.pushState(null, "", name === FIRST ? location.pathname + location.search : `#${name}`);
+    document.dispatchEvent(new CustomEvent("atelier:room", { detail: name }));
+    enter(name);
+  }
+
+  addEventListener("popstate", () => go(named() || FIRST));
+  document.body.dataset.room = FIRST;
+
+  window.atelierRooms = {
+    api, go, open: opened,
+    add: (name, build) => builders.set(name, build),
+    /** Gradio has put the shell of a room into the page. */
+    place(name, element, given) {
+      places.set(name, { element, files: given.files });
+      // The bar of tabs may stand a moment later than what is inside it.
+      if (named() === name) { const wait = setInterval(() => { if (button(name)) { clearInterval(wait); go(name); } }, 30); }
+    },
+    /** The name of the room that is open. */
+    now: () => open,
+  };
+})();
