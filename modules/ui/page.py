@@ -74,33 +74,27 @@ def build_page(studio: Studio) -> gr.Blocks:
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
         _header(inputs, parts, studio)
         with gr.Tabs(elem_id="tabs", selected=CREATE):
-            with gr.Tab("Create", id=CREATE, elem_id="tab_txt2img", render_children=True) as create:
-                with gr.Row(elem_id="atelier_room", equal_height=False):
-                    with gr.Column(elem_id="atelier_words", min_width=0):
-                        _words(inputs, parts, table.prompts_for(facts.name), style_choices(studio.prompts))
-                    with gr.Column(elem_id="atelier_view", min_width=0):
-                        ranges = {
-                            ELEM_IDS[name]: [float(low), float(high)] for name, (low, high) in table.sliders.items()
-                        }
-                        parts.stage = elements.stage({}, ranges)
-                        parts.gallery = elements.gallery({"pictures": []})
-                    with gr.Column(elem_id="atelier_settings", min_width=0):
-                        _settings(inputs, parts, table.aspects, facts)
-                        _tiles(inputs)
-                        _detailer(inputs, detector_choices(studio.detectors))
-                        _faces(inputs, restorer_choices(studio.catalog))
-                        panel.build(facts)
-                        style.build()
-                        scripts.build()
-                        with (
-                            gr.Accordion(
-                                "Enlarging a finished picture", open=False, elem_id="extras_tab", elem_classes="section"
-                            ),
-                            gr.Row(),
-                        ):
-                            parts.enlarging = enlarging_inputs(studio.catalog)
-                        grids.build()
-                        ExtensionPlace(studio).build(page, QUIET)
+            with (
+                gr.Tab("Create", id=CREATE, elem_id="tab_txt2img", render_children=True) as create,
+                gr.Row(elem_id="atelier_room", equal_height=False),
+            ):
+                with gr.Column(elem_id="atelier_words", min_width=0):
+                    _words(inputs, parts, table.prompts_for(facts.name), style_choices(studio.prompts))
+                with gr.Column(elem_id="atelier_view", min_width=0):
+                    ranges = {ELEM_IDS[name]: [float(low), float(high)] for name, (low, high) in table.sliders.items()}
+                    parts.stage = elements.stage({}, ranges)
+                    parts.gallery = elements.gallery({"pictures": []})
+                with gr.Column(elem_id="atelier_settings", min_width=0):
+                    _settings(inputs, parts, table.aspects, facts)
+                    _tiles(inputs)
+                    _detailer(inputs, detector_choices(studio.detectors))
+                    _faces(inputs, restorer_choices(studio.catalog))
+                    panel.build(facts)
+                    style.build()
+                    scripts.build()
+                    _enlarging(parts, studio)
+                    grids.build()
+                    ExtensionPlace(studio).build(page, QUIET)
             build_rooms(studio, QUIET)
         create.select(None, None, None, js=opening(CREATE), **QUIET)
         handlers = Handlers(studio, Desk(studio), table, panel, style, scripts)
@@ -241,6 +235,14 @@ def _faces(inputs: Inputs, restorers: Choices) -> None:
         with gr.Row():
             inputs("faces.restorer", restorers)
             inputs("faces.share", elem_classes="slid")
+
+
+def _enlarging(parts: _Controls, studio: Studio) -> None:
+    with (
+        gr.Accordion("Enlarging a finished picture", open=False, elem_id="extras_tab", elem_classes="section"),
+        gr.Row(),
+    ):
+        parts.enlarging = enlarging_inputs(studio.catalog)
 
 
 def _tone(inputs: Inputs) -> None:
