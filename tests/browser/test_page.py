@@ -473,6 +473,7 @@ def test_extensions_bring_scripts_styles_and_words_until_they_are_switched_off(s
     stage.studio.scripts.switch("hello", "disable")
     again = visit(stage.address)
     again.page.wait_for_selector(".pill.ready")
+    again.page.wait_for_selector("#txt2img_generate")
     again.page.wait_for_load_state("load")
     assert again.page.evaluate("window.order === undefined")
     assert again.page.evaluate(outline) != "rgb(1, 2, 3)"
