@@ -199,6 +199,8 @@ class MemoryPlan:
     """Largest merged batch of the denoiser."""
     attention: str = "Automatic"
     """How attention is computed; Automatic is as the libraries choose."""
+    compiled: bool = False
+    """The denoiser's repeated blocks are compiled by torch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 from modules.contracts.plan import MemoryPlan
 from modules.device.attention import AUTOMATIC, WAYS
 from modules.device.base import DeviceHandler
-from modules.memory import attention, cost, offload, sequential, slicing
+from modules.memory import attention, compiled, cost, offload, sequential, slicing
 from modules.support.registry import Registry
 
 Measure = Callable[[Mapping[str, Any], DeviceHandler], AbstractContextManager[None]]
@@ -29,6 +29,7 @@ def default_measures() -> Registry[Measure]:
     registry.add(cost.ATTENTION, slicing.attention_slicing)
     registry.add(cost.SLICING, slicing.vae_slicing)
     registry.add(cost.TILING, slicing.vae_tiling)
+    registry.add(compiled.MEASURE, compiled.regional_compile)
     for name in WAYS:
         registry.add(attention.measure_of(name), attention.computing_in(name))
     return registry
@@ -36,9 +37,9 @@ def default_measures() -> Registry[Measure]:
 
 def names_of(plan: MemoryPlan) -> tuple[str, ...]:
     """The measures of a plan in the order in which they are taken: the way of attention first, as slicing to save
-    memory may have to change it again."""
+    memory may have to change it again, and compiling last, round what all the others made of the denoiser."""
     way = () if plan.attention == AUTOMATIC else (attention.measure_of(plan.attention),)
-    return (*way, *plan.measures)
+    return (*way, *plan.measures, *((compiled.MEASURE,) if plan.compiled else ()))
 
 
 MEASURES = default_measures()

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from modules.memory.compiled import opened
 from modules.networks.blocks import Blocks
 from modules.networks.changes import Change
 from modules.networks.loading import LoadedNetwork
@@ -88,10 +89,11 @@ class RowNetworks:
             yield
             return
         with contextlib.ExitStack() as stack:
-            layers = self._shelf.layers
-            for path, found in terms.items():
-                handle = layers[path].register_forward_hook(_Adder(found, len(samples)))
-                stack.callback(handle.remove)
+            adders = {self._shelf.layers[path]: _Adder(found, len(samples)) for path, found in terms.items()}
+            held = stack.enter_context(opened(self._shelf.layers[""], adders))
+            for layer, adder in adders.items():
+                if layer not in held:
+                    stack.callback(layer.register_forward_hook(adder).remove)
             yield
 
     def _terms(self, samples: Sequence[Sample]) -> dict[str, list[Term]]:

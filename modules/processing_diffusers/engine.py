@@ -29,6 +29,7 @@ from modules.contracts.result import GenerationResult
 from modules.contracts.run import RunContext
 from modules.device.attention import AUTOMATIC, check_attention
 from modules.device.select import DeviceChoice
+from modules.memory.compiled import why_not
 from modules.memory.cost import MODEL, SEQUENTIAL, TILING, Beside, ModelFacts
 from modules.memory.films import Length, frames_in_hand, plan_film_memory
 from modules.memory.guard import attempt
@@ -125,7 +126,11 @@ class DiffusersEngine:
         )
         model = self._catalog.find_model(request.model.checkpoint)
         placement = self.storehouse.placement_of(model)
-        memory = MemoryPlan(max_batch=int(around.settings["max_batch"]), attention=self._attention())
+        memory = MemoryPlan(
+            max_batch=int(around.settings["max_batch"]),
+            attention=self._attention(),
+            compiled=around.settings["torch_compile"] != "off",
+        )
         return resolve_request(request, around, placement, memory)
 
     def foresee(self, request: GenerationRequest) -> int | None:
@@ -248,6 +253,12 @@ class DiffusersEngine:
                 return self._plan_memory(plan, model, beside)
 
             memory = plan_both(plan, model, refiner, plan_one, self._choice.handler.torch_device())
+        if memory.compiled:
+            device = str(self._choice.handler.torch_device())
+            reasons = list(filter(None, (why_not(one.loaded.components[one.family.denoiser], device) for one in both)))
+            for reason in reasons:
+                run.note(reason)
+            memory = replace(memory, compiled=len(reasons) < len(both))
         for one in both:
             if one.resting is not None and self._options.device.vram == "normal":
                 run.note(one.resting)
@@ -298,7 +309,7 @@ class DiffusersEngine:
             found = join_plans(fit([item.seen for item in passes], drawing), fit(sizes, seeing))
         if plan.request.tiles.vae:
             found = join_plans(found, MemoryPlan((TILING,), None, found.max_batch))
-        return replace(found, attention=plan.memory.attention)
+        return replace(found, attention=plan.memory.attention, compiled=plan.memory.compiled)
 
     @contextlib.contextmanager
     def _one_thread(self) -> Iterator[None]:

@@ -61,6 +61,7 @@ def write_recipe(
         "device": device,
         "placement": {group: asdict(placement) for group, placement in plan.placement.items()},
         "attention": plan.memory.attention,
+        "compiled": plan.memory.compiled,
         "memory": {"measures": list(plan.memory.measures), "max_batch": plan.memory.max_batch},
         "settings": {name: settings[name] for name in _settings_of(plan)},
         "parameters": write_parameters(plan),

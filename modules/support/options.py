@@ -48,6 +48,15 @@ CORE_SETTINGS: tuple[Setting, ...] = (
         choices=("Automatic", *ATTENTIONS),
         help="How attention is computed; Automatic takes what the start named, else what the libraries choose.",
     ),
+    Setting(
+        "torch_compile",
+        "off",
+        "Compile the denoiser",
+        "model",
+        "admin",
+        choices=("off", "regional"),
+        help="Regional compiles the blocks that a denoiser has many of. The first picture of a kind waits for it.",
+    ),
     Setting("upcast_vae_on_nan", True, "Decode again in fp32 when the VAE gives NaN", "model", "admin"),
     Setting("img2img_fix_steps", False, "Do all steps in image to image, whatever the strength", "sampling", "admin"),
     Setting(

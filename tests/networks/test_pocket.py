@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from modules.contracts.errors import InvalidRequest, UnknownModel, UnsupportedFeature
 from modules.contracts.request import CanvasParams, PromptParams
 from modules.contracts.run import RunContext
+from modules.memory import compiled
 from modules.networks.catalog import hash_network
 from tests.factories.pocket import make_pocket_engine
 from tests.networks.making import pocket_parts, recolour, save_kohya
@@ -298,3 +299,21 @@ def test_a_list_shows_the_words_that_come_along(engine):
     entry = engine.networks.networks.find("lora", "bringing")
     assert entry.facts.words[:2] == (("skytone", 0), ("vast", 0))
     assert entry.facts.methods == ("LoRA", "Textual inversion")
+
+
+def test_compiled_blocks_draw_the_same_with_any_network(engine, monkeypatch):
+    monkeypatch.setattr(compiled, "BACKEND", "eager")  # traced, and run as traced
+    before = weights_hash(engine)
+    prompts = (CIRCLE, f"{CIRCLE}<lora:bluer:1>", f"{CIRCLE}<lora:greener:0.7>", f"{CIRCLE}<lora:turning:1>")
+    wanted = [pixels(draw(engine, prompt)) for prompt in prompts]
+    engine._settings.update({"torch_compile": "regional"})
+    try:
+        drawn = [draw(engine, prompt) for prompt in prompts[:2]]
+        with torch.compiler.set_stance("fail_on_recompile"):
+            drawn += [draw(engine, prompt) for prompt in prompts[2:]]
+    finally:
+        engine._settings.update({"torch_compile": "off"})
+    assert all(result.pictures[0].recipe["compiled"] and not result.notes for result in drawn)
+    assert all(abs(pixels(result) - one).max() <= 1 for result, one in zip(drawn, wanted, strict=True))
+    assert weights_hash(engine) == before
+    assert not draw(engine, CIRCLE).pictures[0].recipe["compiled"]
