@@ -127,6 +127,12 @@ class DrawingModel:
         groups = {group for group, place in self.placement.items() if place.device != cpu}
         return {name: part for name, part in components.items() if group_of(name) in groups}
 
+    def let_go(self) -> None:
+        """Drop all that was laid around the parts, so that they go as soon as `unload` drops them, too. The model draws
+        no more."""
+        del self.adapter, self.denoiser, self.decoder, self.text_encoders, self.eyes, self.fittings, self.vae
+        del self._previewer
+
     def preview(self, port: Port, latents: torch.Tensor, side: int) -> bytes:
         """An encoded look at the denoiser's latents (pictures, C, H, W).
 

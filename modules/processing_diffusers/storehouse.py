@@ -180,11 +180,13 @@ class Storehouse:
         return {group: Placement(waiting, place.dtype) for group, place in placement.items()}
 
     def _dispose(self, model: DrawingModel) -> None:
-        log.info("letting go of %s", model.loaded.entry.name)
-        unload(model.loaded)
+        loaded = model.loaded
+        log.info("letting go of %s", loaded.entry.name)
+        model.let_go()
+        unload(loaded)
         self._choice.handler.empty_cache()
         if self.watch is not None:
-            self.watch.unloaded(model.loaded.entry.name, model.family.id)
+            self.watch.unloaded(loaded.entry.name, loaded.family.id)
 
     def _dispose_vae(self, vae: VaePart) -> None:
         self._choice.handler.empty_cache()

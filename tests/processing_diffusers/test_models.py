@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+import weakref
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import Module
 
 from modules.contracts.events import StageStarted
 from modules.contracts.request import CanvasParams, ModelParams
+from modules.processing_diffusers import storehouse
 from modules.processing_diffusers.tiling import CircularPadding
+from modules.sd_models import loader
 from tests.factories import models
 from tests.processing_diffusers.conftest import ask, in_threads, make_engine, pixels
 
@@ -49,6 +53,22 @@ def test_only_as_many_models_stay_as_the_setting_allows(two_models):
         assert len(two_models.engine.storehouse.resident()) == 2
     finally:
         two_models.settings.update({"sd_checkpoints_limit": 1})
+
+
+def test_a_model_goes_at_once_and_no_pass_over_everything_holds_the_lanes(two_models, monkeypatch):
+    passes, gone, unload = [], {}, storehouse.unload
+
+    def watched(model):
+        parts = {name: weakref.ref(part) for name, part in model.components.items() if isinstance(part, Module)}
+        unload(model)
+        gone.update({name: part() is None for name, part in parts.items()})
+
+    monkeypatch.setattr(loader, "collect_all", lambda: passes.append(True))
+    monkeypatch.setattr(storehouse, "unload", watched)
+    two_models.draw(ask(model="one", steps=1), previews=True)
+    two_models.draw(ask(model="two", steps=1))
+    assert gone == {"unet": True, "text_encoder": True, "vae": True}
+    assert passes == []
 
 
 def test_a_load_is_announced_and_happens_once_for_all_lanes(two_models):
