@@ -11,6 +11,7 @@ from modules.bootstrap.options import DeviceOptions, Options
 from modules.support.options import CORE_SETTINGS
 from modules.support.paths import ROOT, Paths
 from modules.support.settings import Settings
+from tests.factories.devices import measured_cpu
 
 POCKET = ROOT / "models" / "pocket"
 
@@ -19,7 +20,6 @@ def make_pocket_engine(folder: Path, **settings: Any) -> Any:
     """A fresh engine whose only model is `models/pocket`; data goes under `folder`."""
     from modules.control.catalog import ControlCatalog
     from modules.detectors.catalog import DetectorCatalog
-    from modules.device.cpu import CpuHandler
     from modules.device.select import choose
     from modules.networks.catalog import NetworkCatalog
     from modules.processing_diffusers.engine import DiffusersEngine
@@ -46,7 +46,7 @@ def make_pocket_engine(folder: Path, **settings: Any) -> Any:
         default_model=lambda: "pocket",
         hub_caches=(),
     )
-    choice = choose(DeviceOptions(no_half=True), paths.cache, handlers=(CpuHandler(),))
+    choice = choose(DeviceOptions(no_half=True), paths.cache, handlers=(measured_cpu(),))
     stock = Stock(
         catalog, table, networks=NetworkCatalog(paths), controls=ControlCatalog(paths), detectors=DetectorCatalog(paths)
     )

@@ -20,6 +20,7 @@ from modules.contracts.run import RunContext
 from modules.support.options import CORE_SETTINGS
 from modules.support.paths import ROOT, Paths
 from modules.support.settings import Settings
+from tests.factories.devices import measured_cpu
 
 
 @dataclass
@@ -41,7 +42,6 @@ def make_engine(folder: Path, models: Path, *, handler=None, options=None, **set
     """A fresh engine; `models` holds `checkpoints`, `handler` is another device than the CPU."""
     from modules.control.catalog import ControlCatalog
     from modules.detectors.catalog import DetectorCatalog
-    from modules.device.cpu import CpuHandler
     from modules.device.select import choose
     from modules.networks.catalog import NetworkCatalog
     from modules.processing_diffusers.engine import DiffusersEngine
@@ -52,7 +52,8 @@ def make_engine(folder: Path, models: Path, *, handler=None, options=None, **set
     from modules.upscalers.table import UPSCALERS
 
     store = Settings(CORE_SETTINGS)
-    store.update({"batch_window_ms": 20.0, **settings})
+    # All tiny models stay: tests that go through families in turn would load each anew.
+    store.update({"batch_window_ms": 20.0, "sd_checkpoints_limit": 32, **settings})
     paths = Paths(folder / "data", models, ROOT).ensure()
     table = load_table(ROOT / "configs" / "samplers.json")
     options = options or Options()
@@ -67,7 +68,7 @@ def make_engine(folder: Path, models: Path, *, handler=None, options=None, **set
         default_model=lambda: store["sd_model_checkpoint"] or "tiny-sd15",
         hub_caches=(),
     )
-    handlers = (CpuHandler(),) if handler is None else (handler, CpuHandler())
+    handlers = (measured_cpu(),) if handler is None else (handler, measured_cpu())
     choice = choose(DeviceOptions(no_half=True), paths.cache, handlers=handlers)
     # Tiny random models answer a change in the seventh digit with one in the third, and how a batch is cut decides the
     # seventh digit. In 64 bits that is out of the way, so what differs then is the engine's doing.

@@ -87,8 +87,7 @@ def every_family(tmp_path_factory, request):
         {"flux", *(one.params["family"] for one in tried if one and one.params.get("family") in BUILDERS)}
     ):
         BUILDERS[name](models / "checkpoints" / name)
-    # All of them are kept, as every test goes through every family and would load each anew.
-    bench = make_engine(tmp_path_factory.mktemp("kinds-engine"), models, sd_checkpoints_limit=32)
+    bench = make_engine(tmp_path_factory.mktemp("kinds-engine"), models)
     yield bench
     bench.engine.close()
 

@@ -34,7 +34,7 @@ def studio(tmp_path_factory):
     for name in FILMS:
         BUILDERS[name](folder / "models" / "checkpoints" / name)
     models.tiny_sd15(folder / "models" / "checkpoints" / "sd15")
-    bench = make_engine(folder, folder / "models", sd_checkpoints_limit=8)
+    bench = make_engine(folder, folder / "models")
     yield bench
     bench.engine.close()
 

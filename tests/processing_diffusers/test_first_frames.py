@@ -43,7 +43,7 @@ def studio(tmp_path_factory):
     folder = tmp_path_factory.mktemp("first-frames")
     for name in FAMILIES:
         BUILDERS[name](folder / "models" / "checkpoints" / name)
-    bench = make_engine(folder, folder / "models", sd_checkpoints_limit=8)
+    bench = make_engine(folder, folder / "models")
     yield bench
     bench.engine.close()
 
