@@ -10,6 +10,7 @@ from typing import Any
 
 from modules.a1111 import script_callbacks
 from modules.a1111 import scripts as legacy
+from modules.a1111.axes import read_axes
 from modules.a1111.callbacks import called_script
 from modules.a1111.desk import Gate
 from modules.a1111.importing import PREFIX, package_of
@@ -71,6 +72,7 @@ def read_legacy(module: ModuleType) -> Iterator[Script]:
         if package_of(item.__module__) == package:
             seen.add(item)
             yield from adapt(item, str(module.__file__))
+    yield from read_axes(package)
     if CALLED not in kept and (registered(package) or SAMPLER in kept or _may_register(package)):
         yield called_script(package, package.removeprefix(PREFIX).rpartition("_")[0])
     elif SAMPLER in kept and CALLED in kept:

@@ -46,6 +46,7 @@ class Called(Script):
         job.state[KEY] = Now(job, request, desk_of(self.package, job))
         with within(job.state[KEY]):
             job.state["p"] = StableDiffusionProcessing.of(request)
+        vars(job.state["p"]).update(job.state[KEY].desk.extras)
 
     def closed(self) -> None:
         """`on_script_unloaded`."""

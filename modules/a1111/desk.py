@@ -39,6 +39,8 @@ class Desk:
     """By kind: those of the import, and what the extension made of them in this job."""
     sampler: Any = None
     """What stands for A1111's sampler, an object of the extension's own class."""
+    extras: dict[str, Any] = field(default_factory=dict)
+    """What axes of a grid put into `p` beside its own fields."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 

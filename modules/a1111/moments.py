@@ -49,6 +49,7 @@ def _begin(self: Any, job: JobContext, request: GenerationRequest) -> Asked:
         # An object of the job's own: what it keeps in itself is no business of other jobs.
         asked = Asked(now, StableDiffusionProcessing.of(request), copy.copy(tab.script), tab.asked(job.values))
     asked.p.script_args = list(asked.values)
+    vars(asked.p).update(now.desk.extras)
     job.state[KEY] = asked
     return asked
 

@@ -1,7 +1,6 @@
 """A1111's script `xyz_grid.py`, as extensions look for it to add axes of their own.
 
-The axes that they add are taken and kept with the extension. The studio's grid needs none of them: each parameter of a
-script is an axis by itself (`docs/experiments.md`).
+The axes that they add are kept with the extension and are axes of the studio's grids, as `modules.a1111.axes` has it.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any
 
 from modules.a1111.importing import PREFIX, package_of
 
-KEPT = "_a1111_scripts_data"
+KEPT, USUAL = "_a1111_scripts_data", "_a1111_usual_axes"
 
 
 @dataclass(eq=False)
@@ -102,12 +101,22 @@ def scripts_data(name: str) -> list[ScriptClassData]:
 
         grid = ModuleType("xyz_grid.py")
         vars(grid).update({one.__name__: one for one in (*OFFERED, *WORDED)})
-        usual = [AxisOption(label, kind, apply_field(field)) for label, kind, field in _usual()]
-        vars(grid)["axis_options"] = usual
+        kept[USUAL] = usual = [AxisOption(label, kind, apply_field(field)) for label, kind, field in _usual()]
+        vars(grid)["axis_options"] = list(usual)
         kind = type("Script", (Script,), {"__module__": "xyz_grid.py", "title": lambda self: "X/Y/Z plot"})
         kept[KEPT] = [ScriptClassData(kind, "scripts/xyz_grid.py", "", grid)]
     found: list[ScriptClassData] = kept[KEPT]
     return found
+
+
+def added(package: str) -> list[AxisOption]:
+    """The axes that an extension has put into its list, in order, each label once: the last one of it counts."""
+    kept = vars(sys.modules[package])
+    if KEPT not in kept:
+        return []
+    options = list(kept[KEPT][0].module.axis_options)
+    found = {one.label: one for one in options if isinstance(one, AxisOption) and one not in kept[USUAL]}
+    return list(found.values())
 
 
 def _usual() -> tuple[tuple[str, Any, str], ...]:

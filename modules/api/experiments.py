@@ -18,7 +18,7 @@ from modules.api.typed import JobWanted, read_wanted
 from modules.contracts.accounts import Caller
 from modules.contracts.errors import NotAllowed, UnknownName
 from modules.contracts.experiments import MOST_AXES, CellState, Experiment, ExperimentRecord, ExperimentState, Keeping
-from modules.experiments.kinds import kinds
+from modules.experiments.kinds import kinds, script_kinds
 from modules.experiments.legacy import tab_of
 from modules.experiments.reading import AxisReader, make_experiment
 from modules.support.studio import Studio
@@ -226,9 +226,10 @@ def list_experiments(studio: Services, person: Person, wanted: Annotated[Experim
 
 
 @router.get("/axes")
-def list_axes(wanted: Annotated[Paging, Query()]) -> KindList:
+def list_axes(studio: Services, wanted: Annotated[Paging, Query()]) -> KindList:
     """Every axis that may be asked for; `prompt.lora` wants the name of a network behind another dot."""
-    return page_of(KindList, "axes", list(kinds().values()), wanted)
+    found = [*kinds().values(), *script_kinds(studio.scripts, "txt2img", "img2img")]
+    return page_of(KindList, "axes", found, wanted)
 
 
 @router.get("/{experiment_id}", responses=REFUSED)
@@ -290,7 +291,7 @@ def get_file(studio: Services, person: Person, experiment_id: str, name: str) ->
 
 def _read(wanted: ExperimentWanted, studio: Studio, owner: str, own: Own) -> Experiment:
     base = read_wanted(wanted.request, studio, Intake(studio, owner), own.defaults(owner))
-    reader = AxisReader(studio.catalog)
+    reader = AxisReader(studio.catalog, scripts=studio.scripts, base=base)
     tab = tab_of(base)
     axes = [reader.axis(axis.axis, axis.values, tab) for axis in wanted.axes]
     return make_experiment(base, axes, exclude=wanted.exclude, name=wanted.name)

@@ -67,8 +67,8 @@ async def _plot(mode: str, body: BaseModel, request: Request, studio: Studio, ow
         raise InvalidRequest("X/Y/Z plot does not answer before it is drawn; POST /api/v1/experiments does.")
     said = {name: getattr(body, name) for name in ("script_name", "script_args")}
     tab: Tab = "img2img" if mode == "img2img" else "txt2img"
-    plot = await run_in_threadpool(read_plot, said["script_args"] or [], tab, studio)
     wish = await read_call(mode, body, request, studio, owner, None, script_name=None)
+    plot = await run_in_threadpool(read_plot, said["script_args"] or [], tab, studio, wish.request)
     record = await draw_plot(request, studio, plot, wish, owner)
     try:
         content = await run_in_threadpool(answer_plot, studio, plot, wish, record, said)

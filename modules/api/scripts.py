@@ -11,9 +11,9 @@ from modules.api.sd_upscale import OVERLAP, SCALE, SCRIPT
 from modules.api.services import Services
 from modules.api.tiled import ARGUMENTS, Argument, describe_arguments
 from modules.api.xyz_plot import SCRIPT as PLOT
-from modules.api.xyz_plot import USUAL
-from modules.contracts.scripts import ParameterEntry
-from modules.experiments.legacy import Tab, labels_of
+from modules.api.xyz_plot import USUAL, plot_labels
+from modules.contracts.scripts import ParameterEntry, Scripts
+from modules.experiments.legacy import Tab
 from modules.support.studio import Studio
 
 router = APIRouter(prefix="/sdapi/v1", tags=["catalogue"])
@@ -34,12 +34,12 @@ PLOT_SWITCHES = (
 )
 
 
-def _plot_arguments(tab: Tab) -> list[dict[str, Any]]:
+def _plot_arguments(tab: Tab, scripts: Scripts) -> list[dict[str, Any]]:
     """Those of the X/Y/Z plot in their order; the number of an axis is its place among the choices."""
     empty = {"minimum": None, "maximum": None, "step": None, "choices": None}
-    told = []
+    told, labels = [], plot_labels(tab, scripts)
     for place, letter in enumerate("xyz"):
-        told.append({**empty, "label": f"{letter} type", "value": USUAL[3 * place], "choices": labels_of(tab)})
+        told.append({**empty, "label": f"{letter} type", "value": USUAL[3 * place], "choices": labels})
         told += [
             {**empty, "label": f"{letter} {word}", "value": value} for word, value in (("values", ""), ("chosen", []))
         ]
@@ -101,7 +101,7 @@ def script_info(studio: Services) -> list[ScriptRow]:
             "name": PLOT,
             "is_alwayson": False,
             "is_img2img": tab,
-            "args": _plot_arguments("img2img" if tab else "txt2img"),
+            "args": _plot_arguments("img2img" if tab else "txt2img", studio.scripts),
         }
         for tab in (False, True)
     ]

@@ -19,10 +19,13 @@ from modules.api.reading import Wish
 from modules.api.running import attended, wait_ready
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.experiments import Axis, CellRecord, Experiment, ExperimentRecord
+from modules.contracts.request import GenerationRequest
 from modules.contracts.result import GenerationResult, Picture
+from modules.contracts.scripts import Scripts
 from modules.experiments.cells import caption
 from modules.experiments.grammar import boolean, number
-from modules.experiments.legacy import Tab, axis_at, kind_of
+from modules.experiments.kinds import Kind, find_script_kind, script_kinds
+from modules.experiments.legacy import Tab, axis_at, kind_of, labels_of
 from modules.experiments.reading import AxisReader, make_experiment
 from modules.experiments.results import Results
 from modules.support.sheets import LONGEST_SIDE, Layout, Shown, draw_sheet
@@ -65,9 +68,30 @@ def is_plot(body: Mapping[str, Any]) -> bool:
     return isinstance(name, str) and name.strip().casefold() == SCRIPT
 
 
-def read_plot(given: Any, tab: Tab, studio: Studio) -> Plot:
-    """The script's arguments. Axes are numbers of the tab's list or labels; raises `InvalidRequest`, and
-    `UnsupportedFeature` for an axis that has no counterpart here."""
+def plot_labels(tab: Tab, scripts: Scripts) -> list[str]:
+    """The labels of a tab's axes, in the order in which they are numbered: A1111's own, then what scripts are told."""
+    return [*labels_of(tab), *(kind.label for kind in script_kinds(scripts, tab))]
+
+
+def _kind_at(tab: Tab, wanted: object, scripts: Scripts) -> Kind | None:
+    """The kind of that number or label; None for nothing. Raises as `read_plot` does."""
+    count = len(labels_of(tab))
+    told = script_kinds(scripts, tab)
+    if isinstance(wanted, int) and not isinstance(wanted, bool) and wanted - count in range(len(told)):
+        return told[wanted - count]
+    try:
+        row = axis_at(tab, wanted)
+    except InvalidRequest:
+        found = find_script_kind(scripts, wanted, tab) if isinstance(wanted, str) else None
+        if found is None:
+            raise
+        return found
+    return kind_of(row, tab) if row.key else None
+
+
+def read_plot(given: Any, tab: Tab, studio: Studio, base: GenerationRequest) -> Plot:
+    """The script's arguments for a plot of `base`. Axes are numbers of the tab's list or labels; raises
+    `InvalidRequest`, and `UnsupportedFeature` for an axis that has no counterpart here."""
     if not isinstance(given, list | tuple) or len(given) > len(USUAL):
         raise InvalidRequest(f"X/Y/Z plot: script_args has to be a list of up to {len(USUAL)} arguments.")
     words = [*given, *USUAL[len(given) :]]
@@ -75,17 +99,16 @@ def read_plot(given: Any, tab: Tab, studio: Studio) -> Plot:
     csv_mode, margin = boolean(words[17], "X/Y/Z plot, csv_mode"), number(words[16], "X/Y/Z plot, margin_size")
     if not 0 <= margin <= MOST_MARGIN:
         raise InvalidRequest(f"X/Y/Z plot: the margin is {margin:g}; allowed is 0 to {MOST_MARGIN}.")
-    reader, axes = AxisReader(studio.catalog), []
+    reader, axes = AxisReader(studio.catalog, scripts=studio.scripts, base=base), []
     for letter in range(3):
         wanted, text, chosen = words[3 * letter : 3 * letter + 3]
-        row = axis_at(tab, wanted)
-        if not row.key:
+        kind = _kind_at(tab, wanted, studio.scripts)
+        if kind is None:
             continue
-        kind = kind_of(row, tab)
         listed = isinstance(chosen, list) and bool(chosen) and kind.choices is not None and not csv_mode
         if not listed and not isinstance(text, str):
-            raise InvalidRequest(f"X/Y/Z plot: the values of {row.label} are {text!r:.60}; a text is needed.")
-        axes.append((letter, reader.of(kind, chosen if listed else text)))
+            raise InvalidRequest(f"X/Y/Z plot: the values of {kind.label} are {text!r:.60}; a text is needed.")
+        axes.append((letter, reader.of(kind, chosen if listed else text, tab)))
     legend, cells, sub_grids, own_seeds, *vary = switches
     varied = tuple(letter for letter, yes in enumerate(vary) if yes)
     return Plot(tuple(axes), legend, cells, sub_grids, own_seeds, varied, int(margin))

@@ -123,7 +123,7 @@ def make(read: Mapping[str, Any], studio: Studio, folder: Path) -> Experiment:
     def read_file(name: str) -> str:
         return _text(folder / name)
 
-    reader = AxisReader(studio.catalog, read_file)
+    reader = AxisReader(studio.catalog, read_file, studio.scripts, base)
     tab = tab_of(base)
     made = [reader.axis(axis.axis, axis.values, tab) for axis in wanted.axes]
     said = wanted.request.seeds.seed != -1

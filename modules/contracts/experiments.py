@@ -32,6 +32,10 @@ class Axis:
     """Words, numbers or booleans."""
     cost: float = 0.0
     """How dear a change of value is; 1 loads another checkpoint."""
+    captions: tuple[str, ...] = ()
+    """What a sheet says of each value, where a script has its own words for that."""
+    form: Literal["value", "all", "words"] = "value"
+    """How a script is told of a value, as of `modules.contracts.scripts.AxisEntry`."""
 
 
 @dataclass(frozen=True, slots=True)

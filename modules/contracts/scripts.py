@@ -5,11 +5,14 @@ The engine knows `JobHooks` only. A job without scripts has none, and then nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from modules.contracts.errors import InvalidRequest, UnknownName
+
+if TYPE_CHECKING:
+    from modules.contracts.request import GenerationRequest
 
 Moment = Literal[
     "before_batch",
@@ -192,6 +195,39 @@ class ScriptEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class AxisEntry:
+    """Something that scripts are told and that may vary from cell to cell of a grid."""
+
+    script: str
+    """The script's title."""
+    name: str
+    """The parameter's name."""
+    label: str
+    always_on: bool
+    """Otherwise the script has to own the run of the request that varies."""
+    type: Literal["int", "float", "bool", "str"]
+    cost: float = 0.0
+    """How dear a change is, as of `modules.contracts.experiments.Axis`."""
+    choices: tuple[str, ...] | None = None
+    help: str = ""
+    reads_text: bool = False
+    """A text of several values is the script's own to take apart."""
+    form: Literal["value", "all", "words"] = "value"
+    """How the script is told of a cell: its value; a list of it and then all values of the axis; or, of a text with
+    commas, the list of its words."""
+
+
+@dataclass(frozen=True, slots=True)
+class AxisValues:
+    """Values of an axis as a script has checked them."""
+
+    values: tuple[Any, ...]
+    """Words, numbers or booleans."""
+    captions: tuple[str, ...] = ()
+    """What a sheet says of each; empty where it is what it says of every value."""
+
+
+@dataclass(frozen=True, slots=True)
 class ExtensionEntry:
     """An extension, whatever its state."""
 
@@ -244,6 +280,17 @@ class Scripts(Protocol):
     def find(self, title: str, mode: str, *, always_on: bool) -> ScriptEntry:
         """The script of that title, whatever its case. Raises `InvalidRequest` naming those that there are."""
 
+    def axes(self, mode: str) -> tuple[AxisEntry, ...]:
+        """What of loaded scripts may vary in a grid of `txt2img` or `img2img`, in order."""
+
+    def read_axis(
+        self, entry: AxisEntry, given: str | Sequence[Any], mode: str, request: GenerationRequest | None
+    ) -> AxisValues:
+        """The values of an axis, a text only where the entry reads texts. `request` is what varies, where it is known.
+
+        Raises `InvalidRequest` with a sentence for those that the script does not take.
+        """
+
     def switch(self, name: str, action: Literal["enable", "disable", "reload"]) -> ExtensionEntry:
         """Do that to an extension. Raises `UnknownName`, and `InvalidRequest` where it cannot be done."""
 
@@ -283,6 +330,16 @@ class NoScripts:
     def find(self, title: str, mode: str, *, always_on: bool) -> ScriptEntry:
         """None."""
         raise InvalidRequest(f"Script '{title:.100}' not found; there are no scripts.")
+
+    def axes(self, mode: str) -> tuple[AxisEntry, ...]:
+        """None."""
+        return ()
+
+    def read_axis(
+        self, entry: AxisEntry, given: str | Sequence[Any], mode: str, request: GenerationRequest | None
+    ) -> AxisValues:
+        """None."""
+        raise InvalidRequest(f"Script '{entry.script:.100}' not found; there are no scripts.")
 
     def switch(self, name: str, action: Literal["enable", "disable", "reload"]) -> ExtensionEntry:
         """None to be switched."""

@@ -63,6 +63,8 @@ def values_at(experiment: Experiment, place: Sequence[int]) -> dict[str, Any]:
 def caption(axis: Axis, index: int) -> str:
     """What a sheet says of a value: a word says what it is by itself, of numbers the axis is told."""
     value = axis.values[index]
+    if axis.captions:
+        return axis.captions[index]
     if isinstance(value, bool):
         return f"{axis.label}: {'on' if value else 'off'}"
     if isinstance(value, int | float):

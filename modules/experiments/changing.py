@@ -12,11 +12,12 @@ from typing import Any
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.experiments import Axis
 from modules.contracts.request import GenerationRequest
+from modules.contracts.scripts import GivenValue, ScriptUse
 from modules.experiments.grammar import words_of
 
 Change = Callable[[GenerationRequest, Axis, Any], GenerationRequest]
 
-REPLACE, ORDER, LORA, PAIR, SIZE, STYLES, CONTROL, SETTING = (
+REPLACE, ORDER, LORA, PAIR, SIZE, STYLES, CONTROL, SETTING, SCRIPT = (
     "prompt.replace",
     "prompt.order",
     "prompt.lora",
@@ -25,9 +26,10 @@ REPLACE, ORDER, LORA, PAIR, SIZE, STYLES, CONTROL, SETTING = (
     "prompt.styles",
     "control",
     "settings",
+    "scripts",
 )
-"""Keys of axes that are not one declared parameter; `prompt.lora.NAME`, `control.NUMBER.FIELD` and `settings.KEY` go
-on."""
+"""Keys of axes that are not one declared parameter; `prompt.lora.NAME`, `control.NUMBER.FIELD`, `settings.KEY` and
+`scripts.TITLE.NAME` go on."""
 BETWEEN = " / "
 """Between sampler and schedule of a pair."""
 _SIZE = re.compile(r"\s*(\d{1,5})\s*[xX×]\s*(\d{1,5})\s*")
@@ -41,6 +43,8 @@ def change_of(key: str) -> Change:
         return steer
     if key.startswith(f"{SETTING}."):
         return set_own
+    if key.startswith(f"{SCRIPT}."):
+        return tell_script
     return _SPECIAL.get(key, set_declared)
 
 
@@ -139,6 +143,29 @@ def steer(request: GenerationRequest, axis: Axis, value: Any) -> GenerationReque
 def set_own(request: GenerationRequest, axis: Axis, value: Any) -> GenerationRequest:
     """Give the job a setting of its own, in place of its owner's and everybody's."""
     return replace(request, own=tuple({**dict(request.own), axis.key.removeprefix(f"{SETTING}."): value}.items()))
+
+
+def tell_script(request: GenerationRequest, axis: Axis, value: Any) -> GenerationRequest:
+    """Tell a script that value of a parameter, beside what the request tells it: the one that owns the run, else one
+    that is always on."""
+    title, _, name = axis.key.removeprefix(f"{SCRIPT}.").rpartition(".")
+    forms = {"all": [value, *axis.values], "words": words_of(str(value))}
+    given = GivenValue(name, forms.get(axis.form, value))
+
+    def told(use: ScriptUse) -> ScriptUse:
+        return replace(use, values=(*(one for one in use.values if one.name != name), given))
+
+    wanted = request.scripts
+    if wanted.run is not None and _same(wanted.run.name, title):
+        return replace(request, scripts=replace(wanted, run=told(wanted.run)))
+    there = any(_same(use.name, title) for use in wanted.always)
+    always = wanted.always if there else (*wanted.always, ScriptUse(title))
+    always = tuple(told(use) if _same(use.name, title) else use for use in always)
+    return replace(request, scripts=replace(wanted, always=always))
+
+
+def _same(name: str, title: str) -> bool:
+    return name.strip().casefold() == title.casefold()
 
 
 def _with(held: Any, path: tuple[str, ...], value: Any) -> Any:

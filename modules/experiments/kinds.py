@@ -12,7 +12,8 @@ from modules.contracts.control import MOST_UNITS, unit_parameters
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.parameters import Declared
 from modules.contracts.request import parameters
-from modules.experiments.changing import CONTROL, LORA, ORDER, PAIR, REPLACE, SETTING, SIZE, STYLES
+from modules.contracts.scripts import AxisEntry, Scripts
+from modules.experiments.changing import CONTROL, LORA, ORDER, PAIR, REPLACE, SCRIPT, SETTING, SIZE, STYLES
 from modules.support.options import CORE_SETTINGS
 
 Type = Literal["int", "float", "bool", "str"]
@@ -55,6 +56,25 @@ class Kind:
     optional: bool = False
     """Nothing may be given as well."""
     help: str = ""
+    entry: AxisEntry | None = None
+    """Of one that a script is told."""
+
+
+def script_kinds(scripts: Scripts, *modes: str) -> list[Kind]:
+    """What scripts are told and may vary, in any of `txt2img` and `img2img`, each once."""
+    entries = {(one.script, one.name): one for mode in modes for one in scripts.axes(mode)}
+    return [
+        Kind(f"{SCRIPT}.{one.script}.{one.name}", one.label, one.type, one.cost, one.choices, help=one.help, entry=one)
+        for one in entries.values()
+    ]
+
+
+def find_script_kind(scripts: Scripts, wanted: str, mode: str) -> Kind | None:
+    """The kind of that key or label, whatever case and blanks; None where there is none."""
+    name = wanted.strip().casefold()
+    return next(
+        (kind for kind in script_kinds(scripts, mode) if name in (kind.key.casefold(), kind.label.casefold())), None
+    )
 
 
 @cache

@@ -13,9 +13,10 @@ from modules.contracts.catalog import Catalog
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.experiments import MOST_AXES, MOST_CELLS, Axis, Experiment
 from modules.contracts.request import MAX_SEED, GenerationRequest
+from modules.contracts.scripts import AxisEntry, NoScripts, Scripts
 from modules.experiments.changing import BETWEEN, LORA, ORDER, PAIR, REPLACE, STYLES, write_list
 from modules.experiments.grammar import boolean, booleans_of, floats_of, integers_of, number, whole, words_of
-from modules.experiments.kinds import COSTS, Kind
+from modules.experiments.kinds import COSTS, Kind, find_script_kind
 from modules.experiments.legacy import Tab, kind_named
 from modules.support.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
 
@@ -33,20 +34,43 @@ def no_files(name: str) -> str:
 class AxisReader:
     """Reads axes with the names of one catalogue."""
 
-    def __init__(self, catalog: Catalog, read_file: Callable[[str], str] = no_files) -> None:
-        """`read_file` gives the text of a file by its name, for values such as `@prompts.txt`, a line each."""
+    def __init__(
+        self,
+        catalog: Catalog,
+        read_file: Callable[[str], str] = no_files,
+        scripts: Scripts | None = None,
+        base: GenerationRequest | None = None,
+    ) -> None:
+        """`read_file` gives the text of a file by its name, for values such as `@prompts.txt`, a line each.
+
+        What `scripts` are told may vary as well; `base` is the request that does.
+        """
         self._catalog = catalog
         self._read_file = read_file
+        self._scripts: Scripts = scripts or NoScripts()
+        self._base = base
 
     def axis(self, name: str, values: str | Sequence[Any], tab: Tab = "txt2img") -> Axis:
         """The axis of that key or label, A1111's included. Raises `InvalidRequest` with one sentence.
 
         `values` are a text in the grammar of `modules.experiments.grammar`, or a list of single values.
         """
-        return self.of(kind_named(name, tab), values)
+        return self.of(self.kind(name, tab), values, tab)
 
-    def of(self, kind: Kind, values: str | Sequence[Any]) -> Axis:
+    def kind(self, name: str, tab: Tab) -> Kind:
+        """The kind of that key or label: the studio's own, A1111's, then those of scripts. Raises `InvalidRequest`."""
+        try:
+            return kind_named(name, tab)
+        except InvalidRequest:
+            found = find_script_kind(self._scripts, name, tab)
+            if found is None:
+                raise
+            return found
+
+    def of(self, kind: Kind, values: str | Sequence[Any], tab: Tab = "txt2img") -> Axis:
         """The axis of a known kind."""
+        if kind.entry is not None:
+            return self._told(kind, kind.entry, values, tab)
         if kind.key == LORA:
             raise InvalidRequest("LoRA weight: say of which network, as prompt.lora.NAME.")
         given = self._spread(kind, values)
@@ -59,6 +83,29 @@ class AxisReader:
             checked = _orders(kind, checked)
         networks = kind.key == REPLACE and any(_TAG in str(value).casefold() for value in checked)
         return Axis(kind.key, kind.label, checked, COSTS[LORA] if networks else kind.cost)
+
+    def _told(self, kind: Kind, entry: AxisEntry, values: str | Sequence[Any], tab: Tab) -> Axis:
+        """The axis of what a script is told; the script checks its values."""
+        owner = self._base.scripts.run if self._base is not None else None
+        if not entry.always_on and (owner is None or owner.name.strip().casefold() != entry.script.casefold()):
+            raise InvalidRequest(f"{kind.label} varies, but the request does not have {entry.script} own its run.")
+        given = self._plain(values) if entry.reads_text and isinstance(values, str) else self._spread(kind, values)
+        if isinstance(given, list):
+            given = [boolean(one, kind.label) for one in given] if kind.type == "bool" else given
+            given = [whole(one, kind.label) for one in given] if kind.type == "int" else given
+            given = [number(one, kind.label) for one in given] if kind.type == "float" else given
+        found = self._scripts.read_axis(entry, given, tab, self._base)
+        if not found.values:
+            raise InvalidRequest(f"{kind.label}: no values were given.")
+        if len(found.values) > MOST_CELLS:
+            raise InvalidRequest(f"{kind.label}: {len(found.values)} values are too many; {MOST_CELLS} are allowed.")
+        return Axis(kind.key, kind.label, found.values, kind.cost, found.captions, entry.form)
+
+    def _plain(self, values: str) -> str | list[Any]:
+        """A text that a script takes apart itself; lines of a file are values as they stand."""
+        if not values.strip().startswith(FILE):
+            return values
+        return [line.strip() for line in self._read_file(values.strip()[1:].strip()).splitlines() if line.strip()]
 
     def _spread(self, kind: Kind, values: str | Sequence[Any]) -> list[Any]:
         if not isinstance(values, str):

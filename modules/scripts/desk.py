@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from modules.contracts.errors import ExtensionFailed, NotAllowed, UnknownName, reason_of
-from modules.contracts.scripts import ExtensionEntry, PageFile, ParameterEntry, ScriptEntry
+from modules.contracts.errors import ExtensionFailed, InvalidRequest, NotAllowed, UnknownName, reason_of
+from modules.contracts.request import GenerationRequest
+from modules.contracts.scripts import AxisEntry, AxisValues, ExtensionEntry, PageFile, ParameterEntry, ScriptEntry
 from modules.scripts.loading import Extension
 from modules.scripts.pages import page_files, read_page_file
 from modules.scripts.parameters import Parameter, Text
@@ -42,6 +43,43 @@ class ScriptDesk:
     def find(self, title: str, mode: str, *, always_on: bool) -> ScriptEntry:
         """As `Scripts` says."""
         return self._script(*self._shelf.find(title, mode, always_on=always_on))
+
+    def axes(self, mode: str) -> tuple[AxisEntry, ...]:
+        """As `Scripts` says."""
+        found = []
+        for always_on in (True, False):
+            for extension, script in self._shelf.scripts(mode, always_on=always_on):
+                found += self._axes(extension, script, mode)
+        return tuple(found)
+
+    def _axes(self, extension: Extension, script: Script, mode: str) -> list[AxisEntry]:
+        def look() -> list[AxisEntry]:
+            each = (item.axis(script.title, mode, always_on=script.always_on) for item in script.parameters)
+            return [one for one in each if one is not None]
+
+        try:
+            return self._shelf.caller.call(look, QUICK_SECONDS)
+        except Exception as error:  # border 'extension'
+            self._shelf.report(extension, f"{script.title} failed in its axes", error)
+            return []
+
+    def read_axis(
+        self, entry: AxisEntry, given: str | Sequence[Any], mode: str, request: GenerationRequest | None
+    ) -> AxisValues:
+        """As `Scripts` says."""
+        extension, script = self._shelf.find(entry.script, mode, always_on=entry.always_on)
+        item = next((one for one in script.parameters if one.name == entry.name), None)
+        if item is None:
+            raise InvalidRequest(f"{script.title} has no parameter '{entry.name:.60}' any more.")
+        try:
+            return self._shelf.caller.call(lambda: item.vary(given, request), QUICK_SECONDS)
+        except InvalidRequest:
+            raise
+        except ValueError as error:
+            raise InvalidRequest(f"{entry.label}: {reason_of(error)}.") from error
+        except Exception as error:  # border 'extension'
+            self._shelf.report(extension, f"{entry.label} could not be read", error)
+            raise InvalidRequest(f"{entry.label}: {type(error).__name__}: {reason_of(error)}.") from error
 
     def switch(self, name: str, action: Literal["enable", "disable", "reload"]) -> ExtensionEntry:
         """As `Scripts` says."""

@@ -23,14 +23,14 @@ def sound_fields(script: Script, context: JobContext, taken: Container[str]) -> 
     changed = {
         item.name: context.values[item.name]
         for item in script.parameters
-        if not isinstance(item, Picture) and context.values[item.name] != item.default
+        if not isinstance(item, Picture) and not item.silent and context.values[item.name] != item.default
     }
     written: dict[Any, Any] = dict(context.infotext)
     if changed:
         written = {script.title: ", ".join(f"{name}: {text_of(value)}" for name, value in changed.items()), **written}
     found: dict[str, str] = {}
     for key, value in list(written.items())[:MOST]:
-        label = _NOT_KEY.sub(" ", str(key)).strip()[:100]
+        label = " ".join(_NOT_KEY.sub(" ", str(key)).split())[:100]
         if len(label) >= 2 and label not in taken and value is not None:
             found[label] = text_of(value)[:LONGEST]
     return found

@@ -5,37 +5,62 @@ A value comes from a client, so `read` takes anything and gives the parameter's 
 
 from __future__ import annotations
 
+import csv
+import io
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from modules.contracts.errors import InvalidRequest
-from modules.contracts.scripts import GivenValue
+from modules.contracts.scripts import AxisEntry, AxisValues, GivenValue
+
+if TYPE_CHECKING:
+    from modules.contracts.request import GenerationRequest
 
 LONGEST = 100_000
 """Characters of a text."""
 
 
 @dataclass(eq=False)
-class Parameter:
+class Parameter(ABC):
     """What all kinds have. `name` is that of the attribute."""
 
     hidden: ClassVar[bool] = False
     """It has its place over the API and is not on the page."""
+    silent: ClassVar[bool] = False
+    """Infotext does not tell its value by itself."""
+    varies: ClassVar[Literal["int", "float", "bool", "str", ""]] = "str"
+    """What the values of a grid's axis are; empty for a parameter that is none."""
 
     label: str
     default: Any = None
     help: str = ""
     name: str = ""
+    cost: float = field(default=0.0, kw_only=True)
+    """How dear a change is to a grid, from 0 to 1: 1 loads another model, so it is to happen least."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         """Called by Python when the class is made."""
         self.name = name
 
+    @abstractmethod
     def read(self, value: Any) -> Any:
         """The value in the parameter's own type. Raises `ValueError` saying what is allowed."""
-        raise NotImplementedError
+
+    def axis(self, title: str, mode: str, *, always_on: bool) -> AxisEntry | None:
+        """Itself as an axis of a grid in `txt2img` or `img2img`; None where it is none."""
+        if self.hidden or not self.varies:
+            return None
+        words = self.bounds.get("choices")
+        choices = None if words is None else tuple(words)
+        label = f"{title}: {self.label}"
+        return AxisEntry(title, self.name, label, always_on, self.varies, self.cost, choices, self.help)
+
+    def vary(self, given: str | Sequence[Any], request: GenerationRequest | None) -> AxisValues:
+        """The values of such an axis, checked. `request` is what varies, where it is known. Raises `ValueError`."""
+        return AxisValues(tuple(map(self.read, given)))
 
     @property
     def bounds(self) -> Mapping[str, Any]:
@@ -69,6 +94,11 @@ class Number(Parameter):
         if (self.minimum is not None and value < self.minimum) or (self.maximum is not None and value > self.maximum):
             raise ValueError(allowed)
         return value if isinstance(self.default, int) else float(value)
+
+    def axis(self, title: str, mode: str, *, always_on: bool) -> AxisEntry | None:
+        """Whole numbers where the default is one."""
+        entry = super().axis(title, mode, always_on=always_on)
+        return replace(entry, type="int" if isinstance(self.default, int) else "float") if entry else None
 
     def _span(self) -> str:
         low = "" if self.minimum is None else f" from {self.minimum:g}"
@@ -133,6 +163,15 @@ class Choices(Parameter):
         wanted = {word.casefold() for word in words}
         return tuple(word for key, word in known.items() if key in wanted)
 
+    def axis(self, title: str, mode: str, *, always_on: bool) -> AxisEntry | None:
+        """Its values are texts with commas, each of which says several words."""
+        entry = super().axis(title, mode, always_on=always_on)
+        return replace(entry, form="words") if entry else None
+
+    def vary(self, given: str | Sequence[Any], request: GenerationRequest | None) -> AxisValues:
+        """Such texts, with the words in the order of the choices."""
+        return AxisValues(tuple(_joined(self.read(_split(value))) for value in given))
+
     @property
     def bounds(self) -> Mapping[str, Any]:
         """The words."""
@@ -157,6 +196,7 @@ class Text(Parameter):
 class Toggle(Parameter):
     """On or off."""
 
+    varies = "bool"
     default: bool = False
 
     def read(self, value: Any) -> bool:
@@ -170,6 +210,7 @@ class Toggle(Parameter):
 class Picture(Parameter):
     """A picture, as encoded bytes (PNG, JPEG, WebP …); empty where none was given."""
 
+    varies = ""
     default: bytes = b""
 
     def read(self, value: Any) -> bytes:
@@ -183,6 +224,19 @@ def unseen(item: Parameter) -> Parameter:
     """The same parameter, hidden."""
     vars(item)["hidden"] = True
     return item
+
+
+def _split(value: Any) -> list[Any]:
+    """The words of a text with commas, in quotes where they hold one."""
+    if not isinstance(value, str) or len(value) > LONGEST:
+        return [None]
+    return [word.strip() for row in csv.reader(io.StringIO(value), skipinitialspace=True) for word in row]
+
+
+def _joined(words: Sequence[str]) -> str:
+    target = io.StringIO()
+    csv.writer(target, lineterminator="").writerow(words)
+    return target.getvalue()
 
 
 def declared(owner: type) -> tuple[Parameter, ...]:

@@ -249,6 +249,8 @@ class Session:
             part.failed.add(method)
             title = part.script.title
             self._shelf.report(part.extension, f"{title} failed in {method}", error)
+            if isinstance(error, ScriptFailed):
+                raise
             self._line.note(
                 f"The script {title} failed in {method} and was left out of it: "
                 f"{type(error).__name__}: {reason_of(error)}."

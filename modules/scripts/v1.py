@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from modules.contracts.errors import InvalidRequest
+from modules.contracts.errors import InvalidRequest, ScriptFailed
 from modules.contracts.request import GenerationRequest, ImageParams
 from modules.contracts.result import SHEET, GenerationResult
 from modules.contracts.result import Picture as DrawnPicture
@@ -60,6 +60,7 @@ __all__ = [
     "PictureWish",
     "Route",
     "Script",
+    "ScriptFailed",
     "StepFacts",
     "Text",
     "Toggle",
@@ -88,7 +89,8 @@ class Route:
 class Script:
     """Base of all scripts. Parameters are declared as attributes: `Number`, `Choice`, `Choices`, `Text`, `Toggle`,
     `Picture`. A job that a person asked for in a way that makes no sense is ended by raising `InvalidRequest` with a
-    sentence; that is not held against the script."""
+    sentence; that is not held against the script. What is not worth drawing without the script is ended by raising
+    `ScriptFailed`, from any method."""
 
     title: ClassVar[str] = ""
     """By this it is known to people and clients; the class's name where it is empty."""

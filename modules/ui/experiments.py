@@ -16,8 +16,9 @@ from modules.contracts.catalog import Catalog
 from modules.contracts.errors import InvalidRequest, NotAllowed, StudioError, UnknownName
 from modules.contracts.experiments import MOST_AXES, Experiment, ExperimentRecord
 from modules.contracts.request import GenerationRequest
+from modules.contracts.scripts import Scripts
 from modules.experiments.changing import CONTROL, LORA
-from modules.experiments.kinds import find_kind, kinds
+from modules.experiments.kinds import find_kind, find_script_kind, kinds, script_kinds
 from modules.experiments.legacy import tab_of
 from modules.experiments.reading import AxisReader, make_experiment
 from modules.support.studio import Studio
@@ -117,7 +118,7 @@ class ExperimentPanel:
 
     def hint(self, axis: Any) -> Any:
         """What may be written beside that axis: the names where there are some."""
-        return gr.update(placeholder=hint_of(self._studio.catalog, str(axis or "")))
+        return gr.update(placeholder=hint_of(self._studio.catalog, self._studio.scripts, str(axis or "")))
 
     async def foresee(self, request: gr.Request, read: Callable[[], Experiment]) -> str:
         """What the grid would take, in words."""
@@ -253,7 +254,9 @@ class ExperimentPanel:
         check_words(base)
         *axes, further, exclude, name = own
         wanted = [(axis, text) for axis, text in zip(axes[::2], axes[1::2], strict=True) if axis.strip()]
-        wanted += map(split_line, lines_of(further))
+        tab = tab_of(base)
+        told = [name for kind in script_kinds(self._studio.scripts, tab) for name in (kind.key, kind.label)]
+        wanted += [split_line(line, told) for line in lines_of(further)]
         left_out = lines_of(exclude)
         if len(wanted) > MOST_AXES or len(left_out) > MOST_LINES or len(name) > LONGEST_NAME:
             raise InvalidRequest(
@@ -262,13 +265,14 @@ class ExperimentPanel:
             )
         if not wanted:
             raise InvalidRequest("No axis is chosen; choose what varies, and write its values beside it.")
-        reader, tab = AxisReader(self._studio.catalog), tab_of(base)
+        reader = AxisReader(self._studio.catalog, scripts=self._studio.scripts, base=base)
         made = [reader.axis(axis, text, tab) for axis, text in wanted]
         return make_experiment(base, made, exclude=left_out, name="".join(filter(str.isprintable, name)).strip())
 
 
 def axis_choices(studio: Studio) -> Choices:
-    """Axes to choose from: what is declared, units that the page has, and the weight of each LoRA that is there."""
+    """Axes to choose from: what is declared, units that the page has, the weight of each LoRA that is there, and what
+    scripts are told."""
     unseen = tuple(f"{CONTROL}.{number}." for number in range(UNITS))
     plain = [
         (kind.label, key)
@@ -276,13 +280,15 @@ def axis_choices(studio: Studio) -> Choices:
         if key != LORA and (key.startswith(unseen) or not key.startswith(f"{CONTROL}."))
     ]
     networks = [entry.name for entry in studio.networks.list("lora") if entry.problem is None]
-    return [*NONE, *plain, *((f"LoRA weight: {name}", f"{LORA}.{name}") for name in networks)]
+    told = [(kind.label, kind.key) for kind in script_kinds(studio.scripts, "txt2img", "img2img")]
+    return [*NONE, *plain, *((f"LoRA weight: {name}", f"{LORA}.{name}") for name in networks), *told]
 
 
-def hint_of(catalog: Catalog, axis: str) -> str:
+def hint_of(catalog: Catalog, scripts: Scripts, axis: str) -> str:
     """The names that an axis takes, at most 200 letters of them, or how values are written."""
+    kind = find_script_kind(scripts, axis, "txt2img") or find_script_kind(scripts, axis, "img2img")
     try:
-        kind = find_kind(axis)
+        kind = kind or find_kind(axis)
     except InvalidRequest:
         return VALUES
     if isinstance(kind.choices, tuple):
@@ -299,11 +305,14 @@ def lines_of(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def split_line(line: str) -> tuple[str, str]:
+def split_line(line: str, told: Sequence[str] = ()) -> tuple[str, str]:
     """Axis and values of `AXIS: VALUES`. Raises `InvalidRequest` for a line without a colon.
 
-    Names of the form `LoRA weight: NAME` have a colon of their own.
+    Names of the form `LoRA weight: NAME` have a colon of their own, and so may those that are `told`.
     """
+    for name in sorted(told, key=len, reverse=True):
+        if line.casefold().startswith(f"{name.casefold()}:"):
+            return name, line[len(name) + 1 :].strip()
     axis, colon, values = line.partition(":")
     if axis.strip().casefold() == "lora weight":
         name, colon, values = values.partition(":")

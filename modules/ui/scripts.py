@@ -54,7 +54,7 @@ class ScriptPanel:
         self._owners = tuple({one.title: one for each in both for one in each}.values())
         always = [scripts.offered(mode, always_on=True) for mode in ("txt2img", "img2img")]
         for script in {one.title: one for each in always for one in each}.values():
-            if script.parameters or script.panel:
+            if script.panel or any(not item.hidden for item in script.parameters):
                 self._accordion(script)
         if self._owners:
             with gr.Accordion("Script", open=False, elem_id="txt2img_script_container", elem_classes="section"):

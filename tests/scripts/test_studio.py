@@ -12,6 +12,8 @@ from modules.bootstrap.options import Options, PathOptions, RunOptions
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.request import CanvasParams, GenerationRequest, PromptParams, SamplingParams, SeedParams
 from modules.contracts.scripts import GivenValue, ScriptParams, ScriptUse
+from modules.experiments.reading import AxisReader, make_experiment
+from modules.experiments.results import Results
 
 SOURCE = """
 from modules.scripts.v1 import Number, Script
@@ -65,6 +67,17 @@ def test_a_job_from_the_queue_goes_through_the_extension_into_the_gallery(studio
 def test_what_the_scripts_do_not_take_is_refused_at_the_queue(studio):
     with pytest.raises(InvalidRequest, match="Flat: Share is 2"):
         studio.queue.submit(asking(2), "ada")
+
+
+def test_what_a_script_is_told_varies_in_a_grid(studio):
+    plain = dataclasses.replace(asking(0.0), scripts=ScriptParams())
+    axis = AxisReader(studio.catalog, scripts=studio.scripts).axis("flat: share", "0.5-1 [2]")
+    record = studio.experiments.start(make_experiment(plain, [axis]), "ada")
+    record = studio.experiments.wait(record.id, 120)
+    assert record.counts == {"done": 2}
+    shown = [np.asarray(Results(studio.pictures).shown(cell)) for cell in studio.experiments.cells(record.id)]
+    assert 127 <= shown[0].min() < 255
+    assert shown[1].min() == 255
 
 
 def test_switched_off_and_on_again_between_jobs_of_one_start(studio):

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.networks import NetworkEntry
+from modules.contracts.scripts import NoScripts
 from modules.ui.experiments import ExperimentPanel, axis_choices, hint_of, split_line
 from modules.ui.mount import mount
 from tests.ui.fakes import FakeCatalog
@@ -167,10 +168,11 @@ def test_axes_are_offered_with_the_networks_that_are_there(panel, room, monkeypa
 
 
 def test_hints_and_lines():
-    assert hint_of(FakeCatalog(), "sampling.sampler") == "DPM++ 2M, Euler, Euler a, DDIM"
-    assert hint_of(FakeCatalog(), "canvas.tiling") == "on, off"
-    assert "1-5 (+2)" in hint_of(FakeCatalog(), "no such")
+    assert hint_of(FakeCatalog(), NoScripts(), "sampling.sampler") == "DPM++ 2M, Euler, Euler a, DDIM"
+    assert hint_of(FakeCatalog(), NoScripts(), "canvas.tiling") == "on, off"
+    assert "1-5 (+2)" in hint_of(FakeCatalog(), NoScripts(), "no such")
     assert split_line("LoRA weight: lines: 0-1 [3]") == ("LoRA weight: lines", "0-1 [3]")
+    assert split_line("haze: amount: 0-1", ["Haze: Amount"]) == ("Haze: Amount", "0-1")
     with pytest.raises(InvalidRequest):
         split_line(": 4")
 
