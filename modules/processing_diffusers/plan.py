@@ -174,6 +174,11 @@ def check_areas(request: GenerationRequest, family: Family) -> None:
     text, _ = take_tags(request.prompt.text)
     if not request.prompt.styles and not CHOSEN.search(text):
         lay_out(areas, len(split_composition(text)))
+    second, _ = take_tags(request.hires.prompt)
+    count = len(split_composition(second))
+    # A second pass whose own prompt joins nothing is for the whole picture.
+    if request.hires.enabled and second.strip() and count > 1 and not CHOSEN.search(second):
+        lay_out(areas, count)
 
 
 def check_features(request: GenerationRequest, family: Family, notes: list[str]) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from modules.contracts.detailer import RegionParams
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
-from modules.contracts.request import ImageParams, InpaintParams, PromptParams, SamplingParams
+from modules.contracts.request import HiresParams, ImageParams, InpaintParams, PromptParams, SamplingParams
 from modules.contracts.run import RunContext
 from modules.contracts.tiles import TileParams
 from modules.processing_diffusers.stages import encode as encode_stage
@@ -98,3 +100,25 @@ def test_what_does_not_go_together_is_refused(engine):
         words = "a AND b AND c AND d" if not groups else "a AND b AND c"
         with pytest.raises(error, match=sentence):
             draw(engine, words, areas, size=64, steps=1, **groups)
+
+
+def test_a_picture_whose_choice_joins_nothing_is_drawn_without_areas_and_says_so(engine):
+    request = ask(prompt=PromptParams("{a red circle|a red circle}", "", areas="columns 1:1"), size=64, sampling=SamplingParams(2))
+    result = engine.generate(request, RunContext("job", lambda event: None))
+    assert "Picture 1 was drawn without prompt areas: its prompt has no AND." in result.notes
+    plain = engine.generate(
+        replace(request, prompt=PromptParams("a red circle", "")), RunContext("job", lambda event: None)
+    )
+    assert np.array_equal(np.asarray(result.pictures[0].image), np.asarray(plain.pictures[0].image))
+    assert not any("areas" in note for note in plain.notes)
+
+
+@pytest.mark.parametrize(("words", "refused"), [("a AND b AND c AND d", True), ("a AND b", False), ("a", False)])
+def test_a_second_pass_has_as_many_prompts_as_areas_or_one(engine, words, refused):
+    hires = HiresParams(enabled=True, scale=2, steps=1, prompt=words)
+    request = ask(prompt=PromptParams("a AND b", "", areas="columns 1:1"), size=64, hires=hires)
+    if refused:
+        with pytest.raises(InvalidRequest, match="2 prompt areas and 4 prompts"):
+            engine.resolve(request)
+    else:
+        assert engine.resolve(request).pictures

@@ -95,6 +95,8 @@ def encode_words(
     ]
     known = _encode_all(job, used, courses, seen)
     roles = [_role(job, play, known[use], negative=guided or mixed) for play, use in zip(plays, used, strict=True)]
+    if not second:
+        _tell_of_areas(job, pictures, plays)
     if across:
         roles = [_across(job, role, play, known[use]) for role, play, use in zip(roles, plays, used, strict=True)]
     roles = change_words(job, pictures, roles, second=second)
@@ -152,6 +154,15 @@ def _role(job: Job, play: Screenplay, known: dict[Texts, Embedding], *, negative
         (last, known[texts] if any(texts) else empty(known[texts])) for last, texts in play.negative.entries
     )
     return Role(voices, Voice(against), behind=behind)
+
+
+def _tell_of_areas(job: Job, pictures: Sequence[PicturePlan], plays: Sequence[Screenplay]) -> None:
+    """Note pictures whose prompt, once styles and choices are settled, joins nothing that areas could be of."""
+    if not parse_areas(job.plan.request.prompt.areas)[0]:
+        return
+    for picture, play in zip(pictures, plays, strict=True):
+        if not play.composed:
+            job.strand.note(f"Picture {picture.index + 1} was drawn without prompt areas: its prompt has no AND.")
 
 
 def _across(job: Job, role: Role, play: Screenplay, known: dict[Texts, Embedding]) -> Role:
