@@ -144,7 +144,7 @@ def _facade(paths: Paths, settings: Settings, catalog: StudioCatalog) -> dict[st
     if importlib.util.find_spec("modules.a1111") is None:
         return {}
     facade = importlib.import_module("modules.a1111.opening").open_facade(paths, settings, catalog)
-    return {"readers": facade.readers, "prepare": facade.prepare, "flags": facade.flags}
+    return {"reading": facade.reading, "flags": facade.flags}
 
 
 def _nobody(values: Mapping[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 from modules.a1111.adapting import read_legacy
@@ -12,20 +11,19 @@ from modules.a1111.house import HOUSE, Services
 from modules.a1111.importing import install, prepare
 from modules.a1111.shared import cmd_opts
 from modules.contracts.catalog import Catalog
-from modules.scripts.loading import Reader, read_v1
+from modules.scripts.loading import Reading, read_v1
 from modules.support.paths import Paths
 from modules.support.settings import Settings
+
+READING = Reading((read_v1, read_legacy), prepare)
 
 
 @dataclass(frozen=True, slots=True)
 class Facade:
     """What the shelf of scripts needs of it."""
 
-    readers: tuple[Reader, ...] = (read_v1, read_legacy)
-
-    def prepare(self, module: ModuleType) -> None:
-        """Give a module of an extension the names that A1111's extensions import."""
-        prepare(module)
+    reading: Reading = READING
+    """Modules of extensions get the names that A1111's extensions import."""
 
     def flags(self, values: Mapping[str, Any]) -> None:
         """Let extensions read the flags that they brought in `shared.cmd_opts`; A1111's own keep their values there."""

@@ -44,8 +44,8 @@ class Script:
     setup_for_ui_only = False
 
     def title(self) -> str:
-        """By this it is known."""
-        raise NotImplementedError
+        """By this it is known; the class's name where a script says none."""
+        return type(self).__name__
 
     def show(self, is_img2img: bool) -> Any:
         """False, True for a script to choose, or `AlwaysVisible`."""

@@ -109,6 +109,14 @@ def as_it_is(module: ModuleType) -> None:
     """Of modules that need no preparation."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How modules of extensions become scripts."""
+
+    readers: tuple[Reader, ...] = (read_v1,)
+    prepare: Prepare = as_it_is
+
+
 def load(extension: Extension, files: Iterable[Path], readers: Iterable[Reader], prepare: Prepare = as_it_is) -> None:
     """Import the files and make their scripts. What goes wrong is kept in the extension; nothing is raised."""
     memory, began = psutil.Process().memory_info().rss, time.perf_counter()

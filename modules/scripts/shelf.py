@@ -13,7 +13,7 @@ from modules.contracts.errors import InvalidRequest, UnknownName, reason_of
 from modules.contracts.request import GenerationRequest
 from modules.contracts.scripts import ScriptUse
 from modules.scripts.calling import Caller
-from modules.scripts.loading import Extension, Prepare, Reader, as_it_is, find_extensions, load, read_v1, unload
+from modules.scripts.loading import Extension, Reading, find_extensions, load, unload
 from modules.scripts.metadata import Metadata, Order, read_metadata, sort
 from modules.scripts.parameters import read_values
 from modules.scripts.preloading import Preloads
@@ -39,19 +39,18 @@ class ScriptShelf:
         data: Path,
         *,
         safe: bool = False,
-        readers: Sequence[Reader] = (read_v1,),
-        prepare: Prepare = as_it_is,
+        reading: Reading | None = None,
         libraries: Callable[[], None] = lambda: None,
         preloads: Preloads | None = None,
     ) -> None:
         """Folders of extensions, folders of single files, and where what is to be kept is. `safe` loads nothing.
 
-        `readers` find scripts in modules, each of which `prepare` is given before it is executed. `libraries` lets
-        Python find what extensions need; it is called before they are looked for. `preloads` are their flags.
+        `reading` finds scripts in modules; without it only those of our own API are found. `libraries` lets Python find
+        what extensions need; it is called before they are looked for. `preloads` are their flags.
         """
         self._preloads = preloads or Preloads()
         self._folders, self._scripts, self._data, self.safe = tuple(extensions), tuple(scripts), data, safe
-        self._readers, self._prepare, self._libraries = tuple(readers), prepare, libraries
+        self._reading, self._libraries = reading or Reading(), libraries
         self._lock = threading.RLock()
         self._extensions: tuple[Extension, ...] = ()
         self._kept = self._recall()
@@ -116,9 +115,9 @@ class ScriptShelf:
             log.info("extension %s stands after %.2f s (%d KiB)", extension.name, extension.seconds, kilobytes)
 
     def _read(self, extension: Extension) -> None:
-        self._preloads.read(extension, self._prepare)
+        self._preloads.read(extension, self._reading.prepare)
         if not extension.error:
-            load(extension, self._in_order(extension), self._readers, self._prepare)
+            load(extension, self._in_order(extension), self._reading.readers, self._reading.prepare)
 
     def _in_order(self, extension: Extension) -> list[Path]:
         files = {f"{extension.key}/scripts/{file.name}".casefold(): file for file in extension.files}

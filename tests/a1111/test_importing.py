@@ -38,7 +38,7 @@ def loaded(tmp_path):
         for name, text in files.items():
             (folder / f"{name}.py").write_text(textwrap.dedent(text))
         facade = open_facade(Paths(tmp_path, tmp_path / "models"), {"samples_format": "webp"}, Catalogue())
-        shelf = ScriptShelf([tmp_path / "ext"], [], tmp_path, readers=facade.readers, prepare=facade.prepare)
+        shelf = ScriptShelf([tmp_path / "ext"], [], tmp_path, reading=facade.reading)
         shelves.append(shelf)
         shelf.scan()
         extension = shelf.get("one")
@@ -172,9 +172,8 @@ def test_flags_of_a_preload_stand_beside_a1111s_own(tmp_path):
     (folder / "scripts" / "a.py").write_text("from modules.shared import cmd_opts\nKEPT = cmd_opts.haze_dir\n")
     facade = open_facade(Paths(tmp_path, tmp_path / "weights"), {}, Catalogue())
     shelf = ScriptShelf(
-        [tmp_path / "extensions"], [], tmp_path, readers=facade.readers, prepare=facade.prepare,
-        preloads=Preloads((), facade.flags),
-    )  # fmt: skip
+        [tmp_path / "extensions"], [], tmp_path, reading=facade.reading, preloads=Preloads((), facade.flags)
+    )
     try:
         shelf.scan()
         assert shelf.get("haze").error == ""

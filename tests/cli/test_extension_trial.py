@@ -9,6 +9,7 @@ import pytest
 
 from modules.bootstrap.options import Options, PathOptions, RunOptions
 from modules.cli.extensions import run
+from tests.cli.scripts import A1111, put
 
 HAZE = """
 from modules.scripts.v1 import Number, Route, Script
@@ -46,27 +47,16 @@ class Walk(Script):
         yield from job.generate(request).pictures
         raise ValueError("too far")
 """
-OLD = """
-import gradio as gr
-from modules import scripts
-
-
-class Old(scripts.Script):
-    def title(self):
-        return "Old one"
-
-    def show(self, is_img2img):
-        return scripts.AlwaysVisible
-
-    def ui(self, is_img2img):
-        return [gr.Slider(0, 1, 0.5, label="Strength")]
-
+OLD = (
+    A1111
+    + """
     def process(self, p, strength):
         assert strength == 0.5
 
     def before_hr(self, p, strength):
         pass
 """
+)
 TESTS = """
 from modules.scripts.v1 import API
 
@@ -88,13 +78,6 @@ def options(tmp_path):
     yield Options(paths=paths, run=RunOptions(offline=True))
     root.setLevel(level)
     root.handlers[:] = handlers
-
-
-def put(tmp_path, files):
-    for path, text in files.items():
-        file = tmp_path / "extensions" / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, "utf-8")
 
 
 def test_every_method_is_called_and_what_throws_is_named(options, tmp_path, capsys):

@@ -12,32 +12,16 @@ from modules.bootstrap.options import Options, PathOptions
 from modules.cli.dispatch import COMMANDS
 from modules.cli.extensions import run
 from modules.scripts.shelf import ScriptShelf
-
-A1111 = """
-import gradio as gr
-from modules import scripts
-
-class Old(scripts.Script):
-    def title(self):
-        return "Old one"
-
-    def show(self, is_img2img):
-        return scripts.AlwaysVisible
-
-    def ui(self, is_img2img):
-        return [gr.Slider(0, 1, 0.5, label="Strength")]
-"""
+from tests.cli.scripts import A1111, put
 
 
 @pytest.fixture
 def place(tmp_path):
-    """Writes files of extensions; gives where the file is."""
+    """Writes one file of an extension; gives where it is."""
 
     def write(path, source=""):
-        file = tmp_path / "extensions" / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(source, "utf-8")
-        return file
+        put(tmp_path, {path: source})
+        return tmp_path / "extensions" / path
 
     return write
 
