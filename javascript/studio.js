@@ -282,7 +282,8 @@
   /* ---- what Gradio's side calls ----------------------------------------------------------------------------- */
 
   const RAISERS = { stage: raiseStage, gallery: raiseGallery, examples: raiseExamples, appearance: raiseAppearance,
-    control: (...parts) => window.atelierControl(...parts) };
+    control: (...parts) => window.atelierControl(...parts),
+    archive: (...parts) => window.atelierArchive(...parts) };
 
   window.atelier = {
     raise: (part, element, props, watch, send) => RAISERS[part](element, props, watch, send),

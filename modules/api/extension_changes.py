@@ -53,6 +53,13 @@ class ExtensionSource(BaseModel):
         description="Commit, branch or tag of the repository; empty is its default branch.",
         examples=["v1.2"],
     )
+    follow: str | None = Field(
+        None,
+        max_length=200,
+        description="Branch or tag that updates take, empty for the default branch, where `commit` is what a dry run"
+        " named; null is `commit` itself.",
+        examples=["main"],
+    )
     archive: str = Field("", max_length=LARGEST_ARCHIVE, description="A zip file in base64.", examples=[""])
     name: str = Field("", max_length=64, description="What it is to be called; empty is as its source says.")
     dry_run: bool = Field(False, description="Say what would be different, and change nothing.", examples=[True])
@@ -114,7 +121,9 @@ def install_extension(wanted: ExtensionSource, studio: Services, admin: KnownAdm
         archive = base64.b64decode(wanted.archive, validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidRequest("archive is no base64.") from error
-    source = Source(archive=archive, address=wanted.address, commit=wanted.commit, name=wanted.name)
+    source = Source(
+        archive=archive, address=wanted.address, commit=wanted.commit, follow=wanted.follow, name=wanted.name
+    )
     return _told(studio.installer.install(source, dry_run=wanted.dry_run))
 
 

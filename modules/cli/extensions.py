@@ -61,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     install = commands.add("install", _install, "bring an extension in, with the libraries that it needs")
     install.add_argument("source", metavar="SOURCE", help="a folder, a zip file, or https://, ssh:// or file:// of git")
     install.add_argument("--commit", default="", metavar="COMMIT", help="commit, branch or tag of the repository")
+    install.add_argument(
+        "--follow", metavar="BRANCH", help="branch or tag that updates take, where --commit is one of it"
+    )
     install.add_argument("--name", default="", metavar="NAME", help="what it is to be called")
     update = commands.add("update", _update, "fetch one again from where it came")
     remove = commands.add("remove", _remove, "take one out")
@@ -132,7 +135,7 @@ def _test(found: argparse.Namespace, options: Options, paths: Paths) -> int:
 def _install(found: argparse.Namespace, options: Options, paths: Paths) -> int:
     given: str = found.source
     if "://" in given:
-        source = Source(address=given, commit=found.commit, name=found.name, local=True)
+        source = Source(address=given, commit=found.commit, follow=found.follow, name=found.name, local=True)
     elif Path(given).is_dir():
         source = Source(Path(given), name=found.name, local=True)
     else:

@@ -28,6 +28,9 @@ class Source:
     """A git repository: `https://…`, `ssh://…`, and from the terminal `file://…`."""
     commit: str = ""
     """The commit, branch or tag to take from it; its default branch where this is empty."""
+    follow: str | None = None
+    """The branch or tag that updates take, empty for the default branch, where `commit` is what was looked at of it.
+    None is `commit` itself."""
     name: str = ""
     """What the extension is to be called; otherwise its source says it."""
     local: bool = False

@@ -13,6 +13,7 @@ KINDS = {
     "sliders.js": "text/javascript",
     "rooms.js": "text/javascript",
     "control.js": "text/javascript",
+    "archive.js": "text/javascript",
     "studio.js": "text/javascript",
     "verify.js": "text/javascript",
     "line.js": "text/javascript",

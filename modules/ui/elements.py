@@ -21,6 +21,10 @@ MARK = (
 """The logo: an A that is an easel, with a sun on it."""
 
 
+NO_ARCHIVE = {"token": "", "got": 0, "count": 0}
+"""What the page shows of a zip file before there is one."""
+
+
 def _element(part: str, value: Any, *, events: tuple[str, ...] = (), **look: Any) -> gr.HTML:
     """A shell that `studio.js` fills. `events` are the words that it may send back."""
     names = ", ".join(f"'{name}'" for name in events)
@@ -72,6 +76,12 @@ def given_picture(place: str, label: str, **more: str) -> gr.HTML:
     """
     value = {"picture": None, "map": None}
     return _element("control", value, events=("choose", "clear_picture"), elem_id=place, label=label, **more)
+
+
+def given_archive(place: str) -> gr.HTML:
+    """A zip file that the page is given, with that id. Sends `piece` with its token, the piece's number, how many there
+    are and the bytes in base64 as id, one after the other, and `clear_archive`."""
+    return _element("archive", NO_ARCHIVE, events=("piece", "clear_archive"), elem_id=place)
 
 
 def appearance() -> gr.HTML:

@@ -84,6 +84,7 @@ def _head(version: str, *, api: bool) -> str:
         f'<script src="studio/rooms.js?v={version}"></script>'
         f'<script src="studio/sliders.js?v={version}"></script>'
         f'<script src="studio/control.js?v={version}"></script>'
+        f'<script src="studio/archive.js?v={version}"></script>'
         f"{verify}"
         f'<script src="studio/line.js?v={version}"></script>'
         f'<script src="studio/extensions.js?v={version}"></script>'

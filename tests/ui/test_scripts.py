@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -15,6 +16,8 @@ from modules.contracts.request import GenerationRequest, ImageParams
 from modules.contracts.scripts import GivenValue, ScriptParams, ScriptUse
 from modules.scripts.desk import ScriptDesk
 from modules.scripts.shelf import ScriptShelf
+from modules.ui import archives
+from modules.ui.installing import NOTHING
 from modules.ui.page import build_page
 from modules.ui.scripts import ExtensionPlace, ScriptPanel
 from tests.ui.fakes import FakeEngine, fake_studio
@@ -170,8 +173,8 @@ class Bench:
         self.asked = []
 
     def install(self, source, *, dry_run=False):
-        self.asked.append(("install", source.address, source.commit, dry_run))
-        if not source.address:
+        self.asked.append(("install", source.address or source.archive, source.commit, source.follow, dry_run))
+        if not source.address and not source.archive:
             raise InvalidRequest("Give one source.")
         added = (PackageChange("<tools>", None, "1.0"),)
         return Change("install", "haze", not dry_run, source.address, "ab" * 20, 3, 100, (), added, ("install.py",))
@@ -193,26 +196,73 @@ def test_admins_who_signed_in_bring_extensions_in_and_nobody_else(studio):
     studio = replace(studio, installer=Bench())
     install = ExtensionPlace(studio).installing
     with pytest.raises(gr.Error, match="an admin who has signed in"):
-        install.install("https://a.example/x.git", "", asking())
+        install.install("https://a.example/x.git", "", "", NOTHING, asking())
     studio.accounts.add_user("ada", "a long password", role="admin")
     studio.accounts.add_user("ann", "a long password", role="user")
-    for act in (lambda who: install.look("https://a.example/x.git", "", who), install.undo,
-                lambda who: install.update("haze", who), lambda who: install.remove("haze", who)):  # fmt: skip
+    for act in (lambda who: install.look("https://a.example/x.git", "", "", who), install.undo,
+                lambda who: install.update("haze", who), lambda who: install.remove("haze", who),
+                lambda who: install.take(piece(0, b"PK"), who), install.drop):  # fmt: skip
         with pytest.raises(gr.Error, match="an admin who has signed in"):
             act(asking("ann"))
     assert studio.installer.asked == []
     assert ExtensionPlace(studio).open(asking("ada"))[3]["visible"] is True
-    told, commit = install.look(" https://a.example/x.git ", "", asking("ada"))
-    assert commit == "ab" * 20
+    told, looked = install.look(" https://a.example/x.git ", "main", "", asking("ada"))
+    assert "Commit " + "ab" * 20 in told
     assert "haze: would be installed." in told
     assert "&lt;tools&gt;: none → 1.0" in told
-    assert "haze: installed." in install.install("https://a.example/x.git", commit, asking("ada"))
+    assert "haze: installed." in install.install("https://a.example/x.git", "main", "", looked, asking("ada"))
+    install.install("https://a.example/x.git", "v2", "", looked, asking("ada"))
     install.update("haze", asking("ada"))
     install.remove("haze", asking("ada"))
     install.undo(asking("ada"))
     assert studio.installer.asked == [
-        ("install", "https://a.example/x.git", "", True), ("install", "https://a.example/x.git", commit, False),
+        ("install", "https://a.example/x.git", "main", None, True),
+        ("install", "https://a.example/x.git", "ab" * 20, "main", False),
+        ("install", "https://a.example/x.git", "v2", None, False),
         ("update", "haze"), ("remove", "haze"), ("rollback",),
     ]  # fmt: skip
     with pytest.raises(gr.Error, match="Give one source"):
-        install.install("", "", asking("ada"))
+        install.install("", "", "", NOTHING, asking("ada"))
+
+
+def piece(number, data, count=1, token="t"):
+    """What the browser sends of a zip file."""
+    said = f"{token} {number} {count} {base64.b64encode(data).decode()}"
+    return SimpleNamespace(_data={"id": said})
+
+
+def test_a_zip_file_comes_in_pieces_and_is_installed_whole(studio):
+    studio = replace(studio, installer=Bench())
+    studio.accounts.add_user("ada", "a long password", role="admin")
+    install, ada = ExtensionPlace(studio).installing, asking("ada")
+    assert install.take(piece(0, b"PK", 2), ada) == {"token": "t", "got": 1, "count": 2}
+    with pytest.raises(gr.Error, match="not here yet"):
+        install.look("", "", "", ada)
+    assert install.take(piece(1, b"zip", 2), ada)["got"] == 2
+    install.look("", "", "", ada)
+    install.install("", "", "mine", NOTHING, ada)
+    assert studio.installer.asked == [("install", b"PKzip", "", None, True), ("install", b"PKzip", "", None, False)]
+    assert install.drop(ada)["count"] == 0
+    with pytest.raises(gr.Error, match="Give one source"):
+        install.look("", "", "", ada)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "said"),
+    [
+        ([piece(1, b"a", 2)], "out of turn"),
+        ([piece(0, b"a", 3), piece(2, b"a", 3)], "out of turn"),
+        ([piece(0, b"a", 3), piece(1, b"a", 3, "other")], "out of turn"),
+        ([piece(0, bytes(5), 9), piece(1, bytes(5), 9), piece(2, bytes(5), 9)], "may have"),
+        ([SimpleNamespace(_data={"id": "t 0 1 ???"})], "no piece of a zip file"),
+        ([SimpleNamespace(_data={})], "no piece of a zip file"),
+    ],
+)
+def test_pieces_that_do_not_fit_are_refused(studio, monkeypatch, pieces, said):
+    monkeypatch.setattr(archives, "LARGEST", 12)
+    studio.accounts.add_user("ada", "a long password", role="admin")
+    install = ExtensionPlace(studio).installing
+    for one in pieces[:-1]:
+        install.take(one, asking("ada"))
+    with pytest.raises(gr.Error, match=said):
+        install.take(pieces[-1], asking("ada"))

@@ -265,7 +265,8 @@ class ExtensionInstaller:
 def _entry(source: Source, brought: Fetched, wishes: tuple[str, ...]) -> Entry:
     if source.folder is not None:
         return Entry("folder", str(source.folder.resolve()), wishes=wishes)
-    return Entry("archive" if source.archive else "address", source.address, source.commit, brought.commit, wishes)
+    wanted = source.commit if source.follow is None else source.follow
+    return Entry("archive" if source.archive else "address", source.address, wanted, brought.commit, wishes)
 
 
 def _nobody(name: str) -> None:

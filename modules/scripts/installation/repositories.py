@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Sequence
@@ -12,9 +13,12 @@ from urllib.parse import urlsplit
 from modules.bootstrap import variables
 from modules.contracts.errors import InvalidRequest, NotReady
 from modules.contracts.installing import Source
+from modules.scripts.installation.processes import carry_out
 
 SECONDS = 300.0
 """How long git may take."""
+MOST_BYTES = 512 << 20
+"""Of what git fetches and lays out, while it is at it; what is left of a commit for an extension is less."""
 REMOTE = ("https", "ssh")
 """Ways to a repository that anybody may name; from the terminal also `file`."""
 _COMMIT = re.compile(r"[0-9A-Za-z][0-9A-Za-z._/-]{0,199}")
@@ -59,8 +63,9 @@ def _check(source: Source, *, offline: bool) -> str:
         raise InvalidRequest("The address names no host.")
     if parts.password or (parts.scheme == "https" and parts.username):
         raise InvalidRequest("Leave names and passwords out of the address; git asks its own keeper of them.")
-    if source.commit and (not _COMMIT.fullmatch(source.commit) or ".." in source.commit):
-        raise InvalidRequest(f"{source.commit!r:.80} cannot be a commit, a branch or a tag.")
+    for word in (source.commit, source.follow or ""):
+        if word and (not _COMMIT.fullmatch(word) or ".." in word):
+            raise InvalidRequest(f"{word!r:.80} cannot be a commit, a branch or a tag.")
     if offline and parts.scheme != "file":
         raise InvalidRequest("--offline opens no socket to another machine, so nothing can be fetched from there.")
     return parts.path.rstrip("/").rpartition("/")[2].removesuffix(".git")
@@ -76,16 +81,7 @@ def _git(words: Sequence[str], folder: Path) -> str:
         "GIT_LFS_SKIP_SMUDGE": "1",
     }
     try:
-        done = subprocess.run(
-            ["git", *words],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=SECONDS,
-        )
+        done = carry_out(["git", *words], folder, environment, SECONDS, lambda: _weigh(folder))
     except FileNotFoundError as error:
         raise NotReady("git is not installed on this machine; a zip file needs none.") from error
     except subprocess.TimeoutExpired as error:
@@ -94,3 +90,18 @@ def _git(words: Sequence[str], folder: Path) -> str:
         said = (done.stderr.strip() or "no reason was given").splitlines()[-1][:300]
         raise NotReady(f"git could not {words[0]} it: {said.rstrip('.')}.")
     return done.stdout
+
+
+def _weigh(folder: Path) -> None:
+    """Raise `InvalidRequest` for more than may be fetched. Files may go while this looks."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += Path(parent, name).lstat().st_size
+            except FileNotFoundError:
+                continue
+    if total > MOST_BYTES:
+        raise InvalidRequest(
+            f"The repository is larger than {MOST_BYTES / 2**20:g} MiB, the most that is fetched. Nothing was changed."
+        )

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from modules.bootstrap import variables
 from modules.contracts.errors import InvalidRequest
+from modules.scripts.installation import processes
 from modules.support.paths import ROOT
 
 FILE = "install.py"
@@ -77,17 +78,8 @@ def carry_out(task: Task) -> Told:
             "PIP_NO_INPUT": "1",
         }
         try:
-            done = subprocess.run(
-                [sys.executable, "-P", "-m", _RUNNER, str(asked), str(answer)],
-                cwd=task.folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=SECONDS,
-                start_new_session=os.name == "posix",
-            )
+            words = [sys.executable, "-P", "-m", _RUNNER, str(asked), str(answer)]
+            done = processes.carry_out(words, Path(task.folder), environment, SECONDS)
         except subprocess.TimeoutExpired as error:
             raise InvalidRequest(
                 f"{FILE} of {task.name} took longer than {SECONDS:g} s. Nothing was changed."

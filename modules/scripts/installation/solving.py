@@ -20,6 +20,7 @@ from pathlib import Path
 
 from modules.bootstrap import variables
 from modules.contracts.errors import InvalidRequest, NotReady
+from modules.scripts.installation.processes import carry_out
 from modules.scripts.installation.wishes import normalised
 from modules.support.paths import ROOT
 
@@ -28,6 +29,7 @@ SECONDS = 900.0
 _PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;\\]+)\s*(;[^\\]*)?")
 _ADDED = re.compile(r" \+ (\S+?)==(\S+)")
 _TAKEN = re.compile(r" [-~] (\S+?)==(\S+)")
+_SOURCE_ONLY = re.compile(r"Wheels are required for `([^`]+)` because building from source is disabled")
 _UNREACHABLE = re.compile(r"Failed to (fetch|download)|error sending request|network was disabled|dns error|timed out")
 
 
@@ -104,15 +106,7 @@ class Solver:
         if self._offline:
             line.append("--offline")
         try:
-            return subprocess.run(
-                [*line, *words],
-                env={**variables.snapshot(), "UV_NO_PROGRESS": "1"},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=SECONDS,
-            )
+            return carry_out([*line, *words], None, {**variables.snapshot(), "UV_NO_PROGRESS": "1"}, SECONDS)
         except subprocess.TimeoutExpired as error:
             raise NotReady(f"Finding the libraries took longer than {SECONDS:g} s. Nothing was changed.") from error
 
@@ -122,6 +116,13 @@ class Solver:
             return NotReady(
                 "The package index does not answer, so nobody can say which libraries the extension needs. "
                 "Nothing was changed."
+            )
+        source_only = sorted({normalised(name) for name in _SOURCE_ONLY.findall(said)})
+        if source_only:
+            return InvalidRequest(
+                f"{', '.join(source_only)}: there is the source only, and building it would carry its code out, so"
+                " wheels alone are taken. Build a wheel yourself (pip wheel NAME), lay it into a folder that"
+                " UV_FIND_LINKS names, and try again. Nothing was changed."
             )
         text = " ".join(re.sub(r"^(error|cause|hint):", "", line.strip()).strip() for line in said.splitlines())
         text = re.sub(r"Using Python \S+ environment at: \S+|No solution found when resolving dependencies", "", text)

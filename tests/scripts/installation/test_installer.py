@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import random
 import shutil
+import subprocess
 import sys
+import tarfile
 
+import psutil
 import pytest
 
 from modules.contracts.errors import InvalidRequest, NotReady, StudioError, UnknownName
 from modules.contracts.installing import PackageChange, Source
-from modules.scripts.installation import libraries
+from modules.scripts.installation import libraries, repositories
 from modules.scripts.installation.installer import ExtensionInstaller
 from modules.scripts.installation.ledger import Pending
+from modules.scripts.installation.processes import carry_out
 from modules.scripts.shelf import ScriptShelf
 from tests.scripts.installation.conftest import git
 
@@ -362,3 +369,60 @@ def test_a_commit_is_no_option_and_a_repository_that_is_not_there_is_a_sentence(
     offline = ExtensionInstaller(tmp_path / "extensions", tmp_path / "data", offline=True)
     with pytest.raises(InvalidRequest, match="--offline"):
         offline.install(Source(address="https://a.example/x.git"))
+
+
+def test_what_was_looked_at_comes_in_and_updates_follow_its_branch(installer, tmp_path):
+    home = tmp_path / "from" / "haze.git"
+    home.mkdir(parents=True)
+    git(home, "init")
+    for number in (1, 2, 3):
+        (home / "a.py").write_text(str(number))
+        git(home, "add", ".")
+        git(home, "commit", "-m", str(number))
+    address, place = home.as_uri(), tmp_path / "extensions" / "haze" / "a.py"
+    seen = git(home, "rev-parse", "HEAD~1")
+    brought = installer.install(Source(address=address, commit=seen, follow="", local=True))
+    assert (brought.commit, place.read_text()) == (seen, "2")
+    moved = installer.update("haze")
+    assert (moved.commit, moved.notes, place.read_text()) == (git(home, "rev-parse", "HEAD"), (), "3")
+    installer.remove("haze")
+    git(home, "branch", "old", "HEAD~2")
+    installer.install(Source(address=address, commit=seen, follow="old", local=True))
+    installer.update("haze")
+    assert place.read_text() == "1"
+    with pytest.raises(InvalidRequest, match="cannot be a commit"):
+        installer.install(Source(address=address, commit=seen, follow="--exec=id", name="mist", local=True))
+
+
+def test_a_repository_that_is_too_large_is_ended_and_nothing_is_left(installer, seen, tmp_path, monkeypatch):
+    home = tmp_path / "from" / "haze.git"
+    home.mkdir(parents=True)
+    git(home, "init")
+    (home / "a.bin").write_bytes(random.Random(1).randbytes(1 << 20))
+    git(home, "add", ".")
+    git(home, "commit", "-m", "one")
+    monkeypatch.setattr(repositories, "MOST_BYTES", 1 << 19)
+    with pytest.raises(InvalidRequest, match=r"larger than 0\.5 MiB, the most that is fetched\. Nothing was changed"):
+        installer.install(Source(address=home.as_uri(), local=True))
+    assert seen() == {}
+
+
+def test_what_a_program_began_ends_with_it_when_it_is_too_slow(tmp_path):
+    kept = tmp_path / "child"
+    line = f"sleep 60 & echo $! > {kept}; wait"
+    with pytest.raises(subprocess.TimeoutExpired):
+        carry_out(["sh", "-c", line], tmp_path, dict(os.environ), 1.0)
+    assert not psutil.pid_exists(int(kept.read_text())) or psutil.Process(int(kept.read_text())).status() == "zombie"
+
+
+def test_a_library_that_is_there_as_source_only_is_refused_by_name(installer, folder, seen, wheels):
+    with tarfile.open(wheels / "hazesource-1.0.tar.gz", "w:gz") as archive:
+        told = b"Metadata-Version: 2.1\nName: hazesource\nVersion: 1.0\n"
+        entry = tarfile.TarInfo("hazesource-1.0/PKG-INFO")
+        entry.size = len(told)
+        archive.addfile(entry, io.BytesIO(told))
+    with pytest.raises(
+        InvalidRequest, match=r"hazesource: there is the source only.*UV_FIND_LINKS.*Nothing was changed"
+    ):
+        installer.install(local(folder("haze", {"a.py": "", "requirements.txt": "hazesource"})))
+    assert seen() == {}
