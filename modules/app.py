@@ -285,6 +285,8 @@ def build_application(studio: Studio) -> FastAPI:
         from modules.ui.mount import mount
 
         application = mount(application, studio)
+    else:
+        studio.scripts.open(None)
     return application
 
 

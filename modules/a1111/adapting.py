@@ -13,14 +13,17 @@ from modules.a1111 import scripts as legacy
 from modules.a1111.axes import read_axes
 from modules.a1111.callbacks import called_script
 from modules.a1111.desk import Gate
+from modules.a1111.hearing import both, heard_by, of_package, of_script, tell_page
 from modules.a1111.importing import PREFIX, package_of
 from modules.a1111.learning import Argument, learn
 from modules.a1111.moments import ALWAYS_ON, ENDING, OWNING
+from modules.a1111.postprocessing import adapt_postprocessing
 from modules.a1111.script_callbacks import CALLED, registered
+from modules.a1111.scripts_postprocessing import ScriptPostprocessing
 from modules.a1111.sd_samplers_kdiffusion import SAMPLER
 from modules.scripts.v1 import Script, Where
 
-SEEN = "_a1111_classes"
+SEEN, PAGE = "_a1111_classes", "_a1111_page_told"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +69,19 @@ def read_legacy(module: ModuleType) -> Iterator[Script]:
     seen: set[type] = kept.setdefault(SEEN, set())
     for callback in registered(package).pop("before_ui", ()):
         callback()
+    if PAGE not in kept and {"before_component", "after_component"} & registered(package).keys():
+        kept[PAGE] = True
+        for tab in ("txt2img", "img2img"):
+            tell_page(tab, of_package(package))
     for item in list(vars(module).values()):
-        if not isinstance(item, type) or not issubclass(item, legacy.Script) or item in seen:
+        if not isinstance(item, type) or item in seen:
             continue
-        if package_of(item.__module__) == package:
+        if issubclass(item, legacy.Script) and package_of(item.__module__) == package:
             seen.add(item)
             yield from adapt(item, str(module.__file__))
+        elif issubclass(item, ScriptPostprocessing) and package_of(item.__module__) == package:
+            seen.add(item)
+            yield from adapt_postprocessing(item, str(module.__file__), package)
     yield from read_axes(package)
     if CALLED not in kept and (registered(package) or SAMPLER in kept or _may_register(package)):
         yield called_script(package, package.removeprefix(PREFIX).rpartition("_")[0])
@@ -96,7 +106,10 @@ def adapt(kind: type[legacy.Script], file: str) -> Iterator[Script]:
         shown = script.show(is_img2img)
         if shown:
             script.alwayson, script.name = shown is legacy.AlwaysVisible, script.title().lower()
-            tabs[tab] = Tab(script, learn(script.ui(is_img2img)), script.alwayson)
+            tell_page(tab, of_script(script))
+            with heard_by(both(of_package(package_of(kind.__module__)), of_script(script))):
+                rows = script.ui(is_img2img)
+            tabs[tab] = Tab(script, learn(rows), script.alwayson)
     if len(tabs) == 2 and tabs["txt2img"].shape == tabs["img2img"].shape:
         yield _made("both", tabs)
     else:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+from PIL.PngImagePlugin import PngInfo
+
 from modules.a1111.desk import Desk, desk_of
 from modules.a1111.house import Now, within
 from modules.a1111.processing import StableDiffusionProcessing
@@ -69,16 +71,41 @@ def _swapped(free: Any, bound: Any) -> Any:
     return bound if free is None else torch.cat([bound, free])
 
 
-def _input(self: Any, job: JobContext, facts: StepFacts, given: tuple[Any, Any]) -> tuple[Any, Any]:
+def _input(self: Any, job: JobContext, facts: StepFacts, given: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
     """Rows come without the prompt first."""
     count = len(facts.batch.pictures)
     guided = len(given[0]) == 2 * count
-    x, sigma = (_swapped(one[:count], one[count:]) if guided else one for one in given)
+    x, sigma = (_swapped(one[:count], one[count:]) if guided else one for one in given[:2])
+    words = given[2]
     denoiser = SimpleNamespace(step=facts.step, steps=facts.steps, total_steps=facts.steps, p=job.state["p"])
-    params = self.call(job, "cfg_denoiser", CFGDenoiserParams(x, sigma, facts.step, facts.steps, denoiser))
+    params = CFGDenoiserParams(x, sigma, facts.step, facts.steps, denoiser)
+    if words is not None:
+        bound = {name: one[count:] if guided else one for name, one in words.items()}
+        params.text_cond = _told(bound)
+        if guided:
+            params.text_uncond = _told({name: one[:count] for name, one in words.items()})
+    self.call(job, "cfg_denoiser", params)
+    if words is not None:
+        words = _said(params.text_cond, words)
+        if guided:
+            free = _said(params.text_uncond, words)
+            words = {name: _swapped(words[name], free[name]) for name in words}
     if not guided:
-        return params.x, params.sigma
-    return _swapped(params.x[:count], params.x[count:]), _swapped(params.sigma[:count], params.sigma[count:])
+        return params.x, params.sigma, words
+    x, sigma = (_swapped(one[:count], one[count:]) for one in (params.x, params.sigma))
+    return x, sigma, words
+
+
+def _told(words: dict[str, Any]) -> Any:
+    """As A1111 has them: one tensor, or for models with a pooled text both by its names."""
+    return {"crossattn": words["embeds"], "vector": words["pooled"]} if "pooled" in words else words["embeds"]
+
+
+def _said(told: Any, words: dict[str, Any]) -> dict[str, Any]:
+    """What an extension made of them, by our names."""
+    if "pooled" not in words:
+        return {"embeds": told}
+    return {"embeds": told["crossattn"], "pooled": told["vector"]}
 
 
 def _denoised(self: Any, job: JobContext, facts: StepFacts, clean: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -115,17 +142,50 @@ def _saving(self: Any, job: JobContext, picture: Picture) -> Picture:
     return replace(picture, image=given.image, infotext=str(given.pnginfo.get("parameters") or ""))
 
 
+def _saved(self: Any, job: JobContext, picture: Picture) -> None:
+    """`on_image_saved` with a copy of the file, which is there as long as the callbacks of the extension run."""
+    file = job.storage / f"{picture.index:05}-{picture.seed}.png"
+    pnginfo = {"parameters": picture.infotext}
+    kept = PngInfo()
+    kept.add_text("parameters", picture.infotext)
+    picture.image.save(file, "PNG", pnginfo=kept, compress_level=1)
+    try:
+        self.call(job, "image_saved", ImageSaveParams(picture.image, job.state["p"], str(file), pnginfo))
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _recalled(self: Any, infotext: str, fields: dict[str, str]) -> dict[str, str]:
+    """`on_infotext_pasted`, which changes the fields in place."""
+    for callback in registered(self.package).get("infotext_pasted", ()) if self.package in sys.modules else ():
+        callback(infotext, fields)
+    return fields
+
+
+def _application(self: Any, page: Any) -> Any:
+    """`on_app_started`, with an application that is the extension's own."""
+    from fastapi import FastAPI
+
+    made = FastAPI(openapi_url=None)
+    for callback in registered(self.package).get("app_started", ()) if self.package in sys.modules else ():
+        callback(page, made)
+    return made
+
+
 def _loaded(self: Any, name: str, family: str) -> None:
     for callback in registered(self.package).get("model_loaded", ()) if self.package in sys.modules else ():
         callback(model_facts(name))
 
 
 MOMENTS: dict[str, dict[str, Callable[..., Any]]] = {
-    "cfg_denoiser": {"model_input": _input},
+    "cfg_denoiser": {"step_input": _input},
     "cfg_denoised": {"clean_predictions": _denoised},
     "cfg_after_cfg": {"stepping": _stepping},
     "sampler": {"stepping": _stepping},
     "before_image_saved": {"saving": _saving},
+    "image_saved": {"saved": _saved},
+    "app_started": {"application": _application},
+    "infotext_pasted": {"recalled": _recalled},
     "model_loaded": {"model_loaded": _loaded},
 }
 

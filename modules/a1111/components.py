@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, ClassVar
 
 from modules.a1111.house import now
@@ -20,6 +21,10 @@ EVENTS = frozenset(
         *("stream", "submit", "success", "then", "tick", "unload", "upload"),
     )
 )
+
+
+HEARS: ContextVar[Callable[[str, Any, dict[str, Any]], None] | None] = ContextVar("a1111_hears", default=None)
+"""Who hears of each component that is made."""
 
 
 class Component:
@@ -43,12 +48,18 @@ class Component:
     elem_id: str | None = None
 
     def __init__(self, *positional: Any, **named: Any) -> None:
-        """Whatever the arguments are, each becomes an attribute."""
+        """Whatever the arguments are, each becomes an attribute; who listens hears of it before and afterwards."""
+        hear = HEARS.get()
+        told = {**dict(zip(self.given, positional, strict=False)), **named}
+        if hear is not None:
+            hear("before_component", self, told)
         for name, value in (*zip(self.given, positional, strict=False), *named.items()):
             if name not in EVENTS and not isinstance(getattr(type(self), name, None), Callable):  # type: ignore[arg-type]
                 setattr(self, name, value)
         if callable(self.value):
             self.value = self.value()
+        if hear is not None:
+            hear("after_component", self, told)
 
     def __getattr__(self, name: str) -> Any:
         """Events: they are taken and not carried out."""

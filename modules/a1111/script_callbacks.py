@@ -20,12 +20,12 @@ from modules.a1111.importing import package_of
 
 log = logging.getLogger(__name__)
 SERVED = (
-    *("cfg_denoiser", "cfg_denoised", "cfg_after_cfg", "before_image_saved", "model_loaded"),
+    *("cfg_denoiser", "cfg_denoised", "cfg_after_cfg", "before_image_saved", "image_saved", "model_loaded"),
+    *("infotext_pasted", "app_started", "before_component", "after_component"),
     *("before_ui", "script_unloaded"),
 )
 TAKEN = (
-    *("app_started", "before_reload", "ui_tabs", "ui_train_tabs", "image_saved", "extra_noise"),
-    *("before_component", "after_component", "image_grid", "infotext_pasted"),
+    *("before_reload", "ui_tabs", "ui_train_tabs", "extra_noise", "image_grid"),
     *("list_optimizers", "list_unets", "before_token_counter"),
 )
 CALLED = "_a1111_called"
@@ -75,7 +75,8 @@ class ImageSaveParams:
     image: Any
     p: Any
     filename: str
-    """A path in the extension's own folder: for what it writes beside it, as the file's real name is the studio's."""
+    """A path in the extension's own folder: for what it writes beside it, as the file's real name is the studio's.
+    There is a file only when the picture has been saved."""
     pnginfo: dict[str, Any]
 
 
@@ -116,6 +117,33 @@ def on_cfg_after_cfg(callback: Callback, *, name: str | None = None) -> None:
 def on_before_image_saved(callback: Callback, *, name: str | None = None) -> None:
     """`callback(ImageSaveParams)` for what goes into the gallery; who asked for the picture gets it unchanged."""
     _add("before_image_saved", callback)
+
+
+def on_image_saved(callback: Callback, *, name: str | None = None) -> None:
+    """`callback(ImageSaveParams)` once a picture is in the gallery; `filename` is a copy that goes afterwards."""
+    _add("image_saved", callback)
+
+
+def on_app_started(callback: Callback, *, name: str | None = None) -> None:
+    """`callback(page, app)` when the server is about to answer: what is added to `app`, a FastAPI of its own,
+    answers at its addresses; `page` is Gradio's, None without one."""
+    _add("app_started", callback)
+
+
+def on_before_component(callback: Callback, *, name: str | None = None) -> None:
+    """`callback(component, **kwargs)` before each component of the page, under A1111's ids, and each of the extension's
+    own is there; they are stand-ins."""
+    _add("before_component", callback)
+
+
+def on_after_component(callback: Callback, *, name: str | None = None) -> None:
+    """The same once it is there."""
+    _add("after_component", callback)
+
+
+def on_infotext_pasted(callback: Callback, *, name: str | None = None) -> None:
+    """`callback(infotext, fields)` when an infotext is read back; the fields, texts by labels, may be changed."""
+    _add("infotext_pasted", callback)
 
 
 def on_model_loaded(callback: Callback, *, name: str | None = None) -> None:

@@ -42,6 +42,8 @@ class Script:
     controls: Any = None
     sorting_priority = 0
     setup_for_ui_only = False
+    on_before_component_elem_id: Any = None
+    on_after_component_elem_id: Any = None
 
     def title(self) -> str:
         """By this it is known; the class's name where a script says none."""
@@ -53,6 +55,20 @@ class Script:
 
     def ui(self, is_img2img: bool) -> Any:
         """Its inputs, in the order in which methods get their values."""
+
+    def before_component(self, component: Any, **kwargs: Any) -> None:
+        """A component of the page, or of the script's own, is about to stand there."""
+
+    def after_component(self, component: Any, **kwargs: Any) -> None:
+        """It stands there."""
+
+    def on_before_component(self, callback: Any, *, elem_id: str) -> None:
+        """`callback` gets an object with the `component` of that id, before it stands there."""
+        self.on_before_component_elem_id = [*(self.on_before_component_elem_id or ()), (elem_id, callback)]
+
+    def on_after_component(self, callback: Any, *, elem_id: str) -> None:
+        """The same once it stands there."""
+        self.on_after_component_elem_id = [*(self.on_after_component_elem_id or ()), (elem_id, callback)]
 
     def run(self, p: Any, *args: Any) -> Any:
         """Own the job."""

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from modules.api import (
+    applications,
     carrying,
     catalogue,
     control,
@@ -111,6 +112,8 @@ def add_api(app: FastAPI, studio: Studio) -> None:
         live = SocketIO(studio, app.state.feed)
         for place in PLACES:
             app.mount(place, live)
+        # Behind everything that is the studio's own, so that no extension takes an address from it.
+        app.include_router(applications.router, dependencies=[Depends(SignedIn(studio.door))], responses=SIGNED)
     app.add_middleware(Guard, neighbours=Neighbours.of(network, studio.door))
     app.add_middleware(Border)
     app.add_middleware(Seal)

@@ -18,6 +18,7 @@ from modules.api.intake import Intake
 from modules.api.messages import FAILURES
 from modules.api.promise import PROMISED, Prefer, key_of, prefers_async, promise
 from modules.api.running import draw
+from modules.api.script_calls import ScriptIntake, legacy_calls
 from modules.api.services import Own, Owner, Services
 from modules.contracts.enlarging import LARGEST, MOST, NOTHING, EnlargeParams
 from modules.contracts.errors import UnsupportedFeature
@@ -46,6 +47,12 @@ class _Wanted(BaseModel):
     upscaler_1: str | None = Field("None", max_length=200, examples=["Lanczos"])
     upscaler_2: str | None = Field("None", max_length=200)
     extras_upscaler_2_visibility: Share = Field(0, description="How much of the second upscaler shows.")
+    alwayson_scripts: dict[str, Any] = Field(
+        {},
+        description="Arguments of scripts of extensions that work on finished pictures, by title: a list in their"
+        " order or an object, under `args`.",
+        examples=[{"Pixel art": {"args": {"enabled": True}}}],
+    )
     upscale_first: bool | None = Field(False, description="Restore faces in the larger picture, not in the given one.")
 
     @model_validator(mode="before")
@@ -170,7 +177,10 @@ def _read(
     )
     fmt = str(settings["samples_format"])
     output = OutputParams(save=False, format="jpeg" if fmt == "jpg" else fmt)
-    return fill_enlarged(intake, GenerationRequest(enlarge=enlarge, output=output), given, name)
+    notes: list[str] = []
+    calls = legacy_calls({"alwayson_scripts": wanted.alwayson_scripts}, "enlarge", studio.scripts, notes)
+    scripts = ScriptIntake(intake, calls)
+    return scripts.fill(fill_enlarged(intake, GenerationRequest(enlarge=enlarge, output=output), given, name))
 
 
 def _restorer(wanted: _Wanted, studio: Studio) -> str:

@@ -85,7 +85,7 @@ async def read_call(
     `key` is the idempotency key under which it will be submitted.
     """
     given = body.model_fields_set | set(more)
-    values = fill_from_infotext({**body.model_dump(), **more}, given, mode)
+    values = fill_from_infotext({**body.model_dump(), **more}, given, mode, studio.scripts)
     own = await run_in_threadpool(preferences_of(request).of, owner)
     return await run_in_threadpool(read_body, values, mode, studio, Intake(studio, owner, key), own)
 

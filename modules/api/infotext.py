@@ -9,16 +9,18 @@ from modules.api.fields import fields_of
 from modules.contracts.infotext import parse
 from modules.contracts.infotext_recall import to_request
 from modules.contracts.request import GenerationRequest, ImageParams, InpaintParams
+from modules.contracts.scripts import Scripts
 
 FULL = GenerationRequest(image=ImageParams(), inpaint=InpaintParams())
 
 
-def parameters_of(text: str) -> dict[str, str]:
-    """The infotext by its labels, with what A1111's readers take for granted; empty when there is no text."""
-    return parse(text) if text.strip() else {}
+def parameters_of(text: str, scripts: Scripts) -> dict[str, str]:
+    """The infotext by its labels, with what A1111's readers take for granted, as scripts want it to be read; empty
+    when there is no text."""
+    return scripts.recalled(text, parse(text)) if text.strip() else {}
 
 
-def fill_from_infotext(values: Mapping[str, Any], given: set[str], mode: str) -> dict[str, Any]:
+def fill_from_infotext(values: Mapping[str, Any], given: set[str], mode: str, scripts: Scripts) -> dict[str, Any]:
     """The body with every field that the client left out taken from its `infotext`, if it sent one.
 
     The checkpoint of the text is left alone, as A1111 does: a picture from elsewhere must not switch models.
@@ -27,7 +29,7 @@ def fill_from_infotext(values: Mapping[str, Any], given: set[str], mode: str) ->
     text = values.get("infotext")
     if not isinstance(text, str) or not text.strip():
         return filled
-    said = parse(text, defaults=False)
+    said = scripts.recalled(text, parse(text, defaults=False))
     asked, _ = to_request(said, FULL)
     for item in fields_of(mode):
         declared = item.declared

@@ -129,7 +129,7 @@ def get_recipe(studio: Services, person: Person, picture_id: str) -> RecipeRow:
 def get_infotext(studio: Services, person: Person, picture_id: str) -> InfotextRow:
     """A1111's text, and the same taken apart."""
     text = picture_of(studio, person, picture_id).infotext
-    return InfotextRow(infotext=text, parameters=parameters_of(text))
+    return InfotextRow(infotext=text, parameters=parameters_of(text, studio.scripts))
 
 
 @router.delete("/{picture_id}", status_code=204, responses=REFUSED)

@@ -39,4 +39,4 @@ def png_info(body: PNGInfoRequest, studio: Services) -> PNGInfoResponse:
         open_picture(data, "image")
     found = read_metadata(data)
     text = found.infotext or ""
-    return PNGInfoResponse(info=text, items=dict(found.items), parameters=parameters_of(text))
+    return PNGInfoResponse(info=text, items=dict(found.items), parameters=parameters_of(text, studio.scripts))

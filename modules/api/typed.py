@@ -254,14 +254,12 @@ def read_wanted(
     elif first:
         asked = intake.fill_first(asked, first, "hires.first_pass")
     elif asked.enlarge is not None:
-        return fill_enlarged(intake, _undrawn(asked, style, scripts), larger, "enlarge.images")
+        return scripts.fill(fill_enlarged(intake, _undrawn(asked, style), larger, "enlarge.images"))
     asked = intake.fill_style(asked, style, "style.image") if style else asked
     return scripts.fill(details.fill(units.fill(asked)))
 
 
-def _undrawn(asked: GenerationRequest, style: str | None, scripts: ScriptIntake) -> GenerationRequest:
-    if scripts.told:
-        raise InvalidRequest("A job that makes pictures larger draws nothing; leave scripts out.")
+def _undrawn(asked: GenerationRequest, style: str | None) -> GenerationRequest:
     if style:
         raise InvalidRequest("A job that makes pictures larger gives them no style; leave style.image out.")
     return asked

@@ -20,6 +20,7 @@ Moment = Literal[
     "conditioning",
     "before_steps",
     "model_input",
+    "step_input",
     "noise_prediction",
     "clean_predictions",
     "guided_prediction",
@@ -246,6 +247,27 @@ class ExtensionEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class WebCall:
+    """A call of an address, as it came."""
+
+    method: str
+    path: str
+    """With its first slash, seen from the studio."""
+    query: bytes = b""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    body: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WebAnswer:
+    """What is answered, whole. Names of headers are in small letters."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class PageFile:
     """Something that an extension brings to the page."""
 
@@ -291,6 +313,9 @@ class Scripts(Protocol):
         Raises `InvalidRequest` with a sentence for those that the script does not take.
         """
 
+    def recalled(self, infotext: str, fields: Mapping[str, str]) -> dict[str, str]:
+        """What an infotext says by its labels, as scripts want it to be read."""
+
     def switch(self, name: str, action: Literal["enable", "disable", "reload"]) -> ExtensionEntry:
         """Do that to an extension. Raises `UnknownName`, and `InvalidRequest` where it cannot be done."""
 
@@ -305,6 +330,15 @@ class Scripts(Protocol):
 
     def page_file(self, name: str, path: str) -> tuple[PageFile, bytes] | None:
         """One of them with its bytes; None where there is none."""
+
+    def open(self, page: Any) -> None:
+        """The server is about to answer. `page` is Gradio's; None where there is none."""
+
+    def answers(self, method: str, path: str) -> bool:
+        """Whether an extension answers at a place of its own."""
+
+    def serve(self, asked: WebCall) -> WebAnswer:
+        """What it answers. Blocks. Raises `UnknownName` where nobody does, `ExtensionFailed`."""
 
     def answer(self, name: str, method: str, path: str, given: Mapping[str, Any], *, admin: bool) -> Any:
         """What an address of an extension answers, ready for JSON.
@@ -341,6 +375,10 @@ class NoScripts:
         """None."""
         raise InvalidRequest(f"Script '{entry.script:.100}' not found; there are no scripts.")
 
+    def recalled(self, infotext: str, fields: Mapping[str, str]) -> dict[str, str]:
+        """As it says."""
+        return dict(fields)
+
     def switch(self, name: str, action: Literal["enable", "disable", "reload"]) -> ExtensionEntry:
         """None to be switched."""
         raise UnknownName(f"There is no extension '{name:.100}'.")
@@ -359,6 +397,17 @@ class NoScripts:
     def page_file(self, name: str, path: str) -> tuple[PageFile, bytes] | None:
         """None."""
         return None
+
+    def open(self, page: Any) -> None:
+        """Nobody to be told."""
+
+    def answers(self, method: str, path: str) -> bool:
+        """Never."""
+        return False
+
+    def serve(self, asked: WebCall) -> WebAnswer:
+        """None that answers."""
+        raise UnknownName(f"Nothing answers at {asked.path:.100}.")
 
     def answer(self, name: str, method: str, path: str, given: Mapping[str, Any], *, admin: bool) -> Any:
         """None that answers."""

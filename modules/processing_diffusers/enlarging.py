@@ -29,6 +29,7 @@ from modules.processing_diffusers.face_part import Faces, FaceShelf
 from modules.processing_diffusers.face_plan import plan_faces
 from modules.processing_diffusers.multiplexer.core import Multiplexer
 from modules.processing_diffusers.multiplexer.stand_in import Port
+from modules.processing_diffusers.scripting import change_enlarged
 from modules.processing_diffusers.sheets import Sheet, open_sheet
 from modules.processing_diffusers.sizes import check_enlarged
 from modules.processing_diffusers.stock import Stock
@@ -123,7 +124,8 @@ class Enlarger:
                 for number in range(len(plan.sizes)):
                     with contextlib.suppress(PictureSkipped):  # said in the notes
                         sheets = self._one(plan, number, tools, port, course)
-                        pictures.append(finish_enlarged(plan, number, sheets, tools, circumstances))
+                        made = finish_enlarged(plan, number, sheets, tools, circumstances)
+                        pictures.append(change_enlarged(context.hooks, made))
                         context.finished(pictures[-1])
                         context.emit(ImageReady(context.job_id, pictures[-1]))
         except JobCancelled:

@@ -12,19 +12,21 @@ from typing import Any, Literal
 import torch
 from PIL import Image
 
+from modules.contracts.infotext_enlarged import add_to_infotext
 from modules.contracts.plan import PassPlan, PicturePlan
+from modules.contracts.result import Picture
 from modules.contracts.scripts import BatchFacts, Guard, JobHooks, Moment, PictureFacts, StepFacts, WordFacts
 from modules.processing_diffusers.conductor import Role, Voice
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.multiplexer.stand_in import Wider
-from modules.processing_diffusers.shown import Shown
+from modules.processing_diffusers.shown import Shown, Words
 from modules.processing_diffusers.tail import ScheduleTail
 
 LARGEST = 16384
 """Pixels of a side of a picture that a script may give."""
 OF_PASSES: tuple[Moment, ...] = (
-    *("before_steps", "model_input", "noise_prediction", "clean_predictions", "guided_prediction", "stepping"),
-    "after_step",
+    *("before_steps", "model_input", "step_input", "noise_prediction", "clean_predictions", "guided_prediction"),
+    *("stepping", "after_step"),
 )
 Mixer = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Stepper = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
@@ -79,6 +81,20 @@ def change_picture(job: Job, picture: PicturePlan, image: Image.Image) -> Image.
     return changed
 
 
+def change_enlarged(hooks: JobHooks | None, picture: Picture) -> Picture:
+    """One finished picture that was made larger, with what scripts say of it; one with an alpha keeps it, and one that
+    a script changes has eight bits a channel."""
+    if hooks is None or not hooks.wants("picture"):
+        return picture
+    facts = PictureFacts(picture.index, picture.prompt, picture.negative, picture.seed, picture.subseed)
+    image = hooks.change("picture", facts, picture.image, Guard(lambda one: one.copy(), _sound_with_alpha))
+    infotext = add_to_infotext(picture.infotext, hooks.fields(picture.index))
+    if image is picture.image:
+        return replace(picture, infotext=infotext)
+    recipe = {**picture.recipe, "width": image.width, "height": image.height}
+    return replace(picture, image=image, infotext=infotext, recipe=recipe, deep=None)
+
+
 class PassScripts:
     """The scripts of a job through one pass of one lane. Tensors go to them as (rows, C, H, W), fp32."""
 
@@ -118,23 +134,51 @@ class PassScripts:
             self.latents = self._change("before_steps", latents, self._begin)
         return self.latents
 
-    def before(self, wider: Wider | None) -> Wider | None:
-        """Whoever asks for more than the pipeline does, with what scripts want the denoiser to see."""
-        if self._tail.flow or not self._hooks.wants("model_input"):
+    def before(self, wider: Wider | None, *, worded: bool) -> Wider | None:
+        """Whoever asks for more than the pipeline does, with what scripts want the denoiser to see. With `worded` the
+        words of a call are those that it is made with."""
+        if self._tail.flow or not (self._hooks.wants("model_input") or self._hooks.wants("step_input")):
             return wider
-        return Shown(self._show, self._tail, lambda: self.latents, wider)
+        return Shown(self._show, self._tail, lambda: self.latents, wider, worded=worded)
 
-    def _show(self, rows: torch.Tensor, levels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _show(
+        self, rows: torch.Tensor, levels: torch.Tensor, words: Words | None
+    ) -> tuple[torch.Tensor, torch.Tensor, Words | None]:
         given = self._open(rows), levels
 
         def checked(found: Any) -> tuple[Any, ...]:
             seen, told = (_like(new, old) for new, old in zip(_pair(found), given, strict=True))
-            if not bool((told > 0).all()):
-                raise ValueError("noise levels have to be greater than 0")
-            return seen, told
+            return seen, _above_zero(told)
 
         seen, told = self._hooks.change("model_input", self._facts(self._done), given, Guard(_both, checked))
-        return (rows if seen is given[0] else self._close(seen, rows)), told
+        seen, told, words = self._show_words(seen, told, words)
+        return (rows if seen is given[0] else self._close(seen, rows)), told, words
+
+    def _show_words(
+        self, cells: torch.Tensor, levels: torch.Tensor, words: Words | None
+    ) -> tuple[torch.Tensor, torch.Tensor, Words | None]:
+        if not self._hooks.wants("step_input"):
+            return cells, levels, words
+
+        def copied(given: tuple[Any, ...]) -> tuple[Any, ...]:
+            told = None if given[2] is None else {name: one.clone() for name, one in given[2].items()}
+            return given[0].clone(), given[1].clone(), told
+
+        def checked(found: Any) -> tuple[Any, ...]:
+            if not isinstance(found, tuple) or len(found) != 3:
+                raise ValueError("it has to give latents, noise levels and words")
+            if words is None or found[2] is None:
+                said = words
+            elif not isinstance(found[2], dict) or set(found[2]) != set(words):
+                raise ValueError(f"its words have to be the tensors {', '.join(words)}")
+            else:
+                said = {name: _like(found[2][name], old) for name, old in words.items()}
+            return _like(found[0], cells), _above_zero(_like(found[1], levels)), said
+
+        changed: tuple[torch.Tensor, torch.Tensor, Words | None] = self._hooks.change(
+            "step_input", self._facts(self._done), (cells, levels, words), Guard(copied, checked)
+        )
+        return changed
 
     @property
     def ear(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
@@ -263,6 +307,12 @@ def _worded(hooks: JobHooks, facts: WordFacts, words: Mapping[str, torch.Tensor]
     return changed
 
 
+def _above_zero(levels: torch.Tensor) -> torch.Tensor:
+    if not bool((levels > 0).all()):
+        raise ValueError("noise levels have to be greater than 0")
+    return levels
+
+
 def _pair(found: Any) -> tuple[Any, Any]:
     if not isinstance(found, tuple) or len(found) != 2:
         raise ValueError("it has to give two tensors")
@@ -282,6 +332,12 @@ def _like(found: Any, old: torch.Tensor) -> torch.Tensor:
     if not bool(torch.isfinite(found).all()):
         raise ValueError("it gave numbers that are not finite")
     return found.detach().to(old.device, old.dtype, copy=True)
+
+
+def _sound_with_alpha(found: Any) -> Image.Image:
+    """The same, as RGBA where it has an alpha."""
+    image = _sound(found)
+    return found.convert("RGBA") if found.has_transparency_data else image
 
 
 def _sound(found: Any) -> Image.Image:

@@ -1,4 +1,4 @@
-"""A denoiser that is shown other latents, or told another noise level, than the sampler goes by."""
+"""A denoiser that is shown other latents or words, or told another noise level, than the sampler goes by."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from modules.processing_diffusers.multiplexer.call import count_samples
 from modules.processing_diffusers.multiplexer.stand_in import Wider
 from modules.processing_diffusers.tail import ScheduleTail
 
-Show = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+Words = dict[str, torch.Tensor]
+"""What text encoders said, by name: `embeds` (rows, tokens, width), and `pooled` (rows, width) where there is one."""
+Show = Callable[[torch.Tensor, torch.Tensor, Words | None], tuple[torch.Tensor, torch.Tensor, Words | None]]
+_EMBEDS, _FURTHER, _POOLED = "encoder_hidden_states", "added_cond_kwargs", "text_embeds"
 
 
 class Shown:
@@ -22,18 +25,30 @@ class Shown:
     """
 
     def __init__(
-        self, show: Show, tail: ScheduleTail, latents: Callable[[], torch.Tensor], inner: Wider | None
+        self,
+        show: Show,
+        tail: ScheduleTail,
+        latents: Callable[[], torch.Tensor],
+        inner: Wider | None,
+        *,
+        worded: bool = True,
     ) -> None:
-        """`show` gets latents before they are scaled, and noise levels, a row each, and gives both; `latents` are those
-        of the coming call, which all rows are about in turn; `inner` asks for further rows, if anyone does."""
+        """`show` gets latents before they are scaled, noise levels and words, a row each, and gives all three;
+        `latents` are those of the coming call, which all rows are about in turn; `inner` asks for further rows, if
+        anyone does.
+        With `worded` false somebody else has the words of each call, and `show` gets None."""
         self._show, self._tail, self._latents, self._inner = show, tail, latents, inner
+        self._worded = worded
 
     def ask(self, call: Callable[[dict[str, Any]], Any], arguments: dict[str, Any]) -> Any:
         """The answer to `arguments` with what is to be seen in them."""
         latents, rows = self._latents(), count_samples(arguments)
         whole = latents.float().repeat(rows // latents.shape[0], *[1] * (latents.ndim - 1))
         before = torch.full((rows,), self._tail.level)
-        seen, levels = self._show(whole, before)
+        words = _words_of(arguments) if self._worded else None
+        seen, levels, told = self._show(whole, before, words)
+        if told is not None and told is not words:
+            arguments = _with_words(arguments, told)
         if seen is whole and levels is before:
             return self._ask(call, arguments)
         given = [self._tail.show(one, float(level)) for one, level in zip(seen, levels, strict=True)]
@@ -48,3 +63,19 @@ class Shown:
 
     def _ask(self, call: Callable[[dict[str, Any]], Any], arguments: dict[str, Any]) -> Any:
         return call(arguments) if self._inner is None else self._inner.ask(call, arguments)
+
+
+def _words_of(arguments: dict[str, Any]) -> Words | None:
+    """Of a call that has them in one tensor."""
+    embeds, further = arguments.get(_EMBEDS), arguments.get(_FURTHER)
+    if not isinstance(embeds, torch.Tensor) or embeds.ndim != 3:
+        return None
+    pooled = further.get(_POOLED) if isinstance(further, dict) else None
+    return {"embeds": embeds} if pooled is None else {"embeds": embeds, "pooled": pooled}
+
+
+def _with_words(arguments: dict[str, Any], words: Words) -> dict[str, Any]:
+    found = {**arguments, _EMBEDS: words["embeds"]}
+    if "pooled" in words:
+        found[_FURTHER] = {**arguments[_FURTHER], _POOLED: words["pooled"]}
+    return found

@@ -8,7 +8,17 @@ from typing import Any, Literal
 
 from modules.contracts.errors import ExtensionFailed, InvalidRequest, NotAllowed, UnknownName, reason_of
 from modules.contracts.request import GenerationRequest
-from modules.contracts.scripts import AxisEntry, AxisValues, ExtensionEntry, PageFile, ParameterEntry, ScriptEntry
+from modules.contracts.scripts import (
+    AxisEntry,
+    AxisValues,
+    ExtensionEntry,
+    PageFile,
+    ParameterEntry,
+    ScriptEntry,
+    WebAnswer,
+    WebCall,
+)
+from modules.scripts.addresses import Addresses
 from modules.scripts.loading import Extension
 from modules.scripts.pages import page_files, read_page_file
 from modules.scripts.parameters import Parameter, Text
@@ -20,7 +30,7 @@ class ScriptDesk:
     """Implements `modules.contracts.scripts.Scripts` over the shelf."""
 
     def __init__(self, shelf: ScriptShelf) -> None:
-        self._shelf = shelf
+        self._shelf, self._addresses = shelf, Addresses(shelf)
 
     @property
     def safe(self) -> bool:
@@ -81,6 +91,27 @@ class ScriptDesk:
             self._shelf.report(extension, f"{entry.label} could not be read", error)
             raise InvalidRequest(f"{entry.label}: {type(error).__name__}: {reason_of(error)}.") from error
 
+    def recalled(self, infotext: str, fields: Mapping[str, str]) -> dict[str, str]:
+        """As `Scripts` says."""
+        found = dict(fields)
+        for extension in self._shelf.extensions():
+            for script in extension.scripts if _is_on(extension) else ():
+                if overrides(script, "recalled"):
+                    found = self._recalled(extension, script, infotext, found)
+        return found
+
+    def _recalled(self, extension: Extension, script: Script, infotext: str, fields: dict[str, str]) -> dict[str, str]:
+        try:
+            told = self._shelf.caller.call(lambda: script.recalled(infotext, dict(fields)), QUICK_SECONDS)
+            if told is None:
+                return fields
+            if not isinstance(told, dict):
+                raise ValueError(f"it gave {type(told).__name__} where the fields are needed")
+        except Exception as error:  # border 'extension'
+            self._shelf.report(extension, f"{script.title} failed in recalled", error)
+            return fields
+        return {str(key): str(value) for key, value in told.items() if value is not None}
+
     def switch(self, name: str, action: Literal["enable", "disable", "reload"]) -> ExtensionEntry:
         """As `Scripts` says."""
         acts = {"enable": self._shelf.enable, "disable": self._shelf.disable, "reload": self._shelf.reload}
@@ -103,6 +134,18 @@ class ScriptDesk:
         """As `Scripts` says."""
         found = next((one for one in self._shelf.extensions() if one.name == name and _is_on(one)), None)
         return None if found is None else read_page_file(found, path)
+
+    def open(self, page: Any) -> None:
+        """As `Scripts` says."""
+        self._addresses.open(page)
+
+    def answers(self, method: str, path: str) -> bool:
+        """As `Scripts` says."""
+        return self._addresses.find(method, path) is not None
+
+    def serve(self, asked: WebCall) -> WebAnswer:
+        """As `Scripts` says."""
+        return self._addresses.serve(asked)
 
     def answer(self, name: str, method: str, path: str, given: Mapping[str, Any], *, admin: bool) -> Any:
         """As `Scripts` says."""

@@ -26,8 +26,6 @@ class ScriptedEngine:
 
     def generate(self, request: GenerationRequest, context: RunContext) -> GenerationResult:
         """As of any engine; raises `ScriptFailed` when the script that owns the run throws."""
-        if request.enlarge is not None:
-            return self._engine.generate(request, context)
         session = Session(self._shelf, self._engine, context, self._check, self._limit())
         if not session.gather(request):
             return self._engine.generate(request, context)

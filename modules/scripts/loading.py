@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import psutil
 
 from modules.scripts.metadata import Metadata
-from modules.scripts.v1 import Script, overrides
+from modules.scripts.v1 import Script, Where, overrides
 
 Reader = Callable[[ModuleType], Iterable[Script]]
 """Finds the scripts in a module."""
@@ -184,8 +184,8 @@ def checked(script: Script) -> Script:
         raise ValueError(f"{script!r:.80} is not a script")
     if not isinstance(script.title, str) or not 1 <= len(script.title.strip()) <= 100:
         raise ValueError(f"{type(script).__name__}: title has to be a text of 1 to 100 characters")
-    if script.where not in ("txt2img", "img2img", "both"):
-        raise ValueError(f"{script.title}: where is {script.where!r}; allowed are txt2img, img2img and both")
+    if script.where not in get_args(Where):
+        raise ValueError(f"{script.title}: where is {script.where!r}; allowed are {', '.join(get_args(Where))}")
     if not isinstance(script.order, int):
         raise ValueError(f"{script.title}: order has to be a whole number")
     if not script.always_on and not overrides(script, "run"):

@@ -53,7 +53,7 @@ class Session:
         self._line = Line(run)
         self._parts: tuple[Part, ...] = ()
         self._owner: Part | None = None
-        self._drawn = 0
+        self._drawn, self._saves = 0, False
 
     def gather(self, request: GenerationRequest) -> bool:
         """Find out which scripts take part; whether any does. Raises `InvalidRequest` for an owner that is gone."""
@@ -85,6 +85,7 @@ class Session:
 
     def conduct(self, request: GenerationRequest) -> GenerationResult:
         """Draw the job. Raises `StudioError` only."""
+        self._saves = request.output.save
         try:
             request = self._transform(request)
             if self._owner is None:
@@ -193,6 +194,9 @@ class Session:
         for part in self._everybody:
             picture = self._ask(part, "saving", (), picture, guard)
         self._run.finished(picture)
+        for part in self._everybody if self._saves else ():
+            if self._has(part, "saved"):
+                self._ask(part, "saved", (_copied(picture),))
 
     def wants(self, moment: Moment) -> bool:
         """Whether any script of the job has such a method of its own."""

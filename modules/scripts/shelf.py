@@ -55,6 +55,8 @@ class ScriptShelf:
         self._extensions: tuple[Extension, ...] = ()
         self._kept = self._recall()
         self.caller = Caller()
+        self.stands: Callable[[Extension], None] = _nobody
+        """Is told of each extension that was loaded."""
         self.notices: list[str] = []
         """What an admin should know, e.g. that an extension was switched off; the newest last."""
 
@@ -112,6 +114,7 @@ class ScriptShelf:
             log.error("extension %s: %s\n%s", extension.name, extension.error, extension.trace)
         else:
             kilobytes = extension.bytes >> 10
+            self.stands(extension)
             log.info("extension %s stands after %.2f s (%d KiB)", extension.name, extension.seconds, kilobytes)
 
     def _read(self, extension: Extension) -> None:
@@ -201,15 +204,17 @@ class ScriptShelf:
             return extension
 
     def scripts(self, mode: str, *, always_on: bool) -> list[tuple[Extension, Script]]:
-        """Loaded scripts for `txt2img` or anything else, in order."""
-        wanted = "txt2img" if mode == "txt2img" else "img2img"
-        return [
+        """Loaded scripts for `txt2img`, `enlarge` or anything else, in order; for `enlarge` their own order is all."""
+        wanted = {"txt2img": "txt2img", "enlarge": "enlarging"}.get(mode, "img2img")
+        fitting = (wanted,) if wanted == "enlarging" else (wanted, "both")
+        found = [
             (one, script)
             for one in self._extensions
             if one.loaded and not one.stopped
             for script in one.scripts
-            if script.always_on == always_on and script.where in (wanted, "both")
+            if script.always_on == always_on and script.where in fitting
         ]
+        return sorted(found, key=lambda pair: pair[1].order) if wanted == "enlarging" else found
 
     def find(self, title: str, mode: str, *, always_on: bool) -> tuple[Extension, Script]:
         """The script of that title, whatever its case. Raises `InvalidRequest` naming those that there are."""
@@ -227,8 +232,8 @@ class ScriptShelf:
         uses: list[tuple[ScriptUse, bool]] = [(use, True) for use in wanted.always]
         if wanted.run is not None:
             uses.append((wanted.run, False))
-        if uses and request.enlarge is not None:
-            raise InvalidRequest("A job that makes pictures larger draws nothing; leave scripts out.")
+        if wanted.run is not None and request.enlarge is not None:
+            raise InvalidRequest("A job that makes pictures larger is owned by no script; leave script_name out.")
         for use, always_on in uses:
             _, script = self.find(use.name, request.mode, always_on=always_on)
             read_values(script.title, script.parameters, use.values)
@@ -324,3 +329,7 @@ class ScriptShelf:
         kept = {**self._kept, **changes}
         write_text(self._data / "extensions.json", json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
         self._kept = kept
+
+
+def _nobody(extension: Extension) -> None:
+    """Nobody has to be told."""

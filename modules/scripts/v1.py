@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 API = 1
 """Version of this interface. It is raised when something that worked would not work any more."""
 
-Where = Literal["txt2img", "img2img", "both"]
+Where = Literal["txt2img", "img2img", "both", "enlarging"]
 
 __all__ = [
     "API",
@@ -95,7 +95,8 @@ class Script:
     title: ClassVar[str] = ""
     """By this it is known to people and clients; the class's name where it is empty."""
     where: ClassVar[Where] = "both"
-    """Jobs it is for: from words alone, or with a picture to start from."""
+    """Jobs it is for: from words alone, with a picture to start from, both of these, or those that make finished
+    pictures larger, which ask `before_job`, `picture`, `saving`, `after_job` and `job_ended` only."""
     always_on: ClassVar[bool] = True
     """It takes part in every job. Otherwise it is chosen by name and owns the run: see `run`."""
     order: ClassVar[int] = 0
@@ -144,6 +145,13 @@ class Script:
         row (rows). Rows are the pictures without the prompt and then with it, or with it alone. What it sees is changed
         by it, the sampler's own latents are not. Not asked with models that match flows."""
 
+    def step_input(
+        self, job: JobContext, facts: StepFacts, given: tuple[Any, Any, dict[str, Any] | None]
+    ) -> tuple[Any, Any, dict[str, Any] | None] | None:
+        """Asked after `model_input`, with the words of this call as well, in the same rows: `embeds` (rows, tokens,
+        width), and `pooled` (rows, width) where the model has one. The words are None where a prompt changes from step
+        to step or joins several."""
+
     def noise_prediction(self, job: JobContext, facts: StepFacts, answers: tuple[Any, Any]) -> tuple[Any, Any] | None:
         """The denoiser's answers without and with the prompt, before guidance; the first is None without guidance."""
 
@@ -169,6 +177,13 @@ class Script:
     def saving(self, job: JobContext, picture: DrawnPicture) -> DrawnPicture | None:
         """A picture on its way into the gallery, if it goes there at all; who asked for it gets it unchanged."""
 
+    def saved(self, job: JobContext, picture: DrawnPicture) -> None:
+        """A picture is in the gallery, as this has it; not asked of jobs whose pictures do not go there."""
+
+    def recalled(self, infotext: str, fields: dict[str, str]) -> dict[str, str] | None:
+        """An infotext is read back, into the form or a request: what it says by its labels, and what is to be read
+        instead."""
+
     def model_loaded(self, name: str, family: str) -> None:
         """A model stands in memory."""
 
@@ -178,6 +193,11 @@ class Script:
     def routes(self) -> Iterable[Route]:
         """Addresses that the extension answers."""
         return ()
+
+    def application(self, page: Any) -> Any:
+        """A FastAPI or Starlette application whose routes are answered at their own addresses, once the server is about
+        to answer; `page` is Gradio's, None without one. Signed-in members may ask, and each call has a loop of its
+        own."""
 
     def panel(self) -> str:
         """Markdown that the page shows above the script's parameters."""

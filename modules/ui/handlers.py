@@ -82,10 +82,11 @@ class Handlers:
         control: ControlPanel | None = None,
         style: StylePanel | None = None,
         scripts: ScriptPanel | None = None,
+        larger: ScriptPanel | None = None,
     ) -> None:
         """`control` has the ControlNet units of the page, whose values come behind those of the form; behind these
-        come those of `style`, and of `scripts`."""
-        self._studio = studio
+        come those of `style`, and of `scripts`. `larger` are the scripts of jobs that make pictures larger."""
+        self._studio, self._larger = studio, larger
         self.control, self._style, self._scripts = control, style, scripts
         self._own = Preferences(studio.settings, studio.accounts)
         self._desk = desk
@@ -96,6 +97,11 @@ class Handlers:
         """Inputs of the panels, in the order in which `generate` gets their values behind those of the form."""
         panels = (panel for panel in (self.control, self._style, self._scripts) if panel is not None)
         return [field for panel in panels for field in panel.fields]
+
+    @property
+    def extras(self) -> list[Any]:
+        """Inputs of scripts, in the order in which `enlarge` gets their values behind those of its own."""
+        return [] if self._larger is None else self._larger.fields
 
     async def generate(self, request: gr.Request, *values: Any) -> AsyncGenerator[Shown, None]:
         """Queue what the form asks for and show it until this page's jobs have ended."""
@@ -121,7 +127,9 @@ class Handlers:
 
         def wanted() -> GenerationRequest:
             fmt = str(self._own.public(owner)["samples_format"])
-            return enlargement(self._studio.pictures, owner, said_by(event), Wished(*values), fmt)
+            count = len(values) - len(self.extras)
+            asked = enlargement(self._studio.pictures, owner, said_by(event), Wished(*values[:count]), fmt)
+            return asked if self._larger is None else self._larger.fill(asked, values[count:], page_of(request))
 
         async with aclosing(self._queue(request, wanted)) as showing:
             async for shown in showing:
@@ -201,7 +209,7 @@ class Handlers:
         if picture is None or picture.owner != owner_of(request):
             raise gr.Error("This picture is no longer in the gallery.", print_exception=False)
         try:
-            asked, unknown = to_request(parse(picture.infotext), form.compose(values))
+            asked, unknown = to_request(self._said(picture.infotext), form.compose(values))
         except StudioError as error:
             raise gr.Error(error.message, print_exception=False) from error
         if unknown:
@@ -216,6 +224,10 @@ class Handlers:
                 gr.Warning(refiner.problem, title="Refiner")
             asked = replace(asked, refiner=replace(asked.refiner, checkpoint=refiner.name))
         return form.spread(replace(asked, model=replace(asked.model, checkpoint=facts.name)), facts)
+
+    def _said(self, infotext: str) -> dict[str, str]:
+        """What it says by its labels, as scripts want it to be read."""
+        return self._studio.scripts.recalled(infotext, parse(infotext))
 
     def fit(self, checkpoint: str | None) -> list[Any]:
         """Another model was chosen: its own size, sampler, steps and guidance, and prompts that suit it."""

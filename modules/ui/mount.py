@@ -32,6 +32,7 @@ def mount(app: FastAPI, studio: Studio, path: str = "/") -> FastAPI:
     app.include_router(file_routes(prefix, studio.pictures, reader.owner))
     _describe(app, prefix)
     _in_a_loop(lambda: _mount_gradio(app, studio, path, reader))
+    studio.scripts.open(app.router.routes[-1].app.get_blocks())  # type: ignore[attr-defined]
     gradio: Any = app.router.routes[-1].app  # type: ignore[attr-defined]
     gradio.add_middleware(Gate, reader=reader, prefix=prefix)
     return app

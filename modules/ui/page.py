@@ -70,7 +70,7 @@ def build_page(studio: Studio) -> gr.Blocks:
     absent = frozenset(name for name, word in Handlers.ABILITIES.items() if not facts.can(word))
     inputs = Inputs(declarations(), studio.catalog, defaults(facts), absent)
     parts, panel, style, scripts = _Controls(), ControlPanel(studio), StylePanel(studio), ScriptPanel(studio)
-    grids = ExperimentPanel(studio)
+    grids, larger = ExperimentPanel(studio), ScriptPanel(studio, ("enlarge",))
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
         _header(inputs, parts, studio)
         with gr.Tabs(elem_id="tabs", selected=CREATE):
@@ -92,14 +92,15 @@ def build_page(studio: Studio) -> gr.Blocks:
                     panel.build(facts)
                     style.build()
                     scripts.build()
-                    _enlarging(parts, studio)
+                    _enlarging(parts, studio, larger)
                     grids.build()
                     ExtensionPlace(studio).build(page, QUIET)
             build_rooms(studio, QUIET)
         create.select(None, None, None, js=opening(CREATE), **QUIET)
-        handlers = Handlers(studio, Desk(studio), table, panel, style, scripts)
+        handlers = Handlers(studio, Desk(studio), table, panel, style, scripts, larger)
         _connect(page, inputs, parts, handlers)
         scripts.connect(QUIET)
+        larger.connect(QUIET)
         grids.connect(page, [*(inputs.made[name] for name in NAMES), *handlers.fields], handlers.compose, QUIET)
         style.connect(page, parts.stage, QUIET)
     page.queue(default_concurrency_limit=None, api_open=False)
@@ -237,12 +238,11 @@ def _faces(inputs: Inputs, restorers: Choices) -> None:
             inputs("faces.share", elem_classes="slid")
 
 
-def _enlarging(parts: _Controls, studio: Studio) -> None:
-    with (
-        gr.Accordion("Enlarging a finished picture", open=False, elem_id="extras_tab", elem_classes="section"),
-        gr.Row(),
-    ):
-        parts.enlarging = enlarging_inputs(studio.catalog)
+def _enlarging(parts: _Controls, studio: Studio, larger: ScriptPanel) -> None:
+    with gr.Accordion("Enlarging a finished picture", open=False, elem_id="extras_tab", elem_classes="section"):
+        with gr.Row():
+            parts.enlarging = enlarging_inputs(studio.catalog)
+        larger.build()
 
 
 def _tone(inputs: Inputs) -> None:
@@ -319,7 +319,7 @@ def _connect(page: gr.Blocks, inputs: Inputs, parts: _Controls, handlers: Handle
     parts.interrupt.click(handlers.interrupt, **QUIET)
     parts.skip.click(handlers.skip, **QUIET)
     parts.stage.recall(handlers.recall, form, form, **raw)
-    parts.stage.enlarge(handlers.enlarge, [*parts.enlarging], show, trigger_mode="multiple", **raw)
+    parts.stage.enlarge(handlers.enlarge, [*parts.enlarging, *handlers.extras], show, trigger_mode="multiple", **raw)
     parts.stage.attach(handlers.open, None, show, **QUIET)
     parts.stage.ping(handlers.ping, **QUIET)
     fitting = [

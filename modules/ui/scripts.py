@@ -38,8 +38,9 @@ class _Field:
 class ScriptPanel:
     """The inputs of all scripts. One per page as it is built; open pages share it."""
 
-    def __init__(self, studio: Studio) -> None:
-        self._studio = studio
+    def __init__(self, studio: Studio, modes: Sequence[str] = ("txt2img", "img2img")) -> None:
+        """Those of jobs of these `modes`; `enlarge` is the third."""
+        self._studio, self._modes = studio, tuple(modes)
         self.pictures = Pictures()
         self.fields: list[Any] = []
         """The list of scripts that own a run, if there are any, then the inputs of every script."""
@@ -50,9 +51,9 @@ class ScriptPanel:
     def build(self) -> None:
         """Make the accordions in the current layout; nothing where there are no scripts."""
         scripts = self._studio.scripts
-        both = [scripts.offered(mode, always_on=False) for mode in ("txt2img", "img2img")]
+        both = [scripts.offered(mode, always_on=False) for mode in self._modes]
         self._owners = tuple({one.title: one for each in both for one in each}.values())
-        always = [scripts.offered(mode, always_on=True) for mode in ("txt2img", "img2img")]
+        always = [scripts.offered(mode, always_on=True) for mode in self._modes]
         for script in {one.title: one for each in always for one in each}.values():
             if script.panel or any(not item.hidden for item in script.parameters):
                 self._accordion(script)
@@ -98,7 +99,7 @@ class ScriptPanel:
             data = self.pictures.get(page, field.number)
             if data:
                 said.setdefault(field.script.title, []).append(GivenValue(field.item.name, picture=data))
-        mode = "txt2img" if asked.mode == "txt2img" else "img2img"
+        mode = asked.mode if asked.mode in ("txt2img", "enlarge") else "img2img"
         always = tuple(
             ScriptUse(one.title, tuple(said[one.title]))
             for one in self._studio.scripts.offered(mode, always_on=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,6 +24,9 @@ class Catalogue:
 
     def samplers(self):
         return ()
+
+    def vaes(self):
+        return (SimpleNamespace(name="soft"),)
 
 
 @pytest.fixture
@@ -184,3 +188,58 @@ def test_flags_of_a_preload_stand_beside_a1111s_own(tmp_path):
         vars(shared.cmd_opts).clear()
         vars(shared.cmd_opts).update(before)
         HOUSE._services = services
+
+
+def test_components_of_the_page_and_of_its_own_are_told_before_and_after(loaded):
+    module = loaded(
+        """
+        import gradio as gr
+        from modules import script_callbacks, scripts
+        HEARD, KEPT = [], {}
+        def before(component, **kwargs):
+            HEARD.append(("before", kwargs.get("elem_id"), component.label))
+        def after(component, **kwargs):
+            HEARD.append(("after", kwargs.get("elem_id"), component.label))
+            if kwargs.get("elem_id") == "txt2img_generate":
+                KEPT["button"] = component
+        script_callbacks.on_before_component(before)
+        script_callbacks.on_after_component(after)
+        class Script(scripts.Script):
+            def __init__(self):
+                self.heard = []
+                self.on_after_component(lambda told: self.heard.append(told.component), elem_id="img2img_prompt")
+            def title(self):
+                return "One"
+            def show(self, is_img2img):
+                return scripts.AlwaysVisible if is_img2img else False
+            def before_component(self, component, **kwargs):
+                KEPT.setdefault("first", kwargs)
+            def after_component(self, component, **kwargs):
+                KEPT["last"] = component
+            def ui(self, is_img2img):
+                KEPT["button"].click(fn=None, inputs=[], outputs=[])
+                KEPT["prompt"] = self.heard
+                return [gr.Slider(0, 1, 0.5, label="Share", elem_id="mine")]
+        """
+    )
+    heard = module.HEARD
+    assert heard.index(("before", "txt2img_generate", None)) < heard.index(("after", "txt2img_generate", "generate"))
+    assert heard.index(("after", "img2img_generate", "generate")) < heard.index(("before", "mine", None))
+    assert heard[-1] == ("after", "mine", "Share")
+    assert (module.KEPT["last"].label, module.KEPT["first"]["elem_id"]) == ("Share", "img2img_prompt")
+    assert [one.elem_id for one in module.KEPT["prompt"]] == ["img2img_prompt"]
+    assert module.gr.Slider(0, 1, 0.5, label="Later") is not None
+    assert heard[-1] == ("after", "mine", "Share")
+
+
+def test_lists_of_vaes_and_of_extensions_are_the_studios(loaded, tmp_path):
+    module = loaded(
+        """
+        from modules import extensions, shared_items, scripts
+        vaes = shared_items.sd_vae_items()
+        def ask():
+            return [(one.name, one.path, one.enabled) for one in extensions.active()]
+        """
+    )
+    assert module.vaes == ["Automatic", "None", "soft"]
+    assert ("one", str(tmp_path / "ext" / "one"), True) in module.ask()

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modules.contracts.request import CanvasParams, PromptParams, SeedParams
+from modules.api.infotext import fill_from_infotext, parameters_of
+from modules.contracts.request import CanvasParams, OutputParams, PromptParams, SeedParams
+from modules.ui.handlers import Handlers
 from tests.a1111.conftest import put
 from tests.a1111.test_scripts import PLAIN, drawn, pixels
 
@@ -209,3 +211,67 @@ def test_what_is_saved_can_be_changed_and_who_asked_gets_it_as_it_was(legacy_stu
     image = Image.open(io.BytesIO(legacy_studio.pictures.read(kept.id)))
     assert image.convert("RGB").getextrema() == ((255, 255),) * 3
     assert pixels(result.pictures[0]).min() < 255
+
+
+SAVED = """
+def note(params):
+    with images.Image.open(params.filename) as image:
+        assert image.info["parameters"] == params.pnginfo["parameters"]
+        assert image.size == params.image.size
+    with open(params.filename + ".txt", "w") as file:
+        file.write(params.pnginfo["parameters"])
+
+script_callbacks.on_image_saved(note)
+"""
+
+
+def test_what_was_saved_is_shown_as_a_file_that_goes_again(legacy_studio, probed):
+    place = legacy_studio.paths.data / "extensions" / "probe"
+    result = probed("pass", after=SAVED, request=replace(PLAIN, output=OutputParams(save=False)))
+    assert not (place / "00000-3.png.txt").exists()
+    result = drawn(legacy_studio)
+    assert result.notes == ()
+    (kept,) = legacy_studio.pictures.list(limit=1)
+    assert (place / "00000-3.png.txt").read_text() == kept.infotext
+    assert not (place / "00000-3.png").exists()
+
+
+PASTED = """
+def paste(infotext, fields):
+    fields["Steps"] = str(int(fields["Steps"]) + len(infotext.split("Size")))
+    fields["Probe"] = "was here"
+
+script_callbacks.on_infotext_pasted(paste)
+"""
+
+
+def test_an_infotext_is_read_as_the_extension_wants_it(legacy_studio, probed):
+    result = probed("pass", after=PASTED)
+    text = result.pictures[0].infotext
+    fields = parameters_of(text, legacy_studio.scripts)
+    assert (fields["Steps"], fields["Probe"], fields["Seed"]) == ("4", "was here", "3")
+    filled = fill_from_infotext({"infotext": text}, {"infotext"}, "txt2img", legacy_studio.scripts)
+    assert (filled["steps"], filled["seed"]) == (4, 3)
+    handlers = Handlers(legacy_studio, None, None)
+    assert handlers._said(text)["Steps"] == "4"
+
+
+MUTED = """
+import torch
+
+def mute(params):
+    assert params.text_cond.shape == params.text_uncond.shape
+    if params.sampling_step == 0:
+        params.text_cond = params.text_uncond.clone()
+    else:
+        params.text_cond[:] = params.text_uncond
+
+script_callbacks.on_cfg_denoiser(mute)
+"""
+
+
+def test_what_the_text_encoders_say_can_be_changed_at_each_step(legacy_studio, probed):
+    empty = drawn(legacy_studio, request=replace(PLAIN, prompt=PromptParams("")))
+    result = probed("pass", after=MUTED)
+    assert result.notes == ()
+    assert abs(pixels(result.pictures[0]) - pixels(empty.pictures[0])).max() <= 1

@@ -36,6 +36,12 @@ class Haze(Script):
             Route("odd", lambda given: object()),
         ]
 
+    def application(self, page):
+        from fastapi import FastAPI
+        made = FastAPI(openapi_url=None)
+        made.add_api_route("/haze/own", lambda: f"own of {page}", methods=["GET"])
+        return made
+
 class Walk(Script):
     title = "Walk"
     always_on = False
@@ -214,3 +220,18 @@ def test_only_admins_manage_and_users_ask(scripted, rig):
     assert client.post("/api/v1/extensions/haze/disable").status_code == 403
     assert client.get("/api/v1/extensions/haze/routes/twice", params={"n": 1}).json() == {"twice": 2}
     assert client.get("/api/v1/extensions/haze/routes/secret").status_code == 403
+
+
+def test_addresses_of_their_own_are_for_members(scripted, rig):
+    assert scripted.get("/haze/own").status_code == 404
+    rig.studio.scripts.open("a page")
+    assert scripted.get("/haze/own").json() == "own of a page"
+    assert scripted.post("/haze/own").status_code in (404, 405)
+    for name, role in (("ada", "admin"), ("ann", "user"), ("guy", "guest")):
+        rig.accounts.add_user(name, PASSWORD, role=role)
+    client = rig.client()
+    assert client.get("/haze/own").status_code == 401
+    client.auth = ("guy", PASSWORD)
+    assert client.get("/haze/own").status_code == 403
+    client.auth = ("ann", PASSWORD)
+    assert client.get("/haze/own").json() == "own of a page"

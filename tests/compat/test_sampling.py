@@ -65,3 +65,16 @@ def test_detail_daemon_adds_detail_with_its_amount(tried):
     assert not np.array_equal(pixels(bound), pixels(free))
     assert "Detail Daemon" in bound.infotext
     assert np.array_equal(pixels(studio.draw()[0]), pixels(plain))
+
+
+def test_cads_draws_a_seed_differently_each_time_the_more_noise_its_words_get(tried):
+    studio = tried("sd-webui-cads")
+    plain = studio.draw()[0]
+    given = {"active": True, "tau_1": 0.2, "tau_2": 0.6}
+    apart = []
+    for scale in (0.02, 1.0):
+        found = [studio.draw("CADS", **given, noise_scale=scale)[0] for _ in range(2)]
+        apart.append(np.abs(pixels(found[0]) - pixels(found[1])).mean())
+    assert 0 < apart[0] < apart[1]
+    assert "CADS Noise Scale: 1" in found[0].infotext
+    assert np.array_equal(pixels(studio.draw()[0]), pixels(plain))

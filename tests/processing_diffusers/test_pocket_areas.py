@@ -103,7 +103,9 @@ def test_what_does_not_go_together_is_refused(engine):
 
 
 def test_a_picture_whose_choice_joins_nothing_is_drawn_without_areas_and_says_so(engine):
-    request = ask(prompt=PromptParams("{a red circle|a red circle}", "", areas="columns 1:1"), size=64, sampling=SamplingParams(2))
+    request = ask(
+        prompt=PromptParams("{a red circle|a red circle}", "", areas="columns 1:1"), size=64, sampling=SamplingParams(2)
+    )
     result = engine.generate(request, RunContext("job", lambda event: None))
     assert "Picture 1 was drawn without prompt areas: its prompt has no AND." in result.notes
     plain = engine.generate(

@@ -248,6 +248,37 @@ def test_the_denoiser_can_be_shown_another_noise_level_than_the_sampler_goes_by(
     assert all(not same(one, other) for place, one in enumerate(found) for other in found[:place])
 
 
+def test_the_words_of_each_call_can_be_changed_with_what_the_denoiser_sees(bench, house):
+    seen = []
+
+    class Muted(Script):
+        from_step = Number("From", 99)
+
+        def step_input(self, job, facts, given):
+            latents, levels, words = given
+            seen.append(None if words is None else tuple(words["embeds"].shape[:2]))
+            if words is None or facts.step < job.values["from_step"]:
+                return None
+            count = len(facts.batch.pictures)
+            words["embeds"][count:] = words["embeds"][:count]  # what is said without the prompt
+            return latents, levels, words
+
+    lively = house(Muted())
+    plain, alike = (bench.draw(ask(text)).pictures[0] for text in ("a red circle", "blurry"))  # its negative prompt
+    assert same(lively.draw(ask("a red circle", cfg=5.0)).pictures[0], plain)
+    assert len(seen) == 3
+    assert all(one[0] == 2 for one in seen)
+    muted = lively.draw(ask("a red circle", cfg=5.0), Muted={"from_step": 0}).pictures[0]
+    assert abs(pixels(muted) - pixels(alike)).max() <= 1
+    assert not same(muted, plain)
+    late = lively.draw(ask("a red circle", cfg=5.0), Muted={"from_step": 2}).pictures[0]
+    assert not same(late, plain)
+    assert not same(late, muted)
+    seen.clear()
+    lively.draw(ask("a red circle AND a blue square", cfg=5.0), Muted={"from_step": 0})
+    assert set(seen) == {None}
+
+
 def test_words_can_be_changed_and_others_keep_theirs(bench, house):
     class Turned(Script):
         def conditioning(self, job, facts, words):

@@ -17,6 +17,7 @@ from modules.processing_diffusers.guidance import Sparing, make_plus
 from modules.processing_diffusers.guidance_course import GuidanceCourse, GuidedPass, fitting
 from modules.processing_diffusers.job import Job
 from modules.processing_diffusers.lane_pipeline import rescales_itself
+from modules.processing_diffusers.multiplexer.stand_in import Wider
 from modules.processing_diffusers.networks_part import Clock
 from modules.processing_diffusers.plan import edit_scale
 from modules.processing_diffusers.refining import divide_leg
@@ -135,7 +136,7 @@ def _walk(
         denoiser.paired_at(pair),
         denoiser.heard_by(None if scripts is None else scripts.ear),
         denoiser.guided_by(*_guidance(job, pass_plan, beginning, watcher, branches)),
-        denoiser.widened_by(branches or editing if scripts is None else scripts.before(branches or editing)),
+        denoiser.widened_by(_widened(branches or editing, scripts, worded=conditioning.conductor is None)),
         denoiser.tiled_by(tiles_of(job, pass_plan)),
         denoiser.worded_by(conditioning.conductor),
         denoiser.carrying(_patches(job, pass_plan, watcher, found)),
@@ -234,6 +235,10 @@ def _lay_schedule(
         came=came,
         left=pass_plan.steps - leg.end,
     )
+
+
+def _widened(wider: Wider | None, scripts: PassScripts | None, *, worded: bool) -> Wider | None:
+    return wider if scripts is None else scripts.before(wider, worded=worded)
 
 
 def _rescale(job: Job, pipeline: Any) -> dict[str, float]:
