@@ -19,8 +19,8 @@ from modules.a1111.importing import PREFIX
 from modules.a1111.processing import StableDiffusionProcessing
 from modules.a1111.xyz_grid import AxisOption, AxisOptionImg2Img, AxisOptionTxt2Img, added
 from modules.contracts.errors import JobCancelled, ScriptFailed, reason_of
+from modules.contracts.extending import AxisEntry, AxisValues
 from modules.contracts.request import GenerationRequest
-from modules.contracts.scripts import AxisEntry, AxisValues
 from modules.scripts.context import JobContext
 from modules.scripts.parameters import Parameter
 from modules.scripts.v1 import Script

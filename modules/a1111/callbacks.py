@@ -64,6 +64,11 @@ class Called(Script):
         return given
 
 
+def _silent(job: JobContext, kind: str) -> bool:
+    """Nobody wants to hear of it in this job; then nothing is copied there and back, which rounds."""
+    return not job.state[KEY].desk.callbacks.get(kind)
+
+
 def _swapped(free: Any, bound: Any) -> Any:
     """A1111's order of rows: with the prompt first."""
     import torch
@@ -71,8 +76,10 @@ def _swapped(free: Any, bound: Any) -> Any:
     return bound if free is None else torch.cat([bound, free])
 
 
-def _input(self: Any, job: JobContext, facts: StepFacts, given: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+def _input(self: Any, job: JobContext, facts: StepFacts, given: tuple[Any, Any, Any]) -> tuple[Any, Any, Any] | None:
     """Rows come without the prompt first."""
+    if _silent(job, "cfg_denoiser"):
+        return None
     count = len(facts.batch.pictures)
     guided = len(given[0]) == 2 * count
     x, sigma = (_swapped(one[:count], one[count:]) if guided else one for one in given[:2])
@@ -108,7 +115,9 @@ def _said(told: Any, words: dict[str, Any]) -> dict[str, Any]:
     return {"embeds": told["crossattn"], "pooled": told["vector"]}
 
 
-def _denoised(self: Any, job: JobContext, facts: StepFacts, clean: tuple[Any, Any]) -> tuple[Any, Any]:
+def _denoised(self: Any, job: JobContext, facts: StepFacts, clean: tuple[Any, Any]) -> tuple[Any, Any] | None:
+    if _silent(job, "cfg_denoised"):
+        return None
     free, bound = clean
     found = self.call(job, "cfg_denoised", CFGDenoisedParams(_swapped(free, bound), facts.step, facts.steps)).x
     return (None, found) if free is None else (found[len(bound) :], found[: len(bound)])

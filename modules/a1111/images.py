@@ -8,8 +8,9 @@ from typing import Any
 
 from PIL import Image
 
-from modules.a1111.house import in_job
+from modules.a1111.house import in_job, now
 from modules.a1111.requests import encoded
+from modules.a1111.script_callbacks import ImageGridLoopParams
 from modules.contracts.control import NO_CONTROL
 from modules.contracts.enlarging import EnlargeParams
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
@@ -19,14 +20,23 @@ LANCZOS = Image.Resampling.LANCZOS
 
 
 def image_grid(imgs: list[Any], batch_size: int = 1, rows: int | None = None) -> Any:
-    """A sheet with as many rows as given, else as near to a square as can be; cells have the first picture's size."""
+    """A sheet with as many rows as given, else as near to a square as can be; cells have the first picture's size.
+
+    `on_image_grid` of the extension that asks may change the pictures, columns and rows.
+    """
     if not imgs:
         raise InvalidRequest("image_grid was given no pictures.")
     high = max(min(round(math.sqrt(len(imgs))) if rows is None else int(rows), len(imgs)), 1)
     wide = math.ceil(len(imgs) / high)
+    job = now()
+    if job is not None:
+        params = ImageGridLoopParams(list(imgs), wide, high)
+        for callback in list(job.desk.callbacks.get("image_grid", ())):
+            callback(params)
+        imgs, wide, high = params.imgs, max(int(params.cols), 1), max(int(params.rows), 1)
     width, height = imgs[0].size
     sheet = Image.new("RGB", (wide * width, high * height), "black")
-    for place, image in enumerate(imgs):
+    for place, image in enumerate(imgs[: wide * high]):
         sheet.paste(image, (place % wide * width, place // wide * height))
     return sheet
 

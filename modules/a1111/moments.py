@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 from modules.a1111 import scripts as legacy
@@ -15,6 +16,7 @@ from modules.contracts.errors import InvalidRequest, UnsupportedFeature
 from modules.contracts.request import MAX_SEED, GenerationRequest
 from modules.contracts.result import Picture
 from modules.contracts.scripts import BatchFacts, PictureFacts, PictureWish, StepFacts
+from modules.prompts.tags import take_tags
 from modules.scripts.context import JobContext
 
 KEY = "a1111"
@@ -146,12 +148,34 @@ def before_batch(self: Any, job: JobContext, facts: BatchFacts) -> None:
     _set_batch(p, facts.number, *lists)
     if facts.count > 1:
         asked.call("before_process_batch", **_batch_words(p, facts.number))
+    tags = {"extra_network_data": _networks(p.prompts)}
+    asked.call("after_extra_networks_activate", **_batch_words(p, facts.number), **tags)
     asked.call("process_batch", **_batch_words(p, facts.number))
     if (p.prompts, p.negative_prompts, p.seeds, p.subseeds) != lists:
         raise UnsupportedFeature(
             "Prompts and seeds are settled when a batch begins; a script changes them in process, or with one batch in "
             "before_process_batch."
         )
+
+
+def _networks(prompts: list[str]) -> dict[str, list[Any]]:
+    """The tags of the first prompt, which A1111 goes by, as `<lora:NAME:0.5>`; by kind."""
+    found: dict[str, list[Any]] = {}
+    for tag in take_tags(prompts[0])[1] if prompts else ():
+        named = dict(tag.named)
+        items = [tag.name, *tag.positional, *(f"{key}={value}" for key, value in tag.named)]
+        found.setdefault(tag.kind, []).append(SimpleNamespace(items=items, positional=items, named=named))
+    return found
+
+
+def sampled(self: Any, job: JobContext, facts: StepFacts, latents: Any) -> Any:
+    """`post_sample`, of the last pass alone."""
+    asked = _of(job)
+    if asked.now.request.hires.enabled and not facts.second:
+        return None
+    ps = legacy.PostSampleArgs(latents)
+    asked.call("post_sample", ps)
+    return ps.samples
 
 
 def before_steps(self: Any, job: JobContext, facts: StepFacts, latents: Any) -> Any:
@@ -256,12 +280,23 @@ def _foreign(asked: Asked, processed: Processed, image: Any) -> Picture:
 
 OWNING, ENDING = own, ended
 Serves = Mapping[str, tuple[Callable[..., Any], frozenset[str]]]
-_LATER = frozenset({"process_batch", "process_before_every_sampling", "before_hr", "postprocess_batch"}) | frozenset(
-    {"postprocess_batch_list", "postprocess_image", "postprocess_image_after_composite", "postprocess"}
-)
+_LATER = frozenset(
+    {
+        "after_extra_networks_activate",
+        "post_sample",
+        "process_batch",
+        "process_before_every_sampling",
+        "before_hr",
+        "postprocess_batch",
+    }
+) | frozenset({"postprocess_batch_list", "postprocess_image", "postprocess_image_after_composite", "postprocess"})
 ALWAYS_ON: Serves = {
     "before_job": (before_job, _LATER | frozenset(BEGINNING)),
-    "before_batch": (before_batch, frozenset({"before_process_batch", "process_batch"})),
+    "before_batch": (
+        before_batch,
+        frozenset({"before_process_batch", "after_extra_networks_activate", "process_batch"}),
+    ),
+    "sampled": (sampled, frozenset({"post_sample"})),
     "before_steps": (before_steps, frozenset({"process_before_every_sampling", "before_hr"})),
     "decoded": (decoded, frozenset({"postprocess_batch", "postprocess_batch_list"})),
     "picture": (picture, frozenset({"postprocess_image", "postprocess_image_after_composite"})),

@@ -22,10 +22,10 @@ log = logging.getLogger(__name__)
 SERVED = (
     *("cfg_denoiser", "cfg_denoised", "cfg_after_cfg", "before_image_saved", "image_saved", "model_loaded"),
     *("infotext_pasted", "app_started", "before_component", "after_component"),
-    *("before_ui", "script_unloaded"),
+    *("before_ui", "script_unloaded", "image_grid"),
 )
 TAKEN = (
-    *("before_reload", "ui_tabs", "ui_train_tabs", "extra_noise", "image_grid"),
+    *("before_reload", "ui_tabs", "ui_train_tabs", "extra_noise"),
     *("list_optimizers", "list_unets", "before_token_counter"),
 )
 CALLED = "_a1111_called"
@@ -78,6 +78,15 @@ class ImageSaveParams:
     """A path in the extension's own folder: for what it writes beside it, as the file's real name is the studio's.
     There is a file only when the picture has been saved."""
     pnginfo: dict[str, Any]
+
+
+@dataclass(slots=True)
+class ImageGridLoopParams:
+    """A sheet that is about to be put together: its pictures (PIL), columns and rows, which may be changed."""
+
+    imgs: list[Any]
+    cols: int
+    rows: int
 
 
 def _book(package: str) -> dict[str, list[Callback]]:
@@ -139,6 +148,11 @@ def on_before_component(callback: Callback, *, name: str | None = None) -> None:
 def on_after_component(callback: Callback, *, name: str | None = None) -> None:
     """The same once it is there."""
     _add("after_component", callback)
+
+
+def on_image_grid(callback: Callback, *, name: str | None = None) -> None:
+    """`callback(ImageGridLoopParams)` before a script of the extension gets a sheet of `images.image_grid`."""
+    _add("image_grid", callback)
 
 
 def on_infotext_pasted(callback: Callback, *, name: str | None = None) -> None:

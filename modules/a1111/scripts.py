@@ -88,6 +88,12 @@ class Script:
     def process_batch(self, p: Any, *args: Any, **kwargs: Any) -> None:
         """A batch begins, after `before_process_batch`."""
 
+    def after_extra_networks_activate(self, p: Any, *args: Any, **kwargs: Any) -> None:
+        """The tags of the batch's prompts are known, before `process_batch`."""
+
+    def post_sample(self, p: Any, ps: Any, *args: Any) -> None:
+        """The last pass of a batch is drawn."""
+
     def process_before_every_sampling(self, p: Any, *args: Any, **kwargs: Any) -> None:
         """A pass begins."""
 
@@ -125,6 +131,13 @@ class PostprocessImageArgs:
 
     image: Any
     index: int = 0
+
+
+@dataclass(slots=True)
+class PostSampleArgs:
+    """Latents (pictures, C, H, W) as they come out of the last pass; may be changed in place or replaced."""
+
+    samples: Any
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from modules.api.services import Member, Services
-from modules.contracts.scripts import WebCall
+from modules.contracts.extending import WebCall
 
 OF_THE_PAGE = (
     *("/gradio_api", "/static", "/assets", "/svelte", "/studio", "/config", "/theme.css", "/robots.txt"),

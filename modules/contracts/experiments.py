@@ -35,7 +35,7 @@ class Axis:
     captions: tuple[str, ...] = ()
     """What a sheet says of each value, where a script has its own words for that."""
     form: Literal["value", "all", "words"] = "value"
-    """How a script is told of a value, as of `modules.contracts.scripts.AxisEntry`."""
+    """How a script is told of a value, as of `modules.contracts.extending.AxisEntry`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ from typing import Literal
 
 from modules.contracts.control import MOST_UNITS, unit_parameters
 from modules.contracts.errors import InvalidRequest
+from modules.contracts.extending import AxisEntry
 from modules.contracts.parameters import Declared
 from modules.contracts.request import parameters
-from modules.contracts.scripts import AxisEntry, Scripts
+from modules.contracts.scripts import Scripts
 from modules.experiments.changing import CONTROL, LORA, ORDER, PAIR, REPLACE, SCRIPT, SETTING, SIZE, STYLES
 from modules.support.options import CORE_SETTINGS
 

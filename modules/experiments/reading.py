@@ -12,8 +12,9 @@ from typing import Any
 from modules.contracts.catalog import Catalog
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.experiments import MOST_AXES, MOST_CELLS, Axis, Experiment
+from modules.contracts.extending import AxisEntry
 from modules.contracts.request import MAX_SEED, GenerationRequest
-from modules.contracts.scripts import AxisEntry, NoScripts, Scripts
+from modules.contracts.scripts import NoScripts, Scripts
 from modules.experiments.changing import BETWEEN, LORA, ORDER, PAIR, REPLACE, STYLES, write_list
 from modules.experiments.grammar import boolean, booleans_of, floats_of, integers_of, number, whole, words_of
 from modules.experiments.kinds import COSTS, Kind, find_script_kind

@@ -26,7 +26,7 @@ LARGEST = 16384
 """Pixels of a side of a picture that a script may give."""
 OF_PASSES: tuple[Moment, ...] = (
     *("before_steps", "model_input", "step_input", "noise_prediction", "clean_predictions", "guided_prediction"),
-    *("stepping", "after_step"),
+    *("stepping", "after_step", "sampled"),
 )
 Mixer = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Stepper = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
@@ -248,9 +248,11 @@ class PassScripts:
     def end_step(self, latents: torch.Tensor, index: int) -> torch.Tensor:
         """The latents after model call `index`."""
         self._calls = index + 1
-        if not self._hooks.wants("after_step"):
-            return latents
-        return self._change("after_step", latents, self._done)
+        if self._hooks.wants("after_step"):
+            latents = self._change("after_step", latents, self._done)
+        if self._calls >= len(self._tail.timesteps) and self._hooks.wants("sampled"):
+            latents = self._change("sampled", latents, self._done)
+        return latents
 
     @property
     def _done(self) -> int:
@@ -258,7 +260,7 @@ class PassScripts:
 
     def _change(
         self,
-        moment: Literal["before_steps", "guided_prediction", "after_step"],
+        moment: Literal["before_steps", "guided_prediction", "after_step", "sampled"],
         packed: torch.Tensor,
         done: int,
     ) -> torch.Tensor:

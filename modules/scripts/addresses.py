@@ -15,7 +15,7 @@ from typing import Any
 from starlette.routing import Match
 
 from modules.contracts.errors import ExtensionFailed, UnknownName, reason_of
-from modules.contracts.scripts import WebAnswer, WebCall
+from modules.contracts.extending import WebAnswer, WebCall
 from modules.scripts.loading import Extension
 from modules.scripts.shelf import QUICK_SECONDS, ScriptShelf
 from modules.scripts.v1 import Script, overrides

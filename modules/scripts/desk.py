@@ -7,17 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from modules.contracts.errors import ExtensionFailed, InvalidRequest, NotAllowed, UnknownName, reason_of
+from modules.contracts.extending import AxisEntry, AxisValues, PageFile, WebAnswer, WebCall
 from modules.contracts.request import GenerationRequest
-from modules.contracts.scripts import (
-    AxisEntry,
-    AxisValues,
-    ExtensionEntry,
-    PageFile,
-    ParameterEntry,
-    ScriptEntry,
-    WebAnswer,
-    WebCall,
-)
+from modules.contracts.scripts import ExtensionEntry, ParameterEntry, ScriptEntry
 from modules.scripts.addresses import Addresses
 from modules.scripts.loading import Extension
 from modules.scripts.pages import page_files, read_page_file

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from modules.contracts.scripts import PageFile
+from modules.contracts.extending import PageFile
 from modules.scripts.loading import Extension
 
 LARGEST = 8 << 20

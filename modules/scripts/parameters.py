@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from modules.contracts.errors import InvalidRequest
-from modules.contracts.scripts import AxisEntry, AxisValues, GivenValue
+from modules.contracts.extending import AxisEntry, AxisValues
+from modules.contracts.scripts import GivenValue
 
 if TYPE_CHECKING:
     from modules.contracts.request import GenerationRequest

@@ -168,6 +168,9 @@ class Script:
     def after_step(self, job: JobContext, facts: StepFacts, latents: Any) -> Any:
         """Latents after a model call of the sampler; the kept part of an inpainted picture is put back afterwards."""
 
+    def sampled(self, job: JobContext, facts: StepFacts, latents: Any) -> Any:
+        """Latents at the end of a pass, after the last `after_step`."""
+
     def decoded(self, job: JobContext, facts: BatchFacts, images: list[Image]) -> list[Image] | None:
         """RGB images of a batch as they come from the VAE; as many and as large afterwards."""
 

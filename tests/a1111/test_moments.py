@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from modules.api.infotext import fill_from_infotext, parameters_of
-from modules.contracts.request import CanvasParams, OutputParams, PromptParams, SeedParams
+from modules.contracts.request import CanvasParams, HiresParams, OutputParams, PromptParams, SeedParams
 from modules.ui.handlers import Handlers
 from tests.a1111.conftest import put
 from tests.a1111.test_scripts import PLAIN, drawn, pixels
@@ -275,3 +275,53 @@ def test_what_the_text_encoders_say_can_be_changed_at_each_step(legacy_studio, p
     result = probed("pass", after=MUTED)
     assert result.notes == ()
     assert abs(pixels(result.pictures[0]) - pixels(empty.pictures[0])).max() <= 1
+
+
+POST_SAMPLE = """
+def post_sample(self, p, ps):
+    p.extra_generation_params["Post"] = p.extra_generation_params.get("Post", 0) + 1
+    ps.samples = ps.samples * 0
+"""
+
+
+def test_latents_can_be_changed_when_the_last_pass_is_drawn(legacy_studio, probed):
+    plain = drawn(legacy_studio).pictures[0]
+    (flat,) = probed(POST_SAMPLE).pictures
+    assert pixels(flat).std() < pixels(plain).std() / 3
+    assert "Post: 1" in flat.infotext
+    hires = replace(PLAIN, hires=HiresParams(enabled=True, scale=2, steps=1, upscaler="Latent"))
+    (large,) = probed(POST_SAMPLE, request=hires).pictures
+    assert "Post: 1" in large.infotext
+    assert pixels(large).shape == (128, 128, 3)
+    assert pixels(large).std() < pixels(plain).std() / 3
+
+
+NETWORKS = """
+def after_extra_networks_activate(self, p, *args, **kwargs):
+    (found,) = kwargs["extra_network_data"]["other"]
+    p.extra_generation_params["Nets"] = " ".join([*found.items, *kwargs["prompts"][0].split()[:1]])
+"""
+
+
+def test_the_tags_of_a_batch_are_told(legacy_studio, probed):
+    result = probed(NETWORKS, request=replace(PLAIN, prompt=PromptParams("a circle <other:ink:0.5>")))
+    assert "Nets: ink 0.5 a" in result.pictures[0].infotext
+
+
+GRID = """
+def turn(params):
+    params.imgs, params.cols, params.rows = params.imgs[::-1], params.rows, params.cols
+
+script_callbacks.on_image_grid(turn)
+"""
+SHEET = """
+def process(self, p):
+    cells = [images.Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    sheet = images.image_grid(cells, rows=1)
+    p.extra_generation_params["Sheet"] = f"{sheet.width} {sheet.height} {sheet.getpixel((0, 0))[2]}"
+"""
+
+
+def test_a_sheet_can_be_laid_out_by_a_callback(legacy_studio, probed):
+    assert "Sheet: 16 8 0" in probed(SHEET).pictures[0].infotext
+    assert "Sheet: 8 16 255" in probed(SHEET, after=GRID).pictures[0].infotext
