@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from modules.a1111.desk import Desk, desk_of
 from modules.a1111.house import Now, within
+from modules.a1111.importing import PREFIX
 from modules.a1111.processing import StableDiffusionProcessing
 from modules.a1111.script_callbacks import (
     CALLED,
@@ -27,7 +30,7 @@ from modules.contracts.request import GenerationRequest
 from modules.contracts.result import Picture
 from modules.contracts.scripts import StepFacts
 from modules.scripts.context import JobContext
-from modules.scripts.v1 import Script
+from modules.scripts.v1 import Room, Script
 
 KEY = "a1111_now"
 
@@ -181,6 +184,22 @@ def _application(self: Any, page: Any) -> Any:
     return made
 
 
+def _rooms(self: Any) -> list[Room]:
+    """`on_ui_tabs`, whose tabs are made of stand-ins."""
+    found = []
+    for callback in registered(self.package).get("ui_tabs", ()) if self.package in sys.modules else ():
+        for blocks, title, name in callback() or ():
+            slug = re.sub(r"[^A-Za-z0-9_-]+", "_", str(name))
+            found.append(Room(slug, str(title), partial(_build, self.package, blocks)))
+    return found
+
+
+def _build(package: str, blocks: Any, check: Callable[[Any], None]) -> None:
+    from modules.a1111.tabs import TabBuilder
+
+    TabBuilder(package.removeprefix(PREFIX).rpartition("_")[0], check).build(blocks)
+
+
 def _loaded(self: Any, name: str, family: str) -> None:
     for callback in registered(self.package).get("model_loaded", ()) if self.package in sys.modules else ():
         callback(model_facts(name))
@@ -193,6 +212,7 @@ MOMENTS: dict[str, dict[str, Callable[..., Any]]] = {
     "sampler": {"stepping": _stepping},
     "before_image_saved": {"saving": _saving},
     "image_saved": {"saved": _saved},
+    "ui_tabs": {"rooms": _rooms},
     "app_started": {"application": _application},
     "infotext_pasted": {"recalled": _recalled},
     "model_loaded": {"model_loaded": _loaded},

@@ -1,7 +1,8 @@
 """Stands in for `gradio` while an extension says which inputs it has.
 
-Nothing is drawn with it: a component keeps what it was made with, and the studio makes parameters of those that `ui()`
-gives. Keywords of every generation of Gradio are taken; events between components are taken and not carried out.
+Nothing is drawn with it: a component keeps what it was made with, what stands inside it and what is bound to it. The
+studio makes parameters of those that `ui()` gives, and `modules.a1111.tabs` makes real ones of a tab's. Keywords of
+every generation of Gradio are taken.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from modules.a1111.house import now
@@ -25,6 +27,8 @@ EVENTS = frozenset(
 
 HEARS: ContextVar[Callable[[str, Any, dict[str, Any]], None] | None] = ContextVar("a1111_hears", default=None)
 """Who hears of each component that is made."""
+PLACE: ContextVar[list[Component] | None] = ContextVar("a1111_place", default=None)
+"""What the layout holds that was entered last."""
 
 
 class Component:
@@ -49,8 +53,12 @@ class Component:
 
     def __init__(self, *positional: Any, **named: Any) -> None:
         """Whatever the arguments are, each becomes an attribute; who listens hears of it before and afterwards."""
-        hear = HEARS.get()
-        told = {**dict(zip(self.given, positional, strict=False)), **named}
+        hear, around = HEARS.get(), PLACE.get()
+        self._told = told = {**dict(zip(self.given, positional, strict=False)), **named}
+        self._inside: list[Component] = []
+        self._bound: list[Bound] = []
+        if around is not None:
+            around.append(self)
         if hear is not None:
             hear("before_component", self, told)
         for name, value in (*zip(self.given, positional, strict=False), *named.items()):
@@ -62,17 +70,19 @@ class Component:
             hear("after_component", self, told)
 
     def __getattr__(self, name: str) -> Any:
-        """Events: they are taken and not carried out."""
+        """Events: they are kept, and carried out on a tab of the page only."""
         if name in EVENTS:
-            return _take
+            return _Binder(self._bound, name)
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __enter__(self) -> Any:
-        """Layouts are entered."""
+        """What is made from now on stands inside of it."""
+        self._entered = PLACE.set(self._inside)
         return self
 
     def __exit__(self, *raised: object) -> None:
-        """Nothing to end."""
+        """What is made from now on stands where this one does."""
+        PLACE.reset(self._entered)
 
     def style(self, *positional: Any, **named: Any) -> Any:
         """Gradio 3's; looks are the studio's own."""
@@ -88,17 +98,32 @@ class Component:
         return update(**named)
 
 
-class _Event:
-    """What an event gives: more can be hung onto it."""
+@dataclass(slots=True)
+class Bound:
+    """What happens on an event: the arguments of the call that bound it, and what follows."""
+
+    event: str
+    positional: tuple[Any, ...]
+    named: dict[str, Any]
+    following: list[Bound] = field(default_factory=list)
 
     def __getattr__(self, name: str) -> Any:
+        """More can be hung onto it."""
         if name in EVENTS:
-            return _take
+            return _Binder(self.following, name)
         raise AttributeError(name)
 
 
-def _take(*positional: Any, **named: Any) -> _Event:
-    return _Event()
+class _Binder:
+    """Binds to one event."""
+
+    def __init__(self, kept: list[Bound], event: str) -> None:
+        self._kept, self._event = kept, event
+
+    def __call__(self, *positional: Any, **named: Any) -> Bound:
+        bound = Bound(self._event, positional, named)
+        self._kept.append(bound)
+        return bound
 
 
 def _kind(name: str, *given: str) -> type[Component]:

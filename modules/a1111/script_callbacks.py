@@ -22,10 +22,10 @@ log = logging.getLogger(__name__)
 SERVED = (
     *("cfg_denoiser", "cfg_denoised", "cfg_after_cfg", "before_image_saved", "image_saved", "model_loaded"),
     *("infotext_pasted", "app_started", "before_component", "after_component"),
-    *("before_ui", "script_unloaded", "image_grid"),
+    *("before_ui", "script_unloaded", "image_grid", "ui_tabs"),
 )
 TAKEN = (
-    *("before_reload", "ui_tabs", "ui_train_tabs", "extra_noise"),
+    *("before_reload", "ui_train_tabs", "extra_noise"),
     *("list_optimizers", "list_unets", "before_token_counter"),
 )
 CALLED = "_a1111_called"
@@ -153,6 +153,11 @@ def on_after_component(callback: Callback, *, name: str | None = None) -> None:
 def on_image_grid(callback: Callback, *, name: str | None = None) -> None:
     """`callback(ImageGridLoopParams)` before a script of the extension gets a sheet of `images.image_grid`."""
     _add("image_grid", callback)
+
+
+def on_ui_tabs(callback: Callback, *, name: str | None = None) -> None:
+    """`callback()` gives (blocks, title, id) of tabs when the page is built; each is a room of it."""
+    _add("ui_tabs", callback)
 
 
 def on_infotext_pasted(callback: Callback, *, name: str | None = None) -> None:

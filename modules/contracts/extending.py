@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -58,6 +59,17 @@ class WebAnswer:
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RoomEntry:
+    """A room of an extension on the page."""
+
+    extension: str
+    name: str
+    title: str
+    build: Callable[[Callable[[Any], None]], str]
+    """Makes it in Gradio's current layout; what went wrong as a sentence, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from modules.contracts.errors import InvalidRequest, UnknownName
-from modules.contracts.extending import AxisEntry, AxisValues, PageFile, WebAnswer, WebCall
+from modules.contracts.extending import AxisEntry, AxisValues, PageFile, RoomEntry, WebAnswer, WebCall
 
 if TYPE_CHECKING:
     from modules.contracts.request import GenerationRequest
@@ -264,6 +264,9 @@ class Scripts(Protocol):
     def page_file(self, name: str, path: str) -> tuple[PageFile, bytes] | None:
         """One of them with its bytes; None where there is none."""
 
+    def rooms(self) -> tuple[RoomEntry, ...]:
+        """Rooms of extensions that are on, in order, each name once."""
+
     def open(self, page: Any) -> None:
         """The server is about to answer. `page` is Gradio's; None where there is none."""
 
@@ -330,6 +333,10 @@ class NoScripts:
     def page_file(self, name: str, path: str) -> tuple[PageFile, bytes] | None:
         """None."""
         return None
+
+    def rooms(self) -> tuple[RoomEntry, ...]:
+        """None."""
+        return ()
 
     def open(self, page: Any) -> None:
         """Nobody to be told."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 from modules.contracts.errors import ExtensionFailed, InvalidRequest, NotAllowed, UnknownName, reason_of
-from modules.contracts.extending import AxisEntry, AxisValues, PageFile, WebAnswer, WebCall
+from modules.contracts.extending import AxisEntry, AxisValues, PageFile, RoomEntry, WebAnswer, WebCall
 from modules.contracts.request import GenerationRequest
 from modules.contracts.scripts import ExtensionEntry, ParameterEntry, ScriptEntry
 from modules.scripts.addresses import Addresses
@@ -15,7 +16,11 @@ from modules.scripts.loading import Extension
 from modules.scripts.pages import page_files, read_page_file
 from modules.scripts.parameters import Parameter, Text
 from modules.scripts.shelf import QUICK_SECONDS, ScriptShelf
-from modules.scripts.v1 import Route, Script, overrides
+from modules.scripts.v1 import Room, Route, Script, overrides
+
+Kind = TypeVar("Kind")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What a tab may be called."""
 
 
 class ScriptDesk:
@@ -127,6 +132,28 @@ class ScriptDesk:
         found = next((one for one in self._shelf.extensions() if one.name == name and _is_on(one)), None)
         return None if found is None else read_page_file(found, path)
 
+    def rooms(self) -> tuple[RoomEntry, ...]:
+        """As `Scripts` says."""
+        found: dict[str, RoomEntry] = {}
+        for extension in self._shelf.extensions():
+            for script in extension.scripts if _is_on(extension) else ():
+                for tab in self._listed(extension, script, "rooms", Room):
+                    if _NAME.fullmatch(tab.name):
+                        build = self._building(tab, extension)
+                        found.setdefault(tab.name, RoomEntry(extension.name, tab.name, tab.title, build))
+        return tuple(found.values())
+
+    def _building(self, tab: Room, extension: Extension) -> Callable[[Callable[[Any], None]], str]:
+        def build(check: Callable[[Any], None]) -> str:
+            try:
+                tab.build(check)  # in this thread, as Gradio's layout is the thread's
+            except Exception as error:  # border 'extension'
+                self._shelf.report(extension, f"the tab {tab.title} could not be built", error)
+                return f"{extension.name} could not build this tab: {type(error).__name__}: {reason_of(error)}."
+            return ""
+
+        return build
+
     def open(self, page: Any) -> None:
         """As `Scripts` says."""
         self._addresses.open(page)
@@ -143,22 +170,23 @@ class ScriptDesk:
         """As `Scripts` says."""
         extension = self._shelf.get(name)
         for script in extension.scripts if _is_on(extension) else ():
-            for route in self._routes(extension, script):
+            for route in self._listed(extension, script, "routes", Route):
                 if (route.path, route.method) == (path.strip("/"), method):
                     if route.admin and not admin:
                         raise NotAllowed("Only an admin may do that.")
                     return self._told(extension, route, given)
         raise UnknownName(f"The extension {extension.name} answers nothing at {method} {path:.100}.")
 
-    def _routes(self, extension: Extension, script: Script) -> list[Route]:
-        if not overrides(script, "routes"):
+    def _listed(self, extension: Extension, script: Script, method: str, kind: type[Kind]) -> list[Kind]:
+        """What a method lists, of that kind; none of one that fails."""
+        if not overrides(script, method):
             return []
         try:
-            found = self._shelf.caller.call(lambda: list(script.routes()), QUICK_SECONDS)
+            found = self._shelf.caller.call(lambda: list(getattr(script, method)()), QUICK_SECONDS)
         except Exception as error:  # border 'extension'
-            self._shelf.report(extension, f"{script.title} failed in routes", error)
+            self._shelf.report(extension, f"{script.title} failed in {method}", error)
             return []
-        return [route for route in found if isinstance(route, Route)]
+        return [one for one in found if isinstance(one, kind)]
 
     def _told(self, extension: Extension, route: Route, given: Mapping[str, Any]) -> Any:
         try:

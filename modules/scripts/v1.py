@@ -58,6 +58,7 @@ __all__ = [
     "Picture",
     "PictureFacts",
     "PictureWish",
+    "Room",
     "Route",
     "Script",
     "ScriptFailed",
@@ -84,6 +85,18 @@ class Route:
     method: Literal["GET", "POST"] = "GET"
     admin: bool = False
     """Only for admins; otherwise for everybody who may use the API."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A tab of the page that is an extension's, as it is built when the studio starts."""
+
+    name: str
+    """Letters, digits, `-` and `_`; the tab's id is `tab_NAME`."""
+    title: str
+    build: Callable[[Callable[[Any], None]], None]
+    """Makes it of Gradio's components in the current layout. It gets a check that handlers call with their
+    `gradio.Request` first: it raises for guests."""
 
 
 class Script:
@@ -201,6 +214,10 @@ class Script:
         """A FastAPI or Starlette application whose routes are answered at their own addresses, once the server is about
         to answer; `page` is Gradio's, None without one. Signed-in members may ask, and each call has a loop of its
         own."""
+
+    def rooms(self) -> Iterable[Room]:
+        """Rooms on the page."""
+        return ()
 
     def panel(self) -> str:
         """Markdown that the page shows above the script's parameters."""

@@ -18,7 +18,7 @@ from modules.ui.facts import Choices, ModelFacts, detector_choices, facts_of, re
 from modules.ui.form import ELEM_IDS, NAMES, declarations, defaults
 from modules.ui.handlers import Handlers
 from modules.ui.inputs import Inputs
-from modules.ui.rooms import CREATE, build_rooms, opening
+from modules.ui.rooms import CREATE, build_rooms, build_tabs, opening
 from modules.ui.scripts import ExtensionPlace, ScriptPanel
 from modules.ui.style import StylePanel
 from modules.ui.table import read_table
@@ -96,6 +96,7 @@ def build_page(studio: Studio) -> gr.Blocks:
                     grids.build()
                     ExtensionPlace(studio).build(page, QUIET)
             build_rooms(studio, QUIET)
+            build_tabs(studio, QUIET)
         create.select(None, None, None, js=opening(CREATE), **QUIET)
         handlers = Handlers(studio, Desk(studio), table, panel, style, scripts, larger)
         _connect(page, inputs, parts, handlers)

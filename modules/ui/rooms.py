@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
+from modules.contracts.accounts import NOT_FOR_GUESTS
 from modules.support.studio import Studio
 from modules.ui.assets import KINDS, mark
+from modules.ui.given import is_guest
 
 CREATE = "txt2img"
 """Id of the tab with the form, A1111's name for it."""
@@ -39,6 +42,24 @@ def build_rooms(studio: Studio, quiet: dict[str, Any]) -> None:
         with gr.Tab(room.label, id=room.name, elem_id=f"tab_{room.name}", render_children=True) as tab:
             _shell(room)
         tab.select(None, None, None, js=opening(room.name), **quiet)
+
+
+def build_tabs(studio: Studio, quiet: dict[str, Any]) -> None:
+    """Rooms of extensions, behind the studio's own; a name that is taken is left out."""
+
+    def check(request: gr.Request) -> None:
+        if is_guest(studio.accounts, request):
+            raise gr.Error(NOT_FOR_GUESTS, print_exception=False)
+
+    taken = {CREATE, *(room.name for room in rooms_of(studio))}
+    for entry in studio.scripts.rooms():
+        if entry.name in taken:
+            continue
+        with gr.Tab(entry.title, id=entry.name, elem_id=f"tab_{entry.name}", render_children=True) as tab:
+            trouble = entry.build(check)
+            if trouble:
+                gr.Markdown(html.escape(trouble), elem_classes="trouble")
+        tab.select(None, None, None, js=opening(entry.name), **quiet)
 
 
 def opening(name: str) -> str:
