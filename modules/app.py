@@ -28,7 +28,7 @@ from modules.contracts.pictures import PictureStore
 from modules.engine_room import ALONE_SECONDS, SETTLE_SECONDS, EngineRoom
 from modules.shelves import Shelves, open_shelves
 from modules.support.bus import EventBus
-from modules.support.garbage import set_aside
+from modules.support.garbage import set_aside, without_passes
 from modules.support.log import configure
 from modules.support.once import once
 from modules.support.options import CORE_SETTINGS
@@ -73,8 +73,9 @@ def assemble(
     options: Options, paths: Paths, settings: Settings, shelves: Shelves
 ) -> tuple[DeviceChoice, DiffusersEngine]:
     """Import the heavy rooms and build the engine from them."""
-    from modules.device.select import choose
-    from modules.processing_diffusers.engine import DiffusersEngine
+    with without_passes():
+        from modules.device.select import choose
+        from modules.processing_diffusers.engine import DiffusersEngine
 
     choice = choose(options.device, paths.cache)
     set_aside()  # and again when the model stands: half of its libraries are imported with it

@@ -7,7 +7,24 @@ Reference counts go on freeing what is set aside; only what refers to itself wou
 
 from __future__ import annotations
 
+import contextlib
 import gc
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def without_passes() -> Iterator[None]:
+    """No passes while libraries are imported: the heap grows, each pass is longer than the last, and none finds much.
+
+    It holds for all threads, so the block is to be short. Passes go on afterwards where they did before.
+    """
+    going = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if going:
+            gc.enable()
 
 
 def set_aside() -> None:
