@@ -126,8 +126,12 @@ def sd_vae(studio: Services) -> list[SDVaeItem]:
 
 @router.get("/sdapi/v1/sd-modules", response_model=list[SDVaeItem])
 def sd_modules(studio: Services) -> list[SDVaeItem]:
-    """The same list under Forge's name."""
-    return sd_vae(studio)
+    """Separate VAEs and text encoders that can be used, under Forge's name."""
+    readers = (entry for entry in studio.catalog.text_encoders() if entry.problem is None)
+    return [
+        *sd_vae(studio),
+        *(SDVaeItem(model_name=one.name, name=one.name, filename=one.path.name) for one in readers),
+    ]
 
 
 @router.get("/sdapi/v1/samplers", response_model=list[SamplerItem])

@@ -13,6 +13,7 @@ from modules.support.names import SamplerNotFound as SamplerNotFound
 from modules.support.names import find_checkpoint as find_checkpoint
 from modules.support.names import find_sampler as find_sampler
 from modules.support.names import find_scheduler as find_scheduler
+from modules.support.names import find_text_encoder as find_text_encoder
 from modules.support.names import find_upscaler as find_upscaler
 from modules.support.names import find_vae as find_vae
 

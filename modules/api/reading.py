@@ -10,7 +10,15 @@ from typing import Any
 from modules.api.details import DetailCall, DetailIntake, read_script, said_details
 from modules.api.fields import LegacyField, fields_of
 from modules.api.intake import Intake
-from modules.api.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
+from modules.api.names import (
+    SAME,
+    find_checkpoint,
+    find_sampler,
+    find_scheduler,
+    find_text_encoder,
+    find_upscaler,
+    find_vae,
+)
 from modules.api.remarks import notes_of, refuse_absent
 from modules.api.script_calls import ScriptIntake, legacy_calls
 from modules.api.sd_upscale import fill_script, is_sd_upscale, name_upscaler
@@ -65,6 +73,7 @@ def read_body(body: Values, mode: str, studio: Studio, intake: Intake, own: Valu
     groups["model"] = {
         "checkpoint": find_checkpoint(studio.catalog, groups["model"].get("checkpoint")),
         "vae": find_vae(studio.catalog, groups["model"].get("vae") or ""),
+        "text_encoder": find_text_encoder(studio.catalog, groups["model"].get("text_encoder") or ""),
     }
     if mode == "txt2img":
         _hires(groups, body, studio)

@@ -18,7 +18,15 @@ from modules.api.enlarging import fill_enlarged, find_picture_upscaler
 from modules.api.examples import FILM
 from modules.api.fields import sound_text
 from modules.api.intake import Intake
-from modules.api.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
+from modules.api.names import (
+    SAME,
+    find_checkpoint,
+    find_sampler,
+    find_scheduler,
+    find_text_encoder,
+    find_upscaler,
+    find_vae,
+)
 from modules.api.script_calls import ScriptCall, ScriptIntake
 from modules.api.sd_upscale import name_upscaler
 from modules.api.units import UnitCall, UnitIntake
@@ -221,6 +229,7 @@ def read_wanted(
     groups["model"] = {
         "checkpoint": find_checkpoint(studio.catalog, groups["model"]["checkpoint"]),
         "vae": find_vae(studio.catalog, groups["model"]["vae"] or ""),
+        "text_encoder": find_text_encoder(studio.catalog, groups["model"]["text_encoder"] or ""),
     }
     if groups["sampling"]["steps"] is None:
         groups["sampling"]["steps"] = usual_steps(studio.catalog, groups["model"]["checkpoint"])

@@ -176,6 +176,9 @@ class Catalog(Protocol):
     def vaes(self) -> tuple[FileEntry, ...]:
         """Separate VAE files and folders."""
 
+    def text_encoders(self) -> tuple[FileEntry, ...]:
+        """Separate text encoders, files and folders."""
+
     def default_vae(self) -> str | None:
         """Name of the VAE that whoever started the program gave; None leaves each checkpoint its own."""
 

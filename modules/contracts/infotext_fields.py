@@ -143,6 +143,7 @@ def _resolved(plan: GenerationPlan, picture: PicturePlan) -> dict[str, Any]:
         values["handover.scheduler"] = second.scheduler
     for name in ("second", "third", "negative_second", "negative_third"):
         values[f"prompt.{name}"] = getattr(picture.words, name)
+    values["model.text_encoder"] = None if plan.text_encoder is None else plan.text_encoder.name
     values["cache.method"] = plan.request.cache.chosen(plan.family.capabilities)
     if plan.shrink is not None:
         shrink = plan.shrink
@@ -178,12 +179,12 @@ _GROUPS: Mapping[str, Callable[[GenerationPlan], bool]] = MappingProxyType(
         "upscale": lambda plan: plan.request.upscale.acts,
         "outpaint": lambda plan: plan.request.outpaint.acts,
         "refiner": lambda plan: plan.refiner is not None,
-        "model": lambda plan: False,
     }
 )
 """When a group has an effect at all; the others always do."""
 _FIELDS: Mapping[str, Callable[[GenerationPlan], bool]] = MappingProxyType(
     {
+        "model.vae": lambda plan: False,  # written with its hash
         "inpaint.padding": lambda plan: _only_masked(plan),
         "features.shrink": lambda plan: plan.shrink is not None or plan.request.features.shrink == 1,
         "features.shrink_level": lambda plan: plan.shrink is not None,

@@ -43,6 +43,7 @@ _TEXTS = (
     EXACT_NEGATIVE,
     "Model",
     "VAE",
+    "Text encoder",
     "Sampler",
     "Second sampler",
     "SD upscale upscaler",

@@ -28,7 +28,8 @@ class Param:
     step: float | None = None
     """Granularity on the page; not enforced."""
     choices: tuple[str, ...] | str | None = None
-    """Lawful words, or the name of a catalogue list (`samplers`, `schedulers`, `models`, `vaes`, `upscalers`)."""
+    """Lawful words, or the name of a catalogue list (`samplers`, `schedulers`, `models`, `vaes`,
+    `text_encoders`, `upscalers`)."""
     legacy: str | None = None
     """Field name in `/sdapi/v1` bodies."""
     legacy_default: Any = None

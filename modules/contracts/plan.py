@@ -211,6 +211,7 @@ class GenerationPlan:
     model: ModelEntry
     family: Family
     vae: FileEntry | None
+    """The separate VAE; None is the model's own."""
     batches: tuple[tuple[PicturePlan, ...], ...]
     first: PassPlan
     hires: PassPlan | None
@@ -223,6 +224,8 @@ class GenerationPlan:
     """Width and height of each given picture for the VAE, where they are resized as latents; else empty."""
     film: FilmPlan | None = None
     """None for families that draw pictures."""
+    text_encoder: FileEntry | None = None
+    """The separate text encoder; None is the model's own."""
 
     @property
     def mode(self) -> Mode:

@@ -212,6 +212,15 @@ class ModelParams:
         override="sd_vae",
         infotext="VAE",
     )
+    text_encoder: str | None = param(
+        None,
+        "Text encoder",
+        help="A file in place of the checkpoint's encoder of the same kind and width; None is the checkpoint's own.",
+        choices="text_encoders",
+        legacy="sd_text_encoder",
+        override="sd_text_encoder",
+        infotext="Text encoder",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ COSTS: dict[str, float] = {
     "refiner.checkpoint": 1.0,
     "hires.checkpoint": 1.0,
     "model.vae": 0.7,
+    "model.text_encoder": 0.7,
     "prompt.lora": 0.6,
     "control": 0.5,
     "canvas.size": 0.3,

@@ -19,7 +19,15 @@ from modules.experiments.changing import BETWEEN, LORA, ORDER, PAIR, REPLACE, ST
 from modules.experiments.grammar import boolean, booleans_of, floats_of, integers_of, number, whole, words_of
 from modules.experiments.kinds import COSTS, Kind, find_script_kind
 from modules.experiments.legacy import Tab, kind_named
-from modules.support.names import SAME, find_checkpoint, find_sampler, find_scheduler, find_upscaler, find_vae
+from modules.support.names import (
+    SAME,
+    find_checkpoint,
+    find_sampler,
+    find_scheduler,
+    find_text_encoder,
+    find_upscaler,
+    find_vae,
+)
 
 FILE = "@"
 """The first character of values that stand in a file."""
@@ -153,6 +161,8 @@ class AxisReader:
             return find_checkpoint(catalog, value)
         if kind.choices == "vaes":
             return find_vae(catalog, value)
+        if kind.choices == "text_encoders":
+            return find_text_encoder(catalog, value)
         if kind.choices == "upscalers":
             return find_upscaler(catalog, value)
         return value

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from modules.networks.rows import ModuleShelf
@@ -16,7 +17,7 @@ class Fittings:
         """`denoiser` names the part that denoises; the others are text encoders."""
         self.denoiser = denoiser
         self.parts = dict(parts)
-        self.identity = object()
+        self.identity: Hashable = object()
         """Tells this model from every other, also from the same one loaded again."""
         self.vocabulary = Vocabulary()
         self.shelves = {name: ModuleShelf(part, denoiser=name == denoiser) for name, part in parts.items()}
@@ -26,3 +27,11 @@ class Fittings:
             if name != denoiser and str(getattr(part.config, "model_type", "")).startswith("clip")
         }
         """Width of the embeddings of each encoder that new words may stand in front of. T5 reads no new words."""
+
+    def with_part(self, name: str, part: Any, shelf: ModuleShelf, identity: Hashable) -> Fittings:
+        """The same with another encoder by that name, which `identity` tells from all others."""
+        other = copy.copy(self)
+        other.parts = {**self.parts, name: part}
+        other.shelves = {**self.shelves, name: shelf}
+        other.identity = (self.identity, identity)
+        return other

@@ -206,6 +206,7 @@ class DiffusersEngine:
 
         with contextlib.ExitStack() as stack:
             model = stack.enter_context(self.storehouse.lease(plan.model, plan.family, loading))
+            model = stack.enter_context(self.storehouse.lease_reader(plan.text_encoder, model))
             controls = stack.enter_context(self.controls.lease(plan, model))
             refiner = stack.enter_context(lease_refiner(plan, self.storehouse, loading))
             networks = stack.enter_context(self.networks.lease(plan, model.fittings))

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from modules.contracts.catalog import Family
+from modules.contracts.catalog import Family, FileEntry
 from modules.contracts.plan import Placement
 from modules.device.select import DeviceChoice
 from modules.memory.cost import ModelBytes, ModelFacts, facts_of, group_of
@@ -74,6 +74,8 @@ class DrawingModel:
         )
         self.vae = VaePart(parts["vae"])
         self.embeddings = EmbeddingCache(tally=texts)
+        self.reader: tuple[FileEntry, str | None] | None = None
+        """The separate text encoder that reads in place of one of its own, with its hash."""
         self._previewer = previewer
         self._preview_ready = False
         self.words = threading.Lock()

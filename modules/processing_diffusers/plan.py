@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from modules.contracts.cache import ABILITIES
-from modules.contracts.catalog import Catalog, Family, FileEntry, ModelEntry
+from modules.contracts.catalog import Catalog, Family, ModelEntry
 from modules.contracts.controls import Controls, NoControls
 from modules.contracts.detectors import Detectors, NoDetectors
-from modules.contracts.errors import UnknownModel, UnsupportedFeature
+from modules.contracts.errors import UnsupportedFeature
 from modules.contracts.networks import Networks, NetworkTag, NetworkUse, NoNetworks
 from modules.contracts.plan import GenerationPlan, MemoryPlan, PassPlan, PicturePlan, Placement
 from modules.contracts.request import MAX_SEED, GenerationRequest
@@ -26,6 +26,7 @@ from modules.processing_diffusers.control_plan import find_controls, share_out
 from modules.processing_diffusers.detail_plan import DetailRoom, plan_details
 from modules.processing_diffusers.face_plan import plan_drawn_faces
 from modules.processing_diffusers.film_plan import check_first_frame, plan_film
+from modules.processing_diffusers.parts_plan import find_text_encoder, find_vae
 from modules.processing_diffusers.pictures import decode_picture
 from modules.processing_diffusers.refining import plan_refiner
 from modules.processing_diffusers.sampling import count_steps, divide_pass, plan_hires_sampler, plan_sampler
@@ -40,7 +41,6 @@ from modules.sd_samplers.table import SamplerTable
 from modules.upscalers.spandrel_model import check_upscaler
 from modules.upscalers.table import find_upscaler
 
-AUTOMATIC_VAE = frozenset({"", "automatic", "none"})
 EDIT_SCALE = 1.5
 """How strongly an editing model is led towards the picture where nothing is said: its authors' default."""
 Measured = TypeVar("Measured", Size, Size | None)
@@ -96,6 +96,7 @@ def resolve_request(
         model=model,
         family=family,
         vae=find_vae(around.catalog, request.model.vae, around.settings),
+        text_encoder=find_text_encoder(around.catalog, request.model.text_encoder),
         batches=plan_details(request, restored, _detail_room(model, family, around, notes), notes),
         first=first,
         hires=hires,
@@ -327,24 +328,6 @@ def _hires_pass(
     if hires.sampler or hires.scheduler:
         return plan  # a sampler of its own draws it to its end
     return divide_pass(around.table, request, family, plan, notes)
-
-
-def find_vae(catalog: Catalog, name: str | None, settings: Mapping[str, Any]) -> FileEntry | None:
-    """The separate VAE that was asked for, by the request, else by the settings, else by whoever started the program.
-
-    None is the checkpoint's own.
-    """
-    wanted = settings["sd_vae"] if name is None else name
-    if name is None and wanted.lower() in AUTOMATIC_VAE:
-        wanted = catalog.default_vae() or wanted
-    if wanted.lower() in AUTOMATIC_VAE:
-        return None
-    entries = catalog.vaes()
-    for entry in entries:
-        if entry.name == wanted or entry.path.name == wanted:
-            return entry
-    known = ", ".join(entry.name for entry in entries) or "none"
-    raise UnknownModel(f"There is no VAE {wanted!r}; known are: {known}.")
 
 
 def _words_and_seeds(

@@ -49,6 +49,7 @@ def write_recipe(
             "sha256": hashes.get("model"),
         },
         "vae": None if plan.vae is None else {"name": plan.vae.name, "sha256": hashes.get("vae")},
+        **_describe_reader(plan, hashes),
         "mode": plan.mode,
         "prompt": picture.prompt,
         "negative_prompt": picture.negative,
@@ -67,6 +68,12 @@ def write_recipe(
         "parameters": write_parameters(plan),
         "notes": list(notes),
     }
+
+
+def _describe_reader(plan: GenerationPlan, hashes: Mapping[str, str | None]) -> dict[str, Any]:
+    if plan.text_encoder is None:
+        return {}
+    return {"text_encoder": {"name": plan.text_encoder.name, "sha256": hashes.get("text_encoder")}}
 
 
 def _settings_of(plan: GenerationPlan) -> Iterator[str]:

@@ -17,6 +17,7 @@ from modules.memory.guard import recover
 from modules.memory.planner import rests_in_main_memory
 from modules.memory.residency import ModelPool
 from modules.processing_diffusers.model import DrawingModel
+from modules.processing_diffusers.reader_part import ReaderPart, load_reader, reading_with
 from modules.processing_diffusers.vae_part import VaePart
 from modules.sd_models.hashes import hash_model
 from modules.sd_models.loader import load_model, unload
@@ -29,6 +30,8 @@ from modules.support.tally import Tally
 log = logging.getLogger(__name__)
 VAES_KEPT = 3
 """Separate VAEs that stay in memory."""
+READERS_KEPT = 2
+"""Separate text encoders that stay in memory."""
 ASSUMED_MEMORY = 8 << 30
 """Bytes of a device that does not tell how many it has."""
 
@@ -39,7 +42,7 @@ COMPUTED_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 
 
 class Storehouse:
-    """Leases models and separate VAEs. Safe from any thread.
+    """Leases models, separate VAEs and text encoders. Safe from any thread.
 
     A model that the device cannot hold, or that `vram` wants off it, rests in main memory (`DrawingModel.resting`).
     """
@@ -57,6 +60,12 @@ class Storehouse:
         )
         self._vaes: ModelPool[object, VaePart] = ModelPool(
             budget=self._budget, limit=VAES_KEPT, size_of=lambda vae: vae.size_bytes, dispose=self._dispose_vae
+        )
+        self._readers: ModelPool[object, ReaderPart] = ModelPool(
+            budget=self._budget,
+            limit=READERS_KEPT,
+            size_of=lambda part: part.size_bytes,
+            dispose=lambda part: self._choice.handler.empty_cache(),
         )
         self.watch: ModelWatch | None = None
         """Whoever is to hear of models that come and go."""
@@ -174,6 +183,23 @@ class Storehouse:
         with self._vaes.lease((*_key(entry.path, {"vae": placement}), reference_key(config)), load) as vae:
             yield vae
 
+    @contextlib.contextmanager
+    def lease_reader(self, entry: FileEntry | None, model: DrawingModel) -> Iterator[DrawingModel]:
+        """The model as it reads prompts with that text encoder; as it is for None."""
+        if entry is None:
+            yield model
+            return
+        placement = (self._in_main_memory(model.placement) if model.rests else model.placement)["text_encoder"]
+
+        def load() -> ReaderPart:
+            log.info("loading text encoder %s", entry.name)
+            return load_reader(entry, model, placement, self.tallies["embeddings"])
+
+        # It is built by the config of the part that it stands for, so it belongs to this very model.
+        key = (*_key(entry.path, {"text_encoder": placement}), model.fittings.identity)
+        with self._readers.lease(key, load) as part:
+            yield reading_with(model, part)
+
     def _in_main_memory(self, placement: Mapping[str, Placement]) -> dict[str, Placement]:
         """Where parts wait that are to compute in `placement`: in its precision."""
         waiting = self._choice.cpu.torch_device()
@@ -199,6 +225,7 @@ class Storehouse:
         """Let go of everything; what is leased goes when its last lease ends."""
         self._models.evict_all()
         self._vaes.evict_all()
+        self._readers.evict_all()
 
 
 def _expected_bytes(entry: ModelEntry, placement: Mapping[str, Placement]) -> int:

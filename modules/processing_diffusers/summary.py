@@ -28,6 +28,7 @@ def summarise(plan: GenerationPlan) -> dict[str, Any]:
             "model": plan.model.name,
             "model_hash": plan.model.short_hash,
             "vae": None if plan.vae is None else plan.vae.name,
+            "model.text_encoder": None if plan.text_encoder is None else plan.text_encoder.name,
             "faces.restorer": None if plan.faces is None else plan.faces.restorer.name,
         }
     )

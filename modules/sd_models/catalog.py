@@ -100,6 +100,7 @@ class StudioCatalog:
         self._rested = 0.0
         self._scanned: _Scanned | None = None
         self._vaes: tuple[FileEntry, ...] | None = None
+        self._text_encoders: tuple[FileEntry, ...] | None = None
         self._upscaler_files: tuple[UpscalerEntry, ...] | None = None
         self._restorers: tuple[RestorerEntry, ...] | None = None
 
@@ -140,6 +141,14 @@ class StudioCatalog:
                     found = (*found, FileEntry(given.stem, given, "vae"))
                 self._vaes = found
             return self._vaes
+
+    def text_encoders(self) -> tuple[FileEntry, ...]:
+        """Separate text encoders, files and folders."""
+        with self._lock:
+            self._catch_up()
+            if self._text_encoders is None:
+                self._text_encoders = list_files(self._paths.models, "text-encoders")
+            return self._text_encoders
 
     def default_vae(self) -> str | None:
         """Name of the VAE that `--vae` gave."""
@@ -204,7 +213,7 @@ class StudioCatalog:
         if not self._due or began < self._rested:
             return
         self._due = False
-        self._vaes = self._upscaler_files = self._restorers = None
+        self._vaes = self._text_encoders = self._upscaler_files = self._restorers = None
         self._scanned = self._look()
         ended = time.monotonic()
         self._rested = ended + max(REST_SECONDS, ended - began)

@@ -10,6 +10,7 @@ from modules.sd_models.detect import is_vae
 from modules.sd_models.folders import read_weights
 from modules.sd_models.header import Header, read_header
 from modules.sd_models.scan import find_files
+from modules.sd_models.sources import EMBEDDINGS, read_bare
 
 
 def list_files(models: Path, kind: str) -> tuple[FileEntry, ...]:
@@ -33,4 +34,11 @@ def _problem(path: Path, kind: str) -> str | None:
         return f"{path.name} cannot be read: {error.strerror or error}."
     if kind == "vae" and not is_vae(header.shapes):
         return f"{path.name} is not a VAE: neither decoder.conv_in nor first_stage_model.decoder.conv_in is in it."
+    if kind == "text-encoders" and not _is_text_encoder(header):
+        return f"{path.name} is no text encoder that is known."
     return None
+
+
+def _is_text_encoder(header: Header) -> bool:
+    source = read_bare(header)
+    return source is not None and any(name in source.shapes for name in EMBEDDINGS)

@@ -169,7 +169,7 @@ class Sources:
             header = read_weights(folder)
             return Source(header, "", naming_of(header.tensors) or "diffusers", folder)
         file = self.sidecar / f"{part}.safetensors"
-        return self._bare(read_header(file)) if file.is_file() else None
+        return read_bare(read_header(file)) if file.is_file() else None
 
     def _stage(self, part: str) -> Source | None:
         """The file of a further stage, which stands beside that of stage C under a name that is otherwise the same, or
@@ -180,7 +180,7 @@ class Sources:
         names = (self.path.name.replace(FIRST, letter), f"{letter}{self.path.suffix}")
         files = (self.path.with_name(name) for name in names)
         file = next((file for file in files if file.is_file()), None)
-        return None if file is None else self._bare(read_header(file))
+        return None if file is None else read_bare(read_header(file))
 
     def _among_shared(self, part: str) -> Source | None:
         width = WIDTHS.get(self.family, {}).get(part)
@@ -190,20 +190,21 @@ class Sources:
         for folder in self.folders:
             for file in sorted(folder.glob("*.safetensors")):
                 try:
-                    source = self._bare(read_header(file))
+                    source = read_bare(read_header(file))
                 except BrokenModel:
                     continue  # the catalogue reports it; here another file may do
                 if source is not None and source.naming in readers and _width(source.shapes) == width:
                     return source
         return None
 
-    def _bare(self, header: Header) -> Source | None:
-        """A file that is one part alone, with or without a level above its names."""
-        for prefix in BARE:
-            naming = naming_of(below(header.tensors, prefix))
-            if naming is not None:
-                return Source(header, prefix, naming)
-        return None
+
+def read_bare(header: Header) -> Source | None:
+    """A file that is one part alone, with or without a level above its names; None for what is no part."""
+    for prefix in BARE:
+        naming = naming_of(below(header.tensors, prefix))
+        if naming is not None:
+            return Source(header, prefix, naming)
+    return None
 
 
 def _width(shapes: Shapes) -> int:

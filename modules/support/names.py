@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import PurePath
 
-from modules.contracts.catalog import Catalog, SamplerEntry, ScheduleEntry
+from modules.contracts.catalog import Catalog, FileEntry, SamplerEntry, ScheduleEntry
 from modules.contracts.errors import InvalidRequest, UnknownModel
 
 SAME = ("", "none", "automatic", "use same sampler", "use same scheduler", "use same checkpoint", "use same choices")
@@ -66,14 +66,22 @@ def find_vae(catalog: Catalog, wanted: str) -> str | None:
     """
     if not wanted.strip():
         return None
-    if wanted.strip().casefold() in SAME:
-        return OWN_VAE
+    return OWN_VAE if wanted.strip().casefold() in SAME else _file(catalog.vaes(), wanted, "VAE")
+
+
+def find_text_encoder(catalog: Catalog, wanted: str) -> str | None:
+    """Name of the text encoder, with or without its ending; None is the checkpoint's own. Raises `UnknownModel`."""
+    return None if wanted.strip().casefold() in SAME else _file(catalog.text_encoders(), wanted, "Text encoder")
+
+
+def _file(entries: Iterable[FileEntry], wanted: str, kind: str) -> str:
     name = wanted.strip().replace("\\", "/").rsplit("/", 1)[-1].casefold()
-    for entry in catalog.vaes():
+    known = [OWN_VAE]
+    for entry in entries:
         if name in {entry.name.casefold(), entry.path.name.casefold(), PurePath(entry.name).stem.casefold()}:
             return entry.name
-    listed = ", ".join([OWN_VAE, *(entry.name for entry in catalog.vaes())])
-    raise UnknownModel(f"VAE {wanted!r} is not known. Known are: {listed}.")
+        known.append(entry.name)
+    raise UnknownModel(f"{kind} {wanted!r} is not known. Known are: {', '.join(known)}.")
 
 
 def find_checkpoint(catalog: Catalog, wanted: str | None) -> str:

@@ -293,7 +293,7 @@ def hint_of(catalog: Catalog, scripts: Scripts, axis: str) -> str:
         return VALUES
     if isinstance(kind.choices, tuple):
         names: Sequence[str] = kind.choices
-    elif kind.choices in ("models", "vaes", "samplers", "schedulers", "upscalers"):
+    elif kind.choices in ("models", "vaes", "text_encoders", "samplers", "schedulers", "upscalers"):
         names = [name for _, name in choices_of(catalog, kind.choices) if name]
     else:
         return "on, off" if kind.type == "bool" else kind.help or VALUES

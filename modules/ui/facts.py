@@ -73,6 +73,9 @@ def choices_of(catalog: Catalog, kind: str) -> Choices:
         return [(name, name) for name in (NOTHING, *usable)]
     if kind == "vaes":
         return [("Automatic", ""), *((entry.name, entry.name) for entry in catalog.vaes() if entry.problem is None)]
+    if kind == "text_encoders":
+        usable = (entry.name for entry in catalog.text_encoders() if entry.problem is None)
+        return [("Automatic", ""), *((name, name) for name in usable)]
     raise ValueError(f"The catalogue has no list {kind!r}.")
 
 

@@ -65,6 +65,7 @@ ELEM_IDS: dict[str, str] = {
     "reach.maximize": "txt2img_hdr_maximize",
     "refiner.checkpoint": "txt2img_checkpoint",
     "refiner.switch_at": "txt2img_switch_at",
+    "model.text_encoder": "txt2img_text_encoder",
     "cache.method": "txt2img_step_cache",
     "cache.interval": "txt2img_step_cache_interval",
     "cache.threshold": "txt2img_step_cache_threshold",
@@ -102,7 +103,7 @@ ELEM_IDS: dict[str, str] = {
 NAMES: tuple[str, ...] = tuple(ELEM_IDS)
 """Declared names in the order in which the handlers get their values."""
 
-OPEN = frozenset({"sampling.sampler", "refiner.checkpoint", "regions.detector"})
+OPEN = frozenset({"sampling.sampler", "refiner.checkpoint", "regions.detector", "model.text_encoder"})
 """Parameters whose list has a word for nothing chosen, sent as an empty one."""
 
 

@@ -162,7 +162,7 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
         inputs("canvas.batch_count", elem_classes="slid")
         inputs("canvas.batch_size", elem_classes="slid")
     with gr.Accordion(
-        "Variation, clip skip, tiling, second sampler, refiner",
+        "Variation, clip skip, tiling, second sampler, refiner, text encoder",
         open=False,
         elem_id="txt2img_more",
         elem_classes="section",
@@ -183,6 +183,8 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
         with gr.Row():
             inputs("refiner.checkpoint")
             inputs("refiner.switch_at", elem_classes="slid")
+        with gr.Row():
+            inputs("model.text_encoder")
     with gr.Row(elem_classes="film"):
         for name in ("film.frames", "film.fps", "film.format"):
             inputs(name)

@@ -78,6 +78,9 @@ class FakeCatalog:
     def vaes(self):
         return (FileEntry("soft", Path("/secret/place/soft.safetensors"), "vae"),)
 
+    def text_encoders(self):
+        return (FileEntry("keen", Path("/secret/place/keen.safetensors"), "text-encoders"),)
+
     def default_vae(self):
         return None
 

@@ -349,6 +349,7 @@ def test_overrides_hold_for_their_request_alone(call, rig):
         override_settings={
             "sd_model_checkpoint": "people/photo [0123456789]",
             "sd_vae": "soft.safetensors",
+            "sd_text_encoder": "keen.safetensors",
             "CLIP_stop_at_last_layers": 2.0,
             "tiling": True,
             "no_such_option": 1,
@@ -356,12 +357,18 @@ def test_overrides_hold_for_their_request_alone(call, rig):
         override_settings_restore_afterwards=False,
     )
     asked = rig.asked
-    assert (asked.model.checkpoint, asked.model.vae) == ("people/photo", "soft")
+    assert (asked.model.checkpoint, asked.model.vae, asked.model.text_encoder) == ("people/photo", "soft", "keen")
     assert (asked.prompt.clip_skip, asked.canvas.tiling) == (2, True)
     assert any("no_such_option" in note for note in json.loads(body["info"])["notes"])
     assert dict(rig.settings.public())["sd_model_checkpoint"] == ""
     call(steps=1)
     assert (rig.asked.model.checkpoint, rig.asked.model.vae, rig.asked.prompt.clip_skip) == ("pocket", "Automatic", 1)
+    assert rig.asked.model.text_encoder is None
+
+
+def test_an_unknown_text_encoder_is_named_with_those_that_are_known(client):
+    answer = client.post("/sdapi/v1/txt2img", json={"steps": 1, "sd_text_encoder": "dull"})
+    assert (answer.status_code, "Known are: Automatic, keen." in answer.text) == (404, True)
 
 
 def test_settings_are_the_defaults_of_requests(call, rig):

@@ -44,9 +44,10 @@ def test_upscalers_are_two_lists(get):
     assert get("latent-upscale-modes") == [{"name": "Latent"}, {"name": "Latent (nearest)"}]
 
 
-@pytest.mark.parametrize("path", ["sd-vae", "sd-modules"])
-def test_vaes_are_named_without_their_folder(get, path):
-    assert get(path) == [{"model_name": "soft", "name": "soft", "filename": "soft.safetensors"}]
+def test_vaes_and_text_encoders_are_named_without_their_folder(get):
+    soft, keen = ({"model_name": name, "name": name, "filename": f"{name}.safetensors"} for name in ("soft", "keen"))
+    assert get("sd-vae") == [soft]
+    assert get("sd-modules") == [soft, keen]
 
 
 def test_memory(get):

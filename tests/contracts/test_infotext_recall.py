@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modules.contracts.catalog import Family, ModelEntry
+from modules.contracts.catalog import Family, FileEntry, ModelEntry
 from modules.contracts.detailer import MERGES, NO_REGIONS, ORDERS, PLAIN_DETAILER, Detail
 from modules.contracts.guidance import CFG_SCHEDULES, GuidanceParams
 from modules.contracts.infotext import parse
@@ -81,6 +81,7 @@ def plan_of(request: GenerationRequest) -> GenerationPlan:
         hires=PassPlan(canvas.width, canvas.height, second, sampling.cfg_scale, 0.7) if request.hires.enabled else None,
         placement={},
         memory=MemoryPlan(),
+        text_encoder=FileEntry(reader, Path("z"), "text-encoders") if (reader := request.model.text_encoder) else None,
     )
 
 
@@ -280,7 +281,11 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
             (b"x",), draw(_share), noise_multiplier=draw(_share), edit_scale=draw(st.none() | st.floats(0.1, 99))
         ),
         inpaint=draw(_inpaint()) if mode == "inpaint" else None,
-        model=ModelParams(draw(st.sampled_from(["a model", "512x512", "x: y", "org/name"])), "a vae"),
+        model=ModelParams(
+            draw(st.sampled_from(["a model", "512x512", "x: y", "org/name"])),
+            "a vae",
+            draw(st.none() | st.sampled_from(["a reader", "512x512", "x: y"])),
+        ),
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from modules.bootstrap.options import PathOptions
 from modules.contracts.errors import UnknownModel
-from modules.processing_diffusers.plan import find_vae
+from modules.processing_diffusers.parts_plan import find_vae
 from modules.sd_models.catalog import StudioCatalog, Tables
 from modules.support.paths import Paths
 

@@ -101,6 +101,9 @@ class FakeCatalog:
     def vaes(self) -> tuple[FileEntry, ...]:
         return ()
 
+    def text_encoders(self) -> tuple[FileEntry, ...]:
+        return (FileEntry("keen", Path("nowhere"), "text-encoders"),)
+
     def samplers(self) -> tuple[SamplerEntry, ...]:
         return tuple(SamplerEntry(name, (), flow=False) for name in ("DPM++ 2M", "Euler", "Euler a", "DDIM"))
 

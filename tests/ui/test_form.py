@@ -9,7 +9,14 @@ import pytest
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.film import FilmParams
 from modules.contracts.guidance import GuidanceParams
-from modules.contracts.request import GenerationRequest, HandoverParams, RefinerParams, ToneParams, parameters
+from modules.contracts.request import (
+    GenerationRequest,
+    HandoverParams,
+    ModelParams,
+    RefinerParams,
+    ToneParams,
+    parameters,
+)
 from modules.prompts.book import PromptBook
 from modules.ui import form
 from modules.ui.facts import choices_of, facts_of, size_for
@@ -66,6 +73,7 @@ def test_values_land_in_the_right_fields():
             hires_enabled=True,
             hires_scale=1.5,
             model_checkpoint="big",
+            model_text_encoder="keen",
         )
     )
     assert (request.prompt.text, request.prompt.negative, request.prompt.clip_skip) == ("a red circle", "blur", 2)
@@ -81,7 +89,8 @@ def test_values_land_in_the_right_fields():
     assert request.film == FilmParams(17, None, "png")
     assert (request.tiles.method, request.tiles.overlap, request.tiles.width) == ("MultiDiffusion", 32, None)
     assert (request.regions.detector, request.detailer.strength, request.detailer.steps) == ("Contrast", 0.5, None)
-    assert (request.hires.enabled, request.hires.scale, request.model.checkpoint) == (True, 1.5, "big")
+    assert (request.hires.enabled, request.hires.scale) == (True, 1.5)
+    assert request.model == ModelParams("big", None, "keen")
 
 
 def test_empty_inputs_take_the_declared_defaults():

@@ -43,7 +43,7 @@ def finish_picture(
         plan,
         picture,
         version=version,
-        hashes={"model": model.sha256, "vae": job.vae.sha256},
+        hashes={"model": model.sha256, "vae": job.vae.sha256, "text_encoder": (job.model.reader or (None, None))[1]},
         device=plan.placement["denoiser"].device,
         settings=job.settings,
         notes=tuple(job.strand.notes),
