@@ -80,6 +80,8 @@
 
   /** Gradio says that a tab was chosen. */
   function opened(name) {
+    if (wanted && name === FIRST) return;  // Gradio opens its first tab before the one of the address
+    wanted = "";
     open = name;
     document.body.dataset.room = name;
     if (named() !== name && (named() || name !== FIRST)) history.pushState(null, "", name === FIRST ? location.pathname + location.search : `#${name}`);
@@ -89,6 +91,13 @@
 
   addEventListener("popstate", () => go(named() || FIRST));
   document.body.dataset.room = FIRST;
+  // The bar of tabs stands a moment later than the page; a name that no room has is given up after a while.
+  let wanted = named() === FIRST ? "" : named();
+  let looks = 0;
+  const wait = setInterval(() => {
+    if (++looks > 1000) wanted = "";
+    if (wanted) go(wanted); else clearInterval(wait);
+  }, 30);
 
   window.atelierRooms = {
     api, go, open: opened,
@@ -96,8 +105,9 @@
     /** Gradio has put the shell of a room into the page. */
     place(name, element, given) {
       places.set(name, { element, files: given.files });
-      // The bar of tabs may stand a moment later than what is inside it.
-      if (named() === name) { const wait = setInterval(() => { if (button(name)) { clearInterval(wait); go(name); } }, 30); }
+      // What is inside a tab is put there when the tab is first chosen, and Gradio may not listen yet when that was.
+      if (open === name) enter(name);
+      else if (wanted === name) opened(name);
     },
     /** The name of the room that is open. */
     now: () => open,

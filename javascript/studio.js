@@ -36,6 +36,7 @@
     document.body.classList.toggle("atelier-busy", busy());
     const share = Math.round((state.told.progress || 0) * 100);
     document.title = busy() ? (state.told.known ? `${share} % · Atelier` : "… · Atelier") : "Atelier";
+    document.dispatchEvent(new CustomEvent("atelier:told", { detail: state }));
     redraw();
   }
 
@@ -116,12 +117,14 @@
       const larger = h("button.act", { type: "button", title: "Make it larger, as set under Enlarging", onclick: () => {
         send("enlarge", { id: picture.id });
       } }, icon(ICONS.larger), h("span", {}, "Enlarge"));
+      const edit = picture.moves ? null : h("button.act", { type: "button", title: "Paint over it, or go on from it", onclick: () => window.atelierEdit.take(picture.id) },
+        icon(ICONS.brush), h("span", {}, "Edit"));
       const rows = [["Size", `${picture.width} × ${picture.height}`], ...pairs.filter(([key]) => key !== "Size")];
       const list = h("dl", {}, ...rows.map(([key, value]) => h("div", {}, h("dt", {}, key), h("dd", {}, value))));
       const info = h("div", { id: "html_info_txt2img" }, h("p.prompt", {}, prompt || "No prompt"),
         negative ? h("p.negative", {}, h("b", {}, "Without: "), negative) : null, list);
       const verify = window.atelierVerify ? window.atelierVerify(picture, h, icon) : null;
-      const acts = h("div.acts", {}, recall, larger, copied, save, verify && verify.button);
+      const acts = h("div.acts", {}, recall, edit, larger, copied, save, verify && verify.button);
       details.replaceChildren(acts, ...(verify ? [verify.said] : []), info);
     }
 
@@ -283,11 +286,14 @@
 
   const RAISERS = { stage: raiseStage, gallery: raiseGallery, examples: raiseExamples, appearance: raiseAppearance,
     control: (...parts) => window.atelierControl(...parts),
-    archive: (...parts) => window.atelierArchive(...parts) };
+    archive: (...parts) => window.atelierArchive(...parts),
+    facts: (...parts) => window.atelierEdit.raise(...parts) };
 
   window.atelier = {
     raise: (part, element, props, watch, send) => RAISERS[part](element, props, watch, send),
     slide: (id, value) => window.atelierSliders.move(id, value),
+    /** What the page knows of its jobs and pictures; told anew by the event atelier:told. */
+    state: () => state,
     /** Seed of the picture shown, or the one given when there is none. */
     seed: (fallback) => chosen()?.seed ?? fallback,
     /** The offered aspect that a size comes close to, or null. */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -38,7 +39,7 @@ def _element(part: str, value: Any, *, events: tuple[str, ...] = (), **look: Any
     )
 
 
-def stage(value: dict[str, Any], ranges: dict[str, list[float]]) -> gr.HTML:
+def stage(value: dict[str, Any], ranges: Mapping[str, Sequence[float | None]]) -> gr.HTML:
     """The big picture with progress, details and actions.
 
     Sends `recall` and `enlarge` with the id of the picture shown, `attach` when it has lost sight of a running job, and
@@ -82,6 +83,11 @@ def given_archive(place: str) -> gr.HTML:
     """A zip file that the page is given, with that id. Sends `piece` with its token, the piece's number, how many there
     are and the bytes in base64 as id, one after the other, and `clear_archive`."""
     return _element("archive", NO_ARCHIVE, events=("piece", "clear_archive"), elem_id=place)
+
+
+def edit_facts(value: dict[str, Any]) -> gr.HTML:
+    """What the Edit room has to know of the model: `native` side in pixels, and whether it can `img2img`, `inpaint`."""
+    return _element("facts", value, elem_id="img2img_facts")
 
 
 def appearance() -> gr.HTML:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import Any, ClassVar
 import gradio as gr
 
 from modules.contracts.accounts import NOT_FOR_GUESTS
-from modules.contracts.errors import StudioError
+from modules.contracts.errors import InvalidRequest, StudioError
 from modules.contracts.infotext import parse
 from modules.contracts.infotext_recall import to_request
 from modules.contracts.request import GenerationRequest
@@ -22,6 +23,7 @@ from modules.ui import elements, form
 from modules.ui.allowance import left_line
 from modules.ui.control import ControlPanel
 from modules.ui.desk import Desk
+from modules.ui.editing import IDS, EditPanel, read_given
 from modules.ui.enlarging import Wished, enlargement
 from modules.ui.facts import NO_MODEL, choices_of, facts_of, size_for, style_choices
 from modules.ui.given import is_guest, owner_of, page_of, said_by
@@ -35,6 +37,8 @@ Shown = tuple[Any, Any]
 """Values of stage and gallery."""
 LOOK = 0.25
 """How often the page's line looks whether the start has moved on, seconds."""
+REMEMBERED = 1000
+"""Jobs of the Edit room, of which it is told which they are."""
 TROUBLE = "Something went wrong inside the studio; its log says more."
 
 
@@ -83,11 +87,16 @@ class Handlers:
         style: StylePanel | None = None,
         scripts: ScriptPanel | None = None,
         larger: ScriptPanel | None = None,
+        edit: EditPanel | None = None,
     ) -> None:
         """`control` has the ControlNet units of the page, whose values come behind those of the form; behind these
-        come those of `style`, and of `scripts`. `larger` are the scripts of jobs that make pictures larger."""
+        come those of `style`, of `edit`, and of `scripts`.
+
+        `larger` are the scripts of jobs that make pictures larger.
+        """
         self._studio, self._larger = studio, larger
-        self.control, self._style, self._scripts = control, style, scripts
+        self.control, self._style, self._edit, self._scripts = control, style, edit, scripts
+        self._edits: OrderedDict[str, str] = OrderedDict()
         self._own = Preferences(studio.settings, studio.accounts)
         self._desk = desk
         self._table = table
@@ -95,7 +104,7 @@ class Handlers:
     @property
     def fields(self) -> list[Any]:
         """Inputs of the panels, in the order in which `generate` gets their values behind those of the form."""
-        panels = (panel for panel in (self.control, self._style, self._scripts) if panel is not None)
+        panels = (panel for panel in (self.control, self._style, self._edit, self._scripts) if panel is not None)
         return [field for panel in panels for field in panel.fields]
 
     @property
@@ -103,22 +112,42 @@ class Handlers:
         """Inputs of scripts, in the order in which `enlarge` gets their values behind those of its own."""
         return [] if self._larger is None else self._larger.fields
 
+    @property
+    def sent(self) -> Any:
+        """The one of them that the browser fills when Generate is pressed in the Edit room; None without that room."""
+        return None if self._edit is None else self._edit.given
+
     async def generate(self, request: gr.Request, *values: Any) -> AsyncGenerator[Shown, None]:
         """Queue what the form asks for and show it until this page's jobs have ended."""
-        async with aclosing(self._queue(request, lambda: self.compose(request, values))) as showing:
+        async with aclosing(
+            self._queue(request, lambda: self.compose(request, values), self._token(values))
+        ) as showing:
             async for shown in showing:
                 yield shown
+
+    def _token(self, values: Sequence[Any]) -> str:
+        """The word by which the Edit room knows its own jobs again; empty for jobs of other rooms."""
+        if self._edit is None:
+            return ""
+        scripts = 0 if self._scripts is None else len(self._scripts.fields)
+        try:
+            return read_given(values[len(values) - scripts - 1 - len(IDS)]).get("token", "")
+        except InvalidRequest:
+            return ""  # composing the job refuses it with the same sentence
 
     def compose(self, request: gr.Request, values: Sequence[Any]) -> GenerationRequest:
         """What the form and the panels of `fields` ask for. Blocks. Raises `InvalidRequest` for a wrong kind."""
         owner, count = owner_of(request), len(form.NAMES)
         asked = form.compose(values[:count], self._own.defaults(owner))
         last = len(values) - (0 if self._scripts is None else len(self._scripts.fields))
-        begin = last - (0 if self._style is None else len(OFFERED))
+        sent = last - (0 if self._edit is None else 1 + len(IDS))
+        begin = sent - (0 if self._style is None else len(OFFERED))
         if self.control is not None:
             asked = replace(asked, control=self.control.compose(values[count:begin], page_of(request)))
         if self._style is not None:
-            asked = self._style.fill(asked, values[begin:last], page_of(request))
+            asked = self._style.fill(asked, values[begin:sent], page_of(request))
+        if self._edit is not None:
+            asked = self._edit.fill(asked, values[sent:last], page_of(request))
         return asked if self._scripts is None else self._scripts.fill(asked, values[last:], page_of(request))
 
     async def enlarge(self, event: gr.EventData, request: gr.Request, *values: Any) -> AsyncGenerator[Shown, None]:
@@ -136,11 +165,12 @@ class Handlers:
                 yield shown
 
     async def _queue(
-        self, request: gr.Request, compose: Callable[[], GenerationRequest]
+        self, request: gr.Request, compose: Callable[[], GenerationRequest], token: str = ""
     ) -> AsyncGenerator[Shown, None]:
         owner = owner_of(request)
         try:
             job_id = await self._desk.submit(await asyncio.to_thread(compose), owner)
+            self._remember(job_id, token)
         except StudioError as error:
             yield refusal(error.message), gr.skip()
             return
@@ -152,6 +182,12 @@ class Handlers:
         async with aclosing(self._show(request, owner, [job_id])) as showing:
             async for shown in showing:
                 yield shown
+
+    def _remember(self, job_id: str, token: str) -> None:
+        if token:
+            self._edits[job_id] = token
+        while len(self._edits) > REMEMBERED:
+            self._edits.popitem(last=False)
 
     async def open(self, request: gr.Request) -> AsyncGenerator[Shown, None]:
         """A page was opened or has its line back: the owner's pictures, and what of theirs is still being drawn."""
@@ -167,6 +203,7 @@ class Handlers:
             async for told in tellings:
                 known = finished.get(told["job"], 0)
                 finished[told["job"]] = told["pictures"]
+                told["edit"] = self._edits.get(told["job"])
                 fresh = told["pictures"] > known or told["phase"] == "done"
                 yield told, await self._shelf(owner) if fresh else gr.skip()
 

@@ -17,6 +17,7 @@ from modules.ui.files import file_routes, result_routes
 from modules.ui.gate import Gate, Reader
 from modules.ui.page import TITLE, build_page
 from modules.ui.theme import Atelier
+from modules.ui.uploads import Uploads, upload_routes
 
 
 def mount(app: FastAPI, studio: Studio, path: str = "/") -> FastAPI:
@@ -31,7 +32,9 @@ def mount(app: FastAPI, studio: Studio, path: str = "/") -> FastAPI:
     app.include_router(extension_routes(prefix, studio.scripts, reader.owner))
     app.include_router(file_routes(prefix, studio.pictures, reader.owner))
     _describe(app, prefix)
-    _in_a_loop(lambda: _mount_gradio(app, studio, path, reader))
+    uploads = Uploads()
+    app.include_router(upload_routes(prefix, uploads, reader.owner))
+    _in_a_loop(lambda: _mount_gradio(app, studio, path, reader, uploads))
     studio.scripts.open(app.router.routes[-1].app.get_blocks())  # type: ignore[attr-defined]
     gradio: Any = app.router.routes[-1].app  # type: ignore[attr-defined]
     gradio.add_middleware(Gate, reader=reader, prefix=prefix)
@@ -52,11 +55,11 @@ def _in_a_loop(action: Callable[[], None]) -> None:
         action()
 
 
-def _mount_gradio(app: FastAPI, studio: Studio, path: str, reader: Reader) -> None:
+def _mount_gradio(app: FastAPI, studio: Studio, path: str, reader: Reader, uploads: Uploads) -> None:
     network = studio.options.network
     gr.mount_gradio_app(
         app,
-        build_page(studio),
+        build_page(studio, uploads),
         path=path,
         footer_links=[],
         run_history=False,
@@ -83,6 +86,7 @@ def _head(version: str, *, api: bool) -> str:
         f'<link rel="stylesheet" href="studio/studio.css?v={version}">'
         f'<script src="studio/tools.js?v={version}"></script>'  # first: the others are made with it
         f'<script src="studio/rooms.js?v={version}"></script>'
+        f'<script src="studio/editing.js?v={version}"></script>'
         f'<script src="studio/sliders.js?v={version}"></script>'
         f'<script src="studio/control.js?v={version}"></script>'
         f'<script src="studio/archive.js?v={version}"></script>'

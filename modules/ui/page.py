@@ -12,16 +12,18 @@ from modules.support.studio import Studio
 from modules.ui import elements
 from modules.ui.control import ControlPanel
 from modules.ui.desk import Desk
+from modules.ui.editing import RANGES, EditPanel
 from modules.ui.enlarging import enlarging_inputs
 from modules.ui.experiments import ExperimentPanel
 from modules.ui.facts import Choices, ModelFacts, detector_choices, facts_of, restorer_choices, style_choices
 from modules.ui.form import ELEM_IDS, NAMES, declarations, defaults
 from modules.ui.handlers import Handlers
 from modules.ui.inputs import Inputs
-from modules.ui.rooms import CREATE, build_rooms, build_tabs, opening
+from modules.ui.rooms import CREATE, EDIT, build_rooms, build_tabs, opening
 from modules.ui.scripts import ExtensionPlace, ScriptPanel
 from modules.ui.style import StylePanel
 from modules.ui.table import read_table
+from modules.ui.uploads import Uploads
 
 TITLE = "Atelier"
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
@@ -60,10 +62,11 @@ class _Controls:
     status: Any
 
 
-def build_page(studio: Studio) -> gr.Blocks:
+def build_page(studio: Studio, uploads: Uploads | None = None) -> gr.Blocks:
     """The page over those services. Needs no engine: while the studio is still loading, the page says so.
 
-    Pictures and scripts are served by the routes that `modules.ui.mount` adds.
+    Pictures and scripts are served by the routes that `modules.ui.mount` adds,
+    which also fill `uploads`.
     """
     table = read_table(studio.paths.configs)
     facts = facts_of(studio.catalog, None)
@@ -71,6 +74,7 @@ def build_page(studio: Studio) -> gr.Blocks:
     inputs = Inputs(declarations(), studio.catalog, defaults(facts), absent)
     parts, panel, style, scripts = _Controls(), ControlPanel(studio), StylePanel(studio), ScriptPanel(studio)
     grids, larger = ExperimentPanel(studio), ScriptPanel(studio, ("enlarge",))
+    edit = EditPanel(studio, uploads or Uploads())
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
         _header(inputs, parts, studio)
         with gr.Tabs(elem_id="tabs", selected=CREATE):
@@ -82,7 +86,7 @@ def build_page(studio: Studio) -> gr.Blocks:
                     _words(inputs, parts, table.prompts_for(facts.name), style_choices(studio.prompts))
                 with gr.Column(elem_id="atelier_view", min_width=0):
                     ranges = {ELEM_IDS[name]: [float(low), float(high)] for name, (low, high) in table.sliders.items()}
-                    parts.stage = elements.stage({}, ranges)
+                    parts.stage = elements.stage({}, {**ranges, **RANGES})
                     parts.gallery = elements.gallery({"pictures": []})
                 with gr.Column(elem_id="atelier_settings", min_width=0):
                     _settings(inputs, parts, table.aspects, facts)
@@ -95,15 +99,16 @@ def build_page(studio: Studio) -> gr.Blocks:
                     _enlarging(parts, studio, larger)
                     grids.build()
                     ExtensionPlace(studio).build(page, QUIET)
-            build_rooms(studio, QUIET)
+            build_rooms(studio, QUIET, {EDIT: edit.build})
             build_tabs(studio, QUIET)
         create.select(None, None, None, js=opening(CREATE), **QUIET)
-        handlers = Handlers(studio, Desk(studio), table, panel, style, scripts, larger)
+        handlers = Handlers(studio, Desk(studio), table, panel, style, scripts, larger, edit)
         _connect(page, inputs, parts, handlers)
         scripts.connect(QUIET)
         larger.connect(QUIET)
         grids.connect(page, [*(inputs.made[name] for name in NAMES), *handlers.fields], handlers.compose, QUIET)
         style.connect(page, parts.stage, QUIET)
+        edit.connect(page, inputs.made["model.checkpoint"], parts.stage, QUIET)
     page.queue(default_concurrency_limit=None, api_open=False)
     _count_nothing(page)
     return page
@@ -315,7 +320,9 @@ def _connect(page: gr.Blocks, inputs: Inputs, parts: _Controls, handlers: Handle
     form = [made[name] for name in NAMES]
     show = [parts.stage, parts.gallery]
     raw = {**QUIET, "preprocess": False}
-    asked = parts.generate.click(handlers.generate, [*form, *handlers.fields], show, trigger_mode="multiple", **raw)
+    fields = [*form, *handlers.fields]
+    sends = f"(...values) => window.atelierEdit.fill(values.slice(0, {len(fields)}), {fields.index(handlers.sent)})"
+    asked = parts.generate.click(handlers.generate, fields, show, trigger_mode="multiple", js=sends, **raw)
     if panel is not None:
         panel.connect(page, made["model.checkpoint"], parts.stage, QUIET)
     asked.then(handlers.left, None, parts.left, **QUIET)

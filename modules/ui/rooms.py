@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from modules.ui.given import is_guest
 
 CREATE = "txt2img"
 """Id of the tab with the form, A1111's name for it."""
+EDIT = "edit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +27,21 @@ class Room:
     label: str
     calls_api: bool = True
     """Whether it is only there where the API is served."""
+    files: tuple[str, ...] = ()
+    """Further files that it needs, fetched before its own."""
 
 
-ROOMS: tuple[Room, ...] = ()
+ROOMS: tuple[Room, ...] = (
+    Room(
+        EDIT,
+        "Edit",
+        calls_api=False,
+        files=(
+            *("edit-layers.js", "edit-brush.js", "edit-paint.js", "edit-view.js", "edit-draft.js"),
+            *("edit-compare.js", "edit-tools.js"),
+        ),
+    ),
+)
 """In the order of their tabs, behind Create."""
 
 
@@ -36,11 +50,16 @@ def rooms_of(studio: Studio) -> tuple[Room, ...]:
     return tuple(room for room in ROOMS if studio.options.network.api or not room.calls_api)
 
 
-def build_rooms(studio: Studio, quiet: dict[str, Any]) -> None:
-    """Their tabs. Stands in the `gr.Tabs` of the page, behind the tab of Create."""
+def build_rooms(studio: Studio, quiet: dict[str, Any], inputs: Mapping[str, Callable[[], None]]) -> None:
+    """Their tabs. Stands in the `gr.Tabs` of the page, behind the tab of Create.
+
+    `inputs` make, by the name of a room, the inputs that its script finds beside its shell.
+    """
     for room in rooms_of(studio):
         with gr.Tab(room.label, id=room.name, elem_id=f"tab_{room.name}", render_children=True) as tab:
             _shell(room)
+            if room.name in inputs:
+                inputs[room.name]()
         tab.select(None, None, None, js=opening(room.name), **quiet)
 
 
@@ -68,7 +87,8 @@ def opening(name: str) -> str:
 
 
 def _shell(room: Room) -> gr.HTML:
-    files = [f"studio/{name}?v={mark()}" for name in (f"{room.name}.css", f"{room.name}.js") if name in KINDS]
+    names = (*room.files, f"{room.name}.css", f"{room.name}.js")
+    files = [f"studio/{name}?v={mark()}" for name in names if name in KINDS]
     return gr.HTML(
         {"files": files},
         html_template=f'<div class="atelier-room atelier-{room.name}"></div>',

@@ -80,6 +80,13 @@ def test_pictures_of_the_page_are_for_whoever_signed_in(client, path):
     assert client.get(path, auth=("ada", "one")).status_code == 404
 
 
+def test_pictures_to_edit_are_taken_from_whoever_signed_in(client):
+    assert client.post("/studio/given", content=b"x").status_code == 401
+    assert client.post("/studio/given", content=b"x", auth=("ada", "one")).status_code == 422
+    foreign = {"Origin": "https://elsewhere.example"}
+    assert client.post("/studio/given", content=b"x", auth=("ada", "one"), headers=foreign).status_code == 403
+
+
 def test_whoever_signed_in_gets_the_page_and_what_it_needs(client):
     for path in ("/", "/config", "/gradio_api/app_id", "/theme.css"):
         assert client.get(path, auth=("ada", "one")).status_code == 200, path

@@ -24,6 +24,7 @@ from modules.ui.form import ELEM_IDS, NAMES
 from modules.ui.gate import passes
 from modules.ui.mount import mount
 from modules.ui.page import build_page
+from modules.ui.rooms import EDIT, ROOMS
 from tests.ui.fakes import fake_studio
 
 
@@ -162,7 +163,11 @@ def test_the_gate_knows_methods():
 
 
 @pytest.mark.parametrize(
-    "name", ["tools.js", "sliders.js", "studio.js", "verify.js", "line.js", "extensions.js", "studio.css", "logo.svg"]
+    "name",
+    [
+        *("tools.js", "sliders.js", "studio.js", "verify.js", "line.js", "extensions.js", "studio.css", "logo.svg"),
+        *("editing.js", *next(room.files for room in ROOMS if room.name == EDIT), "edit.js", "edit.css"),
+    ],
 )
 def test_own_files_are_served_and_kept(client, name):
     answer = client.get(f"/studio/{name}")
