@@ -50,6 +50,8 @@ _JOBS: dict[str, Any] = {
     "crashes": 0,
     "pictures": 0,
     "paused": False,
+    "JobRow.words": PROMPT,
+    "JobView.words": PROMPT,
     "JobRow.error": None,
     "JobView.error": None,
     "origin": None,

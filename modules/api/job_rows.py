@@ -54,6 +54,8 @@ class JobRow(_Row):
     origin: str | None = Field(description="The job that it repeats.")
     name: str = Field(description="What its owner calls it; empty for most.")
     bookmarked: bool = Field(description="It stays in the list, however long ago it ended.")
+    words: str = Field(description="The beginning of its prompt, up to 300 characters.")
+    mode: str = Field(description="txt2img, img2img, inpaint, enlarge; empty for jobs of earlier versions.")
 
 
 class EtaRow(_Row):
@@ -150,6 +152,8 @@ def row_of(record: JobRecord) -> JobRow:
         origin=details.origin,
         name=details.name,
         bookmarked=details.bookmarked,
+        words=details.words,
+        mode=details.mode,
     )
 
 

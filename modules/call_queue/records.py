@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Row, Select, select
 
 from modules.call_queue.tables import JOBS
-from modules.contracts.jobs import JobDetails, JobRecord, JobTerms
+from modules.contracts.jobs import LONGEST_WORDS, JobDetails, JobRecord, JobTerms
+from modules.contracts.request import GenerationRequest
 
 SEEN = tuple(column for column in JOBS.c if column.name not in ("request", "partial", "digest", "worker", "passed"))
 """Every column but the large ones and those that only the queue needs."""
@@ -49,8 +50,15 @@ def record_of(row: Row[Any]) -> JobRecord:
             crashes=row.crashes,
             name=row.name,
             bookmarked=row.bookmarked,
+            words=row.words,
+            mode=row.mode,
         ),
     )
+
+
+def words_of(request: GenerationRequest) -> str:
+    """The beginning of the prompt, for lists: at most `LONGEST_WORDS` characters, all of them printable."""
+    return "".join(mark if mark.isprintable() else " " for mark in request.prompt.text[:LONGEST_WORDS]).strip()
 
 
 def moment(seconds: float | None) -> datetime | None:

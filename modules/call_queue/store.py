@@ -26,7 +26,7 @@ from modules.call_queue.journal import Journal
 from modules.call_queue.listing import Listing, Load, load_of
 from modules.call_queue.marks import Marking
 from modules.call_queue.ordering import Ordering
-from modules.call_queue.records import moment
+from modules.call_queue.records import moment, words_of
 from modules.call_queue.shares import ONLY, READY, awaken, charge, ensure_schedule, settle
 from modules.call_queue.speeds import SpeedBook
 from modules.call_queue.tables import JOBS, LOG, SCHEDULE, SHARES
@@ -110,7 +110,7 @@ class JobStore(Listing, Ordering, Marking):
         look and this one's storing, so no two fill the same room.
         """
         # Whole microseconds, as in a `datetime`, so that a moment that was read finds the job again.
-        now, model = round(self.clock(), 6), model_of(request)
+        now, model, words = round(self.clock(), 6), model_of(request), words_of(request)
         native = self.speeds.native(model)
         work = work_of(request, native)
         deadline = None if terms.deadline is None else terms.deadline.timestamp()
@@ -133,6 +133,8 @@ class JobStore(Listing, Ordering, Marking):
             "work": work,
             "native": None if is_sized(request) else native,
             "origin": origin,
+            "words": words,
+            "mode": request.mode,
         }
         try:
             with self.engine.begin() as connection:
@@ -144,7 +146,7 @@ class JobStore(Listing, Ordering, Marking):
                 connection.execute(_ADDING, row)
         except IntegrityError as error:
             raise InvalidRequest(f"There is a job {job_id!r} already; choose another id, or none.") from error
-        details = JobDetails(model=model, megapixel_steps=work, origin=origin)
+        details = JobDetails(model=model, megapixel_steps=work, origin=origin, words=words, mode=request.mode)
         created = moment(now)
         assert created is not None
         return JobRecord(job_id, owner, "queued", created, terms=terms, details=details)

@@ -19,7 +19,7 @@ from sqlalchemy import (
 from modules.contracts.errors import StudioError
 
 METADATA = MetaData()
-VERSION = "jobs_6"
+VERSION = "jobs_7"
 """The newest of the scripts."""
 
 JOBS = Table(
@@ -60,6 +60,8 @@ JOBS = Table(
     Column("size", Integer, nullable=False, default=0, server_default="0"),  # bytes of the request as it came
     Column("name", Text, nullable=False, default="", server_default=""),  # what its owner calls it
     Column("bookmarked", Boolean, nullable=False, default=False, server_default=false()),  # it is not pruned
+    Column("words", Text, nullable=False, default="", server_default=""),  # the beginning of the prompt
+    Column("mode", Text, nullable=False, default="", server_default=""),  # as `GenerationRequest.mode` says
     CheckConstraint("state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="known_state"),
     Index("jobs_by_state", "state", "number"),
     Index("jobs_by_owner", "owner", "number"),

@@ -32,6 +32,8 @@ class JobTerms:
 
 LONGEST_NAME = 200
 """Characters of a job's name."""
+LONGEST_WORDS = 300
+"""Characters of a job's prompt that lists of jobs show."""
 
 PLAIN = JobTerms()
 """No terms at all."""
@@ -57,6 +59,10 @@ class JobDetails:
     """What its owner calls it."""
     bookmarked: bool = False
     """It stays in the table, however long ago it ended."""
+    words: str = ""
+    """The beginning of its prompt, at most `LONGEST_WORDS` characters."""
+    mode: str = ""
+    """As `GenerationRequest.mode`; empty for a job that an earlier version stored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,3 +118,16 @@ def test_lists_are_cleared_but_for_what_is_bookmarked(people):
 def test_marks_that_make_no_sense_are_refused(client, rig, body):
     rig.engine.hold()
     assert client.patch(f"/api/v1/jobs/{made(client)['id']}", json=body).status_code == 422
+
+
+def test_lists_tell_what_a_job_draws(client, rig):
+    rig.engine.hold()
+    text = "a red circle\n" + "and " * 200
+    job = client.post("/api/v1/jobs", json={**SMALL, "prompt": {"text": text}}).json()["id"]
+    larger = client.post("/api/v1/jobs", json={"enlarge": {"images": [b64(picture())], "upscaler": "Lanczos"}}).json()
+    rows = {row["id"]: (row["words"], row["mode"]) for row in client.get("/api/v1/jobs").json()["jobs"]}
+    words, mode = rows[job]
+    assert words.startswith("a red circle and and")
+    assert len(words) <= 300
+    assert mode == "txt2img"
+    assert rows[larger["id"]] == ("", "enlarge")
