@@ -8,28 +8,44 @@ answer without a model.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 
 from modules.api.examples import ANSWERS, FAILURES, FIELDS
+from modules.api.messages import Complaint, Failure, Plain
+from modules.api.openai import OpenAIFailure
 
 JSON = "application/json"
 METHODS = frozenset({"get", "post", "put", "patch", "delete"})
 MUTE = "Successful Response"
 """What FastAPI says of an answer that nobody has described."""
 MISSING = object()
+SAID = (Failure, Complaint, Plain, OpenAIFailure)
+"""Models of failures, which routes tell of by name; see `told`."""
+PLACE = "#/components/schemas/{model}"
 
 
 def document_of(app: FastAPI) -> dict[str, Any]:
     """The document, made once. What could not be composed is left without an example; a test finds it."""
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
-        schemas = document.get("components", {}).get("schemas", {})
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        said = repr(document["paths"])
+        schemas.update(_schemas_of(model for model in SAID if f"/schemas/{model.__name__}'" in said))
         for method, path, operation in operations_of(document):
             _describe(f"{method} {path}", operation, schemas)
     return FastAPI.openapi(app)
+
+
+def _schemas_of(models: Iterable[type[BaseModel]]) -> dict[str, Any]:
+    """Schemas of these models and of their parts, by name."""
+    _, found = models_json_schema([(model, "serialization") for model in models], ref_template=PLACE)
+    made: dict[str, Any] = found.get("$defs", {})
+    return made
 
 
 def operations_of(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

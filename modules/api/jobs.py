@@ -20,7 +20,7 @@ from modules.api.job_rows import (
     progress_of,
     row_of,
 )
-from modules.api.messages import Failure
+from modules.api.messages import Failure, told
 from modules.api.paging import Paging, page_of
 from modules.api.services import Own, Owner, Person, Services
 from modules.api.typed import JobWanted, read_wanted
@@ -37,7 +37,7 @@ IMAGE: dict[str, Any] = {kind: {"schema": {"type": "string", "format": "binary"}
 CLEAN = r"^[^\x00]*$"
 LARGEST = 2**53
 REFUSED: dict[int | str, dict[str, Any]] = {
-    status: {"model": Failure, "description": text}
+    status: told(text, Failure)
     for status, text in (
         (401, "Nobody is signed in"),
         (403, "It belongs to somebody else"),

@@ -21,6 +21,7 @@ from starlette.concurrency import run_in_threadpool
 
 from modules.api.images import open_picture, to_base64, to_png
 from modules.api.intake import Intake
+from modules.api.messages import told
 from modules.api.names import find_checkpoint, find_vae
 from modules.api.openai_wishes import MOST, EditWanted, ImagesWanted, Wanted
 from modules.api.promise import PROMISED, Prefer, key_of, prefers_async, promise
@@ -67,7 +68,7 @@ class OpenAIFailure(BaseModel):
 
 
 WRONG: dict[int | str, dict[str, Any]] = {
-    status: {"model": OpenAIFailure}
+    status: told("", OpenAIFailure)
     for status in (400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503, 504, 507, "default")
 }
 

@@ -41,7 +41,8 @@ def bare(asked):
 def test_a_carried_job_asks_for_the_same(make_rig, wish):
     here, there = make_rig(lanes=1), make_rig(lanes=1)
     here.engine.hold()
-    first, client = made(here.client())["id"], here.client()
+    client = here.client()
+    first = made(client)["id"]
     assert here.engine.entered.acquire(timeout=10)
     answer = client.post("/api/v1/jobs", json={**wish, "terms": {"priority": 2, "keep_partial": True}})
     assert answer.status_code == 202, answer.text

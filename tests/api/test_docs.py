@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import re
 
+from fastapi import routing
+
+from modules.api.messages import Complaint, Failure, Plain
+from modules.api.openai import OpenAIFailure
+
 
 def test_the_document_describes_fields_as_declared(client):
     document = client.get("/openapi.json").json()
@@ -16,6 +21,25 @@ def test_the_document_describes_fields_as_declared(client):
     answer = document["paths"]["/sdapi/v1/txt2img"]["post"]["responses"]["200"]
     assert answer["content"]["application/json"]["schema"]["$ref"].endswith("TextToImageResponse")
     assert "servers" not in document
+    named = set(re.findall(r"'#/components/schemas/([^']+)'", repr(document)))
+    assert named <= set(schemas)
+    assert {"Failure", "Complaint", "Plain", "OpenAIFailure", "OpenAIError"} <= named
+    wrong = document["paths"]["/sdapi/v1/txt2img"]["post"]["responses"]["422"]["content"]["application/json"]
+    assert [item["$ref"].rpartition("/")[2] for item in wrong["schema"]["anyOf"]] == ["Failure", "Complaint"]
+
+
+def test_no_validator_is_built_of_what_is_only_described(rig, monkeypatch):
+    built = []
+    plain = routing.create_model_field
+
+    def create(name, type_, **named):
+        built.append(type_)
+        return plain(name=name, type_=type_, **named)
+
+    monkeypatch.setattr(routing, "create_model_field", create)
+    rig.application()
+    assert len(built) > 20
+    assert not {Failure, Failure | Complaint, Failure | Plain, OpenAIFailure} & set(built)
 
 
 def test_the_pages_for_reading_it_are_there(client):
