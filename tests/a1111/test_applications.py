@@ -15,6 +15,7 @@ from tests.a1111.conftest import put
 
 SERVED = """
 import time
+from pathlib import Path
 from fastapi import Body, FastAPI, Response
 from modules import script_callbacks
 
@@ -40,8 +41,10 @@ def start(page, app: FastAPI):
         return 1
 
     @app.get("/haze/v1/slow")
-    async def slow():
-        time.sleep(1.5)
+    async def slow(begun: str, over: str):
+        Path(begun).touch()
+        while not Path(over).exists():
+            time.sleep(0.01)
         return "slow"
 
     @app.get("/haze/v1/broken")
@@ -90,12 +93,16 @@ def test_what_is_the_studios_stays_the_studios(served):
     assert headers["x-content-type-options"] == "nosniff"
 
 
-def test_one_that_blocks_holds_nobody_up_and_one_that_raises_is_named(served, legacy_studio):
-    slow = threading.Thread(target=lambda: served.get("/haze/v1/slow"))
+def test_one_that_blocks_holds_nobody_up_and_one_that_raises_is_named(served, legacy_studio, tmp_path):
+    begun, over = tmp_path / "begun", tmp_path / "over"
+    said = {"begun": str(begun), "over": str(over)}
+    slow = threading.Thread(target=lambda: served.get("/haze/v1/slow", params=said))
     slow.start()
-    time.sleep(0.2)
+    while not begun.exists():
+        time.sleep(0.01)
     assert served.get("/haze/v1/version").status_code == 200
     assert slow.is_alive()
+    over.touch()
     slow.join()
     answer = served.get("/haze/v1/broken")
     assert answer.status_code == 500
