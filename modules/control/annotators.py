@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modules.contracts.controls import PreprocessorEntry
+from modules.control.figures import FIGURES
 from modules.sd_models.scan import WEIGHTS
 
+ONNX = ".onnx"
 FOLDER = "annotators"
 """Below the models folder; what was fetched from the hub is looked at as well."""
 LABELS = 150
@@ -17,7 +19,8 @@ LABELS = 150
 FINDERS = ("YolosForObjectDetection", "DetrForObjectDetection")
 DETECTORS = "detectors"
 """Where those that find people may stand, too."""
-POSES = "openpose"
+POSES = frozenset({"openpose", *FIGURES})
+"""Those that look at people one by one."""
 PARTED = ("SegformerForSemanticSegmentation", "UperNetForSemanticSegmentation")
 
 
@@ -50,13 +53,15 @@ class Single:
     """The small network of a preprocessor, which is a file of its own."""
 
     file: str
-    """As it was published; with the ending of safetensors it is taken as well, before that one."""
+    """As it was published; with the ending of safetensors it is taken as well, before that one, unless it is ONNX."""
     hub_id: str
     size: str
 
     @property
     def names(self) -> tuple[str, ...]:
         """What the file may be called, the best first."""
+        if self.file.endswith(ONNX):
+            return (self.file,)
         return (Path(self.file).with_suffix(WEIGHTS).name, self.file)
 
 
@@ -64,7 +69,9 @@ PUBLISHED = "lllyasviel/Annotators"
 """Where ControlNet's authors keep the networks of its preprocessors."""
 HED = Single("ControlNetHED.pth", PUBLISHED, "29 MB")
 PIDINET = Single("table5_pidinet.pth", PUBLISHED, "3 MB")
+DWPOSE = Single("dw-ll_ucoco_384.onnx", "yzd-v/DWPose", "134 MB")
 SINGLE = {
+    **dict.fromkeys(FIGURES, DWPOSE),
     "softedge_hed": HED,
     "softedge_hedsafe": HED,
     "scribble_hed": HED,
@@ -123,7 +130,7 @@ def equip(entries: Sequence[PreprocessorEntry], models: Path, hub: Path) -> tupl
         if weights is None:
             found.append(entry)
         else:
-            found.append(replace(entry, weights=weights, needs=None, finder=finder if entry.name == POSES else None))
+            found.append(replace(entry, weights=weights, needs=None, finder=finder if entry.name in POSES else None))
     return tuple(found)
 
 

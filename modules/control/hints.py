@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from modules.contracts.control import REFERENCES, ControlUnit
 from modules.contracts.controls import PreprocessorEntry
 from modules.contracts.errors import InvalidRequest
+from modules.control.figures import FIGURES
 from modules.control.geometry import USUAL, Size, fit, perfect_side, resize, scale_to
 from modules.control.preprocessors import lines, tones
 from modules.control.preprocessors.base import Numbers, Pixels, Preprocess
@@ -51,7 +52,7 @@ SEEDED = frozenset({"shuffle"})
 HARD = frozenset(
     {
         *("canny", "scribble_xdog", "scribble_hed", "scribble_pidinet", "mlsd", "threshold"),
-        *("segment_colors", "seg_ufade20k", "openpose"),
+        *("segment_colors", "seg_ufade20k", "openpose", *FIGURES),
     }
 )
 """Those whose maps have a few colours only, which resizing must not mix."""

@@ -8,6 +8,7 @@ from modules.contracts.control import REFERENCE_ADAIN, REFERENCE_BOTH, REFERENCE
 from modules.contracts.controls import PreprocessorEntry, Slider
 from modules.contracts.errors import InvalidRequest, UnsupportedFeature
 from modules.control.annotators import say_needs
+from modules.control.figures import FIGURES
 
 FIDELITY = Slider("Style Fidelity", 0.5, 0.0, 1.0, 0.01)
 """Share of the answer to the negative prompt that a reference leaves alone, in the mode `Balanced`."""
@@ -95,6 +96,7 @@ LEARNED = (
     _learned("depth_anything", "Depth"),
     _learned("depth_anything_v2", "Depth"),
     _learned("openpose", "OpenPose"),
+    *(_learned(name, "OpenPose") for name in FIGURES),
     _learned("seg_ufade20k", "Segmentation", "segmentation"),
     _learned("softedge_hed", "SoftEdge", "hed"),
     _learned("softedge_hedsafe", "SoftEdge", "hed_safe"),
@@ -116,8 +118,6 @@ LEARNED = (
     ),
 )
 """Those that work once their network is there."""
-_HANDS = "the networks OpenPose for body, hand and face (209, 147 and 154 MB)"
-_DWPOSE = "the networks DWPose (yolox_l.onnx, 217 MB, and dw-ll_ucoco_384.onnx, 134 MB)"
 _ADE = "a segmentation network trained on ADE20K"
 _FACES = "the networks of InsightFace (buffalo_l, 326 MB)"
 MISSING = (
@@ -128,11 +128,6 @@ MISSING = (
     _lacking("depth_leres++", "Depth", "the networks LeReS and pix2pix (530 and 330 MB)", "depth_leres_boost"),
     _lacking("normal_bae", "NormalMap", "the network NormalBae (scannet.pt, 291 MB)"),
     _lacking("normal_midas", "NormalMap", "the network MiDaS (dpt_hybrid-midas-501f0c75.pt, 490 MB)", "normal_map"),
-    _lacking("openpose_hand", "OpenPose", _HANDS),
-    _lacking("openpose_face", "OpenPose", _HANDS),
-    _lacking("openpose_faceonly", "OpenPose", _HANDS),
-    _lacking("openpose_full", "OpenPose", _HANDS),
-    _lacking("dw_openpose_full", "OpenPose", _DWPOSE),
     _lacking("seg_ofade20k", "Segmentation", f"{_ADE} (OneFormer, 906 MB)", "oneformer_ade20k"),
     _lacking("seg_ofcoco", "Segmentation", "the network OneFormer trained on COCO (906 MB)", "oneformer_coco"),
     _lacking("inpaint_only", "Inpaint", "the result blended in while it is drawn; use inpaint from a picture instead"),

@@ -111,3 +111,25 @@ def write_yolo(path: Path, side: int = 64, cell: int = 16, shaped: bool = False)
         outputs["output1"] = (1, 32, count, count)
     names = str({0: "red thing", 1: "blue thing"})
     return write_network(path, nodes, constants, (1, 3, side, side), outputs, {"names": names, "task": "detect"})
+
+
+def write_dwpose(path: Path, points: Mapping[int, tuple[float, float]]) -> Path:
+    """A network of DWPose's form that sees those of the 133 keypoints, in shares of what it is shown, in red pictures:
+    it is as sure as the mean of the first channel, and 1 more."""
+    sides, constants, nodes = (288, 384), [], []
+    constants += [tensor("looks", np.repeat(np.array([1.0, 0, 0], np.float32)[None], 133, 0).reshape(133, 3, 1, 1))]
+    constants += [tensor("shape", [1, 133, 1])]
+    nodes += [
+        node("GlobalAveragePool", ["images"], "mean"),
+        node("Conv", ["mean", "looks"], "red", kernel_shape=[1, 1], strides=[1, 1]),
+        node("Reshape", ["red", "shape"], "sure"),
+    ]
+    outputs: dict[str, Sequence[int]] = {}
+    for axis, name in enumerate(("simcc_x", "simcc_y")):
+        rows = np.full((1, 133, sides[axis] * 2), -9.0, np.float32)
+        for number, place in points.items():
+            rows[0, number, round(place[axis] * (sides[axis] * 2))] = 1.0
+        constants.append(tensor(f"{name}_rows", rows))
+        nodes.append(node("Add", [f"{name}_rows", "sure"], name))
+        outputs[name] = rows.shape
+    return write_network(path, nodes, constants, (1, 3, sides[1], sides[0]), outputs, {})

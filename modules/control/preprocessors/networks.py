@@ -12,11 +12,13 @@ import numpy as np
 import torch
 
 from modules.contracts.controls import PreprocessorEntry
+from modules.control.figures import FIGURES
 from modules.control.preprocessors.base import Pixels, as_rgb
 from modules.control.preprocessors.convnets.maps import ARTISTS, Artist
 from modules.control.preprocessors.convnets.opening import open_network
 from modules.control.preprocessors.kept import Maps
 from modules.control.preprocessors.poses import Cutting, draw_figures, to_openpose
+from modules.control.preprocessors.wholebody import WholeBody, draw_people
 from modules.memory.residency import ModelPool
 from modules.sd_models.components import size_of
 from modules.sd_models.scan import signature
@@ -66,6 +68,10 @@ class Annotators:
             budget=POOL_BYTES, limit=KEPT, size_of=lambda loaded: size_of({"annotator": loaded.network})
         )
 
+        self._people: ModelPool[str, WholeBody] = ModelPool(
+            budget=POOL_BYTES, limit=1, size_of=lambda network: network.size_bytes
+        )
+
     def see(self, entry: PreprocessorEntry, image: Pixels, numbers: Sequence[float] = ()) -> Pixels:
         """The map that the entry's network makes, of the picture's size, by the entry's numbers or its own. Raises
         `BrokenModel`.
@@ -80,7 +86,12 @@ class Annotators:
 
     def _look(self, entry: PreprocessorEntry, image: Pixels, numbers: Sequence[float]) -> Pixels:
         assert entry.weights is not None
-        artist = ARTISTS.get(entry.name)
+        weights = entry.weights
+        artist, parts = ARTISTS.get(entry.name), FIGURES.get(entry.name)
+        if parts is not None:
+            boxes = self._find_people(entry.finder, image)
+            with self._people.lease(signature(entry.weights)[0], lambda: WholeBody(weights)) as whole:
+                return draw_people([whole.find_points(image, box) for box in boxes], parts, image.shape[:2])
         if artist is not None:
             with self._lease(entry.weights, artist) as loaded, torch.no_grad():
                 return artist.draw(loaded.network, image, numbers or [slider.default for slider in entry.sliders])
@@ -122,6 +133,7 @@ class Annotators:
         """Let go of all that nobody looks with, and of the maps."""
         self._maps.empty()
         self._pool.evict_all()
+        self._people.evict_all()
 
 
 def _draw_people(loaded: _Loaded, image: Pixels, boxes: Sequence[Sequence[float]]) -> Pixels:

@@ -64,9 +64,10 @@ class Cutting:
         """Left and top."""
         return np.asarray(np.array(self.middle) - np.array(self.size) / 2, np.float32)
 
-    def cut(self, image: Pixels, size: tuple[int, int]) -> Pixels:
-        """The part at `size` (width, height); black beyond the picture."""
-        scale = (np.array(size, np.float32) - 1) / np.array(self.size, np.float32)
+    def cut(self, image: Pixels, size: tuple[int, int], *, whole: bool = False) -> Pixels:
+        """The part at `size` (width, height); black beyond the picture. `whole` maps edges to edges, which other
+        networks were trained with."""
+        scale = (np.array(size, np.float32) - (0 if whole else 1)) / np.array(self.size, np.float32)
         matrix = np.hstack([np.diag(scale), (-scale * self.corner)[:, None]]).astype(np.float32)
         return np.asarray(cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR), np.uint8)
 
@@ -105,10 +106,15 @@ def to_openpose(points: Floats) -> list[tuple[float, float] | None]:
     return [neck if place is None else seen[place] for place in ORDER]
 
 
+def find_width(size: tuple[int, ...]) -> int:
+    """Half the width of a limb in a picture of that size (height, width)."""
+    return max(round(WIDTH * min(size) / USUAL), 1)
+
+
 def draw_figures(people: Sequence[Sequence[tuple[float, float] | None]], size: tuple[int, ...]) -> Pixels:
     """The figures on black, (height, width, 3)."""
     canvas = np.zeros((*size, 3), np.uint8)
-    width = max(round(WIDTH * min(size) / USUAL), 1)
+    width = find_width(size)
     for points in people:
         for number, (one, other) in enumerate(LIMBS):
             _draw_limb(canvas, points[one], points[other], tuple((HUES[number] * DIM).astype(int).tolist()), width)
