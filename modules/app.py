@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +113,7 @@ def build_studio(
     queue = queue if private else _meter(queue, accounts.gate, catalog, bus)  # a private one is the terminal's own
     room.prove(None if private else bus)
     experiments = open_experiments((database, private), queue, pictures, bus, shelves.marks(accounts), room.foresee)
-    pruner = _pruner(jobs, settings, experiments)
+    pruner = _pruner(jobs, settings, experiments, pictures)
     stores = (shelves.scripts.close, shelves.networks.close, end_counting, database.dispose, jobs.dispose)
     stand = partial(room.build, partial(assemble, options, paths, settings, shelves), warm=warm, settle=set_aside)
     studio = Studio(
@@ -185,14 +186,19 @@ def _open_accounts(
     return accounts, Door(accounts, options.network.api_auth, counters=counters), counters.close
 
 
-def _pruner(jobs: SqlEngine, settings: Settings, experiments: ExperimentService) -> Pruner:
+def _pruner(jobs: SqlEngine, settings: Settings, experiments: ExperimentService, pictures: PictureStore) -> Pruner:
     from modules.call_queue.pruning import Pruner, Retention
     from modules.experiments.opening import keeping_of
 
     def kept() -> Retention:
         return Retention(settings["jobs_keep_days"], settings["jobs_keep_number"])
 
-    return Pruner(jobs, kept, beside=lambda: experiments.prune(keeping_of(settings)))
+    def beside() -> None:
+        experiments.prune(keeping_of(settings))
+        if settings["gallery_bin_days"]:
+            pictures.empty_bin(before=datetime.now(UTC) - timedelta(days=settings["gallery_bin_days"]))
+
+    return Pruner(jobs, kept, beside=beside)
 
 
 def _kept_bytes(settings: Settings) -> int:

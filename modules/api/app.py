@@ -21,6 +21,7 @@ from modules.api import (
     extension_changes,
     extensions,
     extras,
+    gallery,
     generation,
     health,
     inside,
@@ -68,6 +69,7 @@ ROOMS = (
         job_control,
         experiments,
         events,
+        gallery,  # before the pictures, whose ids would stand for its words
         pictures,
         verify,
         people,

@@ -119,6 +119,8 @@ _PICTURES: dict[str, Any] = {
         "model": "pocket",
         "versions": {"torch": "2.15.0"},
     },
+    "favourite": True,
+    "binned": None,
     "same": True,
     "tolerance": 1,
     "largest": 1,

@@ -120,6 +120,8 @@ class PictureRow(_Row):
     media_type: str
     name: str = Field(description="File name for a download.")
     infotext: str
+    favourite: bool
+    binned: datetime | None = Field(description="Since when it is in the bin, from which it can be taken back.")
 
 
 class JobPictureList(Page):
@@ -175,4 +177,5 @@ def progress_of(now: JobProgress) -> ProgressRow:
 
 def picture_row(row: StoredPicture) -> PictureRow:
     """One row of the gallery, without its recipe."""
-    return PictureRow.model_validate(row)
+    plain = {name: getattr(row, name) for name in PictureRow.model_fields if hasattr(row, name)}
+    return PictureRow(**plain, favourite=row.marks.favourite, binned=row.marks.binned)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from modules.api.access import ID_LENGTH, owner_wanted, picture_of
 from modules.api.archive import Archive
 from modules.api.infotext import parameters_of
 from modules.api.job_rows import PictureRow, picture_row
 from modules.api.jobs import CLEAN, REFUSED
-from modules.api.paging import Page, Paging
+from modules.api.paging import LARGEST, Page, Paging
 from modules.api.services import Member, Person, Services
 from modules.contracts.errors import UnknownName
-from modules.contracts.pictures import StoredPicture
+from modules.contracts.pictures import PictureFilter, StoredPicture
 from modules.support.studio import Studio
 
 router = APIRouter(prefix="/api/v1/pictures", tags=["pictures"])
@@ -38,16 +38,47 @@ PictureId = Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH)
 
 
 class PicturesWanted(Paging):
-    """Which pictures to list."""
+    """Which pictures to list. What is left out narrows nothing."""
 
+    skip: int = Field(0, ge=0, le=LARGEST, description="Rows to leave out at the beginning, to reach the middle.")
+    text: str = Field("", max_length=1000, pattern=CLEAN, description="Beginnings of words in prompt and parameters.")
+    model: str | None = Field(None, max_length=500, pattern=CLEAN, description="As the infotext names it.")
+    sampler: str | None = Field(None, max_length=500, pattern=CLEAN)
+    kind: Literal["still", "film"] | None = Field(None, description="Films in MP4, or all others.")
+    width: int | None = Field(None, ge=1, le=LARGEST)
+    height: int | None = Field(None, ge=1, le=LARGEST)
+    favourite: bool | None = None
+    binned: bool = Field(False, description="What is in the bin, in place of all else.")
+    since: AwareDatetime | None = Field(None, description="Created then or later, with a time zone.")
+    until: AwareDatetime | None = Field(None, description="Created before.")
     job_id: str | None = Field(None, max_length=ID_LENGTH, pattern=CLEAN)
     owner: str | None = Field(None, max_length=64, pattern=CLEAN, description="For admins: a name, or * for everybody.")
+
+    def narrowed(self, owner: str | None) -> PictureFilter:
+        """The same for the gallery of that owner, or of everybody."""
+        return PictureFilter(
+            owner=owner,
+            job_id=self.job_id,
+            text=self.text,
+            model=self.model,
+            sampler=self.sampler,
+            moves=None if self.kind is None else self.kind == "film",
+            size=(self.width, self.height),
+            favourite=self.favourite,
+            since=self.since,
+            until=self.until,
+            binned=self.binned,
+        )
 
 
 class PictureList(Page):
     """A page of the gallery, newest first."""
 
     pictures: list[PictureRow]
+    beginning: int = Field(
+        description="`after` that finds this very page again, whatever is drawn meanwhile; 0 for an empty page.",
+        examples=[1],
+    )
 
 
 class RecipeRow(BaseModel):
@@ -72,13 +103,11 @@ class ArchiveWanted(BaseModel):
 
 @router.get("", responses=REFUSED)
 def list_pictures(studio: Services, person: Person, wanted: Annotated[PicturesWanted, Query()]) -> PictureList:
-    """The caller's pictures, newest first, page by page."""
-    owner = owner_wanted(person, wanted.owner)
-    rows = studio.pictures.list(owner=owner, job_id=wanted.job_id, limit=wanted.limit, offset=wanted.after)
-    total = studio.pictures.count(owner=owner, job_id=wanted.job_id)
-    end = wanted.after + len(rows)
-    shown = [picture_row(row) for row in rows]
-    return PictureList(pictures=shown, following=end if rows and end < total else None, total=total)
+    """The caller's pictures, newest first, page by page. What is drawn meanwhile shifts none of them."""
+    which = wanted.narrowed(owner_wanted(person, wanted.owner))
+    found = studio.pictures.search(which, limit=wanted.limit, after=wanted.after, skip=wanted.skip)
+    shown = [picture_row(row) for row in found.pictures]
+    return PictureList(pictures=shown, beginning=found.beginning, following=found.following, total=found.total)
 
 
 @router.post("/zip", response_class=StreamingResponse, responses=ZIPPED)

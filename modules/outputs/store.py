@@ -16,21 +16,23 @@ import errno
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, insert, inspect, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from modules.contracts.pictures import NOTHING, StoredPicture
+from modules.contracts.infotext import parse
+from modules.contracts.pictures import NOTHING, Marks, PictureFacets, PictureFilter, PicturePage, StoredPicture
 from modules.contracts.request import OutputParams
 from modules.contracts.result import Picture
+from modules.outputs import search
 from modules.outputs.metadata import ENDINGS, FILE, LOSSLESS, MEDIA_TYPES, check_format, encode, format_of
 from modules.outputs.patterns import Naming, expand
-from modules.outputs.tables import PICTURES, VERSION
+from modules.outputs.tables import PICTURES, VERSION, WORDS
 from modules.outputs.thumbnails import Thumbnails
 from modules.support.atomic import write_bytes, write_text
 from modules.support.migration import migrate
@@ -53,6 +55,7 @@ class DiskPictureStore:
         self._opened = time.time()
         self._thumbnails = Thumbnails(cache or folder.parent / "cache" / "thumbnails")
         migrate(engine, "pictures", SCRIPTS, head=VERSION, first_table="pictures")
+        self._indexed = inspect(engine).has_table(WORDS)
         self.sweep()
 
     def save(
@@ -106,16 +109,59 @@ class DiskPictureStore:
     def list(
         self, *, owner: str | None = None, job_id: str | None = None, limit: int = 100, offset: int = 0
     ) -> list[StoredPicture]:
-        """Rows, newest first."""
+        """Rows, newest first. Those in the bin are left out, unless it is one job's pictures that are asked for."""
         query = select(PICTURES).where(*_which(owner, job_id)).order_by(COLUMNS.number.desc())
         with self._engine.connect() as connection:
             return [_stored(row) for row in connection.execute(query.limit(limit).offset(offset))]
 
     def count(self, *, owner: str | None = None, job_id: str | None = None) -> int:
-        """How many rows there are of that owner and job."""
+        """How many rows `list` has of that owner and job."""
         query = select(func.count()).select_from(PICTURES).where(*_which(owner, job_id))
         with self._engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def search(self, wanted: PictureFilter, *, limit: int = 100, after: int = 0, skip: int = 0) -> PicturePage:
+        """The rows of the filter, newest first, that are older than the mark `after`, without the first `skip`."""
+        tests = list(search.conditions(wanted, indexed=self._indexed))
+        total = select(func.count()).select_from(PICTURES).where(*tests)
+        with self._engine.connect() as connection:
+            found = search.page(connection, tests, limit=limit, after=after, skip=skip)
+            number = int(connection.execute(total).scalar_one())
+        rows = found[:limit]
+        return PicturePage(
+            pictures=[_stored(row) for row in rows],
+            total=number,
+            beginning=rows[0].number + 1 if rows else 0,
+            following=rows[-1].number if len(found) > limit else None,
+        )
+
+    def facets(self, owner: str | None = None) -> PictureFacets:
+        """What the pictures of the owner, or of everybody, can be narrowed by; those in the bin are only counted."""
+        with self._engine.connect() as connection:
+            return search.facets(connection, owner)
+
+    def mark(self, ids: Sequence[str], *, favourite: bool | None = None, binned: bool | None = None) -> int:
+        """Make pictures favourites or none, put them into the bin or take them out; None changes nothing.
+
+        Returns how many of the ids there are. One that is in the bin already keeps its time.
+        """
+        values: dict[str, Any] = {} if favourite is None else {"favourite": favourite}
+        if binned is not None:
+            values["binned"] = func.coalesce(COLUMNS.binned, time.time()) if binned else None
+        these = COLUMNS.id.in_(list(ids)) & COLUMNS.ready
+        change = update(PICTURES).values(values) if values else select(PICTURES.c.number)
+        with self._engine.begin() as connection:
+            found = connection.execute(change.where(these))
+            return found.rowcount if values else len(found.all())
+
+    def empty_bin(self, *, owner: str | None = None, before: datetime | None = None) -> int:
+        """Delete what is in the bin, of the owner alone and since before that moment where given; how many."""
+        tests = list(search.conditions(PictureFilter(owner=owner, binned=True), indexed=False))
+        if before is not None:
+            tests.append(COLUMNS.binned < before.timestamp())
+        with self._engine.connect() as connection:
+            ids = list(connection.execute(select(COLUMNS.id).where(*tests)).scalars())
+        return sum(self.delete(one) for one in ids)
 
     def delete(self, picture_id: str) -> bool:
         """Remove file, text file, thumbnails and row; False when there is none."""
@@ -169,7 +215,7 @@ class DiskPictureStore:
 
     def _claim(self, picture: Picture, job_id: str, owner: str, fmt: str, pattern: str) -> Row[Any]:
         """The row of that job and index, made when there is none, with a name that no other picture has."""
-        now = datetime.now(UTC)
+        now, said = datetime.now(UTC), parse(picture.infotext, defaults=False)
         values = {
             # Hexadecimal: an id of the URL-safe alphabet may begin with "-", which the terminal takes for an option.
             "id": secrets.token_hex(12),
@@ -185,6 +231,8 @@ class DiskPictureStore:
             "folder": now.astimezone().strftime("%Y-%m-%d"),
             "name": "",
             "ready": False,
+            "model": said.get("Model", ""),
+            "sampler": said.get("Sampler", ""),
         }
         # The first statement writes, so that the transaction has SQLite's write lock before it reads anything.
         with self._engine.begin() as connection:
@@ -230,11 +278,13 @@ def _one(connection: Connection, job_id: str, position: int) -> Row[Any]:
 
 
 def _which(owner: str | None, job_id: str | None) -> Iterator[ColumnElement[bool]]:
-    """Conditions for finished rows of that owner and job."""
+    """Conditions for finished rows of that owner and job; the bin is only looked into for a job."""
     yield COLUMNS.ready
     if owner is not None:
         yield COLUMNS.owner == owner
-    if job_id is not None:
+    if job_id is None:
+        yield COLUMNS.binned.is_(None)
+    else:
         yield COLUMNS.job_id == job_id
 
 
@@ -263,4 +313,5 @@ def _stored(row: Row[Any]) -> StoredPicture:
         infotext=row.infotext,
         recipe=recipe,
         name=row.name,
+        marks=Marks(row.favourite, None if row.binned is None else datetime.fromtimestamp(row.binned, UTC)),
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, Table, Text, UniqueConstraint, false
 
 METADATA = MetaData()
-VERSION = "pictures_1"
+WORDS = "pictures_words"
+"""An index of all words in the infotexts, where SQLite has full text search; triggers keep it in step."""
+VERSION = "pictures_2"
 """The newest of the scripts."""
 
 PICTURES = Table(
@@ -25,7 +27,17 @@ PICTURES = Table(
     Column("folder", Text, nullable=False),  # below the outputs folder, one for each day
     Column("name", Text, nullable=False),  # with ending
     Column("ready", Boolean, nullable=False),  # False from the claim of a name until the file stands under it
+    Column("model", Text, nullable=False, server_default=""),  # as the infotext names it
+    Column("sampler", Text, nullable=False, server_default=""),
+    Column("favourite", Boolean, nullable=False, server_default=false()),
+    Column("binned", Float),  # since when it is in the bin, seconds since 1970; null for most
     UniqueConstraint("job_id", "position", name="one_row_a_picture"),
     Index("pictures_by_owner", "owner", "number"),
+    # Holds all that lists are narrowed by, so that counting never reads the long texts of the rows.
+    Index(
+        "pictures_listed",
+        *("owner", "binned", "number", "ready", "favourite", "model", "sampler", "created", "width", "height"),
+        "format",
+    ),
     sqlite_autoincrement=True,
 )

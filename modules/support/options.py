@@ -107,6 +107,16 @@ CORE_SETTINGS: tuple[Setting, ...] = (
         "jobs_keep_number", 10000, "Ended jobs that are kept, 0 all", "serving", "admin", minimum=0, maximum=10_000_000
     ),
     Setting(
+        "gallery_bin_days",
+        30,
+        "Days that deleted pictures are kept in the bin, 0 for ever",
+        "serving",
+        "admin",
+        help="From there they can be taken back.",
+        minimum=0,
+        maximum=36500,
+    ),
+    Setting(
         "experiments_keep_days",
         0,
         "Days that ended experiments are kept, 0 for ever",

@@ -102,6 +102,7 @@ def test_every_example_of_a_request_works(make_rig):
             continue
         example = with_ids(body["example"], picture["id"])
         values = {"job_id": finished, "id": finished, "key": "jpeg_quality", "owner": "ada", "name": "standard"}
+        values["picture_id"] = picture["id"]
         place = re.sub(r"\{(\w+)\}", lambda found, values=values: values[found[1]], path)
         answer = client.request(method, place, json=example)
         sent += 1

@@ -27,7 +27,12 @@ def test_pictures_are_listed_read_and_removed(drawn):
     assert ([row["index"] for row in first["pictures"]], first["total"]) == ([2, 1], 3)
     rest = client.get(f"/api/v1/pictures?limit=2&after={first['following']}").json()
     assert ([row["index"] for row in rest["pictures"]], rest["following"]) == ([0], None)
-    assert client.get("/api/v1/pictures?job_id=other").json() == {"pictures": [], "following": None, "total": 0}
+    assert client.get("/api/v1/pictures?job_id=other").json() == {
+        "pictures": [],
+        "following": None,
+        "total": 0,
+        "beginning": 0,
+    }
     row = rest["pictures"][0]
     place = f"/api/v1/pictures/{row['id']}"
     assert client.get(place).json() == row

@@ -10,7 +10,7 @@ from PIL import Image
 
 from modules.contracts.enlarging import sizes_of
 from modules.contracts.events import ImageReady, Preview, StageStarted, StepDone
-from modules.contracts.pictures import StoredPicture
+from modules.contracts.pictures import PictureFacets, PicturePage, StoredPicture
 from modules.contracts.result import Film, GenerationResult, Picture
 
 
@@ -161,6 +161,19 @@ class MemoryPictures:
 
     def count(self, *, owner=None, job_id=None):
         return len(self.list(owner=owner, job_id=job_id, limit=len(self.rows)))
+
+    def search(self, wanted, *, limit=100, after=0, skip=0):
+        rows = self.list(owner=wanted.owner, job_id=wanted.job_id, limit=len(self.rows))
+        return PicturePage(rows[after + skip :][:limit], len(rows), after, None)
+
+    def facets(self, owner=None):
+        return PictureFacets((), (), (), 0, 0, 0)
+
+    def mark(self, ids, *, favourite=None, binned=None):
+        return len(ids)
+
+    def empty_bin(self, *, owner=None, before=None):
+        return 0
 
     def delete(self, picture_id):
         return False
