@@ -144,6 +144,7 @@
       if (told.error) alert.scrollIntoView({ block: "nearest" });
     };
     window.atelierLine(state, busy, redraw, send);
+    state.send = send;
     watch("value", hear);
     window.atelierSliders.give(props.ranges || {});
     hear();
@@ -196,6 +197,7 @@
     });
     const hear = () => {
       state.pictures = (props.value || {}).pictures || [];
+      document.dispatchEvent(new CustomEvent("atelier:pictures"));
       settle();
     };
     watch("value", hear);
@@ -294,6 +296,8 @@
     slide: (id, value) => window.atelierSliders.move(id, value),
     /** What the page knows of its jobs and pictures; told anew by the event atelier:told. */
     state: () => state,
+    /** What another room asks of Create: `recall` or `enlarge` a picture by its id, `attach` to what is drawn. */
+    send: (word, data) => state.send(word, data),
     /** Seed of the picture shown, or the one given when there is none. */
     seed: (fallback) => chosen()?.seed ?? fallback,
     /** The offered aspect that a size comes close to, or null. */

@@ -28,6 +28,10 @@ KINDS = {
     "edit-tools.js": "text/javascript",
     "edit.js": "text/javascript",
     "edit.css": "text/css",
+    "gallery.js": "text/javascript",
+    "gallery-grid.js": "text/javascript",
+    "gallery-viewer.js": "text/javascript",
+    "gallery.css": "text/css",
     "studio.css": "text/css",
     "logo.svg": "image/svg+xml",
 }

@@ -144,6 +144,26 @@ def spread(request: GenerationRequest, facts: ModelFacts) -> list[Any]:
     return [_shown(name, getattr(getattr(request, name.split(".")[0]), name.split(".")[1]), facts) for name in NAMES]
 
 
+KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "prompt": ("prompt.text", "prompt.negative", "prompt.styles"),
+        "seed": ("seeds.",),
+        "size": ("canvas.width", "canvas.height"),
+        "model": ("model.",),
+        "sampling": ("sampling.", "prompt.clip_skip"),
+    }
+)
+"""Settings that are taken from a picture by themselves, each by the beginnings of their declared names."""
+
+
+def only(values: list[Any], kinds: Sequence[str], left: Any) -> list[Any]:
+    """The form's values with `left` for all that is of none of the kinds; no kinds are all."""
+    wanted = tuple(begin for kind in kinds for begin in KINDS.get(kind, ()))
+    if not kinds:
+        return values
+    return [value if name.startswith(wanted) else left for name, value in zip(NAMES, values, strict=True)]
+
+
 def defaults(facts: ModelFacts) -> dict[str, Any]:
     """The form's values for a fresh request with that model, by declared name."""
     own: Mapping[str, Any] = {f"sampling.{key}": value for key, value in facts.defaults.items()}

@@ -86,6 +86,13 @@ def said_by(event: gr.EventData) -> str:
     return str(said.get("id", "")) if isinstance(said, dict) else ""
 
 
+def only_of(event: gr.EventData) -> tuple[str, ...]:
+    """Which kinds of settings the page wants of a picture; empty for all."""
+    said = vars(event).get("_data")
+    only = said.get("only") if isinstance(said, dict) else None
+    return tuple(map(str, only)) if isinstance(only, list) else ()
+
+
 def owner_of(request: gr.Request) -> str:
     """Whose jobs and pictures the page shows."""
     return request.username or LOCAL.name

@@ -26,7 +26,7 @@ from modules.ui.desk import Desk
 from modules.ui.editing import IDS, EditPanel, read_given
 from modules.ui.enlarging import Wished, enlargement
 from modules.ui.facts import NO_MODEL, choices_of, facts_of, size_for, style_choices
-from modules.ui.given import is_guest, owner_of, page_of, said_by
+from modules.ui.given import is_guest, only_of, owner_of, page_of, said_by
 from modules.ui.scripts import ScriptPanel
 from modules.ui.shelf import shelf
 from modules.ui.style import OFFERED, StylePanel
@@ -260,7 +260,8 @@ class Handlers:
             if refiner.problem:
                 gr.Warning(refiner.problem, title="Refiner")
             asked = replace(asked, refiner=replace(asked.refiner, checkpoint=refiner.name))
-        return form.spread(replace(asked, model=replace(asked.model, checkpoint=facts.name)), facts)
+        spread = form.spread(replace(asked, model=replace(asked.model, checkpoint=facts.name)), facts)
+        return form.only(spread, only_of(event), gr.skip())
 
     def _said(self, infotext: str) -> dict[str, str]:
         """What it says by its labels, as scripts want it to be read."""

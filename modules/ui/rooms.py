@@ -41,6 +41,7 @@ ROOMS: tuple[Room, ...] = (
             *("edit-compare.js", "edit-tools.js"),
         ),
     ),
+    Room("gallery", "Gallery", files=("gallery-grid.js", "gallery-viewer.js")),
 )
 """In the order of their tabs, behind Create."""
 

@@ -15,7 +15,7 @@ from modules.support.studio import Studio
 from modules.ui.elements import given_picture
 from modules.ui.facts import Choices
 from modules.ui.form import coerce
-from modules.ui.given import Page, Pictures, owner_of, said_by, take_pictures
+from modules.ui.given import Page, Pictures, only_of, owner_of, said_by, take_pictures
 from modules.ui.inputs import make_input
 
 OFFERED = ("style.method", "style.strength", "style.content", "style.adapter", "image.denoising_strength")
@@ -90,7 +90,7 @@ class StylePanel:
     def recall(self, event: gr.EventData, request: gr.Request) -> list[Any]:
         """What a finished picture says of its style; the pictures have to be given again."""
         picture = self._studio.pictures.get(said_by(event))
-        if picture is None or picture.owner != owner_of(request):
+        if picture is None or picture.owner != owner_of(request) or only_of(event):
             return [gr.skip()] * len(OFFERED)
         return self.spread(picture.infotext)
 

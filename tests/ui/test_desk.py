@@ -269,6 +269,25 @@ def test_recall_gives_the_form_what_the_picture_was_drawn_with(room):
     assert back["canvas.batch_size"] == 3
 
 
+def test_recall_takes_only_what_is_wanted(room):
+    asyncio.run(room.generate("a red circle", **{"sampling.steps": 6, "seeds.seed": 77}))
+    (row,) = room.studio.pictures.list()
+
+    def back(*only):
+        event = EventData(None, {"id": row.id, "only": [*only]})
+        values = room.handlers.recall(event, asks(), *room.values("other words"))
+        named = zip(form.NAMES, values, strict=True)
+        return {name: value for name, value in named if not (isinstance(value, dict) and "__type__" in value)}
+
+    assert set(back("seed")) == {"seeds.seed", "seeds.subseed", "seeds.subseed_strength"}
+    assert back("seed")["seeds.seed"] == 77
+    both = back("prompt", "size")
+    assert (both["prompt.text"], both["canvas.width"]) == ("a red circle", 128)
+    assert not {"seeds.seed", "sampling.steps", "model.checkpoint"} & set(both)
+    assert back("nonsense") == {}
+    assert len(back()) == len(form.NAMES)
+
+
 def test_recall_finds_the_refiner_of_a_picture_by_its_title(room, monkeypatch):
     values = room.values("a red circle", **{"model.checkpoint": "big"})
     asyncio.run(room.generate("a red circle"))
