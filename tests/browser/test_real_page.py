@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -65,6 +66,37 @@ def test_the_recipe_of_a_picture_draws_it_again(server: Server, visit: Open) -> 
     seen.wait(IDLE)
     again = seen.page.request.get(seen.page.locator("img.shown").get_attribute("src")).body()
     assert pixels(first) == pixels(again)
+
+
+def test_what_is_masked_is_drawn_anew_and_nothing_else(server: Server, visit: Open, tmp_path: Path) -> None:
+    given = Image.effect_noise((256, 256), 50).convert("RGB")
+    given.save(tmp_path / "given.png")
+    seen = visit(f"{server.url}#edit")
+    seen.page.wait_for_selector(".atelier-edit .empty h2")
+    seen.page.set_input_files("#img2img_file", tmp_path / "given.png")
+    seen.page.wait_for_selector(".atelier-edit.filled")
+    seen.page.keyboard.press("r")
+    box = seen.page.locator("#img2maskimg").bounding_box()
+    assert box is not None
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    seen.page.mouse.move(middle[0] - 60, middle[1] - 60)
+    seen.page.mouse.down()
+    seen.page.mouse.move(middle[0] + 60, middle[1] + 60, steps=3)
+    seen.page.mouse.up()
+    seen.page.fill("#img2img_denoising_strength input[type=number]", "1")
+    seen.write("a red square on a red background")
+    seen.generate()
+    seen.wait("document.querySelector('.atelier-edit').classList.contains('comparing')")
+    seen.shoot("edit-real")
+    address = seen.page.get_by_role("link", name="Download").last.get_attribute("href")
+    drawn = np.asarray(Image.open(io.BytesIO(seen.page.request.get(address).body())).convert("RGB")).astype(int)
+    changed = np.abs(drawn - np.asarray(given)).max(axis=-1) > 0
+    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+    assert drawn.shape == (256, 256, 3)
+    assert changed[120:136, 120:136].mean() > 0.9
+    assert min(rows[0], columns[0]) > 60, "outside the mask and its soft edge every pixel is as it was"
+    assert max(rows[-1], columns[-1]) < 196
+    assert seen.complaints == []
 
 
 def test_pictures_are_still_there_on_another_visit(server: Server, visit: Open) -> None:
