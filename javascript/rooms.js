@@ -8,16 +8,23 @@
   const places = new Map();   // name to the element and the files of a room
   const builders = new Map();
   const built = new Map();
+  const brought = new Map();
   let open = FIRST;
 
+  /** Fetch a file, once for all rooms that need it. */
   function bring(file) {
     const address = new URL(file, document.baseURI).href;
+    if (!brought.has(address)) brought.set(address, fetched(address, file));
+    return brought.get(address);
+  }
+
+  function fetched(address, file) {
     const style = /\.css(\?|$)/.test(file);
     const node = document.createElement(style ? "link" : "script");
     Object.assign(node, style ? { rel: "stylesheet", href: address } : { src: address, async: false });
     return new Promise((done, failed) => {
       node.onload = done;
-      node.onerror = () => { node.remove(); failed(new Error("A part of this room could not be fetched.")); };
+      node.onerror = () => { node.remove(); brought.delete(address); failed(new Error("A part of this room could not be fetched.")); };
       document.head.append(node);
     });
   }
@@ -84,6 +91,7 @@
     wanted = "";
     open = name;
     document.body.dataset.room = name;
+    button(name)?.scrollIntoView({ block: "nearest", inline: "nearest" });
     if (named() !== name && (named() || name !== FIRST)) history.pushState(null, "", name === FIRST ? location.pathname + location.search : `#${name}`);
     document.dispatchEvent(new CustomEvent("atelier:room", { detail: name }));
     enter(name);

@@ -298,6 +298,8 @@
     state: () => state,
     /** What another room asks of Create: `recall` or `enlarge` a picture by its id, `attach` to what is drawn. */
     send: (word, data) => state.send(word, data),
+    /** Put what a picture was made with into the form, and go there. */
+    recall: (id) => { window.atelierRooms.go("txt2img"); state.send("recall", { id }); },
     /** Seed of the picture shown, or the one given when there is none. */
     seed: (fallback) => chosen()?.seed ?? fallback,
     /** The offered aspect that a size comes close to, or null. */

@@ -33,6 +33,11 @@ KINDS = {
     "gallery-viewer.js": "text/javascript",
     "gallery.css": "text/css",
     "studio.css": "text/css",
+    "roomkit.js": "text/javascript",
+    "roomkit.css": "text/css",
+    "queuerow.js": "text/javascript",
+    "queue.js": "text/javascript",
+    "queue.css": "text/css",
     "logo.svg": "image/svg+xml",
 }
 """Everything that is served from there, by name."""

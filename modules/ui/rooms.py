@@ -31,6 +31,8 @@ class Room:
     """Further files that it needs, fetched before its own."""
 
 
+KIT = ("roomkit.css", "roomkit.js")
+"""What rooms are furnished with."""
 ROOMS: tuple[Room, ...] = (
     Room(
         EDIT,
@@ -42,6 +44,7 @@ ROOMS: tuple[Room, ...] = (
         ),
     ),
     Room("gallery", "Gallery", files=("gallery-grid.js", "gallery-viewer.js")),
+    Room("queue", "Queue", files=(*KIT, "queuerow.js")),
 )
 """In the order of their tabs, behind Create."""
 
