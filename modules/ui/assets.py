@@ -38,6 +38,8 @@ KINDS = {
     "queuerow.js": "text/javascript",
     "queue.js": "text/javascript",
     "queue.css": "text/css",
+    "settings.js": "text/javascript",
+    "settings.css": "text/css",
     "logo.svg": "image/svg+xml",
 }
 """Everything that is served from there, by name."""

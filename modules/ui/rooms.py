@@ -45,6 +45,7 @@ ROOMS: tuple[Room, ...] = (
     ),
     Room("gallery", "Gallery", files=("gallery-grid.js", "gallery-viewer.js")),
     Room("queue", "Queue", files=(*KIT, "queuerow.js")),
+    Room("settings", "Settings", files=KIT),
 )
 """In the order of their tabs, behind Create."""
 
