@@ -243,7 +243,18 @@ class GenerationPlan:
         return self.style is None or self.style.method != STATISTICS
 
     @property
+    def crossed(self) -> bool:
+        """A ControlNet-XS stands in every level of the denoiser."""
+        acting = (use.entry for use in self.controls if use.unit.acts)
+        return any(entry is not None and entry.kind == "controlnet_xs" for entry in acting)
+
+    @property
     def shrink(self) -> Shrink | None:
+        """`wished_shrink`; None where a ControlNet-XS knows the levels at their own size only."""
+        return None if self.crossed else self.wished_shrink
+
+    @property
+    def wished_shrink(self) -> Shrink | None:
         """How the denoiser's deeper levels are scaled down in the first pass; None where they are not.
 
         Where the request leaves it open, pictures drawn from words well above the model's native size have it, if the

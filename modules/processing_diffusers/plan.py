@@ -166,7 +166,7 @@ def check_areas(request: GenerationRequest, family: Family) -> None:
     areas, _ = parse_areas(request.prompt.areas)
     if not areas:
         return
-    if "negative_prompt" not in family.capabilities:
+    if "areas" not in family.capabilities:
         raise UnsupportedFeature(f"{family.label} cannot give areas of a picture prompts of their own.")
     if request.tiles.acts or request.upscale.acts:
         raise UnsupportedFeature("Prompt areas and tiled diffusion do not go together; leave one of them out.")

@@ -11,6 +11,8 @@ import torch
 from modules.contracts.cache import DEEP, CacheParams
 from modules.contracts.control import CONTROL, HIGH_ONLY, PROMPT, ControlParams, ControlUnit
 from modules.contracts.errors import BrokenModel, UnsupportedFeature
+from modules.contracts.features import FeatureParams
+from modules.contracts.infotext_format import parse
 from modules.contracts.request import HiresParams
 from modules.networks.rows import ModuleShelf
 from modules.processing_diffusers.inside.crossing import Crossing, RowCrossings
@@ -220,6 +222,17 @@ def test_no_layers_are_taken_over_from_other_steps(studio, draw):
     cached = CacheParams(method=DEEP, interval=2)
     assert torch.equal(draw(steered(unit(), cache=cached)), draw(steered(unit())))
     assert any("ControlNet-XS" in note for note in studio.draw(steered(unit(), cache=cached)).notes)
+
+
+def test_deep_shrink_is_left_out_and_infotext_does_not_name_it(studio, draw):
+    shrunk = FeatureParams(shrink=2.0)
+    result = studio.draw(steered(unit(), features=shrunk))
+    assert any("deep shrink was left out" in note for note in result.notes)
+    assert not any("shrink" in key for key in parse(result.pictures[0].infotext))
+    assert "shrink" not in result.pictures[0].recipe["first"]
+    assert torch.equal(draw(steered(unit(), features=shrunk)), draw(steered(unit())))
+    idle = studio.draw(steered(unit(weight=0.0), features=shrunk))
+    assert any("shrink" in key for key in parse(idle.pictures[0].infotext))
 
 
 def test_what_cannot_be_is_said(studio):

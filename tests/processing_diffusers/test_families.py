@@ -65,6 +65,7 @@ TESTED_BY = {
     "video": "test_films.py",
     "first_frame": "test_first_frames.py",
     "decoder_steps": "test_cascade.py",
+    "areas": "test_families.py",
     "optional_t5": "../sd_models/test_loader.py",
 }
 """Which file holds each word of a row to what it says."""
@@ -229,6 +230,22 @@ def test_concurrent_jobs_are_merged_and_equal_those_alone(bench, family, exact):
         torch.testing.assert_close(exact(result), lonely, rtol=0, atol=CLOSE)
     (merged,) = (row for name, row in figures.report()["targets"].items() if name in DENOISERS)
     assert merged["calls"] - merged["forwards"] >= len(requests) - 1
+
+
+@pytest.mark.parametrize("family", able("negative_prompt"))
+def test_prompts_have_areas_where_the_row_says_so_and_are_refused_before_the_start_elsewhere(bench, family, exact):
+    """Two prompts that are one and the same for the left and the right are that prompt; others are not."""
+
+    def ask_for(text, areas=""):
+        return request_for(family, steps=1, cfg=3.0, prompt=PromptParams(text, "blurry", areas=areas))
+
+    if "areas" not in FAMILIES[family].capabilities:
+        with pytest.raises(UnsupportedFeature, match="cannot give areas"):
+            bench.engine.resolve(ask_for("a dot AND two cats", "columns 1:1"))
+        return
+    plain, same = exact(bench.draw(ask_for("a dot"))), exact(bench.draw(ask_for("a dot AND a dot", "columns 1:1")))
+    torch.testing.assert_close(same, plain, rtol=0, atol=CLOSE)
+    assert float((exact(bench.draw(ask_for("a dot AND two cats", "columns 1:1"))) - plain).abs().max()) > CLOSE / 5
 
 
 @pytest.mark.parametrize("family", able("img2img"))

@@ -72,7 +72,7 @@ def shrunk_steps(job: Job, pass_plan: PassPlan) -> int:
     """How many first steps of a pass have their deeper levels scaled down: those that the whole schedule has before the
     share that the wish names, less those that a pass which begins later leaves out."""
     wish = job.plan.shrink if pass_plan is job.plan.first else None
-    if wish is None or job.controls.crossings:
+    if wish is None:
         return 0
     whole = pass_plan.sampler.steps
     return max(wish.steps(whole) - (whole - pass_plan.steps), 0)
@@ -80,11 +80,11 @@ def shrunk_steps(job: Job, pass_plan: PassPlan) -> int:
 
 def shrink_deep(job: Job, pass_plan: PassPlan, clock: Clock) -> tuple[Patch, ...]:
     """The patch for every call of a pass that scales its deeper levels down; none where all is seen."""
-    wish, until = job.plan.shrink, shrunk_steps(job, pass_plan)
+    wish, wished, until = job.plan.shrink, job.plan.wished_shrink, shrunk_steps(job, pass_plan)
     asked = (job.plan.request.features.shrink or 1) > 1 and ABILITY in job.model.family.capabilities
-    if wish is None and asked and pass_plan is job.plan.first and pass_plan.tiles is None:
+    if wished is None and asked and pass_plan is job.plan.first and pass_plan.tiles is None:
         job.strand.note("Deep shrink ends before this pass begins, so it was left out.")
-    if wish is not None and pass_plan is job.plan.first and job.controls.crossings:
+    if wished is not None and pass_plan is job.plan.first and job.plan.crossed:
         job.strand.note("A ControlNet-XS stands in every level of the denoiser, so deep shrink was left out.")
     return () if wish is None or until == 0 else (DeepShrink(wish, lambda: int(clock.done + 1e-9) < until),)
 
