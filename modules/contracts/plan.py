@@ -204,14 +204,21 @@ class MemoryPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class SeparateParts:
+    """Parts from files of their own; None is the model's own."""
+
+    vae: FileEntry | None = None
+    text_encoder: FileEntry | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationPlan:
     """Seeds are ints, sizes fit the family, names are resolved, measures are chosen."""
 
     request: GenerationRequest
     model: ModelEntry
     family: Family
-    vae: FileEntry | None
-    """The separate VAE; None is the model's own."""
+    parts: SeparateParts
     batches: tuple[tuple[PicturePlan, ...], ...]
     first: PassPlan
     hires: PassPlan | None
@@ -224,8 +231,6 @@ class GenerationPlan:
     """Width and height of each given picture for the VAE, where they are resized as latents; else empty."""
     film: FilmPlan | None = None
     """None for families that draw pictures."""
-    text_encoder: FileEntry | None = None
-    """The separate text encoder; None is the model's own."""
 
     @property
     def mode(self) -> Mode:
@@ -241,6 +246,16 @@ class GenerationPlan:
     def drawn(self) -> bool:
         """A model draws the pictures."""
         return self.style is None or self.style.method != STATISTICS
+
+    @property
+    def vae(self) -> FileEntry | None:
+        """The separate VAE; None is the model's own."""
+        return self.parts.vae
+
+    @property
+    def text_encoder(self) -> FileEntry | None:
+        """The separate text encoder; None is the model's own."""
+        return self.parts.text_encoder
 
     @property
     def crossed(self) -> bool:

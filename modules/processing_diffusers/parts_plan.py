@@ -7,9 +7,16 @@ from typing import Any
 
 from modules.contracts.catalog import Catalog, FileEntry
 from modules.contracts.errors import UnknownModel
+from modules.contracts.plan import SeparateParts
+from modules.contracts.request import ModelParams
 
 OWN = frozenset({"", "automatic", "none"})
 """Words for the checkpoint's own."""
+
+
+def find_parts(catalog: Catalog, model: ModelParams, settings: Mapping[str, Any]) -> SeparateParts:
+    """What a request and the settings name. Raises `UnknownModel`."""
+    return SeparateParts(find_vae(catalog, model.vae, settings), find_text_encoder(catalog, model.text_encoder))
 
 
 def find_vae(catalog: Catalog, name: str | None, settings: Mapping[str, Any]) -> FileEntry | None:

@@ -26,7 +26,7 @@ from modules.processing_diffusers.control_plan import find_controls, share_out
 from modules.processing_diffusers.detail_plan import DetailRoom, plan_details
 from modules.processing_diffusers.face_plan import plan_drawn_faces
 from modules.processing_diffusers.film_plan import check_first_frame, plan_film
-from modules.processing_diffusers.parts_plan import find_text_encoder, find_vae
+from modules.processing_diffusers.parts_plan import find_parts
 from modules.processing_diffusers.pictures import decode_picture
 from modules.processing_diffusers.refining import plan_refiner
 from modules.processing_diffusers.sampling import count_steps, divide_pass, plan_hires_sampler, plan_sampler
@@ -95,8 +95,7 @@ def resolve_request(
         request=request,
         model=model,
         family=family,
-        vae=find_vae(around.catalog, request.model.vae, around.settings),
-        text_encoder=find_text_encoder(around.catalog, request.model.text_encoder),
+        parts=find_parts(around.catalog, request.model, around.settings),
         batches=plan_details(request, restored, _detail_room(model, family, around, notes), notes),
         first=first,
         hires=hires,

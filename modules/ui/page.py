@@ -177,8 +177,8 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
             inputs("seeds.subseed_strength", elem_classes="slid")
         with gr.Row():
             inputs("prompt.clip_skip", elem_classes="slid")
-            inputs("prompt.emphasis")
-            inputs("canvas.tiling")
+            for name in ("prompt.emphasis", "canvas.tiling", "model.text_encoder"):
+                inputs(name)
         with gr.Row():
             inputs("prompt.areas")
         with gr.Row():
@@ -188,8 +188,6 @@ def _settings(inputs: Inputs, parts: _Controls, aspects: tuple[str, ...], facts:
         with gr.Row():
             inputs("refiner.checkpoint")
             inputs("refiner.switch_at", elem_classes="slid")
-        with gr.Row():
-            inputs("model.text_encoder")
     with gr.Row(elem_classes="film"):
         for name in ("film.frames", "film.fps", "film.format"):
             inputs(name)

@@ -10,13 +10,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modules.contracts.catalog import Family, FileEntry, ModelEntry
+from modules.contracts.catalog import Family, ModelEntry
 from modules.contracts.detailer import MERGES, NO_REGIONS, ORDERS, PLAIN_DETAILER, Detail
 from modules.contracts.guidance import CFG_SCHEDULES, GuidanceParams
 from modules.contracts.infotext import parse
 from modules.contracts.infotext_fields import infotext_of
 from modules.contracts.infotext_recall import carried, to_request
-from modules.contracts.plan import GenerationPlan, MemoryPlan, PassPlan, PicturePlan, PictureWords, SamplerPlan
+from modules.contracts.plan import (
+    GenerationPlan,
+    MemoryPlan,
+    PassPlan,
+    PicturePlan,
+    PictureWords,
+    SamplerPlan,
+    SeparateParts,
+)
 from modules.contracts.prompting import EMPHASIS_MODES
 from modules.contracts.refiner import REFINED_PASSES, RefinerUse
 from modules.contracts.repainting import FILL_MODES
@@ -75,13 +83,14 @@ def plan_of(request: GenerationRequest) -> GenerationPlan:
         request=request,
         model=ModelEntry(request.model.checkpoint, Path("x"), "diffusers", "sd15", 512),
         family=FAMILY,
-        vae=None,
+        parts=SeparateParts(
+            None, FileEntry(reader, Path("z"), "te") if (reader := request.model.text_encoder) else None
+        ),
         batches=((picture,),),
         first=PassPlan(canvas.width, canvas.height, first, sampling.cfg_scale, 1.0, refiner=use),
         hires=PassPlan(canvas.width, canvas.height, second, sampling.cfg_scale, 0.7) if request.hires.enabled else None,
         placement={},
         memory=MemoryPlan(),
-        text_encoder=FileEntry(reader, Path("z"), "text-encoders") if (reader := request.model.text_encoder) else None,
     )
 
 
