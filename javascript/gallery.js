@@ -227,12 +227,33 @@
       closed(index) { if (undo.parentNode !== element) element.append(undo); grid.go(index); },
     });
 
+    /** An address like #gallery/ID opens that picture; how many are newer says where it stands. */
+    async function reach() {
+      const [, id] = location.hash.split("/");
+      if (!id) return;
+      history.replaceState(null, "", "#gallery");
+      await attempt(async () => {
+        if (narrowed()) reset();
+        const { created } = await room.api(`pictures/${id}`);
+        const { total } = await room.api(`pictures?${new URLSearchParams({ since: created, limit: 1 })}`);
+        for (let at = total - 1; at >= Math.max(0, total - 16); at -= 1) {
+          if ((await grid.at(at))?.id === decodeURIComponent(id)) return viewer.open(at);
+        }
+        throw new Error("This picture is not in the gallery any more.");
+      });
+    }
+
     element.append(bar, none, list, tray, undo);
     document.addEventListener("atelier:pictures", () => {
       if (window.atelierRooms.now() !== "gallery") { stale = true; return; }
       if (scrollY < 200 && !picked.size && !document.querySelector("dialog[open]")) renew();
     });
     await attempt(() => Promise.all([grid.reset(), facets()]));
-    return { opened() { grid.draw(); if (stale) { stale = false; renew(); } } };
+    await reach();
+    return { async opened() {
+      grid.draw();
+      if (stale) { stale = false; await renew(); }
+      await reach();
+    } };
   });
 })();

@@ -133,6 +133,10 @@ def test_found_looked_at_marked_and_sent_to_create(museum: Museum, visit: Open) 
     page.get_by_role("button", name="Use these settings").last.click()
     seen.wait(f"{write.format('prompt', 'textarea')} === 'a pink star on a white background'")
     seen.wait(f"{write.format('steps', 'input[type=number]')} === '9'")
+    # An address of one picture.
+    page.evaluate("id => { location.hash = `#gallery/${id}`; }", newest[20])
+    page.get_by_text("21 / 28").wait_for()
+    assert page.evaluate("location.hash") == "#gallery"
     assert seen.complaints == []
     assert seen.strangers() == []
 

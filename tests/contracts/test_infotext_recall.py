@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modules.contracts.catalog import Family, ModelEntry
+from modules.contracts.catalog import Family, FileEntry, ModelEntry
 from modules.contracts.detailer import MERGES, NO_REGIONS, ORDERS, PLAIN_DETAILER, Detail
 from modules.contracts.guidance import CFG_SCHEDULES, GuidanceParams
 from modules.contracts.infotext import parse
