@@ -29,9 +29,10 @@
     sides: () => waiting.sides,
     /** The values for Generate: while the Edit room is open, with word of the picture and mask that were sent. */
     async fill(values, at) {
-      if (!room || window.atelierRooms.now() !== "edit") return values;
+      if (window.atelierRooms.now() !== "edit") return values;
       let told;
       try {
+        if (!room) throw new Error("The picture is still being brought; press Generate again in a moment.");
         told = await room.send();
       } catch (error) {
         told = { problem: error.message };

@@ -11,7 +11,7 @@
 
   async function build(element, room) {
     const me = await who(room);
-    const state = { filter: "all", following: null, ended: [], queue: null, dragging: null };
+    const state = { filter: "all", following: null, ended: [], queue: null, dragging: null, asked: 0 };
     const desk = { member: me.role !== "guest", everybody: false, fresh: true };
     let line = null, soon = 0, often = 0;
 
@@ -31,19 +31,20 @@
     const waiting = h("ol.jobs", { "aria-label": "Jobs that wait" });
     const ended = h("ol.jobs", { "aria-label": "Jobs that have ended" });
     const waits = h("h3", {}, "Waiting");
+    const behind = h("p.kit-nothing", { hidden: "" });
     const clear = desk.member ? button("Clear the list", "bin", async () => {
       if (await ask("Take all ended jobs without a bookmark out of this list? Their pictures stay in the gallery.", "Clear")) run(() => room.api("jobs", { method: "DELETE" }));
     }) : null;
     const filter = choice("Which ended jobs", [["all", "All"], ["done", "Done"], ["failed", "Failed"], ["cancelled", "Stopped"], ["marked", "Bookmarked"]], "all", (word) => {
       state.filter = word;
-      renewEnded();
+      attempt(room, () => renewEnded());
     });
-    const more = button("Show more", null, () => renewEnded(true), { kind: "more", hidden: "" });
+    const more = button("Show more", null, () => attempt(room, () => renewEnded(true)), { kind: "more", hidden: "" });
     const nothing = h("p.kit-nothing");
     const idle = h("div.kit-empty", { hidden: "" }, icon(DRAWINGS.clock), h("h3", {}, "Nothing is being drawn"),
       h("p", {}, "Press Generate under Create; the job shows here while it waits and runs, also on your other devices."));
     const heard = h("p.kit-heard", { role: "status" });
-    element.append(h("header.kit-head", {}, summary, h("div.kit-acts", {}, whose, drop, hold)), lost, paused, idle, running, waits, waiting,
+    element.append(h("header.kit-head", {}, summary, h("div.kit-acts", {}, whose, drop, hold)), lost, paused, idle, running, waits, waiting, behind,
       h("header.kit-head", {}, h("h3", {}, "Ended"), h("div.kit-acts", {}, filter, clear)), ended, nothing, more, heard);
 
     /* ---- what is pressed ---- */
@@ -68,7 +69,7 @@
     /* ---- thumbnails of ended jobs, as they come into sight ---- */
     const thumb = (id) => new URL(`api/v1/pictures/${encodeURIComponent(id)}/thumbnail?side=256`, document.baseURI).href;
     const whole = (id, query = "") => new URL(`api/v1/pictures/${encodeURIComponent(id)}/file${query}`, document.baseURI).href;
-    const seen = new Set();
+    const seen = new WeakSet();
     const sight = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach(async ({ target }) => {
       sight.unobserve(target);
       const row = rows.ended.rows.get(target.dataset.id);
@@ -80,6 +81,7 @@
       seen.add(node);
       sight.observe(node);
     };
+    desk.unwatch = (node) => sight.unobserve(node);
 
     const rows = {
       running: list(running, (job) => job.id, (job) => make(job, desk)),
@@ -173,7 +175,7 @@
     /* ---- what there is ---- */
     const asking = () => (desk.everybody ? "&owner=*" : "");
 
-    function draw(jobs, queue) {
+    function draw(jobs, queue, total) {
       state.queue = queue;
       const run = jobs.filter((job) => job.state === "running");
       const wait = jobs.filter((job) => job.state === "queued").map((job, at) => ({ ...job, place: at + 1 }));
@@ -182,7 +184,7 @@
       for (const { id } of run) if (looks.has(id)) look(rows.running.rows.get(id), looks.get(id));
       looks.clear();
       if (!state.dragging) rows.waiting.draw(wait);
-      const counts = [run.length ? `${run.length} drawing` : null, wait.length ? `${wait.length} waiting` : null].filter(Boolean);
+      const counts = [run.length ? `${run.length} drawing` : null, wait.length ? `${total - run.length} waiting` : null].filter(Boolean);
       const last = Math.max(...jobs.map((job) => (job.paused ? 0 : job.progress?.eta?.likely || 0)), 0);
       if (last && counts.length) counts.push(`done in about ${span(last)}`);
       const foreign = queue.all - queue.mine;
@@ -191,6 +193,8 @@
       idle.hidden = run.length + wait.length > 0;
       running.hidden = !run.length;
       waits.hidden = waiting.hidden = !wait.length;
+      behind.hidden = total <= jobs.length;
+      behind.textContent = `${total - jobs.length} more wait behind these.`;
       drop.hidden = wait.length < 2;
       paused.hidden = !queue.paused;
       if (hold) hold.lastChild.textContent = queue.paused ? "Let the queue go on" : "Pause the queue";
@@ -201,7 +205,7 @@
       soon = 0;
       try {
         const [order, queue] = await Promise.all([room.api(`queue/jobs?limit=300${asking()}`), room.api("queue")]);
-        draw(order.jobs, queue);
+        draw(order.jobs, queue, order.total);
         await renewEnded();
       } catch (error) {
         room.say(error.message, true);
@@ -210,11 +214,13 @@
     const renewSoon = () => { soon = soon || setTimeout(renew, 120); };
 
     async function renewEnded(further = false) {
+      const asked = ++state.asked;
       const states = state.filter === "all" || state.filter === "marked" ? ENDED : [state.filter];
       const marked = state.filter === "marked" ? "&bookmarked=true" : "";
       const after = further && state.following ? `&after=${state.following}` : "";
       const limit = further ? PAGE : Math.max(PAGE, state.ended.length);
       const page = await room.api(`jobs?${states.map((one) => `state=${one}`).join("&")}${marked}${after}${asking()}&limit=${Math.min(limit, 1000)}`);
+      if (asked !== state.asked) return;  // something else has been asked for since
       state.following = page.following;
       state.ended = further ? [...state.ended, ...page.jobs] : page.jobs;
       rows.ended.draw(state.ended);

@@ -153,7 +153,10 @@
     }
 
     return { node, update, move, grip, get job() { return job; },
-      gone: () => object && URL.revokeObjectURL(object),
+      gone() {
+        if (object) URL.revokeObjectURL(object);
+        desk.unwatch(node);
+      },
       show(address, alt) { picture(address, alt); place.hidden = true; } };
   }
 

@@ -76,7 +76,10 @@
   }
 
   const button = (name) => document.getElementById(`tab_${name}-button`);
-  const named = () => decodeURIComponent(location.hash.slice(1)).split("/")[0];
+  /** The room that the address names; none for what is no address of ours. */
+  function named() {
+    try { return decodeURIComponent(location.hash.slice(1)).split("/")[0]; } catch { return ""; }
+  }
 
   /** Go to a room as if its tab had been pressed. */
   function go(name) {
@@ -99,11 +102,11 @@
 
   addEventListener("popstate", () => go(named() || FIRST));
   document.body.dataset.room = FIRST;
-  // The bar of tabs stands a moment later than the page; a name that no room has is given up after a while.
+  // The bar of tabs stands a moment later than the page; a name that none of its tabs has is given up soon after.
   let wanted = named() === FIRST ? "" : named();
   let looks = 0;
   const wait = setInterval(() => {
-    if (++looks > 1000) wanted = "";
+    if (button(FIRST) && !button(wanted) && ++looks > 30) wanted = "";
     if (wanted) go(wanted); else clearInterval(wait);
   }, 30);
 
