@@ -208,6 +208,10 @@ class Storehouse:
     def _dispose(self, model: DrawingModel) -> None:
         loaded = model.loaded
         log.info("letting go of %s", loaded.entry.name)
+        # Nobody can lease its text encoders any more, and whoever did let go of them before they let go of it.
+        for row in self._readers.resident():
+            if isinstance(row.key, tuple) and row.key[-1] is model.fittings.identity:
+                self._readers.evict(row.key)
         model.let_go()
         unload(loaded)
         self._choice.handler.empty_cache()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -123,6 +124,33 @@ def test_it_stands_for_the_encoder_that_it_is_like(bench, draw):
             # A file without a projection takes the model's.
             assert (mine["text_encoder_2"].text_projection.weight == own["text_encoder_2"].text_projection.weight).all()
             assert view.denoiser is model.denoiser
+
+
+def reader_of(bench, name, model):
+    """That encoder as it is in memory for that model, without holding it."""
+    plan = bench.engine.resolve(ask(model=model))
+    entry = next(one for one in bench.engine._catalog.text_encoders() if one.name == name)
+    store = bench.engine.storehouse
+    with store.lease(plan.model, plan.family, lambda *_: None) as leased, store.lease_reader(entry, leased) as view:
+        return weakref.ref(next(view.loaded.components[part] for part in view.text_encoders))
+
+
+def test_nothing_of_it_is_left_when_its_model_goes(bench, draw):
+    bench.engine.storehouse.empty()
+    draw("other")
+    mine, pool = reader_of(bench, "other", "tiny-sd15"), bench.engine.storehouse._readers
+    draw("second", model="tiny-sdxl")
+    assert mine() is not None
+    assert len(pool.resident()) == 2
+    bench.settings.update({"sd_checkpoints_limit": 1})
+    try:
+        draw(model="tiny-sdxl")
+    finally:
+        bench.settings.update({"sd_checkpoints_limit": 32})
+    assert bench.engine.storehouse.resident() == (str(bench.paths.models_of("checkpoints") / "tiny-sdxl"),)
+    assert mine() is None
+    (kept,) = pool.resident()
+    assert str(kept.key[0]).endswith("second.safetensors")
 
 
 @pytest.mark.parametrize(
