@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -159,17 +161,24 @@ def _stepping(self: Any, job: JobContext, facts: StepFacts, way: tuple[Any, Any]
     return told["x"], told["denoised"]
 
 
+def _file_of(job: JobContext, picture: Picture) -> Path:
+    """The same path whenever this picture of this job is spoken of, and that of no other."""
+    # All jobs of an extension share its folder, and the id of one may be any text that its client chose.
+    whose = hashlib.sha256(job.job_id.encode()).hexdigest()[:16]
+    return job.storage / f"{picture.index:05}-{picture.seed}-{whose}.png"
+
+
 def _saving(self: Any, job: JobContext, picture: Picture) -> Picture:
     """The file's image and text. Its name and folder are the studio's."""
-    name = str(job.storage / f"{picture.index:05}-{picture.seed}.png")
-    given = ImageSaveParams(picture.image, job.state["p"], name, {"parameters": picture.infotext})
+    pnginfo = {"parameters": picture.infotext}
+    given = ImageSaveParams(picture.image, job.state["p"], str(_file_of(job, picture)), pnginfo)
     self.call(job, "before_image_saved", given)
     return replace(picture, image=given.image, infotext=str(given.pnginfo.get("parameters") or ""))
 
 
 def _saved(self: Any, job: JobContext, picture: Picture) -> None:
     """`on_image_saved` with a copy of the file, which is there as long as the callbacks of the extension run."""
-    file = job.storage / f"{picture.index:05}-{picture.seed}.png"
+    file = _file_of(job, picture)
     pnginfo = {"parameters": picture.infotext}
     kept = PngInfo()
     kept.add_text("parameters", picture.infotext)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import io
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from modules.a1111.callbacks import called_script
+from modules.a1111.script_callbacks import registered
 from modules.api.infotext import fill_from_infotext, parameters_of
 from modules.contracts.request import CanvasParams, HiresParams, OutputParams, PromptParams, SeedParams
+from modules.contracts.result import Picture
+from modules.scripts.context import JobContext, Line
 from modules.ui.handlers import Handlers
 from tests.a1111.conftest import put
 from tests.a1111.test_scripts import PLAIN, drawn, pixels
@@ -30,7 +38,10 @@ SAVING = """
 def save(params):
     params.image.paste("white", (0, 0, *params.image.size))
     params.pnginfo["parameters"] += ", Saved by: " + params.p.prompt
-    assert params.filename.endswith("probe/00000-3.png")
+    folder, name = params.filename.rsplit("/", 1)
+    assert folder.endswith("/probe")
+    assert name.startswith("00000-3-")
+    assert name.endswith(".png")
 
 script_callbacks.on_before_image_saved(save)
 """
@@ -228,12 +239,40 @@ script_callbacks.on_image_saved(note)
 def test_what_was_saved_is_shown_as_a_file_that_goes_again(legacy_studio, probed):
     place = legacy_studio.paths.data / "extensions" / "probe"
     result = probed("pass", after=SAVED, request=replace(PLAIN, output=OutputParams(save=False)))
-    assert not (place / "00000-3.png.txt").exists()
+    assert list(place.glob("00000-3*")) == []
     result = drawn(legacy_studio)
     assert result.notes == ()
     (kept,) = legacy_studio.pictures.list(limit=1)
-    assert (place / "00000-3.png.txt").read_text() == kept.infotext
-    assert not (place / "00000-3.png").exists()
+    (written,) = place.glob("00000-3*")
+    assert written.name.endswith(".png.txt")
+    assert written.read_text() == kept.infotext
+
+
+def test_two_jobs_that_save_at_once_have_files_of_their_own(legacy_studio, tmp_path, monkeypatch):
+    """Of one index and one seed, and with ids that clients chose."""
+    both, seen = threading.Barrier(2, timeout=20), {}
+
+    def look(params):
+        both.wait()  # both files are there
+        with Image.open(params.filename) as image:
+            seen[image.info["parameters"]] = (image.getpixel((0, 0)), params.pnginfo["parameters"])
+        both.wait()  # nobody has let go of theirs
+
+    package = ModuleType("a1111_both")
+    monkeypatch.setitem(sys.modules, package.__name__, package)
+    registered(package.__name__)["image_saved"] = [look]
+    script = called_script(package.__name__, "both")
+
+    def save(job_id, colour):
+        job = JobContext(Line(SimpleNamespace(job_id=job_id)), None, {}, settings={}, folder=tmp_path / "both")
+        script.before_job(job, PLAIN)
+        script.saved(job, Picture(0, Image.new("RGB", (8, 8), colour), 3, 0, "", "", colour, {}))
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(save, "task(1/../x)", "red"), pool.submit(save, "task(2/../x)", "blue")]:
+            done.result()
+    assert seen == {"red": ((255, 0, 0), "red"), "blue": ((0, 0, 255), "blue")}
+    assert list((tmp_path / "both").iterdir()) == []
 
 
 PASTED = """
