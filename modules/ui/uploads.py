@@ -16,6 +16,8 @@ HELD_BYTES = 256 << 20
 """Of everybody's pictures; those that were sent longest ago go first."""
 HELD_EACH = 12
 """Pictures of one person: a picture and a mask for each of the jobs that were asked for last."""
+BYTES_EACH = 80 << 20
+"""Of one person's pictures: one as large as a call may be and its mask, and beside them room for those of others."""
 MOST_PIXELS = 32_000_000
 KINDS = ("PNG", "JPEG", "WEBP")
 Reader = Callable[[Request], str | None]
@@ -30,13 +32,19 @@ class Uploads:
         self._lock = threading.Lock()
 
     def put(self, owner: str, data: bytes) -> str:
-        """Keep a picture and return its id. Raises `ValueError`, with a sentence, for what is none or too large."""
+        """Keep a picture and return its id; one too many takes the place of the owner's own oldest ones.
+
+        Raises `ValueError`, with a sentence, for what is none or too large.
+        """
         check_picture(data)
+        if len(data) > BYTES_EACH:
+            raise ValueError(f"The picture has {len(data) >> 20} MiB; up to {BYTES_EACH >> 20} MiB are taken.")
         key = secrets.token_urlsafe(12)
         with self._lock:
-            own = [held for held, (whose, _) in self._held.items() if whose == owner]
-            for old in own[: max(0, len(own) - HELD_EACH + 1)]:
-                del self._held[old]
+            own = {held: len(kept) for held, (whose, kept) in self._held.items() if whose == owner}
+            while own and (len(own) >= HELD_EACH or sum(own.values()) + len(data) > BYTES_EACH):
+                oldest = next(iter(own))
+                del own[oldest], self._held[oldest]
             self._held[key] = (owner, data)
             while sum(len(kept) for _, kept in self._held.values()) > HELD_BYTES:
                 self._held.popitem(last=False)

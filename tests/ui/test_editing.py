@@ -152,6 +152,21 @@ def test_all_together_take_no_more_than_is_allowed(monkeypatch):
     assert held.get("bob", second) == held.get("eve", third) == png()
 
 
+def test_one_person_s_bytes_take_the_place_of_their_own_oldest_only(monkeypatch):
+    held, size = Uploads(), len(png())
+    assert uploads.BYTES_EACH < uploads.HELD_BYTES
+    monkeypatch.setattr(uploads, "HELD_BYTES", 3 * size)
+    monkeypatch.setattr(uploads, "BYTES_EACH", 2 * size)
+    hers = held.put("bob", png())
+    keys = [held.put("ada", png()) for _ in range(5)]
+    assert [held.get("ada", key) is not None for key in keys] == [False, False, False, True, True]
+    assert held.get("bob", hers) == png()
+    monkeypatch.setattr(uploads, "BYTES_EACH", size - 1)
+    with pytest.raises(ValueError, match="MiB are taken"):
+        held.put("ada", png())
+    assert held.get("ada", keys[-1]) == png()
+
+
 def test_the_route_takes_pictures_of_whoever_signed_in(monkeypatch):
     held, who = Uploads(), ["ada"]
     app = FastAPI()
