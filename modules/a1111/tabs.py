@@ -86,6 +86,7 @@ class TabBuilder:
                 found = act(*given)
                 for last in found if inspect.isgenerator(found) else ():
                     found = last
+                return _given(found, outputs)
             except gr.Error as error:
                 raise real.Error(str(error), print_exception=False) from error
             except Exception as error:  # border 'extension'
@@ -93,7 +94,6 @@ class TabBuilder:
                 raise real.Error(
                     f"{self._name} failed: {type(error).__name__}: {reason_of(error)}.", print_exception=False
                 ) from error
-            return _given(found, outputs)
 
         return call
 
@@ -131,12 +131,15 @@ def _listed(given: Any) -> list[Any]:
 
 
 def _given(found: Any, outputs: list[Any]) -> Any:
+    """What a handler gave, as Gradio wants it. Raises `ValueError` for more or fewer values than there are outputs."""
     if not outputs:
         return None
     if isinstance(found, dict) and found and all(isinstance(key, gr.Component) for key in found):
         rows = [found.get(one, real.skip()) for one in outputs]
     elif len(outputs) > 1 and isinstance(found, list | tuple):
         rows = list(found)
+        if len(rows) != len(outputs):
+            raise ValueError(f"its handler gave {len(rows)} values for {len(outputs)} outputs")
     else:
         rows = [found] * len(outputs)
     rows = [real.update(**one._told) if isinstance(one, gr.Component) else one for one in rows]

@@ -25,6 +25,8 @@ from modules.ui_components import ToolButton
 def join(text, count, way):
     if text == "fail":
         raise KeyError(text)
+    if text == "short":
+        return text, count
     if text == "refuse":
         raise gr.Error("Not that.")
     return " ".join([text] * int(count)), gr.Slider.update(maximum=9), gr.update(value=way)
@@ -141,6 +143,8 @@ def test_who_may_not_and_what_fails_gets_a_sentence(page):
     click = handler(page, "click", made(page, gr.Button, elem_id="haze_go"))
     with pytest.raises(gr.Error, match="tabbed failed: KeyError"):
         click.fn(asking(), "fail", 1, 0)
+    with pytest.raises(gr.Error, match="tabbed failed: ValueError: its handler gave 2 values for 3 outputs"):
+        click.fn(asking(), "short", 1, 0)
     with pytest.raises(gr.Error, match=r"Not that\."):
         click.fn(asking(), "refuse", 1, 0)
     with pytest.raises(gr.Error, match="A guest may draw"):
