@@ -23,6 +23,7 @@
     const clear = h("button.act", { type: "button" }, "Remove the zip file");
     const trouble = h("p.trouble", { role: "alert" });
     let coming = null;
+    let shown = "";
     const count = () => Math.max(1, Math.ceil(coming.file.size / PIECE));
     const next = async (number) => {
       try {
@@ -47,6 +48,8 @@
     });
     const draw = () => {
       const value = props.value || {};
+      if (coming && !value.token && shown === coming.token) coming = null;
+      shown = value.token;
       const whole = value.count > 0 && value.got === value.count;
       if (coming && value.token === coming.token && !whole) next(value.got);
       const name = coming ? coming.file.name : "A zip file";

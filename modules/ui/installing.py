@@ -54,7 +54,7 @@ class InstallPlace:
         archive.piece(self.take, None, archive, **quiet, trigger_mode="multiple")
         archive.clear_archive(self.drop, None, archive, **quiet)
         look.click(self.look, [address, commit, name], [told, looked], **quiet)
-        bring.click(self.install, [address, commit, name, looked], told, **quiet)
+        bring.click(self.install, [address, commit, name, looked], [told, archive], **quiet)
         update.click(self.update, chosen, told, **quiet)
         remove.click(self.remove, chosen, told, **quiet)
         undo.click(self.undo, None, told, **quiet)
@@ -74,16 +74,20 @@ class InstallPlace:
         )
         return [_words(change), (address.strip(), commit.strip(), change.commit)]
 
-    def install(self, address: str, commit: str, name: str, looked: Any, request: gr.Request) -> str:
-        """Bring it in: of what was looked at the commit that was seen, and updates follow the branch."""
+    def install(self, address: str, commit: str, name: str, looked: Any, request: gr.Request) -> list[Any]:
+        """Bring it in: of what was looked at the commit that was seen, and updates follow the branch.
 
-        def bring() -> Change:
+        A zip file that was brought in is forgotten; one that could not be stays for another try.
+        """
+
+        def bring() -> list[Any]:
             source = self._source(address, commit, name, request)
             if source.address and tuple(looked)[:2] == (source.address, source.commit) and looked[2]:
                 source = replace(source, commit=looked[2], follow=source.commit)
-            return self._studio.installer.install(source)
+            told = _words(self._studio.installer.install(source))
+            return [told, self.archives.drop(page_of(request)) if source.archive else gr.skip()]
 
-        return _words(self._do(request, bring))
+        return self._do(request, bring)
 
     def take(self, event: gr.EventData, request: gr.Request) -> Any:
         """A piece of a zip file."""

@@ -51,6 +51,12 @@ def test_a_zip_file_comes_whole_in_its_pieces(tmp_path: Path, visit: Open) -> No
         seen.page.locator("#extensions_install").get_by_role("button", name="Look").click()
         seen.page.get_by_text("haze: would be installed.").wait_for()
         assert [source.archive for source in bench.given] == [data]
+        seen.page.locator("#extensions_install").get_by_role("button", name="Install").click()
+        seen.page.get_by_text("haze: installed.").wait_for()
+        seen.page.get_by_text("Or choose a zip file").wait_for()
+        assert [source.archive for source in bench.given] == [data, data]
+        given.set_input_files({"name": "haze.zip", "mimeType": "application/zip", "buffer": data[:9]})
+        seen.page.get_by_text("haze.zip is here").wait_for()
         seen.page.get_by_role("button", name="Remove the zip file").click()
         seen.page.get_by_text("Or choose a zip file").wait_for()
         assert seen.complaints == []

@@ -171,11 +171,14 @@ class Bench:
 
     def __init__(self):
         self.asked = []
+        self.refuses = False
 
     def install(self, source, *, dry_run=False):
         self.asked.append(("install", source.address or source.archive, source.commit, source.follow, dry_run))
         if not source.address and not source.archive:
             raise InvalidRequest("Give one source.")
+        if self.refuses:
+            raise InvalidRequest("Not this one.")
         added = (PackageChange("<tools>", None, "1.0"),)
         return Change("install", "haze", not dry_run, source.address, "ab" * 20, 3, 100, (), added, ("install.py",))
 
@@ -210,7 +213,8 @@ def test_admins_who_signed_in_bring_extensions_in_and_nobody_else(studio):
     assert "Commit " + "ab" * 20 in told
     assert "haze: would be installed." in told
     assert "&lt;tools&gt;: none → 1.0" in told
-    assert "haze: installed." in install.install("https://a.example/x.git", "main", "", looked, asking("ada"))
+    told, _ = install.install("https://a.example/x.git", "main", "", looked, asking("ada"))
+    assert "haze: installed." in told
     install.install("https://a.example/x.git", "v2", "", looked, asking("ada"))
     install.update("haze", asking("ada"))
     install.remove("haze", asking("ada"))
@@ -240,8 +244,27 @@ def test_a_zip_file_comes_in_pieces_and_is_installed_whole(studio):
         install.look("", "", "", ada)
     assert install.take(piece(1, b"zip", 2), ada)["got"] == 2
     install.look("", "", "", ada)
-    install.install("", "", "mine", NOTHING, ada)
+    assert install.install("", "", "mine", NOTHING, ada)[1]["count"] == 0
     assert studio.installer.asked == [("install", b"PKzip", "", None, True), ("install", b"PKzip", "", None, False)]
+    with pytest.raises(gr.Error, match="Give one source"):
+        install.look("", "", "", ada)
+
+
+def test_a_zip_file_goes_when_it_is_brought_in_or_not_wanted_and_not_before(studio):
+    bench = Bench()
+    studio = replace(studio, installer=bench)
+    studio.accounts.add_user("ada", "a long password", role="admin")
+    install, ada = ExtensionPlace(studio).installing, asking("ada")
+    install.take(piece(0, b"PKzip"), ada)
+    install.install("https://a.example/x.git", "", "", NOTHING, ada)
+    bench.refuses = True
+    with pytest.raises(gr.Error, match="Not this one"):
+        install.install("", "", "", NOTHING, ada)
+    bench.refuses = False
+    install.install("", "", "", NOTHING, ada)
+    assert [source for _, source, *_ in bench.asked] == ["https://a.example/x.git", b"PKzip", b"PKzip"]
+    assert len(install.archives._held) == 0
+    install.take(piece(0, b"PKzip"), ada)
     assert install.drop(ada)["count"] == 0
     with pytest.raises(gr.Error, match="Give one source"):
         install.look("", "", "", ada)
