@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -59,9 +60,9 @@ def carry_out(
 
 def _end(process: subprocess.Popen[str]) -> None:
     """End it and what it started, which stands in a group of its own where there are groups."""
-    if process.poll() is not None:
-        return
     if os.name == "posix":
-        os.killpg(process.pid, signal.SIGKILL)
+        # What it started may go on, and hold its pipes open, after it has ended itself.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import select
 import shutil
 import subprocess
 import sys
@@ -413,6 +414,21 @@ def test_what_a_program_began_ends_with_it_when_it_is_too_slow(tmp_path):
     with pytest.raises(subprocess.TimeoutExpired):
         carry_out(["sh", "-c", line], tmp_path, dict(os.environ), 1.0)
     assert not psutil.pid_exists(int(kept.read_text())) or psutil.Process(int(kept.read_text())).status() == "zombie"
+
+
+def test_what_a_program_began_ends_also_when_it_ended_first(tmp_path):
+    """What is left holds the pipes open, so the program is waited for until its time is up."""
+    life = tmp_path / "life"
+    os.mkfifo(life)
+    ear = os.open(life, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            carry_out(["sh", "-c", f"(echo here >&3; exec sleep 60) 3> {life} &"], tmp_path, dict(os.environ), 0.5)
+        assert os.read(ear, 9) == b"here\n"
+        assert select.select([ear], [], [], 20) == ([ear], [], []), "it goes on"
+        assert os.read(ear, 9) == b""
+    finally:
+        os.close(ear)
 
 
 def test_a_library_that_is_there_as_source_only_is_refused_by_name(installer, folder, seen, wheels):
