@@ -17,6 +17,7 @@ from modules.api.images import to_base64
 from modules.api.intake import Intake
 from modules.api.messages import FAILURES
 from modules.api.promise import PROMISED, Prefer, key_of, prefers_async, promise
+from modules.api.remarks import header_of, refuse_absent
 from modules.api.running import draw
 from modules.api.script_calls import ScriptIntake, legacy_calls
 from modules.api.services import Own, Owner, Services
@@ -26,6 +27,7 @@ from modules.contracts.infotext_enlarged import enlarged_fields, write_pairs
 from modules.contracts.request import GenerationRequest, OutputParams
 from modules.contracts.result import GenerationResult
 from modules.outputs.metadata import encode
+from modules.support.preferences import Preferences
 from modules.support.studio import Studio
 
 router = APIRouter(tags=["pictures"])
@@ -101,16 +103,13 @@ async def extra_single_image(
     wanted: ExtrasSingleImageRequest, request: Request, studio: Services, owner: Owner, own: Own, prefer: Prefer = None
 ) -> Response:
     """Make a finished picture larger. Answers when it is done; a client that hangs up cancels its job."""
-    settings = await run_in_threadpool(own.public, owner)
-    asked = await run_in_threadpool(
-        _read, wanted, [wanted.image], "image", studio, _intake(request, studio, owner), settings
-    )
-    if prefers_async(request):
-        return await promise(request, studio, asked, owner)
-    made = _Made(asked, await draw(request, studio, asked, owner, None), settings)
+    made = await _make(wanted, [wanted.image], "image", request, studio, owner, own)
+    if isinstance(made, Response):
+        return made
     images = await run_in_threadpool(made.encode) if wanted.show_extras_results is not False else []
     # Clients open whatever stands under `image`, so an empty one would trip them.
-    return JSONResponse({"html_info": made.html_info, **({"image": images[0]} if images else {})})
+    content = {"html_info": made.html_info, **({"image": images[0]} if images else {})}
+    return JSONResponse(content, headers=header_of(made.notes))
 
 
 @router.post("/sdapi/v1/extra-batch-images", response_model=ExtrasBatchImagesResponse, responses=ANSWERS)
@@ -118,29 +117,44 @@ async def extra_batch_images(
     wanted: ExtrasBatchImagesRequest, request: Request, studio: Services, owner: Owner, own: Own, prefer: Prefer = None
 ) -> Response:
     """Make several finished pictures larger, as one job."""
-    settings, given = await run_in_threadpool(own.public, owner), [item.data for item in wanted.imageList]
-    intake = _intake(request, studio, owner)
-    asked = await run_in_threadpool(_read, wanted, given, "imageList", studio, intake, settings)
-    if prefers_async(request):
-        return await promise(request, studio, asked, owner)
-    made = _Made(asked, await draw(request, studio, asked, owner, None), settings)
+    given = [item.data for item in wanted.imageList]
+    made = await _make(wanted, given, "imageList", request, studio, owner, own)
+    if isinstance(made, Response):
+        return made
     images = await run_in_threadpool(made.encode) if wanted.show_extras_results is not False else []
-    return JSONResponse({"html_info": made.html_info, "images": images})
+    return JSONResponse({"html_info": made.html_info, "images": images}, headers=header_of(made.notes))
+
+
+async def _make(
+    wanted: _Wanted, given: list[str], name: str, request: Request, studio: Studio, owner: str, own: Preferences
+) -> _Made | Response:
+    """What came of it, or the promise of it where that is preferred. `name` is the field of the given pictures."""
+    settings = await run_in_threadpool(own.public, owner)
+    intake = Intake(studio, owner, key_of(request) if prefers_async(request) else None)
+    asked, notes = await run_in_threadpool(_read, wanted, given, name, studio, intake, settings)
+    if prefers_async(request):
+        promised = await promise(request, studio, asked, owner)
+        promised.headers.update(header_of(notes))
+        return promised
+    return _Made(asked, await draw(request, studio, asked, owner, None), settings, notes)
 
 
 class _Made:
     """What came of a job, on its way into the answer."""
 
-    def __init__(self, asked: GenerationRequest, result: GenerationResult, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, asked: GenerationRequest, result: GenerationResult, settings: Mapping[str, Any], notes: list[str]
+    ) -> None:
         self._asked, self._result, self._settings = asked, result, settings
+        self.notes = [*notes, *result.notes, *(["Interrupted."] if result.interrupted else [])]
+        """What there is to note: of the request, and of the job."""
 
     @property
     def html_info(self) -> str:
         """What was done, as A1111's extras tab shows it, and what there is to note."""
         assert self._asked.enlarge is not None
         done = write_pairs(enlarged_fields(self._asked.enlarge))
-        notes = [*self._result.notes, *(["Interrupted."] if self._result.interrupted else [])]
-        return "".join(f"<p>{html.escape(text)}</p>" for text in (done, *notes))
+        return "".join(f"<p>{html.escape(text)}</p>" for text in (done, *self.notes))
 
     def encode(self) -> list[str]:
         """The pictures in base64. Blocks."""
@@ -151,15 +165,15 @@ class _Made:
         ]
 
 
-def _intake(request: Request, studio: Studio, owner: str) -> Intake:
-    return Intake(studio, owner, key_of(request) if prefers_async(request) else None)
-
-
 def _read(
     wanted: _Wanted, given: list[str], name: str, studio: Studio, intake: Intake, settings: Mapping[str, Any]
-) -> GenerationRequest:
-    """The request for the queue; `intake` takes the pictures in. Blocks. Raises `InvalidRequest`, and what the queue
-    would raise."""
+) -> tuple[GenerationRequest, list[str]]:
+    """The request for the queue, and what of the body changes nothing; `intake` takes the pictures in. Blocks.
+
+    Raises `InvalidRequest`, also for a script that is not there, and what the queue would raise.
+    """
+    scripts_said = {"alwayson_scripts": wanted.alwayson_scripts}
+    refuse_absent(scripts_said, "enlarge", studio.scripts)
     restorer = _restorer(wanted, studio)
     to_size = wanted.resize_mode == 1
     enlarge = EnlargeParams(
@@ -178,9 +192,8 @@ def _read(
     fmt = str(settings["samples_format"])
     output = OutputParams(save=False, format="jpeg" if fmt == "jpg" else fmt)
     notes: list[str] = []
-    calls = legacy_calls({"alwayson_scripts": wanted.alwayson_scripts}, "enlarge", studio.scripts, notes)
-    scripts = ScriptIntake(intake, calls)
-    return scripts.fill(fill_enlarged(intake, GenerationRequest(enlarge=enlarge, output=output), given, name))
+    scripts = ScriptIntake(intake, legacy_calls(scripts_said, "enlarge", studio.scripts, notes))
+    return scripts.fill(fill_enlarged(intake, GenerationRequest(enlarge=enlarge, output=output), given, name)), notes
 
 
 def _restorer(wanted: _Wanted, studio: Studio) -> str:

@@ -35,7 +35,8 @@ def refuse_absent(body: Mapping[str, Any], mode: str, scripts: Scripts) -> None:
     if not isinstance(always, Mapping):
         raise InvalidRequest("alwayson_scripts has to be an object of titles and arguments.")
     for title, entry in always.items():
-        if is_ours(title) or is_there(scripts, str(title), mode, always_on=True):
+        # None of the studio's own has a part in enlarging.
+        if (mode != "enlarge" and is_ours(title)) or is_there(scripts, str(title), mode, always_on=True):
             continue
         arguments = entry.get("args") if isinstance(entry, Mapping) else entry
         if _wants(arguments):

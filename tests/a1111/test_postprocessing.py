@@ -122,6 +122,16 @@ def test_over_the_old_api_they_take_their_arguments_by_name_or_place(edged):
         answer = client.post("/sdapi/v1/extra-single-image", json=wrong)
         assert answer.status_code == 422
         assert "Edge is 99; a whole number from 0 up to 9 is needed" in answer.json()["detail"]
+        long = {**body, "alwayson_scripts": {"Late": {"args": [2, "red", 5]}, "Latte": {"args": [False, 3]}}}
+        answer = client.post("/sdapi/v1/extra-single-image", json=long)
+        assert answer.status_code == 200, answer.text
+        said = "Late takes 2 arguments; those after them changed nothing."
+        assert f"<p>{said}</p>" in answer.json()["html_info"]
+        assert said in answer.headers["X-Atelier-Notes"]
+        files = {"imageList": [{"data": body["image"]}], **long}
+        later = client.post("/sdapi/v1/extra-batch-images", json=files, headers={"prefer": "respond-async"})
+        assert (later.status_code, later.headers["X-Atelier-Notes"]) == (202, said)
+        edged.queue.handle(later.json()["job_id"]).wait(60)
 
 
 def test_the_page_has_their_inputs_beside_the_upscaler(edged):

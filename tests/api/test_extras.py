@@ -103,6 +103,8 @@ def test_what_cannot_be_is_refused_before_a_job_is_stored(client, rig):
         ({"resize_mode": 2}, "resize_mode"),
         ({"upscaling_resize_w": 0}, "upscaling_resize_w"),
         ({"image": b64(picture((1000, 10))), "upscaling_resize": 16}, "at most 8192"),
+        ({"alwayson_scripts": {"Sorcery": {"args": [True]}}}, "Script 'Sorcery' not found"),
+        ({"alwayson_scripts": {"ControlNet": {"args": [{"enabled": True}]}}}, "Script 'ControlNet' not found"),
     ):
         answer = enlarge(client, **body)
         assert answer.status_code == 422, body
