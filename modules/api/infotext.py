@@ -21,9 +21,11 @@ def parameters_of(text: str, scripts: Scripts) -> dict[str, str]:
 
 
 def fill_from_infotext(values: Mapping[str, Any], given: set[str], mode: str, scripts: Scripts) -> dict[str, Any]:
-    """The body with every field that the client left out taken from its `infotext`, if it sent one.
+    """The body with every field that the client left out, also of `override_settings`, taken from its `infotext`, if it
+    sent one.
 
-    The checkpoint of the text is left alone, as A1111 does: a picture from elsewhere must not switch models.
+    The checkpoint of the text is left alone, as A1111 does: a picture from elsewhere must not switch models. VAE and
+    text encoder are filled in like the rest; whether they are there is for whoever reads the body.
     """
     filled = dict(values)
     text = values.get("infotext")
@@ -31,10 +33,14 @@ def fill_from_infotext(values: Mapping[str, Any], given: set[str], mode: str, sc
         return filled
     said = scripts.recalled(text, parse(text, defaults=False))
     asked, _ = to_request(said, FULL)
+    overrides = values.get("override_settings")
+    changed = {key for key, one in overrides.items() if one is not None} if isinstance(overrides, Mapping) else set()
     for item in fields_of(mode):
         declared = item.declared
         name, value = declared.param.legacy, getattr(getattr(asked, declared.path[0]), declared.path[1])
-        if name is None or name in given or declared.path[0] == "model":
+        if name is None or name in given or declared.param.override in changed:
+            continue
+        if declared.path == ("model", "checkpoint"):
             continue
         if value != declared.default or declared.param.infotext in said:
             filled[name] = list(value) if isinstance(value, tuple) else value

@@ -343,6 +343,19 @@ def test_parameters_as_text_fill_what_the_body_leaves_out(call, rig):
     assert asked.model.checkpoint == "pocket"
 
 
+def test_parameters_as_text_name_vae_and_text_encoder_and_what_the_body_says_wins(call, rig, client):
+    text = "a dog\nSteps: 1, Seed: 7, Clip skip: 2, VAE: soft.safetensors, Text encoder: keen"
+    call(infotext=text)
+    assert (rig.asked.model.vae, rig.asked.model.text_encoder, rig.asked.prompt.clip_skip) == ("soft", "keen", 2)
+    call(infotext=text, sd_vae="Automatic", sd_text_encoder="None", clip_skip=1)
+    assert (rig.asked.model.vae, rig.asked.model.text_encoder, rig.asked.prompt.clip_skip) == ("Automatic", None, 1)
+    own = {"sd_vae": "Automatic", "sd_text_encoder": "None", "CLIP_stop_at_last_layers": 3}
+    call(infotext=text, override_settings=own)
+    assert (rig.asked.model.vae, rig.asked.model.text_encoder, rig.asked.prompt.clip_skip) == ("Automatic", None, 3)
+    answer = client.post("/sdapi/v1/txt2img", json={"infotext": text.replace("keen", "dull")})
+    assert (answer.status_code, "Text encoder 'dull' is not known" in answer.text) == (404, True)
+
+
 def test_overrides_hold_for_their_request_alone(call, rig):
     body = call(
         steps=1,
