@@ -129,7 +129,10 @@ class PictureStore(Protocol):
         """
 
     def empty_bin(self, *, owner: str | None = None, before: datetime | None = None) -> int:
-        """Delete what is in the bin, of the owner alone and since before that moment where given; how many."""
+        """Delete what is in the bin, of the owner alone and since before that moment where given; how many.
+
+        What is taken out of the bin meanwhile is kept, and what cannot be removed stays in it and stops nothing else.
+        """
 
     def count(self, *, owner: str | None = None, job_id: str | None = None) -> int:
         """How many rows `list` has of that owner and job."""

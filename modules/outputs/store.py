@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ from modules.support.atomic import write_bytes, write_text
 from modules.support.migration import migrate
 from modules.support.settings import Settings
 
+log = logging.getLogger(__name__)
 STALE_SECONDS = 600.0
 """A claim this old belongs to no save that is still running."""
 COLUMNS = PICTURES.c
@@ -155,26 +157,50 @@ class DiskPictureStore:
             return found.rowcount if values else len(found.all())
 
     def empty_bin(self, *, owner: str | None = None, before: datetime | None = None) -> int:
-        """Delete what is in the bin, of the owner alone and since before that moment where given; how many."""
+        """Delete what is in the bin, of the owner alone and since before that moment where given; how many.
+
+        What is taken out of the bin meanwhile is kept. A picture whose file cannot be removed stays in the bin and is
+        told in the log; the others go all the same.
+        """
         tests = list(search.conditions(PictureFilter(owner=owner, binned=True), indexed=False))
         if before is not None:
             tests.append(COLUMNS.binned < before.timestamp())
         with self._engine.connect() as connection:
             ids = list(connection.execute(select(COLUMNS.id).where(*tests)).scalars())
-        return sum(self.delete(one) for one in ids)
+        return sum(self._empty_of(one, tests) for one in ids)
+
+    def _empty_of(self, picture_id: str, tests: Sequence[ColumnElement[bool]]) -> bool:
+        """Delete that picture where the tests hold for it still; False where they do not or its file will not go."""
+        try:
+            return self._remove(picture_id, *tests)
+        except (OSError, ValueError) as error:  # of the disk, or a row that leads out of the folder
+            log.warning("picture %s stays in the bin: %s", picture_id, error)
+            return False
 
     def delete(self, picture_id: str) -> bool:
-        """Remove file, text file, thumbnails and row; False when there is none."""
+        """Remove file, text file, thumbnails and row; False when there is none.
+
+        Raises `OSError` when the disk does not let the file go; the row stays then.
+        """
+        return self._remove(picture_id)
+
+    def _remove(self, picture_id: str, *tests: ColumnElement[bool]) -> bool:
+        """Delete a picture for which the tests hold, file and row together; False when there is no such.
+
+        The row goes first and comes back when its file cannot be removed: from the one to the other the database lets
+        nobody change it, so that no picture is put back whose file is about to go.
+        """
         row = self._find(picture_id)
         if row is None:
             return False
         path = self._path(row)
-        path.unlink(missing_ok=True)
-        path.with_suffix(".txt").unlink(missing_ok=True)
-        self._thumbnails.forget(picture_id)
         with self._engine.begin() as connection:
-            gone = connection.execute(delete(PICTURES).where(COLUMNS.number == row.number)).rowcount
-        return bool(gone)
+            if not connection.execute(delete(PICTURES).where(COLUMNS.number == row.number, *tests)).rowcount:
+                return False
+            path.unlink(missing_ok=True)
+            path.with_suffix(".txt").unlink(missing_ok=True)
+            self._thumbnails.forget(picture_id)
+        return True
 
     def thumbnail(self, picture_id: str, side: int) -> bytes | None:
         """A WebP of at most `side` pixels along its longer edge, kept in the cache folder; None like `read`."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from modules.contracts.pictures import PictureFilter
 from modules.contracts.request import OutputParams
@@ -24,7 +25,7 @@ DRAWN = (
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
-    """A folder with pictures of two people, whose database is copied for each test."""
+    """A folder with pictures of two people, which is copied for each test."""
     place = tmp_path_factory.mktemp("gallery")
     store = DiskPictureStore(database(place / "db.sqlite3"), place / "outputs", settings())
     fill(store)
@@ -42,6 +43,7 @@ def fill(store):
 @pytest.fixture
 def store(drawn, tmp_path):
     (tmp_path / "db.sqlite3").write_bytes((drawn / "db.sqlite3").read_bytes())
+    shutil.copytree(drawn / "outputs", tmp_path / "outputs")
     return DiskPictureStore(database(tmp_path / "db.sqlite3"), tmp_path / "outputs", settings())
 
 
@@ -149,3 +151,39 @@ def test_the_bin_is_emptied_for_good_and_only_of_what_is_old_enough(store):
     assert store.get(ids["j3"]) is None
     assert store.empty_bin(before=datetime.now(UTC) + timedelta(seconds=1)) == 2
     assert (store.get(ids["j0"]), jobs(store, binned=True), store.count()) == (None, [], 2)
+
+
+def test_what_is_put_back_while_the_bin_is_emptied_is_kept(store):
+    ids = {row.job_id: row.id for row in store.list()}
+    store.mark([ids["j0"], ids["j1"], ids["j2"]], binned=True)
+    seen = datetime.now(UTC)
+    asked = []
+
+    def meddle(connection, cursor, statement, *rest):
+        """Once it is read what the bin holds, one is taken back and one is put in anew."""
+        if statement.startswith("SELECT") and not asked:
+            asked.append(statement)
+            store.mark([ids["j0"], ids["j1"]], binned=False)
+            store.mark([ids["j1"]], binned=True)
+
+    event.listen(store._engine, "after_cursor_execute", meddle)
+    assert store.empty_bin(before=seen) == 1
+    assert asked
+    assert (jobs(store), jobs(store, binned=True)) == (["j4", "j3", "j0"], ["j1"])
+    assert (store.read(ids["j0"]) is None, store.read(ids["j1"]) is None, store.get(ids["j2"])) == (False, False, None)
+
+
+def test_a_picture_whose_file_will_not_go_stays_in_the_bin_and_stops_no_other(store, caplog):
+    ids = {row.job_id: row.id for row in store.list()}
+    store.mark([ids["j0"], ids["j1"], ids["j2"]], binned=True)
+    stuck = store._path(store._find(ids["j0"]))
+    stuck.unlink()
+    (stuck / "held").mkdir(parents=True)  # no unlinking takes a folder away
+    assert store.empty_bin() == 2
+    assert jobs(store, binned=True) == ["j0"]
+    assert [entry.getMessage().split(":")[0] for entry in caplog.records] == [f"picture {ids['j0']} stays in the bin"]
+    with pytest.raises(OSError, match=stuck.name):
+        store.delete(ids["j0"])
+    (stuck / "held").rmdir()
+    stuck.rmdir()
+    assert (store.empty_bin(), store.get(ids["j0"])) == (1, None)
