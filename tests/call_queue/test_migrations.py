@@ -15,10 +15,10 @@ from modules.call_queue.store import JobStore
 from modules.contracts.errors import StudioError
 from modules.contracts.jobs import JobFilter
 from modules.contracts.pictures import Marks, PictureFilter
-from modules.contracts.request import GenerationRequest
+from modules.contracts.request import GenerationRequest, OutputParams
 from modules.outputs import tables as gallery
 from modules.outputs.store import DiskPictureStore
-from modules.support.settings import Settings
+from tests.outputs.making import picture, settings
 
 SERIAL = {"sqlite": "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT", "postgresql": "SERIAL PRIMARY KEY"}
 REAL = {"sqlite": "FLOAT", "postgresql": "DOUBLE PRECISION"}
@@ -32,6 +32,19 @@ FIRST_PICTURES = """CREATE TABLE pictures (number {serial}, id TEXT NOT NULL UNI
     name TEXT NOT NULL, ready BOOLEAN NOT NULL, CONSTRAINT one_row_a_picture UNIQUE (job_id, position))"""
 """The tables as they were before there were versions, written down here once more so that nothing changes them."""
 WORDS = 'a cat\nSteps: 12, Sampler: Euler a, Size: 8x9, Model: "a, b"'
+NAMED = (
+    (
+        "a cat\n" r'Steps: 12, Sampler: Euler a, Seed: 1, Model: "the \"big\" one, c:\\nets"',
+        'the "big" one, c:\\nets',
+        "Euler a",
+    ),
+    ("a\n" r'Steps: 1, Note: "b, Model: wrong, Sampler: none", Seed: 1, Model: right, Sampler: DDIM', "right", "DDIM"),
+    (r'Steps: 1, Seed: 1, Refiner: x, Note: "\u00e9", Model: "gr\u00f6\u00dfer: 2", Clip skip: 2', "größer: 2", ""),
+    ('a\nSteps: 1, Sampler: 5" wide, Seed: 1, Model: "open, Size: 8x8', '"open', '5" wide'),
+    ("a, Model: b, Sampler: c", "", ""),  # too few for parameters: a prompt
+    ("Model: above\nSteps: 1, Seed: 1, Size: 8x8, Base Model: c, Model: ", "", ""),
+)
+"""Infotexts, and the model and the sampler that they name."""
 
 
 @pytest.fixture
@@ -79,7 +92,7 @@ def aside(name):
 
 
 def pictures(database, tmp_path):
-    return DiskPictureStore(database, tmp_path / "outputs", Settings(()))
+    return DiskPictureStore(database, tmp_path / "outputs", settings())
 
 
 def test_a_new_database_gets_what_the_code_expects(database, tmp_path):
@@ -112,6 +125,24 @@ def test_rows_of_a_database_from_before_there_were_versions_are_kept(old_databas
     assert (list(told.models), list(told.samplers)) == ([("a, b", 1)], [("Euler a", 1)])
     for wanted, number in (("ca", 1), ("DOG", 0), ("euler 12", 1)):
         assert gallery_store.search(PictureFilter(text=wanted)).total == number
+
+
+def test_pictures_of_every_age_are_listed_by_the_same_names(old_database, tmp_path):
+    with old_database.begin() as connection:
+        for number, (said, _, _) in enumerate(NAMED):
+            row = sa.text(
+                "INSERT INTO pictures (id, job_id, position, owner, created, width, height, format, infotext, recipe, "
+                f"folder, name, ready) SELECT 'p{number}', 'old', {number}, owner, created, width, height, format, "
+                ":said, recipe, folder, name, ready FROM pictures WHERE id = 'p'"
+            )
+            connection.execute(row, {"said": said})
+    store = pictures(old_database, tmp_path)
+    for number, (said, _, _) in enumerate(NAMED):
+        store.save(picture(number, infotext=said), job_id="new", owner="ann", output=OutputParams())
+    listed = sa.select(gallery.PICTURES.c["model", "sampler"]).order_by(gallery.PICTURES.c.position)
+    with old_database.connect() as connection:
+        old, new = (connection.execute(listed.where(gallery.PICTURES.c.job_id == job)).all() for job in ("old", "new"))
+    assert old == new == [(model, sampler) for _, model, sampler in NAMED]
 
 
 def test_old_jobs_are_taken_in_the_order_in_which_they_came(old_database):

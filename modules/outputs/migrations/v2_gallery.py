@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import sqlalchemy as sa
@@ -12,8 +13,13 @@ down_revision = "pictures_1"
 branch_labels = None
 depends_on = None
 
-SAID = re.compile(r'(?:^|, )(Model|Sampler): ("(?:\\.|[^"\\])*"|[^,\n]*)')
-"""As infotext named the two when this script was written."""
+PAIR = re.compile(r'[ \-/]*+(?:(\w[\w \-/]++):\s*("(?:\\.|[^"\\])++"(?=,|$)|[^,]*+)(?:,|$)|[\w \-/]*+(?:.|$))')
+"""A key and its raw value as infotext wrote them when this script was; what is none of that is passed by, without key.
+Takes time in proportion to the line."""
+FEWEST_PAIRS = 3
+"""A last line with fewer of them is part of the prompt."""
+SIZE = re.compile(r"\d+x\d+")
+"""Values that readers take apart, whatever their key is."""
 PORTION = 500
 
 
@@ -42,10 +48,30 @@ def _fill(connection: sa.Connection) -> None:
         if not rows:
             return
         for number, infotext in rows:
-            said = {key.lower(): text.strip('"') for key, text in SAID.findall(infotext.rpartition("\n")[2])}
+            said = _said(infotext)
             if said:
                 connection.execute(sa.update(pictures).where(pictures.c.number == number).values(said))
         last = rows[-1].number
+
+
+def _said(infotext: str) -> dict[str, str]:
+    """Model and sampler as the last line of the text names them; what it does not name is missing."""
+    line = infotext.strip().rpartition("\n")[2]
+    pairs = [(key, _unquoted(text.strip())) for key, text in PAIR.findall(line) if key]
+    if len(pairs) < FEWEST_PAIRS:
+        return {}
+    named = [(key.lower(), text) for key, text in pairs if key in ("Model", "Sampler")]
+    return {key: text for key, text in named if text and not SIZE.fullmatch(text)}
+
+
+def _unquoted(text: str) -> str:
+    """The value of a JSON string; any other text as it is."""
+    if len(text) < 2 or text[0] != '"' or text[-1] != '"':
+        return text
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return text
 
 
 def _has_fts(connection: sa.Connection) -> bool:
