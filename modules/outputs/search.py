@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, column, func, literal_column, select, table
 
 from modules.contracts.pictures import PictureFacets, PictureFilter
-from modules.outputs.tables import PICTURES, WORDS
+from modules.outputs.tables import PICTURES, WORDS, listed
 
 COLUMNS = PICTURES.c
 FILM = "mp4"
@@ -24,10 +24,14 @@ def conditions(wanted: PictureFilter, *, indexed: bool) -> Iterator[ColumnElemen
     """What finished rows have to fulfil. `indexed` says that there is an index of words."""
     yield COLUMNS.ready
     yield COLUMNS.binned.is_not(None) if wanted.binned else COLUMNS.binned.is_(None)
-    for name in ("owner", "job_id", "model", "sampler", "favourite"):
+    for name in ("owner", "job_id", "favourite"):
         value = getattr(wanted, name)
         if value is not None:
             yield COLUMNS[name] == value
+    for name in ("model", "sampler"):
+        said = getattr(wanted, name)
+        if said is not None:
+            yield COLUMNS[name] == listed(said)
     for edge, side in zip((COLUMNS.width, COLUMNS.height), wanted.size, strict=True):
         if side is not None:
             yield edge == side

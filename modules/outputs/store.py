@@ -33,7 +33,7 @@ from modules.contracts.result import Picture
 from modules.outputs import search
 from modules.outputs.metadata import ENDINGS, FILE, LOSSLESS, MEDIA_TYPES, check_format, encode, format_of
 from modules.outputs.patterns import Naming, expand
-from modules.outputs.tables import PICTURES, VERSION, WORDS
+from modules.outputs.tables import PICTURES, VERSION, WORDS, listed
 from modules.outputs.thumbnails import Thumbnails
 from modules.support.atomic import write_bytes, write_text
 from modules.support.migration import migrate
@@ -257,8 +257,8 @@ class DiskPictureStore:
             "folder": now.astimezone().strftime("%Y-%m-%d"),
             "name": "",
             "ready": False,
-            "model": said.get("Model", ""),
-            "sampler": said.get("Sampler", ""),
+            "model": listed(said.get("Model", "")),
+            "sampler": listed(said.get("Sampler", "")),
         }
         # The first statement writes, so that the transaction has SQLite's write lock before it reads anything.
         with self._engine.begin() as connection:

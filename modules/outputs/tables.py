@@ -9,6 +9,9 @@ WORDS = "pictures_words"
 """An index of all words in the infotexts, where SQLite has full text search; triggers keep it in step."""
 VERSION = "pictures_2"
 """The newest of the scripts."""
+MOST_LISTED = (500, 1000)
+"""Characters, and bytes of UTF-8, by which lists know a model or a sampler. An entry of PostgreSQL's index holds some
+2700 bytes altogether, and a row with more is refused."""
 
 PICTURES = Table(
     "pictures",
@@ -27,7 +30,7 @@ PICTURES = Table(
     Column("folder", Text, nullable=False),  # below the outputs folder, one for each day
     Column("name", Text, nullable=False),  # with ending
     Column("ready", Boolean, nullable=False),  # False from the claim of a name until the file stands under it
-    Column("model", Text, nullable=False, server_default=""),  # as the infotext names it
+    Column("model", Text, nullable=False, server_default=""),  # `listed` of what the infotext names
     Column("sampler", Text, nullable=False, server_default=""),
     Column("favourite", Boolean, nullable=False, server_default=false()),
     Column("binned", Float),  # since when it is in the bin, seconds since 1970; null for most
@@ -41,3 +44,9 @@ PICTURES = Table(
     ),
     sqlite_autoincrement=True,
 )
+
+
+def listed(name: str) -> str:
+    """The beginning of a model's or a sampler's name, as much of it as the index takes; of nearly all of them all."""
+    characters, size = MOST_LISTED
+    return name[:characters].encode(errors="replace")[:size].decode(errors="ignore")

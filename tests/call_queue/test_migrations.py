@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 
 import pytest
@@ -45,6 +46,8 @@ NAMED = (
     ("Model: above\nSteps: 1, Seed: 1, Size: 8x8, Base Model: c, Model: ", "", ""),
 )
 """Infotexts, and the model and the sampler that they name."""
+LONG = "".join(map(chr, random.Random(7).choices(range(0x4E00, 0x9F00), k=3000)))
+"""A name that no packing makes small."""
 
 
 @pytest.fixture
@@ -127,22 +130,47 @@ def test_rows_of_a_database_from_before_there_were_versions_are_kept(old_databas
         assert gallery_store.search(PictureFilter(text=wanted)).total == number
 
 
-def test_pictures_of_every_age_are_listed_by_the_same_names(old_database, tmp_path):
-    with old_database.begin() as connection:
-        for number, (said, _, _) in enumerate(NAMED):
+def draw_earlier(database, texts):
+    """Put pictures with these infotexts into a database that is older than the names that lists know."""
+    with database.begin() as connection:
+        for number, said in enumerate(texts):
             row = sa.text(
                 "INSERT INTO pictures (id, job_id, position, owner, created, width, height, format, infotext, recipe, "
                 f"folder, name, ready) SELECT 'p{number}', 'old', {number}, owner, created, width, height, format, "
                 ":said, recipe, folder, name, ready FROM pictures WHERE id = 'p'"
             )
             connection.execute(row, {"said": said})
-    store = pictures(old_database, tmp_path)
-    for number, (said, _, _) in enumerate(NAMED):
+
+
+def draw_now(store, texts):
+    for number, said in enumerate(texts):
         store.save(picture(number, infotext=said), job_id="new", owner="ann", output=OutputParams())
-    listed = sa.select(gallery.PICTURES.c["model", "sampler"]).order_by(gallery.PICTURES.c.position)
+
+
+def test_pictures_of_every_age_are_listed_by_the_same_names(old_database, tmp_path):
+    texts = [said for said, _, _ in NAMED]
+    draw_earlier(old_database, texts)
+    draw_now(pictures(old_database, tmp_path), texts)
+    shown = sa.select(gallery.PICTURES.c["model", "sampler"]).order_by(gallery.PICTURES.c.position)
     with old_database.connect() as connection:
-        old, new = (connection.execute(listed.where(gallery.PICTURES.c.job_id == job)).all() for job in ("old", "new"))
+        old, new = (connection.execute(shown.where(gallery.PICTURES.c.job_id == job)).all() for job in ("old", "new"))
     assert old == new == [(model, sampler) for _, model, sampler in NAMED]
+
+
+def test_names_of_any_length_are_taken_and_found(old_database, tmp_path):
+    model, sampler, wide = LONG[::-1], LONG, "w" * 3000
+    texts = [f"a\nSteps: 1, Seed: 1, Model: {model}, Sampler: {sampler}", f"a\nSteps: 1, Seed: 1, Model: {wide}"]
+    draw_earlier(old_database, texts)
+    store = pictures(old_database, tmp_path)
+    draw_now(store, texts)
+    told = store.facets("ann")
+    assert {(len(name), number) for name, number in told.models} == {(4, 1), (333, 2), (500, 2)}  # of 1, 3, 1 bytes
+    assert [(len(name), number) for name, number in told.samplers] == [(333, 2), (7, 1)]
+    for name in (model, model[:333], wide, wide[:500]):
+        assert store.search(PictureFilter(model=name)).total == 2
+    assert store.search(PictureFilter(sampler=sampler)).total == 2
+    assert store.search(PictureFilter(model=model[:332])).total == 0
+    assert store.get("p0").infotext == texts[0]
 
 
 def test_old_jobs_are_taken_in_the_order_in_which_they_came(old_database):

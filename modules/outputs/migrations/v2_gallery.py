@@ -20,6 +20,8 @@ FEWEST_PAIRS = 3
 """A last line with fewer of them is part of the prompt."""
 SIZE = re.compile(r"\d+x\d+")
 """Values that readers take apart, whatever their key is."""
+MOST = (500, 1000)
+"""Characters, and bytes of UTF-8, of a name that the index takes."""
 PORTION = 500
 
 
@@ -61,7 +63,11 @@ def _said(infotext: str) -> dict[str, str]:
     if len(pairs) < FEWEST_PAIRS:
         return {}
     named = [(key.lower(), text) for key, text in pairs if key in ("Model", "Sampler")]
-    return {key: text for key, text in named if text and not SIZE.fullmatch(text)}
+    return {key: _cut(text) for key, text in named if text and not SIZE.fullmatch(text)}
+
+
+def _cut(name: str) -> str:
+    return name[: MOST[0]].encode(errors="replace")[: MOST[1]].decode(errors="ignore")
 
 
 def _unquoted(text: str) -> str:
