@@ -18,7 +18,7 @@ from modules.support.studio import Studio
 from modules.ui.elements import edit_facts
 from modules.ui.facts import facts_of
 from modules.ui.form import coerce
-from modules.ui.given import Page, owner_of, said_by
+from modules.ui.given import Page, only_of, owner_of, said_by
 from modules.ui.inputs import make_input
 from modules.ui.uploads import Uploads
 
@@ -160,16 +160,19 @@ class EditPanel:
         return data
 
     def recall(self, event: gr.EventData, request: gr.Request) -> list[Any]:
-        """What a finished picture says of its editing; picture and mask have to be given again, margins are not."""
+        """What a finished picture says of its editing; picture and mask have to be given again, margins are not.
+
+        Where only some of its settings are wanted, everything here stays as it is.
+        """
         picture = self._studio.pictures.get(said_by(event))
-        if picture is None or picture.owner != owner_of(request):
+        if picture is None or picture.owner != owner_of(request) or only_of(event):
             return [gr.skip()] * len(IDS)
         return self.spread(picture.infotext)
 
     def spread(self, infotext: str) -> list[Any]:
-        """Values of the inputs for a picture that says so."""
+        """Values of the inputs for a picture that says so, as scripts want it to be read."""
         base = GenerationRequest(image=ImageParams((b"",)), inpaint=InpaintParams())
-        asked, _ = to_request(parse(infotext), base)
+        asked, _ = to_request(self._studio.scripts.recalled(infotext, parse(infotext)), base)
         sides = {name for name in GROWN if name.rpartition(".")[2] in ("left", "right", "top", "bottom")}
         return [
             0 if name in sides else getattr(getattr(asked, RULES[name].path[0]), RULES[name].path[1]) for name in IDS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import gradio as gr
@@ -14,7 +15,9 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from modules.contracts.errors import InvalidRequest
-from modules.contracts.request import GenerationRequest, HiresParams, PromptParams
+from modules.contracts.request import GenerationRequest, HiresParams, OutputParams, PromptParams
+from modules.contracts.result import Picture
+from modules.contracts.scripts import NoScripts
 from modules.support.paths import ROOT
 from modules.ui import form, uploads
 from modules.ui.desk import Desk
@@ -108,6 +111,40 @@ def test_a_finished_picture_says_how_it_was_edited(panel):
     assert (found["image.denoising_strength"], found["inpaint.blur"], found["inpaint.fill"]) == (0.4, 7, "original")
     assert found["inpaint.only_masked"] is False
     assert found["outpaint.left"] == 0
+
+
+TOLD = "a\nSteps: 3, Sampler: Euler, Seed: 1, Size: 64x64, Denoising strength: 0.4, Mask blur: 7"
+
+
+class Halving(NoScripts):
+    """Scripts that read half of what a picture says of its strength."""
+
+    def recalled(self, infotext, fields):
+        return {**fields, "Denoising strength": str(float(fields["Denoising strength"]) / 2)}
+
+
+def press(panel, studio, user="ada", **said):
+    """What becomes of the inputs, by name, when a picture's settings are wanted; those that stay are left out."""
+    drawn = Picture(0, Image.new("RGB", (8, 8)), 1, -1, "a", "", TOLD, {})
+    row = studio.pictures.save(drawn, job_id="j", owner="ada", output=OutputParams())
+    request = SimpleNamespace(username=user, session_hash="one")
+    values = panel.recall(gr.EventData(None, {"id": row.id, **said}), request)
+    named = zip(IDS, values, strict=True)
+    return {name: value for name, value in named if not (isinstance(value, dict) and "__type__" in value)}
+
+
+def test_a_picture_changes_the_inputs_only_where_all_its_settings_are_wanted(panel, studio):
+    whole = press(panel, studio)
+    assert set(whole) == set(IDS)
+    assert (whole["image.denoising_strength"], whole["inpaint.blur"], whole["outpaint.left"]) == (0.4, 7, 0)
+    assert press(panel, studio, only=["prompt"]) == {}
+    assert press(panel, studio, only=["prompt", "seed", "size", "model", "sampling"]) == {}
+    assert press(panel, studio, user="bob") == {}
+
+
+def test_scripts_have_their_say_in_what_a_picture_says_of_its_editing(studio):
+    panel = EditPanel(replace(studio, scripts=Halving()), Uploads())
+    assert press(panel, studio)["image.denoising_strength"] == 0.2
 
 
 def test_the_room_is_told_what_the_model_can_do(panel, studio):
