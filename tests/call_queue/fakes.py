@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import io
+import itertools
+import re
 import threading
+import unicodedata
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from PIL import Image
 
 from modules.contracts.enlarging import sizes_of
 from modules.contracts.events import ImageReady, Preview, StageStarted, StepDone
-from modules.contracts.pictures import PictureFacets, PicturePage, StoredPicture
+from modules.contracts.infotext import parse
+from modules.contracts.pictures import PictureFacets, PictureFilter, PicturePage, StoredPicture
 from modules.contracts.result import Film, GenerationResult, Picture
+from modules.outputs.metadata import MEDIA_TYPES, format_of
+from modules.outputs.search import UNSPACED
+
+FILM = MEDIA_TYPES["mp4"]
 
 
 class FakeEngine:
@@ -133,8 +143,10 @@ class MemoryPictures:
 
     def __init__(self):
         self.rows = {}
+        """By job and index, the oldest first."""
         self.asked = 0
         self.error = None
+        self._numbers, self._next = {}, itertools.count(1)
 
     def save(self, picture, *, job_id, owner, output, own=None):
         self.asked += 1
@@ -142,38 +154,112 @@ class MemoryPictures:
             raise self.error
         key = (job_id, picture.index)
         if key not in self.rows:
-            now = datetime.now(UTC)
-            self.rows[key] = StoredPicture(
+            now, kind = datetime.now(UTC), MEDIA_TYPES[format_of(picture.content, output.format)]
+            row = StoredPicture(
                 f"{job_id}-{picture.index}", job_id, picture.index, owner, now, *picture.image.size,
-                "image/png", picture.infotext, picture.recipe, "picture.png",
+                kind, picture.infotext, picture.recipe, "picture.png",
             )  # fmt: skip
+            self._numbers[row.id] = next(self._next)
+            self.rows[key] = row
         return self.rows[key]
 
     def get(self, picture_id):
-        return next((row for row in self.rows.values() if row.id == picture_id), None)
+        return next((row for row in self._newest() if row.id == picture_id), None)
 
     def read(self, picture_id):
-        return None
+        """As if somebody had taken every file away."""
+
+    def thumbnail(self, picture_id, side):
+        """As `read`."""
 
     def list(self, *, owner=None, job_id=None, limit=100, offset=0):
-        rows = [row for row in self.rows.values() if job_id in (None, row.job_id) and owner in (None, row.owner)]
-        return rows[::-1][offset : offset + limit]
+        shown = [row for row in self._newest() if job_id is not None or row.marks.binned is None]
+        rows = [row for row in shown if job_id in (None, row.job_id) and owner in (None, row.owner)]
+        return rows[offset : offset + limit]
 
     def count(self, *, owner=None, job_id=None):
         return len(self.list(owner=owner, job_id=job_id, limit=len(self.rows)))
 
     def search(self, wanted, *, limit=100, after=0, skip=0):
-        rows = self.list(owner=wanted.owner, job_id=wanted.job_id, limit=len(self.rows))
-        return PicturePage(rows[after + skip :][:limit], len(rows), after, None)
+        found = [row for row in self._newest() if fits(row, wanted)]
+        rest = [row for row in found if not after or self._numbers[row.id] < after][skip:]
+        marks = [self._numbers[row.id] for row in rest[:limit]]
+        return PicturePage(
+            rest[:limit], len(found), marks[0] + 1 if marks else 0, marks[-1] if len(rest) > limit else None
+        )
 
     def facets(self, owner=None):
-        return PictureFacets((), (), (), 0, 0, 0)
+        rows = [row for row in self._newest() if fits(row, PictureFilter(owner=owner))]
+        said = [parse(row.infotext, defaults=False) for row in rows]
+        models, samplers = ([found.get(key, "") for found in said] for key in ("Model", "Sampler"))
+        return PictureFacets(
+            models=[entry for entry in counted(models) if entry[0]],
+            samplers=[entry for entry in counted(samplers) if entry[0]],
+            sizes=[(*size, number) for size, number in counted((row.width, row.height) for row in rows)],
+            films=sum(row.media_type == FILM for row in rows),
+            favourites=sum(row.marks.favourite for row in rows),
+            binned=sum(fits(row, PictureFilter(owner=owner, binned=True)) for row in self._newest()),
+        )
 
     def mark(self, ids, *, favourite=None, binned=None):
-        return len(ids)
+        found = [row for row in self._newest() if row.id in ids]
+        for row in found:
+            marks = row.marks
+            if favourite is not None:
+                marks = replace(marks, favourite=favourite)
+            if binned is not None:
+                marks = replace(marks, binned=(marks.binned or datetime.now(UTC)) if binned else None)
+            self.rows[row.job_id, row.index] = replace(row, marks=marks)
+        return len(found)
 
     def empty_bin(self, *, owner=None, before=None):
-        return 0
+        binned = [row for row in self._newest() if fits(row, PictureFilter(owner=owner, binned=True))]
+        return sum(self.delete(row.id) for row in binned if before is None or row.marks.binned < before)
 
     def delete(self, picture_id):
-        return False
+        row = self.get(picture_id)
+        return row is not None and self.rows.pop((row.job_id, row.index), None) is not None
+
+    def _newest(self):
+        return list(self.rows.values())[::-1]
+
+
+def counted(values):
+    """Each value with its number, the most frequent first."""
+    return sorted(Counter(values).items(), key=lambda entry: (-entry[1], entry[0]))
+
+
+def fits(row, wanted):
+    """Whether a row is one of those of the filter."""
+    said = parse(row.infotext, defaults=False)
+    have = {
+        "owner": row.owner,
+        "job_id": row.job_id,
+        "model": said.get("Model", ""),
+        "sampler": said.get("Sampler", ""),
+        "moves": row.media_type == FILM,
+        "favourite": row.marks.favourite,
+    }
+    return (
+        (row.marks.binned is not None) == wanted.binned
+        and all(getattr(wanted, name) in (None, value) for name, value in have.items())
+        and all(side in (None, own) for side, own in zip(wanted.size, (row.width, row.height), strict=True))
+        and (wanted.since is None or row.created >= wanted.since)
+        and (wanted.until is None or row.created < wanted.until)
+        and all(holds(row.infotext, word) for word in wanted.text.split())
+    )
+
+
+def holds(infotext, word):
+    """Whether a word of the text begins so, or is that one letter; all hold what has no letter at all."""
+    pieces = re.findall(r"[^\W_]+", plain(word))
+    if UNSPACED.search(word):
+        return word in infotext
+    end = "" if len(word) > 1 else r"(?![^\W_])"
+    return re.search(r"(?<![^\W_])" + r"[\W_]+".join(pieces) + end, plain(infotext)) is not None
+
+
+def plain(text):
+    """Without capitals and accents."""
+    parts = unicodedata.normalize("NFD", text.lower())
+    return "".join(part for part in parts if not unicodedata.combining(part))

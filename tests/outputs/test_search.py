@@ -11,6 +11,7 @@ from sqlalchemy import event, text
 from modules.contracts.pictures import PictureFilter
 from modules.contracts.request import OutputParams
 from modules.outputs.store import DiskPictureStore
+from tests.call_queue.fakes import MemoryPictures
 from tests.outputs.making import database, image, picture, settings
 
 SAID = "{prompt}\nSteps: 12, Sampler: {sampler}, Seed: {seed}, Size: 48x32, Model: {model}"
@@ -47,6 +48,16 @@ def store(drawn, tmp_path):
     return DiskPictureStore(database(tmp_path / "db.sqlite3"), tmp_path / "outputs", settings())
 
 
+@pytest.fixture(params=["disk", "memory"])
+def kept(request):
+    """The gallery, and the one in memory that other rooms are tested with, which has to find the same."""
+    if request.param == "disk":
+        return request.getfixturevalue("store")
+    made = MemoryPictures()
+    fill(made)
+    return made
+
+
 def jobs(store, **wanted):
     return [row.job_id for row in store.search(PictureFilter(**wanted)).pictures]
 
@@ -72,8 +83,8 @@ WORDS = [
 
 
 @pytest.mark.parametrize(("said", "found"), WORDS)
-def test_words_are_found_in_prompt_and_parameters(store, said, found):
-    assert jobs(store, text=said) == found.split()
+def test_words_are_found_in_prompt_and_parameters(kept, said, found):
+    assert jobs(kept, text=said) == found.split()
 
 
 def test_without_an_index_the_words_are_looked_for_all_the_same(store):
@@ -93,18 +104,18 @@ def test_the_index_follows_what_comes_and_goes(store):
     assert jobs(store, text="yak") == []
 
 
-def test_lists_are_narrowed_by_what_facets_offer(store):
-    assert jobs(store, owner="me", model="big") == ["j4", "j2"]
-    assert jobs(store, sampler="Euler") == ["j2", "j0"]
-    assert jobs(store, size=(24, None)) == ["j3", "j1"]
-    assert (jobs(store, moves=True), len(jobs(store, moves=False))) == ([], 5)
+def test_lists_are_narrowed_by_what_facets_offer(kept):
+    assert jobs(kept, owner="me", model="big") == ["j4", "j2"]
+    assert jobs(kept, sampler="Euler") == ["j2", "j0"]
+    assert jobs(kept, size=(24, None)) == ["j3", "j1"]
+    assert (jobs(kept, moves=True), len(jobs(kept, moves=False))) == ([], 5)
     now = datetime.now(UTC)
-    assert (jobs(store, since=now), len(jobs(store, until=now))) == ([], 5)
-    told = store.facets("me")
+    assert (jobs(kept, since=now), len(jobs(kept, until=now))) == ([], 5)
+    told = kept.facets("me")
     assert list(told.models) == [("big", 2), ("pocket", 2)]
     assert list(told.samplers) == [("Euler", 2), ("DDIM", 1), ("Euler a", 1)]
     assert list(told.sizes) == [(16, 16, 3), (24, 16, 1)]
-    assert (told.films, told.favourites, told.binned, sum(number for _, number in store.facets().models)) == (
+    assert (told.films, told.favourites, told.binned, sum(number for _, number in kept.facets().models)) == (
         0,
         0,
         0,
@@ -112,45 +123,45 @@ def test_lists_are_narrowed_by_what_facets_offer(store):
     )
 
 
-def test_pages_are_not_shifted_by_what_comes_meanwhile(store):
-    first = store.search(PictureFilter(), limit=2)
+def test_pages_are_not_shifted_by_what_comes_meanwhile(kept):
+    first = kept.search(PictureFilter(), limit=2)
     assert ([row.job_id for row in first.pictures], first.total) == (["j4", "j3"], 5)
-    store.save(picture(), job_id="new", owner="me", output=OutputParams())
-    second = store.search(PictureFilter(), limit=2, after=first.following)
+    kept.save(picture(), job_id="new", owner="me", output=OutputParams())
+    second = kept.search(PictureFilter(), limit=2, after=first.following)
     assert [row.job_id for row in second.pictures] == ["j2", "j1"]
-    again = store.search(PictureFilter(), limit=2, after=first.beginning)
+    again = kept.search(PictureFilter(), limit=2, after=first.beginning)
     assert again.pictures == first.pictures
-    middle = store.search(PictureFilter(), limit=2, after=first.beginning, skip=3)
+    middle = kept.search(PictureFilter(), limit=2, after=first.beginning, skip=3)
     assert ([row.job_id for row in middle.pictures], middle.following) == (["j1", "j0"], None)
-    assert store.search(PictureFilter(), after=1).beginning == 0
+    assert kept.search(PictureFilter(), after=1).beginning == 0
 
 
-def test_favourites_and_the_bin(store):
-    ids = {row.job_id: row.id for row in store.list()}
-    assert store.mark([ids["j0"], ids["j1"], "nobody's"], favourite=True) == 2
-    assert jobs(store, favourite=True) == ["j1", "j0"]
-    assert store.mark([ids["j1"], ids["j2"]], binned=True) == 2
-    assert jobs(store) == ["j4", "j3", "j0"] == [row.job_id for row in store.list()]
-    assert (store.count(), store.count(job_id="j1"), len(store.list(job_id="j1"))) == (3, 1, 1)
-    assert jobs(store, binned=True) == ["j2", "j1"]
-    since = store.get(ids["j1"]).marks.binned
-    store.mark([ids["j1"]], binned=True)
-    assert store.get(ids["j1"]).marks.binned == since  # as long as ever
-    told = store.facets("me")
+def test_favourites_and_the_bin(kept):
+    ids = {row.job_id: row.id for row in kept.list()}
+    assert kept.mark([ids["j0"], ids["j1"], "nobody's"], favourite=True) == 2
+    assert jobs(kept, favourite=True) == ["j1", "j0"]
+    assert kept.mark([ids["j1"], ids["j2"]], binned=True) == 2
+    assert jobs(kept) == ["j4", "j3", "j0"] == [row.job_id for row in kept.list()]
+    assert (kept.count(), kept.count(job_id="j1"), len(kept.list(job_id="j1"))) == (3, 1, 1)
+    assert jobs(kept, binned=True) == ["j2", "j1"]
+    since = kept.get(ids["j1"]).marks.binned
+    kept.mark([ids["j1"]], binned=True)
+    assert kept.get(ids["j1"]).marks.binned == since  # as long as ever
+    told = kept.facets("me")
     assert (told.favourites, told.binned, list(told.models)) == (1, 2, [("big", 1), ("pocket", 1)])
-    store.mark([ids["j1"]], binned=False)
-    assert jobs(store, favourite=True) == ["j1", "j0"]
-    assert store.mark([ids["j1"]]) == 1
+    kept.mark([ids["j1"]], binned=False)
+    assert jobs(kept, favourite=True) == ["j1", "j0"]
+    assert kept.mark([ids["j1"]]) == 1
 
 
-def test_the_bin_is_emptied_for_good_and_only_of_what_is_old_enough(store):
-    ids = {row.job_id: row.id for row in store.list()}
-    store.mark([ids["j0"], ids["j3"], ids["j4"]], binned=True)
-    assert store.empty_bin(before=datetime.now(UTC) - timedelta(days=1)) == 0
-    assert store.empty_bin(owner="you") == 1
-    assert store.get(ids["j3"]) is None
-    assert store.empty_bin(before=datetime.now(UTC) + timedelta(seconds=1)) == 2
-    assert (store.get(ids["j0"]), jobs(store, binned=True), store.count()) == (None, [], 2)
+def test_the_bin_is_emptied_for_good_and_only_of_what_is_old_enough(kept):
+    ids = {row.job_id: row.id for row in kept.list()}
+    kept.mark([ids["j0"], ids["j3"], ids["j4"]], binned=True)
+    assert kept.empty_bin(before=datetime.now(UTC) - timedelta(days=1)) == 0
+    assert kept.empty_bin(owner="you") == 1
+    assert kept.get(ids["j3"]) is None
+    assert kept.empty_bin(before=datetime.now(UTC) + timedelta(seconds=1)) == 2
+    assert (kept.get(ids["j0"]), jobs(kept, binned=True), kept.count()) == (None, [], 2)
 
 
 def test_what_is_put_back_while_the_bin_is_emptied_is_kept(store):
