@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
@@ -91,13 +89,6 @@ def order_words(request: GenerationRequest, axis: Axis, value: Any) -> Generatio
         made += text[at:place] + new
         at = place + len(word)
     return replace(request, prompt=replace(request.prompt, text=made + text[at:]))
-
-
-def write_list(words: tuple[str, ...]) -> str:
-    """Words as a list that `words_of` reads."""
-    target = io.StringIO()
-    csv.writer(target, lineterminator="").writerow(words)
-    return target.getvalue()
 
 
 def weigh_network(request: GenerationRequest, axis: Axis, value: Any) -> GenerationRequest:

@@ -9,8 +9,6 @@ a, "b, c", d           words, by comma, in quotes where they hold one
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from collections.abc import Callable
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.experiments import MOST_CELLS
 from modules.experiments.expressions import evaluate_list
+from modules.support.word_lists import read_words
 
 EXPRESSION = "="
 """The first character of an expression."""
@@ -36,9 +35,8 @@ def words_of(text: str) -> list[str]:
     Raises `InvalidRequest` where it cannot be read.
     """
     try:
-        rows = csv.reader(io.StringIO(text), skipinitialspace=True)
-        return [part.strip() for row in rows for part in row]
-    except csv.Error as error:
+        return read_words(text)
+    except ValueError as error:
         raise InvalidRequest(f"The list {text[:80]!r} cannot be read: {error}.") from error
 
 

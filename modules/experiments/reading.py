@@ -15,7 +15,7 @@ from modules.contracts.experiments import MOST_AXES, MOST_CELLS, Axis, Experimen
 from modules.contracts.extending import AxisEntry
 from modules.contracts.request import MAX_SEED, GenerationRequest
 from modules.contracts.scripts import NoScripts, Scripts
-from modules.experiments.changing import BETWEEN, LORA, ORDER, PAIR, REPLACE, STYLES, write_list
+from modules.experiments.changing import BETWEEN, LORA, ORDER, PAIR, REPLACE, STYLES
 from modules.experiments.grammar import boolean, booleans_of, floats_of, integers_of, number, whole, words_of
 from modules.experiments.kinds import COSTS, Kind, find_script_kind
 from modules.experiments.legacy import Tab, kind_named
@@ -28,6 +28,7 @@ from modules.support.names import (
     find_upscaler,
     find_vae,
 )
+from modules.support.word_lists import write_words
 
 FILE = "@"
 """The first character of values that stand in a file."""
@@ -207,4 +208,4 @@ def _random() -> int:
 def _orders(kind: Kind, words: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(words) > 7 or factorial(len(words)) > MOST_CELLS:
         raise InvalidRequest(f"{kind.label}: {len(words)} words have too many orders; at most 7 are allowed.")
-    return tuple(write_list(order) for order in permutations(map(str, words)))
+    return tuple(write_words(order) for order in permutations(map(str, words)))

@@ -5,8 +5,6 @@ A value comes from a client, so `read` takes anything and gives the parameter's 
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from modules.contracts.errors import InvalidRequest
 from modules.contracts.extending import AxisEntry, AxisValues
 from modules.contracts.scripts import GivenValue
+from modules.support.word_lists import read_words, write_words
 
 if TYPE_CHECKING:
     from modules.contracts.request import GenerationRequest
@@ -171,7 +170,7 @@ class Choices(Parameter):
 
     def vary(self, given: str | Sequence[Any], request: GenerationRequest | None) -> AxisValues:
         """Such texts, with the words in the order of the choices."""
-        return AxisValues(tuple(_joined(self.read(_split(value))) for value in given))
+        return AxisValues(tuple(write_words(self.read(_split(value))) for value in given))
 
     @property
     def bounds(self) -> Mapping[str, Any]:
@@ -231,13 +230,10 @@ def _split(value: Any) -> list[Any]:
     """The words of a text with commas, in quotes where they hold one."""
     if not isinstance(value, str) or len(value) > LONGEST:
         return [None]
-    return [word.strip() for row in csv.reader(io.StringIO(value), skipinitialspace=True) for word in row]
-
-
-def _joined(words: Sequence[str]) -> str:
-    target = io.StringIO()
-    csv.writer(target, lineterminator="").writerow(words)
-    return target.getvalue()
+    try:
+        return list(read_words(value))
+    except ValueError:
+        return [None]
 
 
 def declared(owner: type) -> tuple[Parameter, ...]:
