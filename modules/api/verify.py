@@ -41,7 +41,7 @@ class VerdictRow(_Row):
 
     picture_id: str
     same: bool = Field(description="Both repetitions are within the tolerance everywhere.")
-    tolerance: int = Field(description="Levels of 255: 1, or 8 for a file that loses a little.")
+    tolerance: int = Field(description="Levels of 255: 1, 8 for a file that loses a little, 32 for an MP4 film.")
     alone: DifferenceRow
     company: DifferenceRow
     changes: list[ChangeRow]

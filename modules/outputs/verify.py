@@ -25,6 +25,8 @@ TOLERANCE = 1
 """Levels of 255 by which a picture may differ and still counts as the same."""
 LOSSY_TOLERANCE = 8
 """The same for files that lose a little: their encoders turn one level of one pixel into a few of its neighbours'."""
+FILM_TOLERANCE = 32
+"""The same for MP4: of 60 films with up to five values of their frames one level off, H.264 made up to 18 of it."""
 PATIENCE_SECONDS = 600.0
 
 
@@ -130,13 +132,20 @@ class Verifier:
             difference(original.pixels, self._as_kept(alone, stored)),
             difference(original.pixels, self._as_kept(beside, stored)),
             changes_between(stored.recipe, alone.recipe),
-            TOLERANCE if stored.media_type == LOSSLESS else LOSSY_TOLERANCE,
+            _tolerance(stored.media_type),
         )
 
     def _as_kept(self, picture: Picture, stored: StoredPicture) -> np.ndarray:
         fmt = next(name for name, kind in MEDIA_TYPES.items() if kind == stored.media_type)
         quality = stored.recipe.get(FILE, {}).get("quality") or self._quality()
         return pixels(encode(picture.content, fmt, infotext="", recipe={}, quality=quality))
+
+
+def _tolerance(media_type: str) -> int:
+    """Levels of 255 that files of that kind may differ by and still be of the same picture."""
+    if media_type == MEDIA_TYPES["mp4"]:
+        return FILM_TOLERANCE
+    return TOLERANCE if media_type == LOSSLESS else LOSSY_TOLERANCE
 
 
 def _cancel(handles: Sequence[JobHandle]) -> None:

@@ -18,9 +18,10 @@ from modules.contracts.request import (
     SamplingParams,
     SeedParams,
 )
+from modules.contracts.result import Film
 from modules.outputs.metadata import read_metadata
-from modules.outputs.mp4 import is_mp4
-from modules.outputs.verify import Verifier, difference, pixels
+from modules.outputs.mp4 import is_mp4, pack
+from modules.outputs.verify import FILM_TOLERANCE, Verifier, difference, pixels
 from tests.factories.pocket import pocket_studio
 from tests.factories.video import tiny_wan
 from tests.processing_diffusers.conftest import make_engine
@@ -66,6 +67,26 @@ def test_every_frame_of_a_film_comes_out_the_same(studio, fmt):
     verdict = verifier.verify(row.id, "ann", company=1)
     assert verdict.same
     assert verdict.alone.largest <= verdict.tolerance
+
+
+def test_one_level_in_a_few_places_is_the_same_film_and_another_seed_is_not():
+    lot = np.random.default_rng(0)
+    cells = lot.integers(0, 256, (5, 8, 8, 3), np.uint8)
+    frames = np.stack([np.asarray(Image.fromarray(one).resize((64, 64), Image.Resampling.BICUBIC)) for one in cells])
+    near = frames.copy()
+    for place in lot.integers(0, [5, 64, 64, 3], (5, 4)):
+        near[tuple(place)] ^= 1
+    other = frames.copy()
+    other[2, 16:32, 16:32] = 255 - other[2, 16:32, 16:32]
+    kept, again, foreign = (read(film) for film in (frames, near, other))
+    assert 0 < difference(kept, again).largest <= FILM_TOLERANCE
+    assert difference(kept, foreign).largest > FILM_TOLERANCE
+
+
+def read(frames):
+    """The frames as an MP4 file gives them back."""
+    film = Film(tuple(Image.fromarray(frame) for frame in frames), 8, "mp4")
+    return pixels(pack(film, infotext="", recipe="{}", quality=90))
 
 
 def test_another_last_frame_is_another_film():
