@@ -41,7 +41,7 @@ def test_the_tests_are_shared_by_as_many_processes_as_cores_and_memory_carry(run
     monkeypatch.setattr(checks.psutil, "virtual_memory", lambda: SimpleNamespace(total=gib * 2**30))
     assert checks.run(flags.parse(["test"])) == 0
     _, rest, variables = ran[-1]
-    assert rest == (("-n", str(processes), "--dist", "loadfile") if processes > 1 else ())
+    assert rest == (("-n", str(processes), "--dist", "loadfile", "--no-loadscope-reorder") if processes > 1 else ())
     assert variables["OMP_NUM_THREADS"] == "1"
 
 
