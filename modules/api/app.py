@@ -40,6 +40,7 @@ from modules.api import (
     png_info,
     progress,
     prompts,
+    recalling,
     scheduler,
     scheduler_book,
     scripts,
@@ -71,6 +72,7 @@ ROOMS = (
         events,
         gallery,  # before the pictures, whose ids would stand for its words
         pictures,
+        recalling,
         verify,
         people,
         credits,

@@ -71,6 +71,10 @@ class PictureMetadata:
     """Other text in the file, by its name."""
     recipe: Mapping[str, Any] | None = None
     """The recipe, when the file is one of ours and it is sound."""
+    program: str = ""
+    """What drew it, as far as that can be told from what it says; empty otherwise."""
+    notes: tuple[str, ...] = ()
+    """Whole sentences about what another program says and the infotext does not."""
 
 
 def encode(
@@ -167,7 +171,8 @@ def read_metadata(data: bytes) -> PictureMetadata:
     if mp4.is_mp4(data):
         infotext, stored = mp4.texts_of(data)
         _check_length(infotext, stored)
-        return PictureMetadata(infotext.strip(), {}, _recipe(stored))
+        infotext = infotext.strip()
+        return PictureMetadata(infotext, {}, _recipe(stored), foreign.maker(infotext))
     try:
         with Image.open(io.BytesIO(data), formats=READABLE) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -184,15 +189,21 @@ def read_metadata(data: bytes) -> PictureMetadata:
 def _read(image: ImageFile) -> PictureMetadata:
     info = {str(key): text for key, value in image.info.items() if (text := _text(value)) is not None}
     items = {key: value for key, value in info.items() if key not in _TECHNICAL}
+    items |= user_comment.labelled(image)
     infotext = user_comment.find(image) or info.get(PARAMETERS, "")
     if not infotext and image.format == "GIF":
         infotext = items.pop("comment", "")
-    if not infotext:
-        infotext = foreign.translate(items, image.width, image.height)
     packet = image.info.get("xmp")
     stored = info.get(RECIPE) or (xmp.unpack(packet) if isinstance(packet, bytes) else "")
     _check_length(infotext, stored, *items.values())
-    return PictureMetadata(infotext.strip(), items, _recipe(stored))
+    recipe = _recipe(stored)
+    other = None
+    if not infotext or infotext.lstrip().startswith("{"):
+        other = foreign.translate({**items, PARAMETERS: infotext}, image.width, image.height)
+    if other is not None:
+        return PictureMetadata(other.infotext, items, recipe, other.program, other.notes)
+    infotext = infotext.strip()
+    return PictureMetadata(infotext, items, recipe, foreign.maker(infotext))
 
 
 def _check_length(*texts: str) -> None:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 EXIF_IFD = 0x8769
 USER_COMMENT = 0x9286
+LABELLED = (0x010E, 0x010F, 0x0110)
+"""ImageDescription, Make and Model."""
+UNREADABLE = (struct.error, SyntaxError, ValueError, TypeError, LookupError, OSError, EOFError, OverflowError)
+"""What PIL raises over broken EXIF blocks."""
 UNICODE = b"UNICODE\x00"
 ASCII = b"ASCII\x00\x00\x00"
 UNDEFINED = b"\x00" * 8
@@ -25,13 +29,31 @@ def pack(text: str) -> bytes:
     return exif.tobytes()
 
 
+def labelled(image: ImageFile) -> dict[str, str]:
+    """Texts of the form `name:{…}` under other tags, by their names, as ComfyUI leaves them in WebP and JPEG."""
+    if image.format == "PNG":
+        return {}
+    try:
+        exif = image.getexif()
+        values = [exif.get(tag) for tag in LABELLED]
+    except UNREADABLE:
+        return {}
+    found = {}
+    for value in values:
+        name, colon, text = value.partition(":") if isinstance(value, str) else ("", "", "")
+        if colon and name.isidentifier() and text.lstrip().startswith("{"):
+            found[name.casefold()] = text.strip("\x00 ")
+    return found
+
+
 def find(image: ImageFile) -> str:
     """The UserComment of a picture; empty when it has none or its EXIF block cannot be read."""
     if image.format == "PNG" and "exif" not in image.info:
         return ""  # asking PIL would decode all pixels in search of a late chunk
     try:
-        value = image.getexif().get_ifd(EXIF_IFD).get(USER_COMMENT)
-    except (struct.error, SyntaxError, ValueError, TypeError, LookupError, OSError, EOFError, OverflowError):
+        exif = image.getexif()
+        value = exif.get_ifd(EXIF_IFD).get(USER_COMMENT) or exif.get(USER_COMMENT)  # Fooocus puts it there
+    except UNREADABLE:
         return ""
     if isinstance(value, str):
         return value.strip("\x00 ")

@@ -37,7 +37,7 @@ JOBS = {
 """What is done to jobs of the guest's own name."""
 HARMLESS = {
     ("post", "/api/v1/session"), ("delete", "/api/v1/session"), ("post", "/api/v1/pictures/zip"),
-    ("post", "/api/v1/experiments/foresee"),
+    ("post", "/api/v1/experiments/foresee"), ("post", "/api/v1/pictures/read"),
     ("post", "/sdapi/v1/png-info"), ("post", "/internal/progress"), ("post", "/api/v1/tokens"),
 }  # fmt: skip
 """What changes nothing that is anybody's."""
