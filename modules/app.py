@@ -21,6 +21,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from modules.bootstrap.options import Options, is_loopback
+from modules.cli.doctor import tell
 from modules.contracts.accounts import Accounts, Gate
 from modules.contracts.catalog import Catalog
 from modules.contracts.errors import InvalidRequest, StudioError
@@ -35,6 +36,7 @@ from modules.support.once import once
 from modules.support.options import CORE_SETTINGS
 from modules.support.paths import Paths
 from modules.support.preferences import Preferences
+from modules.support.recent import Recent, hidden_of
 from modules.support.settings import Settings
 from modules.support.studio import Status, Studio
 
@@ -104,6 +106,7 @@ def build_studio(
 
     paths = Paths(options.paths.data_dir, options.paths.models_dir).ensure()
     settings, bus, status = Settings(CORE_SETTINGS, paths.data), EventBus(), status or Status()
+    recent = Recent(partial(hidden_of, options, settings)).listen()
     catalog = (shelves := open_shelves(options, paths, settings)).catalog
     database, jobs = _open_databases(options, paths, private)
     pictures = DiskPictureStore(database, paths.outputs, settings)
@@ -114,7 +117,7 @@ def build_studio(
     room.prove(None if private else bus)
     experiments = open_experiments((database, private), queue, pictures, bus, shelves.marks(accounts), room.foresee)
     pruner = _pruner(jobs, settings, experiments, pictures)
-    stores = (shelves.scripts.close, shelves.networks.close, end_counting, database.dispose, jobs.dispose)
+    stores = (shelves.scripts.close, shelves.networks.close, end_counting, database.dispose, jobs.dispose, recent.leave)
     stand = partial(room.build, partial(assemble, options, paths, settings, shelves), warm=warm, settle=set_aside)
     studio = Studio(
         options=options,
@@ -135,6 +138,8 @@ def build_studio(
         start_engine=once(threading.Thread(target=stand, name="engine-start", daemon=True).start),
         versions=versions(),
         engine_report=room.report,
+        recent=recent,
+        doctor=lambda: tell(options, dict(_hardware(room))),
         networks=shelves.networks,
         controls=shelves.controls,
         detectors=shelves.detectors,

@@ -47,6 +47,7 @@ from modules.api import (
     session,
     settings,
     status,
+    upkeep,
     verify,
 )
 from modules.api.auth import SignedIn
@@ -88,7 +89,7 @@ ROOMS = (
 )
 """Modules whose routes want to know who asks once there are accounts or `--api-auth`; `health` is open."""
 
-WATCHED = (metrics, status)
+WATCHED = (metrics, status, upkeep)
 """Modules for whoever looks after the studio; they are there without the API too, and want to know who asks as well."""
 
 

@@ -24,6 +24,7 @@ from modules.support.bus import EventBus
 from modules.support.fetching import Fetcher
 from modules.support.leaving import Leaving
 from modules.support.paths import Paths
+from modules.support.recent import Recent
 from modules.support.settings import Settings
 
 Phase = Literal["starting", "page", "libraries", "model", "ready", "failed"]
@@ -94,6 +95,11 @@ def _no_engine() -> Mapping[str, Any]:
     return {}
 
 
+def _no_doctor() -> Mapping[str, Any]:
+    """The report of a studio that nobody examines."""
+    return {"checks": (), "findings": ()}
+
+
 @dataclass(frozen=True, slots=True)
 class Studio:
     """The services. The fronts get this and nothing else."""
@@ -141,3 +147,7 @@ class Studio:
     """How a front asks for the end of the server."""
     engine_report: Callable[[], Mapping[str, Any]] = _no_engine
     """What the engine did since its start: `targets`, `splits`, `caches`, `models`; empty before it stands."""
+    recent: Recent = field(default_factory=Recent)
+    """The last lines of the log."""
+    doctor: Callable[[], Mapping[str, Any]] = _no_doctor
+    """What the doctor says of this machine: `checks` with `what` and `says`, `findings` with `what` and `how`."""

@@ -40,6 +40,10 @@ KINDS = {
     "queue.css": "text/css",
     "settings.js": "text/javascript",
     "settings.css": "text/css",
+    "system-chart.js": "text/javascript",
+    "system-log.js": "text/javascript",
+    "system.js": "text/javascript",
+    "system.css": "text/css",
     "logo.svg": "image/svg+xml",
 }
 """Everything that is served from there, by name."""

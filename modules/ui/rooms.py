@@ -46,6 +46,7 @@ ROOMS: tuple[Room, ...] = (
     Room("gallery", "Gallery", files=("gallery-grid.js", "gallery-viewer.js")),
     Room("queue", "Queue", files=(*KIT, "queuerow.js")),
     Room("settings", "Settings", files=KIT),
+    Room("system", "System", files=(*KIT, "system-chart.js", "system-log.js")),
 )
 """In the order of their tabs, behind Create."""
 
