@@ -16,6 +16,7 @@ KINDS = {
     "archive.js": "text/javascript",
     "studio.js": "text/javascript",
     "verify.js": "text/javascript",
+    "dropped.js": "text/javascript",
     "line.js": "text/javascript",
     "extensions.js": "text/javascript",
     "editing.js": "text/javascript",

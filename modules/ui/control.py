@@ -18,7 +18,7 @@ from modules.support.studio import Studio
 from modules.ui.elements import control_picture
 from modules.ui.facts import Choices, ModelFacts, facts_of
 from modules.ui.form import coerce
-from modules.ui.given import Page, Pictures, data_uri, only_of, owner_of, page_of, said_by, take_pictures
+from modules.ui.given import Page, Pictures, data_uri, only_of, page_of, recalled_by, take_pictures
 from modules.ui.inputs import make_input
 
 UNITS = 3
@@ -147,10 +147,10 @@ class ControlPanel:
 
     def recall(self, event: gr.EventData, request: gr.Request) -> list[Any]:
         """The units of a finished picture, back into the inputs; their pictures have to be given again."""
-        picture = self._studio.pictures.get(said_by(event))
-        if picture is None or picture.owner != owner_of(request) or only_of(event):
+        infotext = recalled_by(self._studio.pictures, event, request)
+        if infotext is None or only_of(event):
             return [gr.skip()] * (UNITS * len(OFFERED))
-        asked, _ = to_request(parse(picture.infotext), GenerationRequest())
+        asked, _ = to_request(parse(infotext), GenerationRequest())
         return self.spread(asked.control)
 
     def spread(self, control: ControlParams) -> list[Any]:

@@ -18,7 +18,7 @@ from modules.support.studio import Studio
 from modules.ui.elements import edit_facts
 from modules.ui.facts import facts_of
 from modules.ui.form import coerce
-from modules.ui.given import Page, only_of, owner_of, said_by
+from modules.ui.given import Page, only_of, recalled_by
 from modules.ui.inputs import make_input
 from modules.ui.uploads import Uploads
 
@@ -160,14 +160,14 @@ class EditPanel:
         return data
 
     def recall(self, event: gr.EventData, request: gr.Request) -> list[Any]:
-        """What a finished picture says of its editing; picture and mask have to be given again, margins are not.
+        """What a picture says of its editing; picture and mask have to be given again, margins are not.
 
         Where only some of its settings are wanted, everything here stays as it is.
         """
-        picture = self._studio.pictures.get(said_by(event))
-        if picture is None or picture.owner != owner_of(request) or only_of(event):
+        infotext = recalled_by(self._studio.pictures, event, request)
+        if infotext is None or only_of(event):
             return [gr.skip()] * len(IDS)
-        return self.spread(picture.infotext)
+        return self.spread(infotext)
 
     def spread(self, infotext: str) -> list[Any]:
         """Values of the inputs for a picture that says so, as scripts want it to be read."""

@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from modules.contracts.accounts import LOCAL, Accounts
 from modules.contracts.errors import InvalidRequest
+from modules.contracts.pictures import PictureStore
 
 HELD_BYTES = 128 << 20
 """Of all pictures that open pages gave; the ones that were used longest ago go first."""
@@ -84,6 +85,25 @@ def said_by(event: gr.EventData) -> str:
     """What the page said with an event; empty where somebody calls without one."""
     said = vars(event).get("_data")  # asking the event itself for what it lacks is an error of another kind
     return str(said.get("id", "")) if isinstance(said, dict) else ""
+
+
+def text_by(event: gr.EventData) -> str:
+    """The infotext that the page sent along, of a picture that is not in the gallery; empty where there is none."""
+    said = vars(event).get("_data")
+    text = said.get("infotext") if isinstance(said, dict) else None
+    return text if isinstance(text, str) else ""
+
+
+def recalled_by(pictures: PictureStore, event: gr.EventData, request: gr.Request) -> str | None:
+    """The infotext that is to be recalled: the one sent along, or that of a picture of the person's own.
+
+    None where the picture is not theirs, or is gone.
+    """
+    text = text_by(event)
+    if text:
+        return text
+    picture = pictures.get(said_by(event))
+    return picture.infotext if picture is not None and picture.owner == owner_of(request) else None
 
 
 def only_of(event: gr.EventData) -> tuple[str, ...]:

@@ -26,7 +26,8 @@ from modules.ui.desk import Desk
 from modules.ui.editing import IDS, EditPanel, read_given
 from modules.ui.enlarging import Wished, enlargement
 from modules.ui.facts import NO_MODEL, choices_of, facts_of, size_for, style_choices
-from modules.ui.given import is_guest, only_of, owner_of, page_of, said_by
+from modules.ui.given import is_guest, only_of, owner_of, page_of, recalled_by, said_by, text_by
+from modules.ui.recalling import settle
 from modules.ui.scripts import ScriptPanel
 from modules.ui.shelf import shelf
 from modules.ui.style import OFFERED, StylePanel
@@ -242,14 +243,14 @@ class Handlers:
 
     def recall(self, event: gr.EventData, request: gr.Request, *values: Any) -> list[Any]:
         """The parameters of a finished picture, back into the form; what infotext cannot say stays as it is there."""
-        picture = self._studio.pictures.get(said_by(event))
-        if picture is None or picture.owner != owner_of(request):
+        infotext = recalled_by(self._studio.pictures, event, request)
+        if infotext is None:
             raise gr.Error("This picture is no longer in the gallery.", print_exception=False)
         try:
-            asked, unknown = to_request(self._said(picture.infotext), form.compose(values))
+            asked, unknown = to_request(self._said(infotext), form.compose(values))
         except StudioError as error:
             raise gr.Error(error.message, print_exception=False) from error
-        if unknown:
+        if unknown and not text_by(event):  # of a text that the page sent, it has said so itself
             gr.Info(f"Left out, because this studio does not know it: {', '.join(unknown)}.", title="Settings")
         facts = facts_of(self._studio.catalog, asked.model.checkpoint)
         if facts.problem:
@@ -261,7 +262,10 @@ class Handlers:
                 gr.Warning(refiner.problem, title="Refiner")
             asked = replace(asked, refiner=replace(asked.refiner, checkpoint=refiner.name))
         spread = form.spread(replace(asked, model=replace(asked.model, checkpoint=facts.name)), facts)
-        return form.only(spread, only_of(event), gr.skip())
+        settled, missing = settle(spread, self._studio.catalog, facts)
+        if missing:
+            gr.Info(" ".join(missing), title="Settings")
+        return form.only(settled, only_of(event), gr.skip())
 
     def _said(self, infotext: str) -> dict[str, str]:
         """What it says by its labels, as scripts want it to be read."""

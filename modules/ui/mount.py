@@ -79,9 +79,10 @@ def _mount_gradio(app: FastAPI, studio: Studio, path: str, reader: Reader, uploa
 def _head(version: str, *, api: bool) -> str:
     """What goes into the page's head. Addresses are relative to the page, so any mount point and sub-path will do.
 
-    Verifying is a call of the API, so without it there is no button for it.
+    Verifying and reading dropped pictures are calls of the API, so without it neither is offered.
     """
-    verify = f'<script src="studio/verify.js?v={version}"></script>' if api else ""
+    names = ("verify.js", "dropped.js") if api else ()
+    calling = "".join(f'<script src="studio/{name}?v={version}"></script>' for name in names)
     return (
         f'<link rel="stylesheet" href="studio/studio.css?v={version}">'
         f'<script src="studio/tools.js?v={version}"></script>'  # first: the others are made with it
@@ -90,7 +91,7 @@ def _head(version: str, *, api: bool) -> str:
         f'<script src="studio/sliders.js?v={version}"></script>'
         f'<script src="studio/control.js?v={version}"></script>'
         f'<script src="studio/archive.js?v={version}"></script>'
-        f"{verify}"
+        f"{calling}"
         f'<script src="studio/line.js?v={version}"></script>'
         f'<script src="studio/extensions.js?v={version}"></script>'
         '<link rel="icon" type="image/svg+xml" href="studio/logo.svg">'

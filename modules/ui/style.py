@@ -15,7 +15,7 @@ from modules.support.studio import Studio
 from modules.ui.elements import given_picture
 from modules.ui.facts import Choices
 from modules.ui.form import coerce
-from modules.ui.given import Page, Pictures, only_of, owner_of, said_by, take_pictures
+from modules.ui.given import Page, Pictures, only_of, recalled_by, take_pictures
 from modules.ui.inputs import make_input
 
 OFFERED = ("style.method", "style.strength", "style.content", "style.adapter", "image.denoising_strength")
@@ -89,10 +89,10 @@ class StylePanel:
 
     def recall(self, event: gr.EventData, request: gr.Request) -> list[Any]:
         """What a finished picture says of its style; the pictures have to be given again."""
-        picture = self._studio.pictures.get(said_by(event))
-        if picture is None or picture.owner != owner_of(request) or only_of(event):
+        infotext = recalled_by(self._studio.pictures, event, request)
+        if infotext is None or only_of(event):
             return [gr.skip()] * len(OFFERED)
-        return self.spread(picture.infotext)
+        return self.spread(infotext)
 
     def spread(self, infotext: str) -> list[Any]:
         """Values of the inputs for a picture that says so; an adapter goes by its name without hash."""

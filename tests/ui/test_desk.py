@@ -16,11 +16,13 @@ from gradio import Error, EventData
 
 from modules.call_queue.handle import Recent
 from modules.contracts.events import ImageReady
+from modules.contracts.request import GenerationRequest
 from modules.support.paths import ROOT
 from modules.ui import form
 from modules.ui.desk import Desk
 from modules.ui.facts import facts_of
 from modules.ui.handlers import TROUBLE, Handlers
+from modules.ui.recalling import settle
 from modules.ui.table import read_table
 from tests.ui.fakes import FakeEngine, fake_studio, family
 
@@ -301,6 +303,28 @@ def test_recall_finds_the_refiner_of_a_picture_by_its_title(room, monkeypatch):
     assert back["refiner.checkpoint"] == ""
 
 
+def test_names_from_elsewhere_become_those_of_the_studio(room):
+    """A1111's older name of a sampler is taken apart, and what there is no such thing for stays open and is told."""
+    facts = facts_of(room.handlers._studio.catalog, None)
+    first, second = room.handlers._studio.catalog.samplers()[0], room.handlers._studio.catalog.schedulers()[-1]
+    values = dict(zip(form.NAMES, form.spread(GenerationRequest(), facts), strict=True))
+    values |= {"sampling.sampler": f"{first.name} {second.label}".lower(), "hires.upscaler": "none such"}
+    settled, told = settle([values[name] for name in form.NAMES], room.handlers._studio.catalog, facts)
+    found = dict(zip(form.NAMES, settled, strict=True))
+    assert (found["sampling.sampler"], found["sampling.scheduler"]) == (first.name, second.label)
+    assert found["hires.upscaler"] == form.defaults(facts)["hires.upscaler"]
+    assert len(told) == 1
+    assert "there is no 'none such' here" in told[0]
+
+
+def test_recall_takes_a_text_that_the_page_sends(room):
+    event = EventData(None, {"infotext": "a fox\nSteps: 7, Sampler: no such one, Seed: 3, Size: 64x72"})
+    back = dict(zip(form.NAMES, room.handlers.recall(event, asks("bob"), *room.values("x")), strict=True))
+    assert (back["prompt.text"], back["sampling.steps"], back["seeds.seed"]) == ("a fox", 7, 3)
+    assert (back["canvas.width"], back["canvas.height"]) == (64, 72)
+    assert back["sampling.sampler"] != "no such one"
+
+
 def test_recall_of_another_persons_picture_is_refused(room):
     asyncio.run(room.generate("a red circle", user="ada"))
     (row,) = room.studio.pictures.list()
@@ -321,7 +345,7 @@ def test_another_model_brings_its_own_values(room):
 
 def test_what_a_model_cannot_do_is_not_offered_and_forgotten(room, monkeypatch):
     plain = family("sdxl", capabilities=frozenset({"tiling"}))
-    monkeypatch.setattr(room.studio.catalog, "family", lambda _: plain)
+    monkeypatch.setattr(room.handlers._studio.catalog, "family", lambda _: plain)
     *values, negative, clip_skip, decoder, tiling, second, enabled, _, _ = room.handlers.fit("big")
     guidance, *inside = values[len(Handlers.FITTED) :]
     assert guidance["visible"] is False
@@ -363,7 +387,7 @@ async def collect(stream: AsyncIterator[Any]) -> list[Any]:
 
 def test_only_those_who_may_have_the_model_folders_looked_at(room, monkeypatch):
     monkeypatch.setattr("modules.ui.handlers.gr.Warning", lambda *message, **manner: None)  # there is no page
-    accounts, catalog = room.studio.accounts, room.studio.catalog
+    accounts, catalog = room.studio.accounts, room.handlers._studio.catalog
     handlers = room.handlers
     assert handlers.offer_refresh(asks())["visible"]
     accounts.add_user("ada", "correct horse", role="admin")
