@@ -124,7 +124,7 @@
       if (!row || event.metaKey || (event.ctrlKey && event.key !== "a")) return;
       const ids = picked.size ? [...picked] : [row.id];
       const does = { " ": () => pick(index, "toggle"), f: () => may && favourite(ids, !row.favourite), Delete: () => may && bin(ids),
-        Escape: unpick, a: () => event.ctrlKey && all() }[event.key];
+        Escape: unpick, c: comparing, a: () => event.ctrlKey && all() }[event.key];
       if (!does) return;
       event.preventDefault();
       does();
@@ -147,15 +147,26 @@
     }
     function unpick() { picked.clear(); marked(); }
 
+    /** The chosen pictures in the order of the grid, where there are enough and not too many to be compared. */
+    const comparable = () => {
+      const rows = grid.rows().filter((row) => row && picked.has(row.id) && !row.media_type.startsWith("video/"));
+      return rows.length > 1 && rows.length <= parts.MOST_COMPARED && rows.length === picked.size ? rows : null;
+    };
+    function comparing() {
+      const rows = comparable();
+      if (rows) compare.open(rows);
+    }
+
     /* ---- what is done with several ---- */
     const number = h("b", {}, "0");
     const doing = (label, path, does, kind = "") => h(`button.act${kind}`, { type: "button", onclick: does }, icon(path), h("span", {}, label));
     const away = doing("Delete", parts.BIN, () => bin([...picked]));
     const back = doing("Put back", ICONS.recall, () => restore([...picked]));
     const forever = doing("Delete for good", ICONS.close, () => sure(forever, () => destroy([...picked])));
+    const beside = doing("Compare", parts.COMPARE, comparing);
     const tray = h("div.tray", { role: "toolbar", "aria-label": "Selection", hidden: "" }, h("p", { role: "status" }, number, " ", h("span", {}, "selected")),
       may && doing("Favourite", parts.HEART, () => favourite([...picked], [...picked].some((id) => !(grid.rows().find((row) => row && row.id === id) || {}).favourite))),
-      doing("Download", ICONS.save, () => pack([...picked])), may && away, may && back, may && forever,
+      beside, doing("Download", ICONS.save, () => pack([...picked])), may && away, may && back, may && forever,
       h("button.act", { type: "button", onclick: unpick, "aria-label": "Clear the selection" }, icon(ICONS.close)));
     function marked() {
       tray.hidden = !picked.size;
@@ -163,6 +174,7 @@
       number.textContent = picked.size.toLocaleString();
       away.hidden = wanted.binned;
       back.hidden = forever.hidden = !wanted.binned;
+      beside.hidden = !comparable();
       grid.draw();
     }
 
@@ -226,6 +238,8 @@
       }),
       closed(index) { if (undo.parentNode !== element) element.append(undo); grid.go(index); },
     });
+
+    const compare = parts.compare({ address: (row) => part(row, "file"), closed: () => tray.querySelector("button:not([hidden])")?.focus() });
 
     /** An address like #gallery/ID opens that picture; how many are newer says where it stands. */
     async function reach() {

@@ -32,6 +32,7 @@ KINDS = {
     "gallery.js": "text/javascript",
     "gallery-grid.js": "text/javascript",
     "gallery-viewer.js": "text/javascript",
+    "gallery-compare.js": "text/javascript",
     "gallery.css": "text/css",
     "studio.css": "text/css",
     "roomkit.js": "text/javascript",

@@ -43,7 +43,7 @@ ROOMS: tuple[Room, ...] = (
             *("edit-compare.js", "edit-tools.js"),
         ),
     ),
-    Room("gallery", "Gallery", files=("gallery-grid.js", "gallery-viewer.js")),
+    Room("gallery", "Gallery", files=("gallery-grid.js", "gallery-viewer.js", "gallery-compare.js")),
     Room("queue", "Queue", files=(*KIT, "queuerow.js")),
     Room("settings", "Settings", files=KIT),
     Room("system", "System", files=(*KIT, "system-chart.js", "system-log.js")),

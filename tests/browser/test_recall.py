@@ -1,4 +1,4 @@
-"""In a real browser: a picture from elsewhere is dropped on the page and fills the form."""
+"""In a real browser: a picture from elsewhere is dropped on the page and fills the form; pictures are compared."""
 
 from __future__ import annotations
 
@@ -126,4 +126,44 @@ def test_a_phone_shows_the_card_above_the_button(place: str, visit: Open) -> Non
     seen.shoot("recall-phone")
     seen.page.locator(".dropped").get_by_role("button", name="Close").tap()
     assert seen.page.locator(".dropped").is_hidden()
+    assert seen.complaints == []
+
+
+def test_pictures_are_compared_by_hand_and_by_keys(place: str, visit: Open) -> None:
+    seen = visit(f"{place}/#gallery", color_scheme="dark")
+    page = seen.page
+    seen.wait("document.querySelectorAll('.cell[data-id] img').length === 3")
+    page.locator(".cell .pic").first.focus()
+    page.keyboard.press("Space")
+    assert page.locator(".tray").get_by_role("button", name="Compare").is_hidden()
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("c")
+    seen.wait("[...document.querySelectorAll('.gallery-compare .stack img')].every((one) => one.naturalWidth === 192)")
+    clip = "document.querySelector('.gallery-compare [data-at=right]').style.clipPath"
+    assert page.evaluate(clip) == "inset(0px 0px 0px 50%)"
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(clip) == "inset(0px 0px 0px 51%)"
+    edge = page.locator(".gallery-compare .stack").bounding_box()
+    page.mouse.click(edge["x"] + edge["width"] * 0.25, edge["y"] + 40)
+    assert page.evaluate(clip) == "inset(0px 0px 0px 25%)"
+    assert page.locator(".gallery-compare dd").all_inner_texts() == ["a green circle", "102", "a blue circle", "101"]
+    seen.shoot("compare-dark")
+    page.locator(".gallery-compare input").focus()
+    page.keyboard.press("s")
+    assert page.locator(".gallery-compare dd").first.inner_text() == "a blue circle"
+    page.keyboard.press("v")
+    assert page.locator(".gallery-compare figure").count() == 2
+    page.keyboard.press("Escape")
+    page.locator(".cell .pick").nth(2).click()
+    page.locator(".tray").get_by_role("button", name="Compare").click()
+    assert page.locator(".gallery-compare figure").count() == 3
+    seen.wait("[...document.querySelectorAll('.gallery-compare figure img')].every((one) => one.naturalWidth === 192)")
+    seen.shoot("compare-three")
+    page.set_viewport_size({"width": 390, "height": 844})
+    wide, window = page.evaluate("[document.querySelector('.gallery-compare .body').scrollWidth, window.innerWidth]")
+    assert wide <= window
+    page.keyboard.press("Escape")
+    page.locator(".cell .pick").nth(2).click(force=True)
+    page.locator(".tray").get_by_role("button", name="Compare").click()
+    seen.shoot("compare-phone")
     assert seen.complaints == []
