@@ -47,23 +47,6 @@
     later = setTimeout(() => { for (const entry of heard.settled) call(entry); }, SETTLED);
   }
 
-  /** Texts that are whole entries of the dictionary, where they stand on the page; what people write is left alone. */
-  function translate(root, words) {
-    const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
-    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-      const said = words[node.data.trim()];
-      if (said && !node.parentElement?.closest("textarea, pre, script, style")) {
-        node.data = node.data.replace(node.data.trim(), () => said);
-      }
-    }
-    for (const name of ["placeholder", "title", "aria-label"]) {
-      for (const node of root.querySelectorAll?.(`[${name}]`) ?? []) {
-        const said = words[node.getAttribute(name)];
-        if (said) node.setAttribute(name, said);
-      }
-    }
-  }
-
   function address(file) {
     const path = file.path.split("/").map(encodeURIComponent).join("/");
     const place = `studio/extensions/${encodeURIComponent(file.extension)}/${path}?v=${file.mark}`;
@@ -85,9 +68,9 @@
     });
   }
 
-  /** The dictionary for the first of the visitor's languages that any extension speaks. */
+  /** The dictionary for the page's language, or else the first of the visitor's that any extension speaks. */
   async function dictionary(files) {
-    for (const wanted of navigator.languages.map((one) => one.toLowerCase())) {
+    for (const wanted of [window.atelierLanguage.now, ...navigator.languages.map((one) => one.toLowerCase())]) {
       const fitting = files.filter((file) => [wanted, wanted.split("-")[0]].includes(file.language));
       if (!fitting.length) continue;
       const parts = await Promise.all(fitting.map(async (file) => (await fetch(address(file))).json()));
@@ -115,11 +98,8 @@
     await standingPage();
     standing = true;
     for (const entry of heard.loaded) call(entry);
-    if (words) translate(document.body, words);
-    new MutationObserver((records) => {
-      changed(records);
-      if (words) for (const one of records) for (const node of one.addedNodes) if (node.nodeType === 1) translate(node, words);
-    }).observe(document.body, { childList: true, subtree: true });
+    if (words) window.atelierLanguage.take(words);
+    new MutationObserver(changed).observe(document.body, { childList: true, subtree: true });
     changed([]);
   }
 

@@ -44,7 +44,7 @@
       const row = rows[index];
       const image = row && h("img", { src: given.thumb(row), alt: "", decoding: "async", draggable: "false" });
       if (image) image.addEventListener("error", () => cellNode.classList.add("gone"));
-      const show = h("button.pic", { type: "button", "aria-label": row ? row.prompt || "Picture" : "Loading", title: row ? row.prompt : null }, image,
+      const show = h("button.pic", { type: "button", translate: row && row.prompt ? "no" : null, "aria-label": row ? row.prompt || "Picture" : "Loading", title: row ? row.prompt : null }, image,
         row && row.media_type.startsWith("video/") ? h("span.film", {}, icon(FILM)) : null,
         h("span.heart", { hidden: row && row.favourite ? null : "" }, icon(HEART)));
       const pick = given.selects && row ? h("button.pick", { type: "button", tabindex: -1, "aria-label": "Select" }, icon("M6 12l4 4 8-8")) : null;

@@ -64,7 +64,7 @@
   /** `given`: at(index), total(), address(row), may (what the person may do), acts of the room, closed(index). */
   parts.viewer = (given) => {
     let index = 0, row = null, start = null;
-    const image = h("img", { alt: "", draggable: "false" });
+    const image = h("img", { alt: "", translate: "no", draggable: "false" });
     const film = h("video", { controls: "", loop: "", playsinline: "", "aria-label": "Film" });
     const frame = h("div.frame", {}, image, film);
     const side = h("aside.about", { "aria-label": "Picture details", tabindex: 0 });
@@ -127,8 +127,9 @@
         ...pairs.filter(([key]) => key !== "Size")];
       side.replaceChildren(...[acts, verify && verify.said,
         h("details.some", {}, h("summary", {}, "Use only some of its settings"), h("div.picks", {}, ...chips), some),
-        h("p.prompt", {}, prompt || "No prompt"), negative && h("p.negative", {}, h("b", {}, "Without: "), negative),
-        h("dl", {}, ...rows.map(([key, value]) => h("div", {}, h("dt", {}, key), h("dd", {}, value))))].filter(Boolean));
+        h("p.prompt", { translate: prompt ? "no" : null }, prompt || "No prompt"),
+        negative && h("p.negative", {}, h("b", {}, "Without: "), h("span", { translate: "no" }, negative)),
+        h("dl", {}, ...rows.map(([key, value]) => h("div", {}, h("dt", {}, key), h("dd", { translate: "no" }, value))))].filter(Boolean));
     }
 
     async function remove() {

@@ -93,11 +93,11 @@
     function show(job, found) {
       if (!found.length) throw new Error("Its pictures are no longer in the gallery.");
       let at = 0;
-      const image = h("img.large");
+      const image = h("img.large", { translate: "no" });
       const strip = h("div.strip", { role: "group", "aria-label": "Pictures of this job" }, ...found.map((one, number) => h("button.thumb", { type: "button", "aria-label": `Picture ${number + 1}`, onclick: () => turn(number) }, h("img", { src: thumb(one.id), alt: "" }))));
       const save = h("a.kit-button", { download: "" }, icon(ICONS.save), h("span", {}, "Download"));
       const gallery = document.getElementById("tab_gallery-button") ? h("a.kit-button", {}, icon(DRAWINGS.out), h("span", {}, "In the gallery")) : null;
-      const box = h("dialog.kit-pictures", { "aria-label": title(job) }, h("header", {}, h("p", {}, title(job)), button("Close", ICONS.close, () => box.close(), { bare: true })), image, strip,
+      const box = h("dialog.kit-pictures", { "aria-label": title(job), "data-own": "" }, h("header", {}, h("p", { translate: "no" }, title(job)), button("Close", ICONS.close, () => box.close(), { bare: true })), image, strip,
         h("div.kit-acts", {}, button("Use these settings", ICONS.recall, () => { box.close(); window.atelier.recall(found[at].id); }, { kind: "main" }), save, gallery));
       strip.hidden = found.length < 2;
       function turn(number) {
@@ -128,7 +128,7 @@
       const place = Math.min(Math.max(to, 0), ids.length);
       const where = place < ids.length ? { before: ids[place] } : { after: ids[ids.length - 1] };
       await run(() => room.api(`${path(job)}/move`, { method: "POST", body: { ...where, front: false } }));
-      heard.textContent = `${title(job)}: place ${order().indexOf(job.id) + 1} of ${order().length}`;
+      heard.textContent = `Place ${order().indexOf(job.id) + 1} of ${order().length}: ${title(job)}`;
     }
 
     /** Its grip moves a row: by the arrow keys, and by finger, pen or mouse. */

@@ -18,8 +18,8 @@
   function headline(now) {
     if (!now || !now.stage) return "Beginning";
     const stage = STAGES[now.stage] || "Drawing";
-    const batch = now.batches > 1 ? `, batch ${now.batch + 1} of ${now.batches}` : "";
-    return now.steps && ["denoise", "hires", "detail", "enlarge"].includes(now.stage) ? `${stage}, step ${now.step} of ${now.steps}${batch}` : stage + batch;
+    const words = now.steps && ["denoise", "hires", "detail", "enlarge"].includes(now.stage) ? `${stage}, step ${now.step} of ${now.steps}` : stage;
+    return now.batches > 1 ? `${words}, batch ${now.batch + 1} of ${now.batches}` : words;
   }
 
   /** `desk` does what is pressed: `act(job, word, body)`, `rename`, `look`, `recall`; and says who may what. */
@@ -123,6 +123,7 @@
       job = next;
       node.className = `job ${job.state}${job.paused ? " paused" : ""}${job.bookmarked ? " marked" : ""}`;
       name.textContent = title(job);
+      name.translate = !(job.name || job.words);
       name.title = job.name && job.words ? job.words : "";
       const ended = !["queued", "running"].includes(job.state);
       meta.replaceChildren(...(ended ? [h(`span.state.${job.state}`, {}, STATES[job.state])] : []), ...facts().map((fact) => h("span", {}, fact)));

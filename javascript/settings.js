@@ -41,6 +41,7 @@
         update(row, true);
         sift();
         said.textContent = "Saved";
+        document.dispatchEvent(new CustomEvent("atelier:setting", { detail: row.key }));
         later = setTimeout(() => { said.textContent = ""; }, SAID);
       } catch (error) {
         said.textContent = "";
@@ -61,8 +62,8 @@
       mark.hidden = !changed;
       back.hidden = !(row.changeable && changed && (admin || row.own));
       back.lastChild.textContent = row.own ? "Back to everybody's" : `Back to ${shown(row.default)}`;
-      const range = row.minimum !== null && row.maximum !== null ? `${row.minimum} to ${row.maximum}, ` : "";
-      bounds.textContent = `${range}default ${shown(row.default)}`;
+      const bounded = row.minimum !== null && row.maximum !== null;
+      bounds.textContent = bounded ? `${row.minimum} to ${row.maximum}, default ${shown(row.default)}` : `default ${shown(row.default)}`;
       scope.textContent = row.own ? "yours alone" : row.changeable ? (row.scope === "admin" ? "for admins" : "") : row.scope === "admin" ? "only admins change this" : "guests change nothing";
       scope.hidden = !scope.textContent;
     }
@@ -79,9 +80,10 @@
     }
     if (row.choices) {
       const input = h("select.kit-field", { id });
+      const spoken = row.key === "localization" ? window.atelierLanguage.NAMES : {};
       const write = (now) => {
         const words = now.choices.includes(now.value) ? now.choices : [now.value, ...now.choices];
-        input.replaceChildren(...words.map((word) => h("option", { value: word }, word || "By itself")));
+        input.replaceChildren(...words.map((word) => h("option", { value: word }, spoken[word] || word || "By itself")));
         input.value = now.value;
       };
       return { node: input, input, read: () => input.value, write, complaint: () => "" };

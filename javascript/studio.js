@@ -72,6 +72,7 @@
       shown.classList.toggle("unfinished", Boolean(previewing()));
       shown.classList.toggle("past", Boolean(busy() && state.follow && !state.told.preview));
       if (source && !moves && shown.getAttribute("src") !== source) shown.src = source;
+      shown.translate = Boolean(previewing());
       shown.alt = previewing() ? "Unfinished picture" : picture ? picture.prompt : "";
     }
 
@@ -120,9 +121,9 @@
       const edit = picture.moves ? null : h("button.act", { type: "button", title: "Paint over it, or go on from it", onclick: () => window.atelierEdit.take(picture.id) },
         icon(ICONS.brush), h("span", {}, "Edit"));
       const rows = [["Size", `${picture.width} × ${picture.height}`], ...pairs.filter(([key]) => key !== "Size")];
-      const list = h("dl", {}, ...rows.map(([key, value]) => h("div", {}, h("dt", {}, key), h("dd", {}, value))));
-      const info = h("div", { id: "html_info_txt2img" }, h("p.prompt", {}, prompt || "No prompt"),
-        negative ? h("p.negative", {}, h("b", {}, "Without: "), negative) : null, list);
+      const list = h("dl", {}, ...rows.map(([key, value]) => h("div", {}, h("dt", {}, key), h("dd", { translate: "no" }, value))));
+      const info = h("div", { id: "html_info_txt2img" }, h("p.prompt", { translate: prompt ? "no" : null }, prompt || "No prompt"),
+        negative ? h("p.negative", {}, h("b", {}, "Without: "), h("span", { translate: "no" }, negative)) : null, list);
       const verify = window.atelierVerify ? window.atelierVerify(picture, h, icon) : null;
       const acts = h("div.acts", {}, recall, edit, larger, copied, save, verify && verify.button);
       details.replaceChildren(acts, ...(verify ? [verify.said] : []), info);
@@ -169,7 +170,7 @@
     function thumb(picture) {
       if (!thumbs.has(picture.id)) {
         const image = h("img", { src: address(picture, "thumbs"), alt: picture.prompt, loading: "lazy", decoding: "async" });
-        thumbs.set(picture.id, h("button.thumb", { type: "button", title: picture.prompt, "data-id": picture.id,
+        thumbs.set(picture.id, h("button.thumb", { type: "button", translate: "no", title: picture.prompt, "data-id": picture.id,
           onclick: () => choose(picture.id), ondblclick: openViewer }, image));
       }
       return thumbs.get(picture.id);
@@ -208,7 +209,7 @@
 
   function openViewer() {
     if (!viewer.box) {
-      viewer.image = h("img", { alt: "" });
+      viewer.image = h("img", { alt: "", translate: "no" });
       viewer.film = h("video", { controls: "", loop: "", playsinline: "", "aria-label": "Film" });
       const button = (label, path, act) => h(`button.over.${label.toLowerCase()}`, { type: "button", "aria-label": label, onclick: act }, icon(path));
       viewer.box = h("dialog.viewer", { "aria-label": "Picture" }, viewer.image, viewer.film,
@@ -260,7 +261,7 @@
       };
       row.replaceChildren(
         h("button.chip.idea", { type: "button", onclick: surprise }, icon(ICONS.spark), "Surprise me"),
-        ...prompts.map((prompt) => h("button.chip", { type: "button", onclick: () => put(prompt) }, prompt)));
+        ...prompts.map((prompt) => h("button.chip", { type: "button", translate: "no", onclick: () => put(prompt) }, prompt)));
     };
     watch("value", draw);
     draw();
@@ -287,6 +288,7 @@
   /* ---- what Gradio's side calls ----------------------------------------------------------------------------- */
 
   const RAISERS = { stage: raiseStage, gallery: raiseGallery, examples: raiseExamples, appearance: raiseAppearance,
+    language: (element) => window.atelierLanguage.raise(element),
     control: (...parts) => window.atelierControl(...parts),
     archive: (...parts) => window.atelierArchive(...parts),
     facts: (...parts) => window.atelierEdit.raise(...parts) };

@@ -180,5 +180,12 @@ CORE_SETTINGS: tuple[Setting, ...] = (
         minimum=0.1,
         maximum=3600,
     ),
+    Setting(
+        "localization",
+        "Automatic",
+        "Language of the page",
+        choices=("Automatic", "en", "de", "fr", "es", "ja", "zh"),
+        help="Automatic takes the first of the browser's languages that the page speaks.",
+    ),
     Setting("hub_token", "", "Token for the model hub", "hub", "secret"),
 )

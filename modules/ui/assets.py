@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 
 from modules.support.paths import ROOT
 
 FOLDER = ROOT / "javascript"
+LOCALES = ROOT / "configs" / "ui" / "locale"
+"""Dictionaries of the page, a file for each language."""
 KINDS = {
+    "language.js": "text/javascript",
     "tools.js": "text/javascript",
     "sliders.js": "text/javascript",
     "rooms.js": "text/javascript",
@@ -52,8 +56,21 @@ KINDS = {
 
 
 def read_assets() -> dict[str, bytes]:
-    """The files by name."""
-    return {name: (FOLDER / name).read_bytes() for name in KINDS}
+    """The files by name, and each dictionary as the script `words-LANGUAGE.js` that gives it to the page."""
+    return {name: (FOLDER / name).read_bytes() for name in KINDS} | {
+        f"words-{path.stem}.js": f"window.atelierLanguage.take({_script(path.read_text('utf-8'))});\n".encode()
+        for path in sorted(LOCALES.glob("*.json"))
+    }
+
+
+def kind_of(name: str) -> str:
+    """The media type of a file of `read_assets`."""
+    return KINDS.get(name, "text/javascript")
+
+
+def _script(text: str) -> str:
+    """The JSON text, checked and without its spaces."""
+    return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
 
 
 @functools.cache

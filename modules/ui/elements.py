@@ -95,6 +95,11 @@ def appearance() -> gr.HTML:
     return _element("appearance", None, elem_id="atelier_appearance")
 
 
+def language() -> gr.HTML:
+    """The list of the languages that the page speaks."""
+    return _element("language", None, elem_id="atelier_language")
+
+
 def tokens(count: TokenCount | None) -> str:
     """How many tokens the prompt has and how many there is room for, as HTML; nothing where that is not known."""
     if count is None:

@@ -13,7 +13,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from modules.contracts.errors import UnknownName
 from modules.contracts.experiments import Experiments
 from modules.contracts.pictures import PictureStore, StoredPicture
-from modules.ui.assets import KINDS, read_assets
+from modules.ui.assets import kind_of, read_assets
 
 THUMB = 320
 """Longest side of a thumbnail in pixels."""
@@ -70,7 +70,7 @@ def file_routes(prefix: str, store: PictureStore, reader: Reader) -> APIRouter:
         if name not in fixed:
             raise HTTPException(404, "There is no such file.")
         headers = {"Cache-Control": "public, max-age=31536000", "X-Content-Type-Options": "nosniff"}
-        return Response(fixed[name], media_type=KINDS[name], headers=headers)
+        return Response(fixed[name], media_type=kind_of(name), headers=headers)
 
     return router
 

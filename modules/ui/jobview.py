@@ -144,7 +144,9 @@ def _rest(view: JobView) -> str:
 
 
 def _ahead(position: int) -> str:
-    return f"{position} {'job' if position == 1 else 'jobs'} before it" if position > 0 else "It is next"
+    if position == 1:
+        return "1 job before it"
+    return f"{position} jobs before it" if position > 0 else "It is next"
 
 
 def clock(seconds: float) -> str:

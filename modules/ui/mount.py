@@ -85,6 +85,7 @@ def _head(version: str, *, api: bool) -> str:
     calling = "".join(f'<script src="studio/{name}?v={version}"></script>' for name in names)
     return (
         f'<link rel="stylesheet" href="studio/studio.css?v={version}">'
+        f'<script src="studio/language.js?v={version}"{" data-api=true" if api else ""}></script>'
         f'<script src="studio/tools.js?v={version}"></script>'  # first: the others are made with it
         f'<script src="studio/rooms.js?v={version}"></script>'
         f'<script src="studio/editing.js?v={version}"></script>'

@@ -130,6 +130,7 @@ def _header(inputs: Inputs, parts: _Controls, studio: Studio) -> None:
         parts.status = gr.HTML(
             elements.status_line(studio.status), elem_id="atelier_status", js_on_load=None, apply_default_css=False
         )
+        elements.language()
         elements.appearance()
 
 
