@@ -2,7 +2,7 @@
    changed, by an admin for everybody and by anybody else for themselves. */
 (() => {
   "use strict";
-  const { h, icon } = window.atelierTools;
+  const { h, icon, glide } = window.atelierTools;
   const { button, choice, search, who, presence, DRAWINGS } = window.atelierKit;
   const SECTIONS = {
     model: "Models", prompts: "Prompts", networks: "Networks", saving: "Saving", preview: "Previews", sampling: "Sampling",
@@ -124,7 +124,7 @@
         const node = h("section", { "aria-label": section(key) }, h("h3", {}, section(key)), list);
         const count = h("span.count");
         const jump = h("button", { type: "button", onclick: () => {
-          node.scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+          glide(node, "start");
           node.querySelector("input, select")?.focus({ preventScroll: true });
         } }, h("span", {}, section(key)), count);
         groups.set(key, { node, list, jump, count });

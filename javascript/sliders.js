@@ -1,4 +1,4 @@
-/* Sliders beside numbers, hints on buttons, and the shortcut that draws: what is added to fields that Gradio makes. */
+/* Sliders beside numbers and hints on buttons: what is added to fields that Gradio makes. */
 (() => {
   "use strict";
   if (window.atelierSliders) return;
@@ -37,13 +37,6 @@
     planned = true;
     requestAnimationFrame(() => { planned = false; enhance(); });
   }).observe(document.documentElement, { childList: true, subtree: true });
-
-  document.addEventListener("keydown", (event) => {
-    if ((event.ctrlKey || event.metaKey) && event.key === "Enter") {
-      event.preventDefault();
-      $("txt2img_generate")?.click();
-    }
-  });
 
   window.atelierSliders = {
     /** The comfortable ranges by the id of their number: [low, high]. */

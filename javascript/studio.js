@@ -8,7 +8,7 @@
   const state = { told: {}, pictures: [], chosen: null, follow: true, heard: Date.now(), lost: false, past: new Set() };
   const redraws = new Set();
   const redraw = () => redraws.forEach((draw) => draw());
-  const { h, icon, ICONS, type, copy, parts, play } = window.atelierTools;
+  const { h, icon, ICONS, type, copy, parts, play, glide } = window.atelierTools;
 
   const address = (picture, kind = "pictures") => new URL(`studio/${kind}/${picture.id}`, document.baseURI).href;
   const busy = () => ["queued", "running"].includes(state.told.phase);
@@ -112,7 +112,7 @@
       const recall = h("button.act.main", { type: "button", onclick: () => {
         send("recall", { id: picture.id });
         const prompted = document.querySelector("#txt2img_prompt textarea");
-        if (prompted) prompted.scrollIntoView({ block: "center", behavior: "smooth" });
+        if (prompted) glide(prompted, "center");
       } }, icon(ICONS.recall), h("span", {}, "Use these settings"));
       const save = h("a.act", { href: address(picture), download: picture.name }, icon(ICONS.save), h("span", {}, "Download"));
       const larger = h("button.act", { type: "button", title: "Make it larger, as set under Enlarging", onclick: () => {
@@ -155,7 +155,7 @@
   function comeIntoView(node) {
     const { top, bottom } = node.getBoundingClientRect();
     const narrow = matchMedia("(max-width: 820px)").matches;
-    if (narrow && (bottom < 120 || top > innerHeight - 160)) node.scrollIntoView({ block: "center", behavior: "smooth" });
+    if (narrow && (bottom < 120 || top > innerHeight - 160)) glide(node, "center");
   }
 
   /* ---- the gallery and the viewer --------------------------------------------------------------------------- */
@@ -280,7 +280,7 @@
       localStorage.setItem(KEPT, dark ? "dark" : "light");
       dress(dark);
     } }, icon(ICONS.sun));
-    element.querySelector(".atelier-appearance").append(button);
+    element.querySelector(".atelier-appearance").append(window.atelierKeys.button(), window.atelierNotices.button(), button);
     const kept = localStorage.getItem(KEPT);
     if (kept) dress(kept === "dark");
   }

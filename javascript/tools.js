@@ -65,6 +65,11 @@
     field.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
+  /** Bring something into sight: at once for those who want little motion. */
+  function glide(node, block) {
+    node.scrollIntoView({ block, behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+  }
+
   async function copy(text) {
     try {
       await navigator.clipboard.writeText(text);
@@ -96,5 +101,5 @@
     return { prompt, negative, pairs };
   }
 
-  window.atelierTools = { h, icon, ICONS, type, copy, parts, play };
+  window.atelierTools = { h, icon, ICONS, type, copy, parts, play, glide };
 })();

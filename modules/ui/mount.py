@@ -86,10 +86,15 @@ def _head(version: str, *, api: bool) -> str:
     return (
         f'<link rel="stylesheet" href="studio/studio.css?v={version}">'
         f'<script src="studio/language.js?v={version}"{" data-api=true" if api else ""}></script>'
+        f'<link rel="stylesheet" href="studio/aids.css?v={version}">'
         f'<script src="studio/tools.js?v={version}"></script>'  # first: the others are made with it
         f'<script src="studio/rooms.js?v={version}"></script>'
         f'<script src="studio/editing.js?v={version}"></script>'
         f'<script src="studio/sliders.js?v={version}"></script>'
+        f'<script src="studio/keys.js?v={version}"></script>'
+        f'<script src="studio/weights.js?v={version}"></script>'
+        f'<script src="studio/history.js?v={version}"></script>'
+        f'<script src="studio/notices.js?v={version}"></script>'
         f'<script src="studio/control.js?v={version}"></script>'
         f'<script src="studio/archive.js?v={version}"></script>'
         f"{calling}"

@@ -166,6 +166,7 @@ def test_the_gate_knows_methods():
     "name",
     [
         *("tools.js", "sliders.js", "studio.js", "verify.js", "line.js", "extensions.js", "studio.css", "logo.svg"),
+        *("keys.js", "weights.js", "history.js", "notices.js", "aids.css"),
         *("editing.js", *next(room.files for room in ROOMS if room.name == EDIT), "edit.js", "edit.css"),
     ],
 )
