@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from modules.contracts.catalog import Catalog
-from modules.contracts.request import parameters
+from modules.contracts.request import MAX_SEED, parameters
 from modules.ui.facts import ModelFacts, choices_of
 from modules.ui.form import NAMES, defaults
 
@@ -23,6 +23,9 @@ def settle(values: Sequence[Any], catalog: Catalog, facts: ModelFacts) -> tuple[
     told: list[str] = []
     found, usual = dict(zip(NAMES, values, strict=True)), defaults(facts)
     _part(found, catalog)
+    if isinstance(found["seeds.seed"], int) and found["seeds.seed"] > MAX_SEED:  # other programs count to 2**64
+        told.append(f"Seed: {found['seeds.seed']} is beyond {MAX_SEED}, the largest here, so it is left open.")
+        found["seeds.seed"] = usual["seeds.seed"]
     for item in parameters():
         value, kind = found.get(item.name), item.param.choices
         if kind not in KINDS or not isinstance(value, str) or not value:

@@ -308,13 +308,19 @@ def test_names_from_elsewhere_become_those_of_the_studio(room):
     facts = facts_of(room.handlers._studio.catalog, None)
     first, second = room.handlers._studio.catalog.samplers()[0], room.handlers._studio.catalog.schedulers()[-1]
     values = dict(zip(form.NAMES, form.spread(GenerationRequest(), facts), strict=True))
-    values |= {"sampling.sampler": f"{first.name} {second.label}".lower(), "hires.upscaler": "none such"}
+    values |= {
+        "sampling.sampler": f"{first.name} {second.label}".lower(),
+        "hires.upscaler": "none such",
+        "seeds.seed": 2**40,
+    }
     settled, told = settle([values[name] for name in form.NAMES], room.handlers._studio.catalog, facts)
     found = dict(zip(form.NAMES, settled, strict=True))
     assert (found["sampling.sampler"], found["sampling.scheduler"]) == (first.name, second.label)
     assert found["hires.upscaler"] == form.defaults(facts)["hires.upscaler"]
-    assert len(told) == 1
-    assert "there is no 'none such' here" in told[0]
+    assert found["seeds.seed"] == -1
+    assert len(told) == 2
+    assert "is beyond 4294967295" in told[0]
+    assert "there is no 'none such' here" in told[1]
 
 
 def test_recall_takes_a_text_that_the_page_sends(room):
