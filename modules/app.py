@@ -140,13 +140,9 @@ def build_studio(
         engine_report=room.report,
         recent=recent,
         doctor=lambda: tell(options, dict(_hardware(room))),
-        networks=shelves.networks,
-        controls=shelves.controls,
-        detectors=shelves.detectors,
-        prompts=shelves.prompts,
         experiments=experiments,
         scripts=shelves.desk(),
-        installer=shelves.installer,
+        **shelves.services(),
     )
     _begin(queue, pictures, pruner, experiments)
     if start_engine:

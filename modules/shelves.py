@@ -64,6 +64,10 @@ class Shelves:
 
         return marks_of(self.catalog, Preferences(self.settings, accounts).public, self.networks, self.prompts)
 
+    def services(self) -> dict[str, Any]:
+        """Those of the studio's services that are shelves, by their names there."""
+        return {name: getattr(self, name) for name in ("networks", "controls", "detectors", "prompts", "installer")}
+
     def desk(self) -> Scripts:
         """The scripts as the fronts see them."""
         from modules.scripts.desk import ScriptDesk

@@ -48,7 +48,7 @@ def main(*flags: str) -> None:
             page.wait_for_function(f"document.querySelectorAll('.thumb').length === {count}", timeout=WAIT)
             page.wait_for_function("!document.body.classList.contains('atelier-busy')", timeout=WAIT)
         page.mouse.move(700, 880)
-        page.wait_for_load_state("networkidle")
+        page.wait_for_function("[...document.images].every((image) => image.complete)", timeout=WAIT)
         TARGET.parent.mkdir(parents=True, exist_ok=True)
         shot = Image.open(io.BytesIO(page.screenshot(animations="disabled"))).convert("RGB")
         # 256 dithered colours make a third of the file that every clone carries, and look the same. Pillow dithers only

@@ -70,6 +70,11 @@ UNSEEN = frozenset(
 ) | {
     "Negative prompt:",
     "use strict",
+    "body over-one-another",
+    "body side-by-side",
+    "area {0}",
+    "curve {0}",
+    "dot {0}",
     "600 12px system-ui, sans-serif",
     "{0}px",
     "a script",
