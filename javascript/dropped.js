@@ -4,6 +4,7 @@
   "use strict";
   if (window.atelierDropped) return;
   const { h, icon, ICONS } = window.atelierTools;
+  const PASTED = ["txt2img", "gallery"];   // rooms in which a picture may be pasted
   const IDLE = 400, TAKERS = "label.drop, input[type=file], .atelier-edit";
   let own = false, fading = 0, round = 0, shown = "";
 
@@ -13,7 +14,7 @@
   const acts = h("div.acts");
   const close = h("button.bare", { type: "button", "aria-label": "Close", onclick: leave }, icon(ICONS.close));
   const card = h("aside.dropped", { "aria-label": "A picture from elsewhere", hidden: "" }, image, h("div.words", {}, told, acts), close);
-  card.addEventListener("keydown", (event) => { if (event.key === "Escape") leave(); });
+  card.addEventListener("keydown", (event) => { if (event.key === "Escape") { event.preventDefault(); leave(); } });
   document.addEventListener("DOMContentLoaded", () => document.body.append(veil, card));
   if (document.body) document.body.append(veil, card);
 
@@ -57,6 +58,7 @@
       card.classList.add("bad");
       told.replaceChildren(title("This file cannot be read"), h("p", {}, error.message));
     }
+    if (mine !== round) return;
     const edit = still && !card.classList.contains("bad") && window.atelierEdit && document.getElementById("tab_edit-button");
     if (edit) acts.append(h("button.act", { type: "button", onclick: () => { leave(); window.atelierEdit.take(file); } }, icon(ICONS.brush), h("span", {}, "Open it in Edit")));
   }
@@ -98,7 +100,7 @@
   addEventListener("paste", (event) => {
     const file = pictured(event.clipboardData?.files || []);
     // A text that is copied with its picture, as some writing programs do, is meant as text.
-    if (!file || event.defaultPrevented || window.atelierRooms.now() === "edit" || event.clipboardData.getData("text/plain")) return;
+    if (!file || event.defaultPrevented || !PASTED.includes(window.atelierRooms.now()) || event.clipboardData.getData("text/plain")) return;
     event.preventDefault();
     take(file);
   });

@@ -38,10 +38,10 @@
       body.querySelector("input")?.focus();
     }
 
-    const picture = (row, name) => h("img", { src: given.address(row), alt: row.prompt || "Picture", draggable: "false", "data-at": name });
+    const picture = (row, name) => h("img", { src: given.address(row), alt: row.prompt || "Picture", "data-own": row.prompt ? "" : null, draggable: "false", "data-at": name });
     function about(pairs) {
       if (!pairs.length) return h("p.same", {}, "Made with the same settings.");
-      return h("dl", {}, ...pairs.map(([label, value]) => h("div", {}, h("dt", {}, label), h("dd", {}, value))));
+      return h("dl", {}, ...pairs.map(([label, value]) => h("div", {}, h("dt", {}, label), h("dd", { translate: "no" }, value))));
     }
 
     function wiped(first, second, told) {

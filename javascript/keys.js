@@ -106,7 +106,7 @@
   }, { capture: true });
 
   document.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.isComposing) return;
+    if (event.defaultPrevented || event.isComposing || event.repeat) return;
     const held = event.ctrlKey || event.metaKey;
     let done = false;
     if (event.key === "Enter" && held) done = press("txt2img_generate");

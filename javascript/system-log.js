@@ -33,10 +33,10 @@
       const part = line.logger.replace(/^modules\./, "");
       const text = `${line.time} ${line.level.toUpperCase()} ${line.logger} ${line.message}${line.error ? `\n${line.error}` : ""}`;
       const about = line.job_id ? h("span.about", { title: line.job_id }, `job ${line.job_id.slice(0, 8)}`) : null;
-      const trace = line.error ? h("details", {}, h("summary", {}, "Where it happened"), h("pre", {}, line.error)) : null;
+      const trace = line.error ? h("details", {}, h("summary", {}, "Where it happened"), h("pre", { translate: "no" }, line.error)) : null;
       return h(`li.${line.level}`, { "data-text": text },
         h("time", { datetime: line.time }, clock), h("span.grave", {}, ["error", "critical", "warning"].includes(line.level) ? icon(DRAWINGS.wrong) : null, h("span", {}, WORDS[line.level] || line.level)),
-        h("div.said-line", {}, h("span.message", {}, line.message), h("span.part", {}, part), about, trace));
+        h("div.said-line", {}, h("span.message", { translate: "no" }, line.message), h("span.part", { translate: "no" }, part), about, trace));
     }
 
     /** What has come since the last look; the view stays where somebody has scrolled to. */

@@ -106,7 +106,7 @@
       lanes.replaceChildren(...busy.map((lane) => {
         const share = Math.round(lane.progress * 100);
         const bar = h("div.bar", { role: "progressbar", "aria-label": `Job of ${lane.owner}`, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": share }, h("i", { style: `width: ${share}%` }));
-        return h("li", {}, h("p", {}, h("span", {}, lane.owner), h("span", {}, lane.model || "The usual model"), h("span", {}, span(lane.seconds))), bar);
+        return h("li", {}, h("p", {}, h("span", { translate: "no" }, lane.owner), lane.model ? h("span", { translate: "no" }, lane.model) : h("span", {}, "The usual model"), h("span", {}, span(lane.seconds))), bar);
       }));
       const told = [["Queue", order.paused ? "paused" : "goes on"]];
       if (status) {
@@ -119,7 +119,7 @@
     }
 
     function drawModels(status) {
-      resident.replaceChildren(...status.models.map((name) => h("li", {}, icon(CHIP), h("span", {}, name))));
+      resident.replaceChildren(...status.models.map((name) => h("li", {}, icon(CHIP), h("span", { translate: "no" }, name))));
       none.hidden = status.models.length > 0;
       unload.hidden = !status.models.length;
       load.hidden = status.models.length > 0;

@@ -52,8 +52,8 @@ class _Wanted(BaseModel):
     alwayson_scripts: dict[str, Any] = Field(
         {},
         description="Arguments of scripts of extensions that work on finished pictures, by title: a list in their"
-        " order or an object, under `args`.",
-        examples=[{"Pixel art": {"args": {"enabled": True}}}],
+        ' order or an object, under `args`, as in `{"Pixel art": {"args": {"enabled": true}}}`.',
+        examples=[{}],
     )
     upscale_first: bool | None = Field(False, description="Restore faces in the larger picture, not in the given one.")
 

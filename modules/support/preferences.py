@@ -18,6 +18,8 @@ from modules.contracts.request import parameters
 from modules.support.settings import Setting, Settings
 
 log = logging.getLogger(__name__)
+OF_THE_PAGE = frozenset({"localization"})
+"""Settings that say how things are shown and change nothing that is drawn."""
 NAMED = frozenset({"model"})
 """Groups whose common setting is not asked here: the command line may have named another, and the engine knows."""
 
@@ -63,7 +65,7 @@ class Preferences:
 
     def carried(self, owner: str) -> dict[str, Any]:
         """What that owner has changed and no parameter of a request says: it goes along with each of their jobs."""
-        said = {item.param.override for item in parameters()}
+        said = OF_THE_PAGE.union(item.param.override for item in parameters())
         return {key: value for key, value in self.of(owner).items() if key not in said}
 
     def change(self, caller: Caller, changes: Mapping[str, Any]) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import logging
 import re
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from modules.bootstrap.options import ROOT, Options
@@ -21,13 +23,15 @@ MOST = 500
 LONGEST = 8000
 """Characters of a message or a stack trace; of longer ones the end is kept, which says what went wrong."""
 HIDDEN = "…"
+QUOTED = r"[\"']?\s*[=:]\s*[\"']?"
 SECRETS = (
-    re.compile(r"(?<=://)[^\s/@]+(?=@)"),
-    re.compile(r"(?i)(?<=\bbearer )[^\s\"',;]+|(?<=\bbasic )[^\s\"',;]+"),
-    re.compile(
-        r"(?i)(?<=password=)[^\s\"',;&]+|(?<=token=)[^\s\"',;&]+|(?<=secret=)[^\s\"',;&]+|(?<=key=)[^\s\"',;&]+"
-    ),
-    re.compile(r"\b(?:hf|at)_[A-Za-z0-9_-]{12,}"),
+    re.compile(r"(?P<kept>://)[^\s/@]+(?=@)"),
+    re.compile(rf"(?i)(?P<kept>\b(?:set-)?cookie{QUOTED})[^\r\n\"']+"),
+    re.compile(rf"(?i)(?P<kept>\bauthorization{QUOTED}(?:[a-z]+ )?)[^\s\"',;]+"),
+    re.compile(r"(?i)(?P<kept>\b(?:bearer|basic) )[^\s\"',;]+"),
+    re.compile(rf"(?i)(?P<kept>(?:passwo?r?d|token|secret|api[-_]?key){QUOTED})[^\s\"',;&]+"),
+    re.compile(r"(?i)(?P<kept>key=)[^\s\"',;&]+"),
+    re.compile(r"(?P<kept>)\b(?:hf|atl)_[A-Za-z0-9_-]{12,}"),
 )
 """What looks like a secret, whoever wrote it: passwords in addresses, credentials in headers, tokens."""
 
@@ -80,7 +84,7 @@ class Recent(logging.Handler):
         """Keep one line. One whose arguments do not fit its words is told of on standard error, as everywhere."""
         try:
             message = record.getMessage()
-        except (TypeError, ValueError, KeyError):
+        except Exception:  # whatever an argument's own words raise; who logs a line is not to fail by it
             self.handleError(record)
             return
         error = self._formatter.formatException(record.exc_info) if record.exc_info else None
@@ -89,8 +93,8 @@ class Recent(logging.Handler):
             time=datetime.fromtimestamp(record.created, UTC),
             level=record.levelno,
             logger=record.name,
-            message=message[-LONGEST:],
-            error=None if error is None else error[-LONGEST:],
+            message=_end_of(message),
+            error=None if error is None else _end_of(error),
             job_id=getattr(record, "job_id", None),
             request_id=getattr(record, "request_id", None),
         )
@@ -122,18 +126,29 @@ class Recent(logging.Handler):
         def clean(text: str) -> str:
             if known is not None:
                 text = known.sub(lambda found: places[found.group()], text)
-            for pattern in SECRETS:
-                text = pattern.sub(HIDDEN, text)
-            return text
+            return _without_secrets(text)
 
         for line in lines:
             error = None if line.error is None else clean(line.error)
             yield replace(line, message=clean(line.message), error=error)
 
 
+def _without_secrets(text: str) -> str:
+    for pattern in SECRETS:
+        text = pattern.sub(lambda found: f"{found['kept']}{HIDDEN}", text)
+    return text
+
+
+def _end_of(text: str) -> str:
+    """The end of a long text, in which no secret is cut in two and no longer looks like one."""
+    return text if len(text) <= LONGEST else _without_secrets(text)[-LONGEST:]
+
+
 def hidden_of(options: Options, settings: Settings) -> Mapping[str, str]:
     """What the log of that studio is not to show: passwords and tokens, and where its folders lie."""
     places = {
+        str(Path.home()): "~",
+        sys.prefix: "environment",
         str(ROOT): "studio",
         str(options.paths.extensions_dir): "extensions",
         str(options.paths.models_dir): "models",

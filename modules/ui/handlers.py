@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -251,7 +252,8 @@ class Handlers:
         except StudioError as error:
             raise gr.Error(error.message, print_exception=False) from error
         if unknown and not text_by(event):  # of a text that the page sent, it has said so itself
-            gr.Info(f"Left out, because this studio does not know it: {', '.join(unknown)}.", title="Settings")
+            names = html.escape(", ".join(unknown))  # Gradio shows it as HTML
+            gr.Info(f"Left out, because this studio does not know it: {names}.", title="Settings")
         facts = facts_of(self._studio.catalog, asked.model.checkpoint)
         if facts.problem:
             gr.Warning(facts.problem, title="Model")
@@ -264,7 +266,7 @@ class Handlers:
         spread = form.spread(replace(asked, model=replace(asked.model, checkpoint=facts.name)), facts)
         settled, missing = settle(spread, self._studio.catalog, facts)
         if missing:
-            gr.Info(" ".join(missing), title="Settings")
+            gr.Info(html.escape(" ".join(missing)), title="Settings")
         return form.only(settled, only_of(event), gr.skip())
 
     def _said(self, infotext: str) -> dict[str, str]:

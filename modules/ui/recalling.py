@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,9 @@ def settle(values: Sequence[Any], catalog: Catalog, facts: ModelFacts) -> tuple[
         found["seeds.seed"] = usual["seeds.seed"]
     for item in parameters():
         value, kind = found.get(item.name), item.param.choices
+        if _is_beyond(value, item.param.minimum, item.param.maximum):
+            told.append(f"{item.param.label}: {value:.6g} is not possible here, so it is left open.")
+            found[item.name] = usual[item.name]
         if kind not in KINDS or not isinstance(value, str) or not value:
             continue
         pairs = choices_of(catalog, str(kind))
@@ -38,6 +42,13 @@ def settle(values: Sequence[Any], catalog: Catalog, facts: ModelFacts) -> tuple[
             told.append(f"{item.param.label}: there is no {value[:60]!r} here, so it is left open.")
             found[item.name] = usual[item.name]
     return [found[name] for name in NAMES], told
+
+
+def _is_beyond(value: Any, least: float | None, most: float | None) -> bool:
+    """Whether that is a number that no request may have."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return not math.isfinite(value) or (least is not None and value < least) or (most is not None and value > most)
 
 
 def _part(found: dict[str, Any], catalog: Catalog) -> None:

@@ -39,6 +39,8 @@ CARRIED = {
 """Settings that go along with the job. What the engine does about previews is looked at where the engine is tested."""
 ANSWERED = {"return_grid": False}
 """Settings that shape an answer alone."""
+SPOKEN = {"localization": "de"}
+"""Settings of the page alone, which no job takes along; what they do is looked at in a browser."""
 FRONTS = {
     "sdapi": ("/sdapi/v1/txt2img", {"steps": 1, "save_images": True}),
     "scheduler": ("/agent-scheduler/v1/queue/txt2img", {"steps": 1}),
@@ -87,7 +89,7 @@ def last_file(rig):
 
 def test_every_setting_of_ones_own_is_looked_at_here():
     keys = {item.key for item in CORE_SETTINGS if item.scope == "user"}
-    assert keys == {*NAMED, *CARRIED, *ANSWERED}
+    assert keys == {*NAMED, *CARRIED, *ANSWERED, *SPOKEN}
 
 
 @pytest.mark.parametrize("front", FRONTS)
@@ -103,7 +105,7 @@ def test_what_a_request_leaves_open_is_as_its_owner_has_set_it(rig, front, key):
 @pytest.mark.parametrize("front", FRONTS)
 def test_what_no_parameter_says_goes_along_with_the_job(rig, front):
     ann, bob = rig.clients("ann", "bob")
-    assert bob.post(OPTIONS, json=CARRIED).status_code == 200
+    assert bob.post(OPTIONS, json={**CARRIED, **SPOKEN}).status_code == 200
     assert dict(drawn(rig, bob, front)[0].own) == CARRIED
     assert drawn(rig, ann, front)[0].own == ()
 

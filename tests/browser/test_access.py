@@ -28,6 +28,7 @@ STOOD = {
     "gallery": ".cell[data-id] img",
     "queue": ".job",
     "settings": ".setting",
+    "system": "li[data-text]",
 }
 """What shows that a room is there."""
 

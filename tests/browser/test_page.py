@@ -368,7 +368,7 @@ def test_dark_is_followed_and_can_be_switched(stage: Stage, visit: Open) -> None
     ground = "getComputedStyle(document.body).backgroundColor"
     assert seen.page.evaluate(ground) == "rgb(20, 19, 16)"
     seen.shoot("dark")
-    seen.page.click("#atelier_appearance button")
+    seen.page.click("[aria-label='Switch between light and dark']")
     assert seen.page.evaluate(ground) == "rgb(250, 248, 245)"
     seen.page.reload()
     seen.page.wait_for_selector(".empty h2")

@@ -116,9 +116,9 @@ def test_jobs_are_watched_moved_and_asked_for_again(house: tuple[str, FakeEngine
     seen.page.locator(".kit-note").wait_for()
     seen.page.mouse.move(5, 5)
     seen.shoot("queue")
-    seen.page.click("#atelier_appearance button")
+    seen.page.click("[aria-label='Switch between light and dark']")
     seen.shoot("queue-dark")
-    seen.page.click("#atelier_appearance button")
+    seen.page.click("[aria-label='Switch between light and dark']")
 
     # Another device shows the same job, with its preview, while it runs.
     phone = visit(f"{address}#queue", **PHONE)

@@ -121,9 +121,9 @@ def test_an_admin_looks_after_the_studio_and_others_see_what_is_theirs(tmp_path:
 
         page.get_by_role("button", name="Examine this machine").click()
         page.get_by_text("python launch.py --extra video").wait_for()
-        page.click("#atelier_appearance button")
+        page.click("[aria-label='Switch between light and dark']")
         seen.shoot("system-dark", full_page=True)
-        page.click("#atelier_appearance button")
+        page.click("[aria-label='Switch between light and dark']")
 
         # Nothing is asked for out of sight; a lost studio is said, and mended by itself.
         page.clock.install()

@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from modules.accounts.secrets import PREFIX
 from modules.bootstrap.options import ROOT, NetworkOptions, Options, PathOptions
 from modules.support.log import about
 from modules.support.options import CORE_SETTINGS
@@ -77,6 +78,12 @@ def test_lines_are_found_by_number_level_and_word(recent, logger):
         ("Authorization: Bearer abc.def.ghi", "Authorization: Bearer …"),
         ("GET /a?token=abcdef&size=3", "GET /a?token=…&size=3"),
         ("hf_abcdefghijklmnop was refused", "… was refused"),
+        (f"{PREFIX}abcdefghijklmnop was refused", "… was refused"),
+        ("password='x y' then", "password='… y' then"),
+        ('{"token": "abc", "size": 3}', '{"token": "…", "size": 3}'),
+        ("X-Api-Key: abc", "X-Api-Key: …"),
+        ("Cookie: session=abc; other=def", "Cookie: …"),
+        ("Authorization: Token abc", "Authorization: Token …"),
         ("77 tokens in 2 pieces, key: none", "77 tokens in 2 pieces, key: none"),
     ],
 )

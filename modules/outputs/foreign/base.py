@@ -64,8 +64,8 @@ def number(value: object) -> int | float | None:
 
 
 def words(value: object) -> str:
-    """A text, on as many lines as it has; empty for anything that is none."""
-    return value.strip() if isinstance(value, str) else ""
+    """A text, on as many lines as it has, halves of characters replaced; empty for anything that is none."""
+    return value.strip().encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
 def stem(value: object) -> str:

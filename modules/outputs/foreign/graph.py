@@ -12,6 +12,8 @@ from modules.outputs.foreign.base import number, stem, words
 
 MOST_NODES = 5000
 MOST_PASSES = 16
+MOST_STEPS = 200_000
+"""Links that all walks along values may follow together; a graph of an earnest program needs a few hundred."""
 SAVING = ("SaveImage", "PreviewImage", "SaveAnimated", "SaveVideo", "VHS_VideoCombine")
 """Beginnings of the kinds at which a walk begins; where there is none, it begins at every node."""
 SCHEDULES = {
@@ -51,6 +53,7 @@ class Graph:
     def __init__(self, said: Mapping[str, Any]) -> None:
         """`said` is `{id: {"class_type": …, "inputs": {…}}}`; what has another shape is no node."""
         self.nodes: dict[str, Node] = {}
+        self._left = MOST_STEPS
         for key, value in said.items():
             if not isinstance(value, dict) or len(self.nodes) >= MOST_NODES:
                 continue
@@ -155,6 +158,8 @@ class Graph:
             if len(texts) > 1:
                 notes.append("Several texts were joined into one, without the areas or times they stood for.")
             found.append(", ".join(texts))
+        if self._left < 0:
+            notes.append("The graph is too tangled to be read to its end.")
         return found[0], found[1]
 
     def clip_skip(self) -> int | None:
@@ -213,7 +218,8 @@ class Graph:
     def _value(self, node: Node, name: str, names: tuple[str, ...], kind: Any) -> Any:
         value, seen = node.inputs.get(name), set()
         while (target := target_of(value)) is not None:
-            if target in seen or target not in self.nodes:
+            self._left -= 1
+            if target in seen or target not in self.nodes or self._left < 0:
                 return None
             seen.add(target)
             inputs = self.nodes[target].inputs
