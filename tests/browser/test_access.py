@@ -28,7 +28,6 @@ STOOD = {
     "gallery": ".cell[data-id] img",
     "queue": ".job",
     "settings": ".setting",
-    "system": "li[data-text]",
 }
 """What shows that a room is there."""
 
