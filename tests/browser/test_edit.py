@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from tests.browser.conftest import PHONE, Open, Visit
+from tests.browser.conftest import PATIENCE, PHONE, Open, Visit
 from tests.browser.test_page import IDLE, Stage, stage, theatre
 
 __all__ = ["stage", "theatre"]
@@ -69,6 +71,16 @@ class Easel:
         self.wait(IDLE)
 
 
+def asked(stage: Stage, seen: Visit, press: Callable[[], None]) -> Any:
+    """The request that comes of what is pressed; the page may look as if nothing had been asked for a moment more."""
+    before, deadline = len(stage.engine.requests), time.monotonic() + PATIENCE / 1000
+    press()
+    while len(stage.engine.requests) == before:
+        assert time.monotonic() < deadline, "no job came of it"
+        seen.page.wait_for_timeout(20)
+    return stage.engine.requests[-1]
+
+
 def opened(data: bytes) -> Any:
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
@@ -123,16 +135,15 @@ def test_a_mask_is_painted_and_a_result_compared_kept_and_undone(stage: Stage, v
     assert seen.complaints == []
     seen.page.reload()  # which breaks off what Gradio listens to, and it complains of that
     seen.page.wait_for_selector(".atelier-edit.filled.masked")
-    easel.draw("a green star")
-    request = stage.engine.requests[-1]
+    request = asked(stage, seen, lambda: easel.draw("a green star"))
     assert np.array_equal(opened(request.image.images[0]), sent), "what was kept is undone, and the draft came back"
     assert np.array_equal(opened(request.inpaint.mask)[..., 0], mask)
     seen.page.click("#tab_txt2img-button")
     seen.page.wait_for_selector("#atelier_room #txt2img_prompt")
-    seen.generate()
+    request = asked(stage, seen, seen.generate)
     easel.wait(IDLE)
     easel.wait("document.querySelectorAll('.thumb').length >= 5")
-    assert stage.engine.requests[-1].image is None, "Create draws from words alone"
+    assert request.image is None, "Create draws from words alone"
     assert seen.strangers() == []
 
 
